@@ -1,0 +1,78 @@
+"""Restricted, short-lived PyPI tokens for uploaders, and the library that derives them.
+
+The public names are loaded on first use (PEP 562): keyring imports this package in every process that
+uses keyring for anything, and most of those never upload.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .exceptions import (
+        InvalidRestriction,
+        LoaderError,
+        MissingContextError,
+        PyPITokenException,
+        ValidationError,
+    )
+    from .restrictions import (
+        Context,
+        DateRestriction,
+        LegacyDateRestriction,
+        LegacyNoopRestriction,
+        LegacyProjectIDsRestriction,
+        LegacyProjectNamesRestriction,
+        OIDCPublisherRestriction,
+        ProjectIDsRestriction,
+        ProjectNamesRestriction,
+        Restriction,
+        UnknownCaveat,
+        UserIDRestriction,
+    )
+    from .token import Token
+
+__all__ = [
+    "Context",
+    "DateRestriction",
+    "InvalidRestriction",
+    "LegacyDateRestriction",
+    "LegacyNoopRestriction",
+    "LegacyProjectIDsRestriction",
+    "LegacyProjectNamesRestriction",
+    "LoaderError",
+    "MissingContextError",
+    "OIDCPublisherRestriction",
+    "ProjectIDsRestriction",
+    "ProjectNamesRestriction",
+    "PyPITokenException",
+    "Restriction",
+    "Token",
+    "UnknownCaveat",
+    "UserIDRestriction",
+    "ValidationError",
+]
+
+_EXCEPTIONS = frozenset(
+    {
+        "InvalidRestriction",
+        "LoaderError",
+        "MissingContextError",
+        "PyPITokenException",
+        "ValidationError",
+    }
+)
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    from importlib import import_module
+
+    module = "token" if name == "Token" else "exceptions" if name in _EXCEPTIONS else "restrictions"
+    return getattr(import_module(f".{module}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,185 @@
+"""The keyring backend: keyring's calling rules, and nothing else.
+
+keyring imports this module in every process that uses it for anything: everything heavier is imported when a
+look-up is likely to be ours. Rules that shape it (keyring 25.7, `backends/chainer.py`):
+
+- None hands the question to the next backend, which may hold the master raw: so None is returned only where no
+  master exists, and everything else raises;
+- only NotImplementedError passes a `set` or a `delete` on;
+- every backend gets attributes from `KEYRING_PROPERTY_*`: so no decision is kept in one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from keyring.backend import KeyringBackend
+from keyring.credentials import SimpleCredential
+from keyring.errors import NoKeyringError, PasswordDeleteError, PasswordSetError
+
+from .exceptions import Refusal
+from .repository import (
+    BUILT_IN,
+    TOKEN_USERNAME,
+    asks_for_token,
+    find_lookup,
+    is_private,
+)
+
+if TYPE_CHECKING:
+    from keyring.credentials import Credential
+
+_PRIVATE = "this name is keyring-pypitoken's own, and what it holds is never handed out: ask for the upload URL."
+_told: set[str] = set()
+
+
+class RefusedError(NoKeyringError):
+    """A look-up is ours, and nothing is handed out. A NoKeyringError, since twine passes over those quietly."""
+
+
+class RefusedSetError(RefusedError, PasswordSetError):
+    """Nothing was stored."""
+
+
+class RefusedDeleteError(RefusedError, PasswordDeleteError):
+    """Nothing was deleted."""
+
+
+class PyPITokenKeyring(KeyringBackend):
+    """Hands out tokens that are derived from a stored master, for PyPI's upload URLs."""
+
+    # Below the chainer (10), above every backend that stores passwords.
+    priority = 9.9
+
+    def get_password(self, service: str, username: str) -> str | None:
+        """Return a derived token, or None where the look-up is none of ours or no master is stored.
+
+        Raises:
+            RefusedError: the look-up is ours and must not be answered.
+        """
+        return _derived(service, username) if username else None
+
+    def get_credential(self, service: str, username: str | None) -> Credential | None:
+        """Return a derived token with its user name, like `get_password`; the user name may be None or empty.
+
+        Raises:
+            RefusedError: the look-up is ours and must not be answered.
+        """
+        token = _derived(service, username)
+        return None if token is None else SimpleCredential(TOKEN_USERNAME, token)
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        """Check a master and store it.
+
+        Raises:
+            NotImplementedError: the key is none of ours; the next backend is asked.
+            RefusedSetError: the key is ours, and what was given is not stored.
+        """
+        if is_private(service):
+            del password
+            _refuse(_PRIVATE, RefusedSetError)
+        outcome: tuple[str, ...] | Refusal | None = None
+        if username and _may_be_ours(service, username):
+            from . import pipeline
+
+            outcome = pipeline.save(service, username, password)
+        del password
+        if isinstance(outcome, Refusal):
+            _refuse(str(outcome), RefusedSetError)
+        if outcome is None:
+            raise NotImplementedError
+        for line in outcome:
+            _tell(line)
+
+    def delete_password(self, service: str, username: str) -> None:
+        """Delete a stored master.
+
+        Raises:
+            NotImplementedError: the key is none of ours; the next backend is asked.
+            PasswordDeleteError: the key is ours, and nothing is stored under it or nothing can be deleted.
+        """
+        if is_private(service):
+            _refuse(_PRIVATE, RefusedDeleteError)
+        outcome: bool | Refusal | None = None
+        if username and _may_be_ours(service, username):
+            from . import pipeline
+
+            outcome = pipeline.delete(service, username)
+        if isinstance(outcome, Refusal):
+            _refuse(str(outcome), RefusedDeleteError)
+        if outcome is None:
+            raise NotImplementedError
+        if not outcome:
+            _refuse(
+                "no master is stored under this key, so there is nothing to delete.",
+                RefusedDeleteError,
+            )
+
+
+def _derived(service: str, username: str | None) -> str | None:
+    """Answer a look-up: the one way by which text leaves this package, and only a `DerivedToken` has text."""
+    if is_private(service):
+        _refuse(_PRIVATE, RefusedError)
+    if not _may_be_ours(service, username):
+        return None
+    from . import pipeline
+
+    found = pipeline.answer(service, username)
+    if found is None:
+        return None
+    if isinstance(found, Refusal):
+        _refuse(str(found), RefusedError)
+    for line in found.notice:
+        _tell(line)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        _write(f"::add-mask::{found.token.unwrap()}")
+    return found.token.unwrap()
+
+
+def _may_be_ours(service: str, username: str | None) -> bool:
+    """Sort out, at little cost, what cannot be ours; the pipeline decides on the rest."""
+    if not asks_for_token(service, username):
+        return False
+    try:
+        if find_lookup(service, username, BUILT_IN) is not None:
+            return True
+    except Refusal:
+        return True  # told by the pipeline
+    from . import locations
+
+    return locations.has_own_policies()
+
+
+def _refuse(message: str, kind: type[RefusedError]) -> NoReturn:
+    """Tell the refusal on stderr, the one channel that nearly every uploader shows, and raise it."""
+    _tell(message)
+    if _is_keyring_command():
+        raise SystemExit(1)  # the sentence is on the screen; a traceback would bury it
+    raise kind(message)
+
+
+def _tell(line: str) -> None:
+    """Write a line to stderr, once per process."""
+    if line not in _told:
+        _told.add(line)
+        _write(f"keyring-pypitoken: {line}")
+
+
+def _write(line: str) -> None:
+    if sys.stderr is None:  # without a console (pythonw); print would take stdout instead
+        return
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        return  # closed: there is nobody to tell
+
+
+def _is_keyring_command() -> bool:
+    """Say whether this process is `keyring` or `python -m keyring`, and not a program that uses the library."""
+    if "keyring.cli" not in sys.modules:
+        return False
+    program = os.path.normcase(sys.argv[0]) if sys.argv else ""
+    name = os.path.splitext(os.path.basename(program))[0].removesuffix("-script")
+    return name == "keyring" or program.endswith(os.path.join("keyring", "__main__.py"))

@@ -1,0 +1,195 @@
+"""From policies and evidence to a grant or a refusal. Pure: the moment is a parameter."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, TypeVar
+
+from .exceptions import Refusal
+from .grant import DEFAULT, Grant, Origin, Sourced
+from .wording import listed, utc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .policy import PolicyFile, Settings
+    from .repository import Repository
+
+T = TypeVar("T")
+
+DEFAULT_VALID_FOR = 15 * 60  # seconds, as long as PyPI's own Trusted Publishing tokens live
+DEFAULT_MAX_VALID_FOR = 60 * 60  # seconds
+DEFAULT_CLOCK_SKEW = 60  # seconds
+
+_NO_PROJECT = (
+    "nothing tells which project this upload is for: pass the distribution files (`twine upload dist/*`), run "
+    "it in the project's folder, list `projects` in its pypitoken.toml, or set KEYRING_PYPITOKEN_PROJECT."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Policies:
+    """The policy files in force, each None where there is no such file."""
+
+    project: PolicyFile | None = None
+    user: PolicyFile | None = None
+    site: PolicyFile | None = None
+
+    def tables(self, repository: Repository) -> list[Settings]:
+        """Return every table that speaks about a repository, the most specific first."""
+        files = (self.project, self.user, self.site)
+        return [table for file in files if file is not None for table in file.tables(repository)]
+
+
+def check_repository_names(policies: Policies, known: Iterable[Repository]) -> None:
+    """Check that the project policy speaks about known repositories only.
+
+    Raises:
+        Refusal: it names another, so that its limits would silently never apply.
+    """
+    names = [repository.name for repository in known]
+    strange = [] if policies.project is None else [n for n in policies.project.repositories if n not in names]
+    if policies.project is not None and strange:
+        msg = (
+            f"{policies.project.origin} speaks about the unknown repository {listed(strange)}, known are "
+            f"{listed(names)}: correct the name, or add its url to your own policy.toml."
+        )
+        raise Refusal(msg)
+
+
+def decide(
+    repository: Repository,
+    policies: Policies,
+    evidence: Sourced[tuple[str, ...]] | None,
+    *,
+    now: int,
+    shorter: Sourced[int] | None = None,
+    account: Sourced[str] | None = None,
+) -> Grant:
+    """Decide what a look-up is granted.
+
+    Wishes (`valid-for`, `clock-skew`, `account`, `notice`) come from the most specific table that speaks; limits
+    (`projects`, `max-valid-for`, `not-before`, `not-after`, `require-policy`, `unscoped`) from all of them, the
+    stricter winning.
+
+    Args:
+        repository: the endpoint.
+        policies: the policy files in force.
+        evidence: the projects of this upload and what tells them; None where nothing does.
+        now: Unix seconds.
+        shorter: a wish of the environment in seconds, which may only shorten the window.
+        account: the account that the look-up itself named.
+
+    Returns:
+        The grant.
+
+    Raises:
+        Refusal: the policies do not allow the upload.
+    """
+    tables = policies.tables(repository)
+    if policies.project is None and any(t.require_policy.value for t in tables if t.require_policy):
+        strict = next(t.require_policy for t in tables if t.require_policy and t.require_policy.value)
+        msg = (
+            f"no project policy was found, and {strict.origin} requires one: "
+            "add a pypitoken.toml that lists the project."
+        )
+        raise Refusal(msg)
+    valid_for = _decide_valid_for(tables, shorter)
+    clock_skew = _first(t.clock_skew for t in tables) or Sourced(DEFAULT_CLOCK_SKEW, DEFAULT)
+    not_before, not_after, bounds = _decide_window(tables, now, valid_for.value, clock_skew.value)
+    notice = _first(t.notice for t in tables)
+    return Grant(
+        repository=repository,
+        account=account or _first(t.account for t in tables) or Sourced("default", DEFAULT),
+        projects=_decide_projects(repository, policies, tables, evidence),
+        not_before=not_before,
+        not_after=not_after,
+        valid_for=valid_for,
+        clock_skew=clock_skew,
+        bounds=bounds,
+        policy=policies.project.origin if policies.project else None,
+        notice=notice is None or notice.value,
+    )
+
+
+def _first(values: Iterable[Sourced[T] | None]) -> Sourced[T] | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _decide_valid_for(tables: list[Settings], shorter: Sourced[int] | None) -> Sourced[int]:
+    ceilings = [t.max_valid_for for t in tables if t.max_valid_for is not None]
+    ceiling = min(ceilings, key=lambda c: c.value, default=Sourced(DEFAULT_MAX_VALID_FOR, DEFAULT))
+    wish = _first(t.valid_for for t in tables)
+    if wish is None:
+        # Nobody wished for the default, so a lower ceiling cuts it quietly.
+        wish = ceiling if ceiling.value < DEFAULT_VALID_FOR else Sourced(DEFAULT_VALID_FOR, DEFAULT)
+    elif wish.value > ceiling.value:
+        where = "its default" if ceiling.origin is DEFAULT else f"that of {ceiling.origin}"
+        msg = (
+            f"valid-for is {wish.value} seconds ({wish.origin}), above max-valid-for, which is {ceiling.value} "
+            f"seconds ({where}): shorten the one, or raise the other in your own policy.toml."
+        )
+        raise Refusal(msg)
+    if shorter is None:
+        return wish
+    if shorter.value > wish.value:
+        msg = (
+            f"{shorter.origin} asks for {shorter.value} seconds, and it may only shorten the {wish.value} seconds "
+            f"of valid-for ({wish.origin}): set it to less, or unset it."
+        )
+        raise Refusal(msg)
+    return shorter
+
+
+def _decide_window(
+    tables: list[Settings], now: int, valid_for: int, clock_skew: int
+) -> tuple[int, int, tuple[Sourced[int], ...]]:
+    starts = [t.not_before for t in tables if t.not_before is not None]
+    ends = [t.not_after for t in tables if t.not_after is not None]
+    start = max(starts, key=lambda s: s.value, default=None)
+    end = min(ends, key=lambda e: e.value, default=None)
+    if start is not None and now < start.value:
+        msg = f"not-before allows uploads only from {utc(start.value)} on ({start.origin}): wait, or change it there."
+        raise Refusal(msg)
+    if end is not None and now >= end.value:
+        msg = f"not-after allowed uploads only until {utc(end.value)} ({end.origin}): change it there if that is wrong."
+        raise Refusal(msg)
+    not_before = now - clock_skew if start is None else max(now - clock_skew, start.value)
+    not_after = now + valid_for if end is None else min(now + valid_for, end.value)
+    return (
+        not_before,
+        not_after,
+        tuple(bound for bound in (start, end) if bound is not None),
+    )
+
+
+def _decide_projects(
+    repository: Repository,
+    policies: Policies,
+    tables: list[Settings],
+    evidence: Sourced[tuple[str, ...]] | None,
+) -> Sourced[tuple[str, ...]] | None:
+    if evidence is None and policies.project is not None:
+        own = [t.projects for t in policies.project.tables(repository) if t.projects is not None]
+        if own:
+            names = frozenset.intersection(*(projects.value for projects in own))
+            evidence = Sourced(tuple(sorted(names)), own[0].origin)
+    if not evidence or not evidence.value:
+        allowed = [t.unscoped.value for t in tables if t.unscoped is not None]
+        if evidence is None and "allow" in allowed and "refuse" not in allowed:
+            return None
+        raise Refusal(_NO_PROJECT)
+    for limit in (t.projects for t in tables if t.projects is not None):
+        outside = [name for name in evidence.value if name not in limit.value]
+        if outside:
+            raise Refusal(_outside(outside, evidence.origin, limit))
+    return evidence
+
+
+def _outside(outside: list[str], evidence: Origin, limit: Sourced[frozenset[str]]) -> str:
+    what = f"project {listed(outside)} is" if len(outside) == 1 else f"projects {listed(outside)} are"
+    allowed = f"only {listed(limit.value)}" if limit.value else "no project"
+    return (
+        f"{what} not allowed here: {limit.origin} allows {allowed}; "
+        f"upload it from its own repository, or add it there (it was named by {evidence})."
+    )

@@ -1,0 +1,232 @@
+"""What tells which projects an upload is for: the environment, the look-up, the arguments, the folder."""
+
+from __future__ import annotations
+
+import configparser
+import dataclasses
+import glob
+import os
+import re
+from typing import TYPE_CHECKING
+
+from .exceptions import Refusal
+from .grant import Origin, Sourced
+from .policy_files import display_name, project_folders, read_text
+from .toml import load_toml
+from .wording import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+    from typing import Any
+
+PROJECT_VARIABLE = "KEYRING_PYPITOKEN_PROJECT"
+_ARGUMENTS = Origin("the arguments")
+_DISTRIBUTIONS = (".whl", ".tar.gz", ".zip")
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)==[A-Za-z0-9._!+-]+")
+_GLOB = re.compile(r"[*?\[]")
+# Options of uploaders whose next argument is their value, and no file to upload: twine, then hatch, then uv.
+_VALUE_OPTIONS = (
+    *(
+        "-r",
+        "--repository",
+        "--repository-url",
+        "--sign-with",
+        "-i",
+        "--identity",
+        "-u",
+        "--username",
+    ),
+    *(
+        "-p",
+        "--password",
+        "-c",
+        "--comment",
+        "--config-file",
+        "--cert",
+        "--client-cert",
+    ),
+    *(
+        "--user",
+        "-a",
+        "--auth",
+        "--repo",
+        "-o",
+        "--option",
+        "--ca-cert",
+        "--client-key",
+        "--project",
+    ),
+    *(
+        "-t",
+        "--token",
+        "--index",
+        "--publish-url",
+        "--check-url",
+        "--keyring-provider",
+        "--directory",
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Process:
+    """What this process was started with.
+
+    Attributes:
+        arguments: its command line without the program.
+        folder: its current folder.
+        environ: its environment.
+    """
+
+    arguments: tuple[str, ...]
+    folder: Path
+    environ: Mapping[str, str]
+
+
+def find_evidence(process: Process, hint: str | None) -> Sourced[tuple[str, ...]] | None:
+    """Find the projects that an upload is for; the first source that speaks wins.
+
+    Args:
+        process: where the look-up comes from.
+        hint: a project that the look-up itself tells.
+
+    Returns:
+        Sorted normalized names and what tells them, or None where nothing does.
+
+    Raises:
+        Refusal: a source speaks and cannot be understood.
+    """
+    sources: tuple[Callable[[], Sourced[tuple[str, ...]] | None], ...] = (
+        lambda: _from_variable(process.environ),
+        lambda: None if hint is None else _sourced([hint], Origin("the look-up")),
+        lambda: _sourced(_in_arguments(process), _ARGUMENTS),
+        lambda: _from_folder(process.folder),
+    )
+    return next((found for source in sources if (found := source()) is not None), None)
+
+
+def project_of_file(path: str) -> str | None:
+    """Return the normalized project name that the name of a distribution file begins with.
+
+    Args:
+        path: a file; it need not exist.
+
+    Returns:
+        The name, or None where the file is neither a wheel nor an sdist.
+    """
+    from packaging.utils import (
+        canonicalize_name,
+        parse_sdist_filename,
+        parse_wheel_filename,
+    )
+
+    name = os.path.basename(path)
+    if not name.endswith(_DISTRIBUTIONS):
+        return None
+    try:
+        project = parse_wheel_filename(name)[0] if name.endswith(".whl") else parse_sdist_filename(name)[0]
+        return canonicalize_name(project, validate=True)
+    except ValueError:
+        return None
+
+
+def _sourced(names: Iterable[str], origin: Origin) -> Sourced[tuple[str, ...]] | None:
+    """Normalize the names of one source; None where there are none."""
+    from packaging.utils import InvalidName, canonicalize_name
+
+    found: set[str] = set()
+    for name in names:
+        try:
+            found.add(canonicalize_name(name, validate=True))
+        except InvalidName:
+            msg = f"{origin} names the project {quoted(name)}, and none can be called so: correct the name."
+            raise Refusal(msg) from None
+    return Sourced(tuple(sorted(found)), origin) if found else None
+
+
+def _from_variable(environ: Mapping[str, str]) -> Sourced[tuple[str, ...]] | None:
+    names = (name.strip() for name in environ.get(PROJECT_VARIABLE, "").split(","))
+    return _sourced(filter(None, names), Origin(PROJECT_VARIABLE))
+
+
+def _in_arguments(process: Process) -> Iterator[str]:
+    """Yield the projects of the files, and of the `name==version`s, among the arguments."""
+    for argument in _operands(process.arguments):
+        if requirement := _REQUIREMENT.fullmatch(argument):
+            yield requirement[1]
+        # Uploaders expand what the shell left as it was, a quoted 'dist/*' or anything on Windows.
+        paths = glob.glob(argument, root_dir=process.folder) if _GLOB.search(argument) else [argument]
+        for path in paths:
+            if (project := project_of_file(path)) is not None:
+                yield project
+
+
+def _operands(arguments: tuple[str, ...]) -> Iterator[str]:
+    """Yield the arguments that are neither options nor values of options."""
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--":
+            yield from rest
+        elif not argument.startswith("-"):
+            yield argument
+        elif _takes_value(argument):
+            next(rest, None)
+
+
+def _takes_value(option: str) -> bool:
+    # Long options may be abbreviated (argparse).
+    return option in _VALUE_OPTIONS or (
+        len(option) > len("--x") and any(known.startswith(option) for known in _VALUE_OPTIONS)
+    )
+
+
+def _from_folder(folder: Path) -> Sourced[tuple[str, ...]] | None:
+    """Read the name of the project that the folder belongs to: the nearest metadata counts."""
+    for candidate in project_folders(folder):
+        metadata = (
+            (candidate / "pyproject.toml", _name_in_pyproject),
+            (candidate / "setup.cfg", _name_in_setup_cfg),
+        )
+        there = False
+        for path, read_name in metadata:
+            origin = Origin(display_name(path, folder))
+            text = read_text(path, origin)
+            if text is None:
+                continue
+            there = True
+            if name := read_name(text, origin):
+                return _sourced([name], origin)
+        if there:
+            return None
+    return None
+
+
+def _name_in_pyproject(text: str, origin: Origin) -> str | None:
+    content = load_toml(text, origin)
+    name = (
+        _entry(content, "project", "name")
+        or _entry(content, "tool", "poetry", "name")
+        or _entry(content, "tool", "flit", "metadata", "dist-name")
+        or _entry(content, "tool", "flit", "metadata", "module")
+    )
+    if name is not None and not isinstance(name, str):
+        msg = f"the project's name in {origin} is no text: write it in quotes."
+        raise Refusal(msg)
+    return name
+
+
+def _entry(content: Any, *path: str) -> object:
+    for part in path:
+        content = content.get(part) if isinstance(content, dict) else None
+    return content
+
+
+def _name_in_setup_cfg(text: str, origin: Origin) -> str | None:
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        msg = f"{origin} is not valid ({type(error).__name__}): correct it there."
+        raise Refusal(msg) from None
+    return parser.get("metadata", "name", fallback=None)

@@ -1,0 +1,37 @@
+"""Where this package's files lie, by platformdirs; asked once per process."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+_APP = "keyring-pypitoken"
+
+
+@functools.cache
+def user_policy() -> str:
+    """Return the path of the user's own policy file."""
+    import platformdirs
+
+    return os.path.join(platformdirs.user_config_dir(_APP, appauthor=False), "policy.toml")
+
+
+@functools.cache
+def site_policy() -> str:
+    """Return the path of the machine's policy file."""
+    import platformdirs
+
+    return os.path.join(platformdirs.site_config_dir(_APP, appauthor=False), "policy.toml")
+
+
+@functools.cache
+def accounts_folder() -> str:
+    """Return the folder that holds the labels of stored accounts."""
+    import platformdirs
+
+    return os.path.join(platformdirs.user_data_dir(_APP, appauthor=False), "accounts")
+
+
+def has_own_policies() -> bool:
+    """Say whether the user or the machine has a policy file, which may make further repositories known."""
+    return os.path.lexists(user_policy()) or os.path.lexists(site_policy())

@@ -1,0 +1,131 @@
+"""The parameters of `Token.restrict`, turned into restrictions or refused in a sentence."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING
+
+from .exceptions import InvalidRestriction
+from .restrictions import (
+    DateRestriction,
+    LegacyDateRestriction,
+    LegacyNoopRestriction,
+    LegacyProjectNamesRestriction,
+    ProjectIDsRestriction,
+    ProjectNamesRestriction,
+    Restriction,
+    UserIDRestriction,
+    kind_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def from_parameters(
+    *,
+    not_before: int | datetime.datetime | None,
+    not_after: int | datetime.datetime | None,
+    project_names: Iterable[str] | None,
+    project_ids: Iterable[str] | None,
+    user_id: str | None,
+    legacy_project_names: Iterable[str] | None,
+    legacy_not_before: int | datetime.datetime | None,
+    legacy_not_after: int | datetime.datetime | None,
+    legacy_noop: bool | None,
+) -> list[Restriction]:
+    """Turn the parameters of `Token.restrict` into restrictions, in the order in which pypitoken adds them.
+
+    Raises:
+        InvalidRestriction: a parameter describes no restriction.
+    """
+    found: list[Restriction] = []
+    if (dates := _date_parameters("", not_before, not_after)) is not None:
+        found.append(DateRestriction(*dates))
+    if project_names is not None:
+        found.append(ProjectNamesRestriction(_name_parameters("project_names", project_names)))
+    if project_ids is not None:
+        found.append(ProjectIDsRestriction(_string_parameters("project_ids", project_ids)))
+    if user_id is not None:
+        if not isinstance(user_id, str):
+            msg = f"user_id is {kind_of(user_id)}, expected a string: pass the user's id as text."
+            raise InvalidRestriction(msg)
+        found.append(UserIDRestriction(user_id))
+    if legacy_noop is True:
+        found.append(LegacyNoopRestriction())
+    if legacy_project_names is not None:
+        found.append(LegacyProjectNamesRestriction(_name_parameters("legacy_project_names", legacy_project_names)))
+    if (dates := _date_parameters("legacy_", legacy_not_before, legacy_not_after)) is not None:
+        found.append(LegacyDateRestriction(*dates))
+    return found
+
+
+def to_timestamp(name: str, moment: int | datetime.datetime) -> int:
+    """Return a moment as Unix seconds.
+
+    Args:
+        name: the parameter that holds it, for the message.
+        moment: Unix seconds, or a date-time that has a time zone.
+
+    Raises:
+        InvalidRestriction: it is neither.
+    """
+    if isinstance(moment, int) and not isinstance(moment, bool):
+        return moment
+    if not isinstance(moment, datetime.datetime):
+        msg = f"{name} is {kind_of(moment)}, expected Unix seconds as an int or a date-time with a time zone."
+        raise InvalidRestriction(msg)
+    if moment.utcoffset() is None:
+        msg = (
+            f"{name} is the naive date-time {moment.isoformat()}, which is a different moment in every "
+            "time zone: give it one, as in datetime.now(timezone.utc), or pass Unix seconds."
+        )
+        raise InvalidRestriction(msg)
+    return int(moment.timestamp())
+
+
+def _date_parameters(
+    prefix: str,
+    not_before: int | datetime.datetime | None,
+    not_after: int | datetime.datetime | None,
+) -> tuple[int, int] | None:
+    if not_before is None and not_after is None:
+        return None
+    before, after = f"{prefix}not_before", f"{prefix}not_after"
+    if not_before is None or not_after is None:
+        given, lacking = (before, after) if not_after is None else (after, before)
+        msg = f"{given} was given without {lacking}: a window of time has two ends, pass both."
+        raise InvalidRestriction(msg)
+    return to_timestamp(before, not_before), to_timestamp(after, not_after)
+
+
+def _string_parameters(name: str, values: Iterable[str]) -> list[str]:
+    if isinstance(values, (str, bytes)):
+        msg = f"{name} is a single string, expected several: put it into a list, even where there is just one."
+        raise InvalidRestriction(msg)
+    try:
+        found = list(values)
+    except TypeError:
+        msg = f"{name} is {kind_of(values)}, expected a list of strings."
+        raise InvalidRestriction(msg) from None
+    for value in found:
+        if not isinstance(value, str):
+            msg = f"{name} holds {kind_of(value)}, expected strings only."
+            raise InvalidRestriction(msg)
+    return found
+
+
+def _name_parameters(name: str, values: Iterable[str]) -> list[str]:
+    from packaging.utils import InvalidName, canonicalize_name
+
+    found: list[str] = []
+    for value in _string_parameters(name, values):
+        try:
+            found.append(canonicalize_name(value, validate=True))
+        except InvalidName:
+            msg = (
+                f"{name} holds {value!r}, which no project can be called: "
+                "letters, digits, '-', '_' and '.' are allowed, the first and last being a letter or digit."
+            )
+            raise InvalidRestriction(msg) from None
+    return found

@@ -1,0 +1,325 @@
+"""The steps between keyring's call and its answer, in their order; the backend and the command share them.
+
+    look-up -> repository -> evidence -> policies -> grant -> master -> derived token
+
+What fails on the way ends as a `Refusal` that is returned and not raised: it carries no traceback, so that no
+frame that held a secret can be looked into.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from . import policy_files, store
+from .decision import Policies, check_repository_names, decide
+from .evidence import Process, find_evidence
+from .exceptions import Refusal
+from .grant import Grant, Origin, Sourced
+from .policy_values import WrongValueError, parse_duration, valid_label
+from .repository import BUILT_IN, TOKEN_USERNAME, Lookup, Repository, find_lookup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .policy import PolicyFile
+    from .secret import DerivedToken, MasterToken
+
+T = TypeVar("T")
+
+VALID_FOR_VARIABLE = "KEYRING_PYPITOKEN_VALID_FOR"
+_DEFAULT_ACCOUNT = "default"
+_LOOKUP = Origin("the look-up")
+
+
+class OwnPolicies(NamedTuple):
+    """What the user and the machine say, as opposed to the project."""
+
+    user: PolicyFile | None
+    site: PolicyFile | None
+
+    @property
+    def repositories(self) -> tuple[Repository, ...]:
+        """The endpoints that are known: PyPI's, and those that the policies add."""
+        known = {repository.name: repository for repository in BUILT_IN}
+        for policy in (self.site, self.user):
+            for endpoint in policy.endpoints if policy else ():
+                known[endpoint.name] = endpoint
+        return tuple(known.values())
+
+    @property
+    def store(self) -> Sourced[str] | None:
+        """The keyring backend that shall keep the masters."""
+        named = (policy.store_backend for policy in (self.user, self.site) if policy)
+        return next((backend for backend in named if backend), None)
+
+
+class Answer(NamedTuple):
+    """A derived token, and the lines that tell of it: none where it was told before, or shall not be."""
+
+    token: DerivedToken
+    notice: tuple[str, ...]
+
+
+class _Remembered(NamedTuple):
+    token: DerivedToken
+    half_time: float
+
+
+# What this process derived: uploaders may ask twice, and a second look into the store may cost a touch or a prompt.
+_memory: dict[tuple[object, ...], _Remembered] = {}
+
+
+def this_process() -> Process:
+    """Describe the running process as evidence.
+
+    Raises:
+        Refusal: its folder is gone.
+    """
+    try:
+        folder = Path(os.getcwd())
+    except OSError:
+        msg = "the current folder does not exist any more: change to one that does."
+        raise Refusal(msg) from None
+    return Process(tuple(sys.argv[1:]), folder, os.environ)
+
+
+def read_own_policies() -> OwnPolicies:
+    """Read the policies of the user and of the machine.
+
+    Raises:
+        Refusal: one of them cannot be followed or trusted.
+    """
+    return OwnPolicies(policy_files.user_policy(), policy_files.site_policy())
+
+
+def plan(
+    lookup: Lookup,
+    own: OwnPolicies,
+    process: Process,
+    *,
+    now: int,
+    account: Sourced[str] | None = None,
+    hint: str | None = None,
+) -> Grant:
+    """Find out what a look-up would be granted, without touching the store.
+
+    Args:
+        lookup: what keyring was asked for.
+        own: the policies of the user and of the machine.
+        process: what tells the projects, and where the project's policy is.
+        now: Unix seconds.
+        account: the account that the look-up names.
+        hint: the project that the look-up names.
+
+    Returns:
+        The grant.
+
+    Raises:
+        Refusal: the policies do not allow the upload, or one cannot be followed.
+    """
+    policies = Policies(policy_files.project_policy(process.folder, process.environ), own.user, own.site)
+    check_repository_names(policies, own.repositories)
+    evidence = find_evidence(process, hint)
+    shorter = _shorter(process.environ)
+    return decide(lookup.repository, policies, evidence, now=now, shorter=shorter, account=account)
+
+
+def answer(service: str, username: str | None) -> Answer | Refusal | None:
+    """Answer a look-up that may be ours.
+
+    Args:
+        service: keyring's service.
+        username: keyring's user name: `__token__`, or one that stands for it.
+
+    Returns:
+        A derived token; a refusal; or None where the look-up is none of ours or no master is stored anywhere.
+    """
+    return _settle(lambda: _answer(service, username, int(time.time())))
+
+
+def save(service: str, username: str, text: str) -> tuple[str, ...] | Refusal | None:
+    """Store a master under a key that may be ours.
+
+    Args:
+        service: keyring's service.
+        username: keyring's user name.
+        text: what shall be stored.
+
+    Returns:
+        Lines to tell; a refusal; or None where the key is none of ours.
+    """
+    return _settle(lambda: _save(service, username, text))
+
+
+def delete(service: str, username: str) -> bool | Refusal | None:
+    """Delete the master under a key that may be ours.
+
+    Args:
+        service: keyring's service.
+        username: keyring's user name.
+
+    Returns:
+        Whether there was one; a refusal; or None where the key is none of ours.
+    """
+    return _settle(lambda: _delete(service, username))
+
+
+def _settle(step: Callable[[], T]) -> T | Refusal:
+    """Run a step; return what it refuses, or fails with, as a fresh refusal."""
+    try:
+        return step()
+    except Refusal as refusal:
+        message = str(refusal)
+    except Exception as error:  # noqa: BLE001 - whatever fails in here, nothing may be handed out
+        message = f"something unexpected failed ({type(error).__name__}), and nothing was handed out: please report it."
+    return Refusal(message)
+
+
+def _answer(service: str, username: str | None, now: int) -> Answer | None:
+    own = _settle(read_own_policies)
+    lookup = _find(service, username, own)
+    if lookup is None:
+        if not isinstance(own, Refusal):
+            return None
+        # Whose key this is cannot be told: it is refused if the chain holds something for it, else declined.
+        lookup = Lookup(Repository("this index", service, "", ()), service, username)
+    named = None if isinstance(own, Refusal) else own.store
+    account, hint = _read_label(lookup, named)
+    planned: Grant | Refusal = (
+        own
+        if isinstance(own, Refusal)
+        else _settle(lambda: plan(lookup, own, this_process(), now=now, account=account, hint=hint))
+    )
+    if isinstance(planned, Refusal):
+        # Nobody's problem where no master is stored.
+        wanted = account.value if account else _DEFAULT_ACCOUNT
+        if _find_master(lookup, wanted, named) is None and not store.other_accounts(lookup.repository, wanted, named):
+            return None
+        raise planned
+    key = (lookup.service, *planned.key)
+    remembered = _memory.get(key)
+    if remembered is not None and now < remembered.half_time:
+        return Answer(remembered.token, ())
+    master = _find_master(lookup, planned.account.value, named)
+    if master is None:
+        _refuse_if_others(lookup, planned, named)
+        return None
+    from .derive import (
+        derive,
+    )  # only here, where there is a master: it loads pymacaroons
+
+    token, not_after = derive(master, planned, now=now)
+    _memory[key] = _Remembered(token, (now + not_after) / 2)
+    return Answer(token, _notice(planned, not_after))
+
+
+def _find(service: str, username: str | None, own: OwnPolicies | Refusal) -> Lookup | None:
+    return find_lookup(service, username, BUILT_IN if isinstance(own, Refusal) else own.repositories)
+
+
+def _read_label(lookup: Lookup, named: Sourced[str] | None) -> tuple[Sourced[str] | None, str | None]:
+    """Tell the account and the project that the look-up names: a label is an account if one is stored so."""
+    if lookup.label is None:
+        return None, lookup.project
+    if valid_label(lookup.label) and store.find_master(lookup.repository, lookup.label, named) is not None:
+        return Sourced(lookup.label, _LOOKUP), lookup.project
+    return None, lookup.project or lookup.label
+
+
+def _find_master(lookup: Lookup, account: str, named: Sourced[str] | None) -> MasterToken | None:
+    """Find the account's master; a raw one, which has no label, serves the default account."""
+    master = store.find_master(lookup.repository, account, named)
+    if master is None and account == _DEFAULT_ACCOUNT:
+        master = store.find_raw_master(lookup, named)
+    return master
+
+
+def _refuse_if_others(lookup: Lookup, grant: Grant, named: Sourced[str] | None) -> None:
+    """Refuse where the account has no master and others have: declining could let one of them out raw."""
+    repository, account = lookup.repository, grant.account
+    others = store.other_accounts(repository, account.value, named)
+    if not others and store.find_raw_master(lookup, named) is None:
+        return
+    msg = (
+        f"no master is stored for the account {account.value!r} of {repository.name} ({account.origin}): "
+        f"store it with `keyring set '{repository.url}?{account.value}' {TOKEN_USERNAME}`, or name another account."
+    )
+    raise Refusal(msg)
+
+
+def _save(service: str, username: str, text: str) -> tuple[str, ...] | None:
+    own = _settle(read_own_policies)
+    lookup = _find(service, username, own)
+    if isinstance(own, Refusal):
+        # Passed on, a token for a repository that the policy would have named might be stored where it is handed out.
+        if lookup is not None or text.strip().startswith("pypi-"):
+            raise own
+        return None
+    if lookup is None:
+        return None
+    from .derive import read_master
+
+    account = _label_or_default(lookup)
+    name, replaced = store.save_master(lookup.repository, account, read_master(text, lookup.repository), own.store)
+    _memory.clear()
+    if not replaced:
+        return ()
+    return (f"replaced the master for {lookup.repository.name} (account {account!r}) in {name}",)
+
+
+def _delete(service: str, username: str) -> bool | None:
+    own = _settle(read_own_policies)
+    lookup = _find(service, username, own)
+    if lookup is None:
+        return None
+    if isinstance(own, Refusal):
+        raise own
+    _memory.clear()
+    return store.delete_master(lookup, _label_or_default(lookup), own.store)
+
+
+def _label_or_default(lookup: Lookup) -> str:
+    if lookup.label is None:
+        return _DEFAULT_ACCOUNT
+    if not valid_label(lookup.label):
+        msg = (
+            "what follows the question mark is no name for an account: use up to 64 letters, digits or any of . _ @ + -"
+        )
+        raise Refusal(msg)
+    return lookup.label
+
+
+def _shorter(environ: Mapping[str, str]) -> Sourced[int] | None:
+    text = environ.get(VALID_FOR_VARIABLE)
+    if not text:
+        return None
+    try:
+        seconds = parse_duration(int(text) if text.isascii() and text.isdigit() else text)
+    except WrongValueError as error:
+        msg = f"{VALID_FOR_VARIABLE} {error}."
+        raise Refusal(msg) from None
+    if not seconds:
+        msg = f"{VALID_FOR_VARIABLE} is 0, expected at least one second."
+        raise Refusal(msg)
+    return Sourced(seconds, Origin(VALID_FOR_VARIABLE))
+
+
+def _notice(grant: Grant, not_after: int) -> tuple[str, ...]:
+    """Tell of a derivation: projects, repository, until when (local time), which policy."""
+    if not grant.notice:
+        return ()
+    end, today = time.localtime(not_after), time.localtime()
+    until = time.strftime("%H:%M:%S" if end[:3] == today[:3] else "%Y-%m-%d %H:%M:%S", end)
+    projects = ", ".join(grant.projects.value) if grant.projects else "any project"
+    policy = grant.policy or "none, the defaults"
+    line = f"derived a token for {projects} on {grant.repository.name}, valid until {until} (policy: {policy})"
+    if "ACTIONS_ID_TOKEN_REQUEST_URL" not in os.environ:
+        return (line,)
+    return (
+        line,
+        "this run could use Trusted Publishing, with no stored token: https://docs.pypi.org/trusted-publishers/",
+    )

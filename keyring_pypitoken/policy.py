@@ -1,0 +1,280 @@
+"""Policy files: parsed once into typed values that know the line they come from.
+
+Pure: the text and its name go in, a `PolicyFile` or all of its problems come out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from .exceptions import PolicyError
+from .grant import Origin, Sourced
+from .policy_values import KEYS, WrongValueError, shown, valid_label
+from .repository import BUILT_IN, Repository
+from .toml import find_lines, load_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Layer = Literal["project", "user", "site"]
+PYPROJECT_TABLE = ("tool", "keyring-pypitoken")
+
+_BACKEND = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What one table of a policy says; None where it does not speak.
+
+    Durations are seconds, `not_before` and `not_after` Unix seconds, projects normalized names.
+    """
+
+    projects: Sourced[frozenset[str]] | None = None
+    valid_for: Sourced[int] | None = None
+    max_valid_for: Sourced[int] | None = None
+    clock_skew: Sourced[int] | None = None
+    not_before: Sourced[int] | None = None
+    not_after: Sourced[int] | None = None
+    account: Sourced[str] | None = None
+    require_policy: Sourced[bool] | None = None
+    unscoped: Sourced[str] | None = None
+    notice: Sourced[bool] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyFile:
+    """One policy file.
+
+    Attributes:
+        layer: whose file it is.
+        origin: how messages call it.
+        settings: its top table.
+        repositories: its `[repository.NAME]` tables.
+        endpoints: the repositories that it makes known.
+        store_backend: the `module.Class` of the keyring backend that shall keep the masters.
+    """
+
+    layer: Layer
+    origin: Origin
+    settings: Settings
+    repositories: Mapping[str, Settings]
+    endpoints: tuple[Repository, ...]
+    store_backend: Sourced[str] | None
+
+    def tables(self, repository: Repository) -> tuple[Settings, ...]:
+        """Return the tables that speak about a repository, the most specific first."""
+        own = self.repositories.get(repository.name)
+        return (self.settings,) if own is None else (own, self.settings)
+
+
+class _Problems:
+    """Collects all that is wrong in a file, each with its place."""
+
+    def __init__(self, name: str, text: str, root: tuple[str, ...]) -> None:
+        self.name = name
+        self.found: list[str] = []
+        self._lines = find_lines(text)
+        self._root = root
+
+    def origin(self, *path: str) -> Origin:
+        full = (*self._root, *path)
+        while full and full not in self._lines:
+            full = full[:-1]
+        return Origin(f"{self.name}:{self._lines[full]}" if full else self.name)
+
+    def add(self, problem: str, *path: str) -> None:
+        self.found.append(f"{problem} ({self.origin(*path)})")
+
+
+def parse_policy(text: str, *, layer: Layer, name: str, table: tuple[str, ...] = ()) -> PolicyFile | None:
+    """Parse a policy file.
+
+    Args:
+        text: the file's text.
+        layer: whose file it is; a project may say less than its user.
+        name: how messages call the file.
+        table: the table of the file that holds the policy, as in a `pyproject.toml`.
+
+    Returns:
+        The policy, or None where the file has no such table.
+
+    Raises:
+        PolicyError: the file cannot be followed; the message tells every problem with its line.
+    """
+    content: object = load_toml(text, name)
+    for part in table:
+        content = content.get(part) if isinstance(content, dict) else None
+    if content is None:
+        return None
+    problems = _Problems(name, text, table)
+    if not isinstance(content, dict):
+        problems.add(f"{'.'.join(table)} is {shown(content)}, expected a table")
+        content = {}
+    settings = _read_settings(content, layer, problems, (), ("repository", "store"))
+    repositories, endpoints = _read_repositories(content.get("repository", {}), layer, problems)
+    store = _read_store(content.get("store"), layer, problems)
+    if problems.found:
+        msg = f"the policy cannot be followed: {'; '.join(problems.found)}."
+        raise PolicyError(msg)
+    return PolicyFile(layer, Origin(name), settings, repositories, endpoints, store)
+
+
+_ENDPOINT_KEYS = ("url", "domain", "services")
+
+
+def _read_settings(
+    content: dict[str, Any],
+    layer: Layer,
+    problems: _Problems,
+    path: tuple[str, ...],
+    others: tuple[str, ...],
+) -> Settings:
+    """Read the keys of one table; those in `others` are read elsewhere."""
+    found: dict[str, Any] = {}
+    for name, value in content.items():
+        if name in others:
+            continue
+        key = KEYS.get(name)
+        if key is None:
+            _add_unknown(name, (*KEYS, *others), problems, path)
+        elif layer == "project" and not key.project_may:
+            problems.add(
+                f"{name} is for your own policy.toml only, a project cannot set it",
+                *path,
+                name,
+            )
+        else:
+            try:
+                found[name.replace("-", "_")] = Sourced(key.read(value), problems.origin(*path, name))
+            except WrongValueError as error:
+                problems.add(f"{'.'.join((*path, name))} {error}", *path, name)
+    return Settings(**found)
+
+
+def _read_repositories(
+    content: object, layer: Layer, problems: _Problems
+) -> tuple[dict[str, Settings], tuple[Repository, ...]]:
+    if not isinstance(content, dict):
+        problems.add(
+            f"repository is {shown(content)}, expected tables such as [repository.testpypi]",
+            "repository",
+        )
+        return {}, ()
+    settings: dict[str, Settings] = {}
+    endpoints: list[Repository] = []
+    built_in = {repository.name: repository for repository in BUILT_IN}
+    for name, table in content.items():
+        path = ("repository", name)
+        if not isinstance(table, dict):
+            problems.add(f"repository.{name} is {shown(table)}, expected a table", *path)
+            continue
+        if not valid_label(name):
+            problems.add(
+                f"repository.{name!r} is no name, expected letters, digits or any of . _ @ + -",
+                *path,
+            )
+        others = () if layer == "project" else _ENDPOINT_KEYS
+        settings[name] = _read_settings(table, layer, problems, path, others)
+        if layer != "project":
+            endpoint = _read_endpoint(name, table, built_in.get(name), problems)
+            if endpoint is not None:
+                endpoints.append(endpoint)
+    return settings, tuple(endpoints)
+
+
+def _read_endpoint(
+    name: str, table: dict[str, Any], built_in: Repository | None, problems: _Problems
+) -> Repository | None:
+    path = ("repository", name)
+    services = table.get("services", [])
+    if not isinstance(services, list) or not all(isinstance(s, str) and s for s in services):
+        problems.add(
+            f"repository.{name}.services is {shown(services)}, expected a list of names",
+            *path,
+            "services",
+        )
+        return None
+    if built_in is not None:
+        for key in ("url", "domain"):
+            if key in table:
+                problems.add(f"repository.{name}.{key} is fixed, it cannot be set", *path, key)
+        return built_in._replace(services=(*built_in.services, *services))
+    url = table.get("url")
+    host = _endpoint_host(url)
+    if host is None:
+        problems.add(
+            f"repository.{name}.url is {'missing' if url is None else shown(url)}, expected an https URL "
+            "(http for a loopback address only), without user, query or fragment",
+            *path,
+            *(("url",) if "url" in table else ()),
+        )
+        return None
+    domain = table.get("domain", host)
+    if not isinstance(domain, str) or not domain:
+        problems.add(
+            f"repository.{name}.domain is {shown(domain)}, expected a host name",
+            *path,
+            "domain",
+        )
+        return None
+    return Repository(name, str(url), domain, tuple(services))
+
+
+def _endpoint_host(url: object) -> str | None:
+    """Return the host of a URL that tokens may be sent to, else None."""
+    if not isinstance(url, str) or not url.isprintable() or url != url.strip():
+        return None
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    host = parts.hostname
+    if not host or parts.query or parts.fragment or "@" in parts.netloc:
+        return None
+    return host if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)) else None
+
+
+def _is_loopback(host: str) -> bool:
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _read_store(content: object, layer: Layer, problems: _Problems) -> Sourced[str] | None:
+    if content is None:
+        return None
+    if layer == "project":
+        problems.add("store is for your own policy.toml only, a project cannot set it", "store")
+        return None
+    if not isinstance(content, dict):
+        problems.add(f"store is {shown(content)}, expected a table [store]", "store")
+        return None
+    for name in content:
+        if name != "backend":
+            _add_unknown(name, ("backend",), problems, ("store",))
+    backend = content.get("backend")
+    if backend is None:
+        return None
+    if not isinstance(backend, str) or not _BACKEND.fullmatch(backend):
+        problems.add(
+            f'store.backend is {shown(backend)}, expected "module.Class" of a keyring backend',
+            "store",
+            "backend",
+        )
+        return None
+    return Sourced(backend, problems.origin("store", "backend"))
+
+
+def _add_unknown(name: str, known: tuple[str, ...], problems: _Problems, path: tuple[str, ...]) -> None:
+    import difflib
+
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known here are {', '.join(known)}"
+    problems.add(f"{'.'.join((*path, name))!r} is no key of a policy, {hint}", *path, name)

@@ -1,0 +1,157 @@
+"""The keys of a policy: how the value of each is read, and whose policy may set it."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from .wording import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MOST_SHOWN = 10**12
+MAX_CLOCK_SKEW = 10 * 60  # seconds
+_MAX_DURATION = 3650 * 86_400  # seconds; more is a slip of the keyboard, and no date can hold the sum
+_DURATION = re.compile(r"(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?")
+_LABEL = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
+
+
+class Key(NamedTuple):
+    """How a key's value is read, and whether a project's policy may set it."""
+
+    read: Callable[[object], object]
+    project_may: bool = True
+
+
+class WrongValueError(ValueError):
+    """A value is not what its key expects; the text continues a sentence that begins with the key."""
+
+
+def parse_duration(value: object) -> int:
+    """Read a length of time such as `"90s"`, `"15m"`, `"1h30m"`, `"2d"` or 900.
+
+    Args:
+        value: the text, or whole seconds.
+
+    Returns:
+        Seconds, at least 0.
+
+    Raises:
+        WrongValueError: it is neither; the message continues a sentence that begins with its name.
+    """
+    seconds = -1
+    if isinstance(value, int) and not isinstance(value, bool):
+        seconds = value
+    elif isinstance(value, str) and value and (found := _DURATION.fullmatch(value)):
+        days, hours, minutes, rest = (int(part or 0) for part in found.groups())
+        seconds = ((days * 24 + hours) * 60 + minutes) * 60 + rest
+    if not 0 <= seconds <= _MAX_DURATION:
+        msg = (
+            f"is {shown(value)}, expected a length of time of at most 3650 days "
+            'such as "90s", "15m", "1h30m" or "2d", or whole seconds'
+        )
+        raise WrongValueError(msg)
+    return seconds
+
+
+def valid_label(label: str) -> bool:
+    """Say whether a text can be the name of an account."""
+    return _LABEL.fullmatch(label) is not None
+
+
+def _read_projects(value: object) -> frozenset[str]:
+    from packaging.utils import InvalidName, canonicalize_name
+
+    if not isinstance(value, list):
+        msg = f'is {shown(value)}, expected a list of project names such as ["demo"]'
+        raise WrongValueError(msg)
+    names: set[str] = set()
+    for item in value:
+        if not isinstance(item, str):
+            msg = f"holds {shown(item)}, expected project names in quotes"
+            raise WrongValueError(msg)
+        try:
+            names.add(canonicalize_name(item, validate=True))
+        except InvalidName:
+            msg = f"holds {item!r}, which no project can be called"
+            raise WrongValueError(msg) from None
+    return frozenset(names)
+
+
+def _read_positive_duration(value: object) -> int:
+    seconds = parse_duration(value)
+    if not seconds:
+        msg = "is 0, expected at least one second"
+        raise WrongValueError(msg)
+    return seconds
+
+
+def _read_skew(value: object) -> int:
+    seconds = parse_duration(value)
+    if seconds > MAX_CLOCK_SKEW:
+        msg = f'is {shown(value)}, expected at most "10m"'
+        raise WrongValueError(msg)
+    return seconds
+
+
+def _read_moment(value: object) -> int:
+    if not isinstance(value, datetime.datetime):
+        msg = f"is {shown(value)}, expected a date-time with its offset such as 2026-01-31T18:00:00Z"
+        raise WrongValueError(msg)
+    if value.tzinfo is None:
+        msg = (
+            f"is the naive date-time {value.isoformat()}, which is another moment in every time zone: "
+            f"write its offset, as in {value.isoformat()}Z"
+        )
+        raise WrongValueError(msg)
+    return int(value.timestamp())
+
+
+def _read_account(value: object) -> str:
+    if not isinstance(value, str) or not valid_label(value):
+        msg = f"is {shown(value)}, expected up to 64 letters, digits or any of . _ @ + -"
+        raise WrongValueError(msg)
+    return value
+
+
+def _read_bool(value: object) -> bool:
+    if not isinstance(value, bool):
+        msg = f"is {shown(value)}, expected true or false"
+        raise WrongValueError(msg)
+    return value
+
+
+def _read_unscoped(value: object) -> str:
+    if value not in ("refuse", "allow") or not isinstance(value, str):
+        msg = f'is {shown(value)}, expected "refuse" or "allow"'
+        raise WrongValueError(msg)
+    return value
+
+
+KEYS: dict[str, Key] = {
+    "projects": Key(_read_projects),
+    "valid-for": Key(_read_positive_duration),
+    "max-valid-for": Key(_read_positive_duration, project_may=False),
+    "clock-skew": Key(_read_skew),
+    "not-before": Key(_read_moment),
+    "not-after": Key(_read_moment),
+    "account": Key(_read_account),
+    "require-policy": Key(_read_bool, project_may=False),
+    "unscoped": Key(_read_unscoped, project_may=False),
+    "notice": Key(_read_bool, project_may=False),
+}
+
+
+def shown(value: object) -> str:
+    """Show a TOML value in a message, by its type where it is not a short plain one."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, (int, float)):
+        return repr(value) if abs(value) <= _MOST_SHOWN else "a number out of range"
+    return "a list" if isinstance(value, list) else "a table"

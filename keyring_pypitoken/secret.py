@@ -1,0 +1,47 @@
+"""Two types for two kinds of secret, so that a master can neither be shown nor returned by mistake."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+
+class _Secret:
+    """Text that no repr, str, format, pickle or copy shows."""
+
+    __slots__ = ("__text",)
+
+    def __init__(self, text: str) -> None:
+        self.__text = text
+
+    def _reveal(self) -> str:
+        return self.__text
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(***)"
+
+    def __format__(self, format_spec: str) -> str:
+        return format(repr(self), format_spec)
+
+    def __reduce__(self) -> NoReturn:
+        msg = f"a {type(self).__name__} is never copied out of its process"
+        raise TypeError(msg)
+
+
+class MasterToken(_Secret):
+    """The stored token, which may publish everything its owner can."""
+
+    __slots__ = ()
+
+    def reveal_to_derive_or_store(self) -> str:
+        """Return the text; only `derive` and `store` may call this, and a test holds them to it."""
+        return self._reveal()
+
+
+class DerivedToken(_Secret):
+    """A token that `derive` restricted and checked: the only kind that leaves this package."""
+
+    __slots__ = ()
+
+    def unwrap(self) -> str:
+        """Return the text, for the uploader that asked."""
+        return self._reveal()

@@ -1,0 +1,384 @@
+"""The `Token` API of pypitoken: create, load, restrict, check and dump a PyPI token.
+
+The only module that imports pymacaroons, which signs, verifies and serializes. Version 2 of the format is read
+here and not by pymacaroons, whose reader copies the rest of the token for every packet (10,000 caveats take
+quadratic time), counts lengths without bound (1 MB of noise never ends) and ignores what follows the signature.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from binascii import hexlify
+from typing import TYPE_CHECKING, NamedTuple
+
+from pymacaroons import MACAROON_V1, MACAROON_V2, Caveat, Macaroon, Verifier
+from pymacaroons.serializers.binary_serializer import BinarySerializer
+
+from .exceptions import (
+    InvalidRestriction,
+    LoaderError,
+    MissingContextError,
+    PyPITokenException,
+    ValidationError,
+)
+from .parameters import from_parameters, to_timestamp
+from .restrictions import Context, Restriction, UnknownCaveat
+
+if TYPE_CHECKING:
+    import datetime
+    from collections.abc import Iterable, Iterator
+
+PREFIX = "pypi"
+
+# Macaroon binary format v2: https://github.com/rescrv/libmacaroons/blob/master/doc/format.txt
+_END, _LOCATION, _IDENTIFIER, _SIGNATURE = 0, 1, 2, 6
+# A location and an identifier, any number of first-party caveats, a signature: all that PyPI ever issues.
+_GRAMMAR = re.compile(rb"\x01\x02\x00(?:\x02\x00)*\x00\x06")
+_SIGNATURE_BYTES = 32  # HMAC-SHA256
+_V1_PACKET_LIMIT = 0xFFFF  # bytes, its length being four hexadecimal digits
+
+
+class Token:
+    """A PyPI token: a macaroon and the prefix before it.
+
+    Attributes:
+        prefix: `pypi` for PyPI's tokens.
+    """
+
+    def __init__(self, prefix: str, macaroon: Macaroon) -> None:
+        """Wrap a macaroon; `load` and `create` are the usual ways to a token.
+
+        Args:
+            prefix: the text before the dash.
+            macaroon: a `pymacaroons.Macaroon`.
+        """
+        self.prefix = prefix
+        self._macaroon = macaroon
+
+    @property
+    def domain(self) -> str:
+        """The location of the macaroon, usually `pypi.org` or `test.pypi.org`."""
+        return self._macaroon.location or ""
+
+    @property
+    def identifier(self) -> str:
+        """What PyPI finds the token by: a UUID, shared by every token derived from one master."""
+        return (self._macaroon.identifier_bytes or b"").decode()
+
+    @classmethod
+    def load(cls, raw: str) -> Token:
+        """Read a token; its validity is not checked, since only PyPI has the key.
+
+        Args:
+            raw: the token's text, prefix included; white space around it is stripped, as PyPI does.
+
+        Returns:
+            The token.
+
+        Raises:
+            LoaderError: the text is no token. Its cause names the original exception, if there was one, but
+                is not that exception itself, which could hold bytes of the token.
+        """
+        found = _read(raw)
+        del raw  # nothing secret stays among the locals of a frame that raises
+        if isinstance(found, _Unreadable):
+            raise LoaderError(found.reason) from (ValueError(found.cause) if found.cause else None)
+        return cls(*found)
+
+    @classmethod
+    def create(
+        cls,
+        domain: str,
+        identifier: str,
+        key: str | bytes,
+        prefix: str = PREFIX,
+        version: int = MACAROON_V2,
+    ) -> Token:
+        """Mint a token without restrictions, as PyPI does.
+
+        Args:
+            domain: the location, usually `pypi.org` or `test.pypi.org`.
+            identifier: what the token is found by in the database of whoever mints it.
+            key: the secret that `check` will need; whoever has it can lift every restriction.
+            prefix: the text before the dash.
+            version: the version of the binary format, 1 or 2.
+
+        Returns:
+            The token.
+
+        Raises:
+            PyPITokenException: a parameter cannot be part of a token.
+        """
+        problem = _creation_problem(domain, identifier, key, prefix, version)
+        if problem is not None:
+            del key
+            raise PyPITokenException(problem)
+        return cls(
+            prefix,
+            Macaroon(location=domain, identifier=identifier, key=key, version=version),
+        )
+
+    def restrict(
+        self,
+        not_before: int | datetime.datetime | None = None,
+        not_after: int | datetime.datetime | None = None,
+        project_names: Iterable[str] | None = None,
+        project_ids: Iterable[str] | None = None,
+        user_id: str | None = None,
+        legacy_project_names: Iterable[str] | None = None,
+        legacy_not_before: int | datetime.datetime | None = None,
+        legacy_not_after: int | datetime.datetime | None = None,
+        legacy_noop: bool | None = None,  # noqa: FBT001 - the parameter is the API's (pypitoken)
+    ) -> Token:
+        """Add restrictions to this token: a token only ever gets narrower.
+
+        Two restrictions of a kind both apply. Where a parameter is wrong, nothing is added.
+
+        Args:
+            not_before: first moment at which the token works: Unix seconds, or a date-time with a time zone.
+                Goes with `not_after`.
+            not_after: first moment at which it no longer works. Goes with `not_before`.
+            project_names: the projects it works for; names are normalized (PEP 503), since PyPI compares with
+                normalized ones only.
+            project_ids: the ids of the projects it works for.
+            user_id: the id of the user it works for.
+            legacy_project_names: `project_names` in the format of PyPI's first tokens.
+            legacy_not_before: `not_before` likewise. Goes with `legacy_not_after`.
+            legacy_not_after: `not_after` likewise. Goes with `legacy_not_before`.
+            legacy_noop: True adds a caveat that restricts nothing.
+
+        Returns:
+            This token, so that calls can be chained.
+
+        Raises:
+            InvalidRestriction: the parameters describe no restriction.
+        """
+        added = [
+            restriction.dump_json()
+            for restriction in from_parameters(
+                not_before=not_before,
+                not_after=not_after,
+                project_names=project_names,
+                project_ids=project_ids,
+                user_id=user_id,
+                legacy_project_names=legacy_project_names,
+                legacy_not_before=legacy_not_before,
+                legacy_not_after=legacy_not_after,
+                legacy_noop=legacy_noop,
+            )
+        ]
+        if self._macaroon.version == MACAROON_V1 and any(len(a) > _V1_PACKET_LIMIT - 16 for a in added):
+            msg = "the restriction is longer than version 1 of the format can hold (64 KiB): name fewer projects."
+            raise InvalidRestriction(msg)
+        for caveat in added:
+            self._macaroon.add_first_party_caveat(caveat)
+        return self
+
+    def dump(self) -> str:
+        """Return the token's text."""
+        return f"{self.prefix}-{self._macaroon.serialize()}"
+
+    def check(
+        self,
+        key: str | bytes,
+        project_name: str | None = None,
+        project_id: str | None = None,
+        user_id: str | None = None,
+        now: int | datetime.datetime | None = None,
+    ) -> None:
+        """Check the token as PyPI would, for one use. A restriction whose context is not given is not met.
+
+        Args:
+            key: the secret that the token was created with.
+            project_name: the project uploaded to, in any spelling.
+            project_id: its id.
+            user_id: the id of the user who uploads.
+            now: the moment of the upload, as Unix seconds or a date-time with a time zone; default: now.
+
+        Raises:
+            MissingContextError: every restriction that is not met lacks only its context.
+            ValidationError: the token is not valid for this use; the message tells each reason. The cause is
+                the exception of the first restriction that is not met.
+        """
+        signed = _is_signed_with(self._macaroon, key)
+        del key
+        if not signed:
+            msg = "the token is not valid: its signature does not match the key"
+            raise ValidationError(msg)
+        try:
+            moment = int(time.time()) if now is None else to_timestamp("now", now)
+        except InvalidRestriction as error:
+            msg = f"the token cannot be checked: {error}"
+            raise ValidationError(msg) from error
+        context = Context(project_name, project_id, user_id, moment)
+        problems: list[PyPITokenException] = []
+        for caveat in self.raw_caveats:
+            try:
+                Restriction.load_json(caveat).check(context)
+            except PyPITokenException as error:
+                problems.append(error)
+        if problems:
+            lacking = all(isinstance(problem, MissingContextError) for problem in problems)
+            kind = MissingContextError if lacking else ValidationError
+            msg = f"the token is not valid: {', and '.join(map(str, problems))}"
+            raise kind(msg) from problems[0]
+
+    @property
+    def restrictions(self) -> list[Restriction]:
+        """The restrictions that the token carries, in order. PyPI may hold further ones in its database.
+
+        Raises:
+            LoaderError: one of them cannot be read; `caveats` lists them all nevertheless.
+        """
+        return [Restriction.load_json(caveat) for caveat in self.raw_caveats]
+
+    @property
+    def raw_caveats(self) -> list[bytes]:
+        """The bytes of every caveat, in order."""
+        return [caveat.caveat_id_bytes for caveat in self._macaroon.caveats]
+
+    @property
+    def caveats(self) -> list[Restriction | UnknownCaveat]:
+        """Every caveat in order, those that cannot be read as raw `UnknownCaveat`s; raises nothing."""
+        found: list[Restriction | UnknownCaveat] = []
+        for caveat in self.raw_caveats:
+            try:
+                found.append(Restriction.load_json(caveat))
+            except LoaderError as error:
+                found.append(UnknownCaveat(caveat, str(error)))
+        return found
+
+    def __repr__(self) -> str:
+        return f"Token(domain={self.domain!r}, identifier={self.identifier!r}, restrictions={self.caveats!r})"
+
+
+class _Unreadable(NamedTuple):
+    reason: str
+    cause: str | None = None
+
+
+class _Malformed(Exception):  # noqa: N818 - never leaves this module
+    """The bytes are no macaroon."""
+
+
+def _read(raw: object) -> tuple[str, Macaroon] | _Unreadable:  # noqa: PLR0911 - a return for each way to be none
+    """Read a token's text; return problems instead of raising, so that no traceback holds the text."""
+    if not isinstance(raw, str):
+        return _Unreadable(f"the token is a value of type {type(raw).__name__}, expected a string")
+    text = raw.strip()
+    if not text:
+        return _Unreadable("the token is empty")
+    if not text.isascii():
+        return _Unreadable("the token holds characters outside of ASCII, which no token does")
+    prefix, dash, payload = text.partition("-")
+    if not dash or not prefix:
+        return _Unreadable("the token has no prefix: PyPI's tokens begin with 'pypi-'")
+    try:
+        data = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+    except ValueError as error:
+        return _Unreadable("the token is malformed: not URL-safe base64", type(error).__name__)
+    # Python's decoder skips characters outside the alphabet and spare bits: only one spelling is right.
+    if not data or base64.urlsafe_b64encode(data).decode().rstrip("=") != payload:
+        return _Unreadable("the token is malformed: not URL-safe base64 without padding")
+    try:
+        return prefix, _read_v2(data) if data[0] == MACAROON_V2 else _read_v1(data)
+    except _Malformed as error:
+        return _Unreadable(f"the token is malformed: {error}")
+    # pymacaroons lets whatever its reader runs into through: https://github.com/ecordell/pymacaroons/issues/50
+    except Exception as error:  # noqa: BLE001
+        return _Unreadable("the token is malformed: not a macaroon", type(error).__name__)
+
+
+def _read_v2(data: bytes) -> Macaroon:
+    packets = list(_packets(data))
+    if not _GRAMMAR.fullmatch(bytes(kind for kind, _ in packets)):
+        msg = "its parts are not those of a PyPI token"
+        raise _Malformed(msg)
+    signature = packets[-1][1]
+    _check_signature_length(signature)
+    return Macaroon(
+        location=packets[0][1].decode(),
+        identifier=packets[1][1].decode(),
+        caveats=[Caveat(caveat_id=value, version=MACAROON_V2) for _, value in packets[3:-2:2]],
+        signature=hexlify(signature),
+        version=MACAROON_V2,
+    )
+
+
+def _packets(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the (type, value) packets that follow the version byte."""
+    at = 1
+    while at < len(data):
+        kind = data[at]
+        at += 1
+        if kind == _END:
+            yield kind, b""
+            continue
+        length, at = _varint(data, at)
+        if length > len(data) - at:
+            msg = "it is cut short"
+            raise _Malformed(msg)
+        yield kind, data[at : at + length]
+        at += length
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """Read a length of at most 28 bits in its shortest spelling; return it and where it ends."""
+    value = 0
+    for shift in (0, 7, 14, 21):
+        if at >= len(data):
+            break
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if not byte & 0x80 and (byte or not shift):
+            return value, at
+    msg = "a length in it is wrong"
+    raise _Malformed(msg)
+
+
+def _read_v1(data: bytes) -> Macaroon:
+    serializer = BinarySerializer()
+    macaroon = serializer.deserialize_raw(data)
+    _check_signature_length(bytes.fromhex(macaroon.signature))
+    macaroon.identifier_bytes.decode()
+    # The reader is lenient; what it read must be all there was, and nothing that PyPI doesn't issue.
+    if macaroon.third_party_caveats() or serializer.serialize_raw(macaroon) != data:
+        msg = "its parts are not those of a PyPI token"
+        raise _Malformed(msg)
+    return macaroon
+
+
+def _check_signature_length(signature: bytes) -> None:
+    if len(signature) != _SIGNATURE_BYTES:
+        msg = f"its signature has {len(signature)} bytes, expected {_SIGNATURE_BYTES}"
+        raise _Malformed(msg)
+
+
+def _is_signed_with(macaroon: Macaroon, key: str | bytes) -> bool:
+    verifier = Verifier()
+    verifier.satisfy_general(lambda predicate: True)  # noqa: ARG005 - the restrictions are checked apart
+    try:
+        return bool(verifier.verify(macaroon, key))
+    # pymacaroons raises more than it tells: https://github.com/ecordell/pymacaroons/issues/51
+    except Exception:  # noqa: BLE001
+        return False
+
+
+def _creation_problem(domain: object, identifier: object, key: object, prefix: object, version: object) -> str | None:
+    if not isinstance(prefix, str) or not re.fullmatch(r"[!-,.-~]+", prefix):
+        return "the prefix must be visible ASCII text without a dash"
+    if version not in (MACAROON_V1, MACAROON_V2):
+        return f"the version is {version!r}, expected {MACAROON_V1} or {MACAROON_V2}"
+    if not isinstance(key, (str, bytes)) or not key:
+        return "the key must be text or bytes, and not empty"
+    for name, value in (("domain", domain), ("identifier", identifier)):
+        if not isinstance(value, str) or len(value) > _V1_PACKET_LIMIT // 8:
+            return f"the {name} must be text of at most {_V1_PACKET_LIMIT // 8} characters"
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return f"the {name} holds characters that cannot be encoded"
+    return None

@@ -1,0 +1,61 @@
+"""TOML with the one thing that its parsers leave out: the line that a key stands in."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+from .exceptions import PolicyError
+
+
+def load_toml(text: str, name: str) -> dict[str, Any]:
+    """Parse TOML.
+
+    Raises:
+        PolicyError: the text is not TOML.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        # ValueError: TOMLDecodeError is one, and so is what Python makes of over-long integers.
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        msg = f"{name} is not valid TOML: {_lower_first(str(error))}; correct it there."
+        raise PolicyError(msg) from None
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+_HEADER = re.compile(r"\s*\[\[?([^\[\]#]+)\]\]?\s*(?:#.*)?")
+_ASSIGNMENT = re.compile(
+    r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*="""
+)
+_PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
+
+
+def find_lines(text: str) -> dict[tuple[str, ...], int]:
+    """Map the dotted path of each table and key to its line, in one pass.
+
+    TOML parsers tell no positions. This looks at lines that begin like a header or an assignment, so that a
+    text of several lines that imitates one can mislead a message, and nothing but a message.
+    """
+    lines: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.fullmatch(line):
+            table = _parts(header[1])
+            lines.setdefault(table, number)
+        elif assignment := _ASSIGNMENT.match(line):
+            path = (*table, *_parts(assignment[1]))
+            for length in range(len(table) + 1, len(path) + 1):
+                lines.setdefault(path[:length], number)
+    return lines
+
+
+def _parts(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip("\"'") for part in _PART.findall(dotted))
