@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from .exceptions import Refusal
 from .grant import Origin, Sourced
+from .names import InvalidNameError, normalize_valid
 from .policy_files import display_name, project_folders, read_text
 from .toml import load_toml
 from .wording import quoted
@@ -116,7 +117,6 @@ def project_of_file(path: str) -> str | None:
         The name, or None where the file is neither a wheel nor an sdist.
     """
     from packaging.utils import (
-        canonicalize_name,
         parse_sdist_filename,
         parse_wheel_filename,
     )
@@ -126,20 +126,18 @@ def project_of_file(path: str) -> str | None:
         return None
     try:
         project = parse_wheel_filename(name)[0] if name.endswith(".whl") else parse_sdist_filename(name)[0]
-        return canonicalize_name(project, validate=True)
+        return normalize_valid(project)
     except ValueError:
         return None
 
 
 def _sourced(names: Iterable[str], origin: Origin) -> Sourced[tuple[str, ...]] | None:
     """Normalize the names of one source; None where there are none."""
-    from packaging.utils import InvalidName, canonicalize_name
-
     found: set[str] = set()
     for name in names:
         try:
-            found.add(canonicalize_name(name, validate=True))
-        except InvalidName:
+            found.add(normalize_valid(name))
+        except InvalidNameError:
             msg = f"{origin} names the project {quoted(name)}, and none can be called so: correct the name."
             raise Refusal(msg) from None
     return Sourced(tuple(sorted(found)), origin) if found else None

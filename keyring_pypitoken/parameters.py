@@ -6,6 +6,7 @@ import datetime
 from typing import TYPE_CHECKING
 
 from .exceptions import InvalidRestriction
+from .names import InvalidNameError, normalize_valid
 from .restrictions import (
     DateRestriction,
     LegacyDateRestriction,
@@ -116,13 +117,11 @@ def _string_parameters(name: str, values: Iterable[str]) -> list[str]:
 
 
 def _name_parameters(name: str, values: Iterable[str]) -> list[str]:
-    from packaging.utils import InvalidName, canonicalize_name
-
     found: list[str] = []
     for value in _string_parameters(name, values):
         try:
-            found.append(canonicalize_name(value, validate=True))
-        except InvalidName:
+            found.append(normalize_valid(value))
+        except InvalidNameError:
             msg = (
                 f"{name} holds {value!r}, which no project can be called: "
                 "letters, digits, '-', '_' and '.' are allowed, the first and last being a letter or digit."

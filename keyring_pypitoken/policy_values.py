@@ -6,6 +6,7 @@ import datetime
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from .names import InvalidNameError, normalize_valid
 from .wording import quoted
 
 if TYPE_CHECKING:
@@ -62,8 +63,6 @@ def valid_label(label: str) -> bool:
 
 
 def _read_projects(value: object) -> frozenset[str]:
-    from packaging.utils import InvalidName, canonicalize_name
-
     if not isinstance(value, list):
         msg = f'is {shown(value)}, expected a list of project names such as ["demo"]'
         raise WrongValueError(msg)
@@ -73,8 +72,8 @@ def _read_projects(value: object) -> frozenset[str]:
             msg = f"holds {shown(item)}, expected project names in quotes"
             raise WrongValueError(msg)
         try:
-            names.add(canonicalize_name(item, validate=True))
-        except InvalidName:
+            names.add(normalize_valid(item))
+        except InvalidNameError:
             msg = f"holds {item!r}, which no project can be called"
             raise WrongValueError(msg) from None
     return frozenset(names)

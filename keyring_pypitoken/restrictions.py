@@ -10,16 +10,16 @@ import dataclasses
 import json
 import reprlib
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from .exceptions import LoaderError, MissingContextError, ValidationError
+from .names import normalize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclasses.dataclass(frozen=True)
-class Context:
+class Context(NamedTuple):
     """How a bearer is about to use a token.
 
     Attributes:
@@ -35,7 +35,6 @@ class Context:
     now: int | None = None
 
 
-@dataclasses.dataclass(frozen=True)
 class Restriction(ABC):
     """What one caveat demands, in typed form."""
 
@@ -116,6 +115,7 @@ class Restriction(ABC):
         """
 
 
+# Few classes are decorated, since each costs keyring half a millisecond; the others inherit what they need.
 @dataclasses.dataclass(frozen=True)
 class _Dates(Restriction):
     not_before: int
@@ -136,8 +136,7 @@ class _Names(Restriction):
     project_names: list[str]
 
     def check(self, context: Context) -> None:
-        # Not `validate=True`: a name that is no project name matches nothing anyway.
-        name = _normalize(_needed(context.project_name, "project_name"))
+        name = normalize(_needed(context.project_name, "project_name"))
         if name not in self.project_names:
             msg = f"the token is for the projects {_listed(self.project_names)}, and it was used for {name!r}"
             raise ValidationError(msg)
@@ -154,7 +153,6 @@ class _IDs(Restriction):
             raise ValidationError(msg)
 
 
-@dataclasses.dataclass(frozen=True)
 class DateRestriction(_Dates):
     """The token works in one window of time only.
 
@@ -178,7 +176,6 @@ class DateRestriction(_Dates):
         return [self.tag, self.not_after, self.not_before]
 
 
-@dataclasses.dataclass(frozen=True)
 class ProjectNamesRestriction(_Names):
     """The token works for the projects of these names only.
 
@@ -197,7 +194,6 @@ class ProjectNamesRestriction(_Names):
         return [self.tag, self.project_names]
 
 
-@dataclasses.dataclass(frozen=True)
 class ProjectIDsRestriction(_IDs):
     """The token works for the projects of these ids only.
 
@@ -286,7 +282,6 @@ class LegacyNoopRestriction(Restriction):
         """Accept every use."""
 
 
-@dataclasses.dataclass(frozen=True)
 class LegacyProjectNamesRestriction(_Names):
     """`ProjectNamesRestriction` as PyPI's first tokens wrote it.
 
@@ -299,7 +294,6 @@ class LegacyProjectNamesRestriction(_Names):
         return {"version": 1, "permissions": {"projects": self.project_names}}
 
 
-@dataclasses.dataclass(frozen=True)
 class LegacyProjectIDsRestriction(_IDs):
     """`ProjectIDsRestriction` as an object: PyPI reads it still.
 
@@ -312,7 +306,6 @@ class LegacyProjectIDsRestriction(_IDs):
         return {"project_ids": self.project_ids}
 
 
-@dataclasses.dataclass(frozen=True)
 class LegacyDateRestriction(_Dates):
     """`DateRestriction` as an object: PyPI reads it still.
 
@@ -326,8 +319,7 @@ class LegacyDateRestriction(_Dates):
         return {"nbf": self.not_before, "exp": self.not_after}
 
 
-@dataclasses.dataclass(frozen=True)
-class UnknownCaveat:
+class UnknownCaveat(NamedTuple):
     """A caveat that this version cannot read; PyPI may know it.
 
     Attributes:
@@ -408,12 +400,6 @@ def _needed(value: Any, what: str) -> Any:
         msg = f"the token's restrictions cannot be checked without {what}"
         raise MissingContextError(msg)
     return value
-
-
-def _normalize(name: str) -> str:
-    from packaging.utils import canonicalize_name
-
-    return canonicalize_name(name)
 
 
 def _listed(values: list[str]) -> str:

@@ -1,21 +1,13 @@
-"""The `Token` API of pypitoken: create, load, restrict, check and dump a PyPI token.
-
-The only module that imports pymacaroons, which signs, verifies and serializes. Version 2 of the format is read
-here and not by pymacaroons, whose reader copies the rest of the token for every packet (10,000 caveats take
-quadratic time), counts lengths without bound (1 MB of noise never ends) and ignores what follows the signature.
-"""
+"""The `Token` API of pypitoken: create, load, restrict, check and dump a PyPI token."""
 
 from __future__ import annotations
 
 import base64
 import re
 import time
-from binascii import hexlify
 from typing import TYPE_CHECKING, NamedTuple
 
-from pymacaroons import MACAROON_V1, MACAROON_V2, Caveat, Macaroon, Verifier
-from pymacaroons.serializers.binary_serializer import BinarySerializer
-
+from . import macaroon as _macaroons
 from .exceptions import (
     InvalidRestriction,
     LoaderError,
@@ -23,21 +15,19 @@ from .exceptions import (
     PyPITokenException,
     ValidationError,
 )
+from .macaroon import V1, V1_PACKET_LIMIT, V2, Macaroon, MalformedError
 from .parameters import from_parameters, to_timestamp
 from .restrictions import Context, Restriction, UnknownCaveat
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
+
+    import pymacaroons
 
 PREFIX = "pypi"
-
-# Macaroon binary format v2: https://github.com/rescrv/libmacaroons/blob/master/doc/format.txt
-_END, _LOCATION, _IDENTIFIER, _SIGNATURE = 0, 1, 2, 6
-# A location and an identifier, any number of first-party caveats, a signature: all that PyPI ever issues.
-_GRAMMAR = re.compile(rb"\x01\x02\x00(?:\x02\x00)*\x00\x06")
-_SIGNATURE_BYTES = 32  # HMAC-SHA256
-_V1_PACKET_LIMIT = 0xFFFF  # bytes, its length being four hexadecimal digits
+# The first caveat's packet of version 1: its length, `cid `, and a line feed.
+_V1_MOST_CAVEAT = V1_PACKET_LIMIT - len("ffffcid \n")
 
 
 class Token:
@@ -47,25 +37,33 @@ class Token:
         prefix: `pypi` for PyPI's tokens.
     """
 
-    def __init__(self, prefix: str, macaroon: Macaroon) -> None:
+    def __init__(self, prefix: str, macaroon: Macaroon | pymacaroons.Macaroon) -> None:
         """Wrap a macaroon; `load` and `create` are the usual ways to a token.
 
         Args:
             prefix: the text before the dash.
-            macaroon: a `pymacaroons.Macaroon`.
+            macaroon: what the token consists of; a `pymacaroons.Macaroon` is copied.
+
+        Raises:
+            LoaderError: PyPI issues no macaroon like it.
         """
         self.prefix = prefix
-        self._macaroon = macaroon
+        self._own = macaroon if isinstance(macaroon, Macaroon) else _copied(macaroon)
+
+    @property
+    def _macaroon(self) -> pymacaroons.Macaroon:
+        """A copy as `pymacaroons.Macaroon`, for a look at its parts."""
+        return self._own.to_pymacaroons()
 
     @property
     def domain(self) -> str:
         """The location of the macaroon, usually `pypi.org` or `test.pypi.org`."""
-        return self._macaroon.location or ""
+        return self._own.location
 
     @property
     def identifier(self) -> str:
         """What PyPI finds the token by: a UUID, shared by every token derived from one master."""
-        return (self._macaroon.identifier_bytes or b"").decode()
+        return self._own.identifier
 
     @classmethod
     def load(cls, raw: str) -> Token:
@@ -94,7 +92,7 @@ class Token:
         identifier: str,
         key: str | bytes,
         prefix: str = PREFIX,
-        version: int = MACAROON_V2,
+        version: int = V2,
     ) -> Token:
         """Mint a token without restrictions, as PyPI does.
 
@@ -115,10 +113,7 @@ class Token:
         if problem is not None:
             del key
             raise PyPITokenException(problem)
-        return cls(
-            prefix,
-            Macaroon(location=domain, identifier=identifier, key=key, version=version),
-        )
+        return cls(prefix, _macaroons.mint(domain, identifier, key, version))
 
     def restrict(
         self,
@@ -156,7 +151,7 @@ class Token:
             InvalidRestriction: the parameters describe no restriction.
         """
         added = [
-            restriction.dump_json()
+            restriction.dump_json().encode()
             for restriction in from_parameters(
                 not_before=not_before,
                 not_after=not_after,
@@ -169,16 +164,16 @@ class Token:
                 legacy_noop=legacy_noop,
             )
         ]
-        if self._macaroon.version == MACAROON_V1 and any(len(a) > _V1_PACKET_LIMIT - 16 for a in added):
+        if self._own.version == V1 and any(len(caveat) > _V1_MOST_CAVEAT for caveat in added):
             msg = "the restriction is longer than version 1 of the format can hold (64 KiB): name fewer projects."
             raise InvalidRestriction(msg)
         for caveat in added:
-            self._macaroon.add_first_party_caveat(caveat)
+            self._own.append(caveat)
         return self
 
     def dump(self) -> str:
         """Return the token's text."""
-        return f"{self.prefix}-{self._macaroon.serialize()}"
+        return f"{self.prefix}-{_encode(self._own.write())}"
 
     def check(
         self,
@@ -202,7 +197,7 @@ class Token:
             ValidationError: the token is not valid for this use; the message tells each reason. The cause is
                 the exception of the first restriction that is not met.
         """
-        signed = _is_signed_with(self._macaroon, key)
+        signed = self._own.is_signed_with(key)
         del key
         if not signed:
             msg = "the token is not valid: its signature does not match the key"
@@ -237,7 +232,7 @@ class Token:
     @property
     def raw_caveats(self) -> list[bytes]:
         """The bytes of every caveat, in order."""
-        return [caveat.caveat_id_bytes for caveat in self._macaroon.caveats]
+        return list(self._own.caveats)
 
     @property
     def caveats(self) -> list[Restriction | UnknownCaveat]:
@@ -259,11 +254,20 @@ class _Unreadable(NamedTuple):
     cause: str | None = None
 
 
-class _Malformed(Exception):  # noqa: N818 - never leaves this module
-    """The bytes are no macaroon."""
+def _copied(macaroon: pymacaroons.Macaroon) -> Macaroon:
+    try:
+        return Macaroon.from_pymacaroons(macaroon)
+    except (MalformedError, ValueError) as error:
+        reason = error.reason if isinstance(error, MalformedError) else "its text is not UTF-8"
+    msg = f"the macaroon cannot be a PyPI token's: {reason}"
+    raise LoaderError(msg)
 
 
-def _read(raw: object) -> tuple[str, Macaroon] | _Unreadable:  # noqa: PLR0911 - a return for each way to be none
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _read(raw: object) -> tuple[str, Macaroon] | _Unreadable:
     """Read a token's text; return problems instead of raising, so that no traceback holds the text."""
     if not isinstance(raw, str):
         return _Unreadable(f"the token is a value of type {type(raw).__name__}, expected a string")
@@ -280,103 +284,24 @@ def _read(raw: object) -> tuple[str, Macaroon] | _Unreadable:  # noqa: PLR0911 -
     except ValueError as error:
         return _Unreadable("the token is malformed: not URL-safe base64", type(error).__name__)
     # Python's decoder skips characters outside the alphabet and spare bits: only one spelling is right.
-    if not data or base64.urlsafe_b64encode(data).decode().rstrip("=") != payload:
+    if not data or _encode(data) != payload:
         return _Unreadable("the token is malformed: not URL-safe base64 without padding")
     try:
-        return prefix, _read_v2(data) if data[0] == MACAROON_V2 else _read_v1(data)
-    except _Malformed as error:
-        return _Unreadable(f"the token is malformed: {error}")
-    # pymacaroons lets whatever its reader runs into through: https://github.com/ecordell/pymacaroons/issues/50
-    except Exception as error:  # noqa: BLE001
-        return _Unreadable("the token is malformed: not a macaroon", type(error).__name__)
-
-
-def _read_v2(data: bytes) -> Macaroon:
-    packets = list(_packets(data))
-    if not _GRAMMAR.fullmatch(bytes(kind for kind, _ in packets)):
-        msg = "its parts are not those of a PyPI token"
-        raise _Malformed(msg)
-    signature = packets[-1][1]
-    _check_signature_length(signature)
-    return Macaroon(
-        location=packets[0][1].decode(),
-        identifier=packets[1][1].decode(),
-        caveats=[Caveat(caveat_id=value, version=MACAROON_V2) for _, value in packets[3:-2:2]],
-        signature=hexlify(signature),
-        version=MACAROON_V2,
-    )
-
-
-def _packets(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the (type, value) packets that follow the version byte."""
-    at = 1
-    while at < len(data):
-        kind = data[at]
-        at += 1
-        if kind == _END:
-            yield kind, b""
-            continue
-        length, at = _varint(data, at)
-        if length > len(data) - at:
-            msg = "it is cut short"
-            raise _Malformed(msg)
-        yield kind, data[at : at + length]
-        at += length
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """Read a length of at most 28 bits in its shortest spelling; return it and where it ends."""
-    value = 0
-    for shift in (0, 7, 14, 21):
-        if at >= len(data):
-            break
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if not byte & 0x80 and (byte or not shift):
-            return value, at
-    msg = "a length in it is wrong"
-    raise _Malformed(msg)
-
-
-def _read_v1(data: bytes) -> Macaroon:
-    serializer = BinarySerializer()
-    macaroon = serializer.deserialize_raw(data)
-    _check_signature_length(bytes.fromhex(macaroon.signature))
-    macaroon.identifier_bytes.decode()
-    # The reader is lenient; what it read must be all there was, and nothing that PyPI doesn't issue.
-    if macaroon.third_party_caveats() or serializer.serialize_raw(macaroon) != data:
-        msg = "its parts are not those of a PyPI token"
-        raise _Malformed(msg)
-    return macaroon
-
-
-def _check_signature_length(signature: bytes) -> None:
-    if len(signature) != _SIGNATURE_BYTES:
-        msg = f"its signature has {len(signature)} bytes, expected {_SIGNATURE_BYTES}"
-        raise _Malformed(msg)
-
-
-def _is_signed_with(macaroon: Macaroon, key: str | bytes) -> bool:
-    verifier = Verifier()
-    verifier.satisfy_general(lambda predicate: True)  # noqa: ARG005 - the restrictions are checked apart
-    try:
-        return bool(verifier.verify(macaroon, key))
-    # pymacaroons raises more than it tells: https://github.com/ecordell/pymacaroons/issues/51
-    except Exception:  # noqa: BLE001
-        return False
+        return prefix, _macaroons.read(data)
+    except MalformedError as error:
+        return _Unreadable(f"the token is malformed: {error.reason}", error.cause)
 
 
 def _creation_problem(domain: object, identifier: object, key: object, prefix: object, version: object) -> str | None:
     if not isinstance(prefix, str) or not re.fullmatch(r"[!-,.-~]+", prefix):
         return "the prefix must be visible ASCII text without a dash"
-    if version not in (MACAROON_V1, MACAROON_V2):
-        return f"the version is {version!r}, expected {MACAROON_V1} or {MACAROON_V2}"
+    if version not in (V1, V2):
+        return f"the version is {version!r}, expected {V1} or {V2}"
     if not isinstance(key, (str, bytes)) or not key:
         return "the key must be text or bytes, and not empty"
     for name, value in (("domain", domain), ("identifier", identifier)):
-        if not isinstance(value, str) or len(value) > _V1_PACKET_LIMIT // 8:
-            return f"the {name} must be text of at most {_V1_PACKET_LIMIT // 8} characters"
+        if not isinstance(value, str) or len(value) > V1_PACKET_LIMIT // 8:
+            return f"the {name} must be text of at most {V1_PACKET_LIMIT // 8} characters"
         try:
             value.encode()
         except UnicodeEncodeError:

@@ -1,0 +1,32 @@
+"""Project names: validity (PEP 508) and the one spelling that PyPI compares (PEP 503).
+
+`packaging.utils.canonicalize_name` does the same, and tests compare the two. It is not called here, because
+importing it takes longer than all the rest of a look-up that names no file.
+"""
+
+from __future__ import annotations
+
+import re
+
+_VALID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_SEPARATORS = re.compile(r"[-_.]+")
+
+
+class InvalidNameError(ValueError):
+    """No project can be called so."""
+
+
+def normalize(name: str) -> str:
+    """Return the normalized spelling of a name, valid or not."""
+    return _SEPARATORS.sub("-", name).lower()
+
+
+def normalize_valid(name: str) -> str:
+    """Return the normalized spelling of a project name.
+
+    Raises:
+        InvalidNameError: it is none.
+    """
+    if not _VALID.fullmatch(name):
+        raise InvalidNameError
+    return normalize(name)
