@@ -174,12 +174,14 @@ def _decide_projects(
         if own:
             names = frozenset.intersection(*(projects.value for projects in own))
             evidence = Sourced(tuple(sorted(names)), own[0].origin)
+    limits = [t.projects for t in tables if t.projects is not None]
     if not evidence or not evidence.value:
         allowed = [t.unscoped.value for t in tables if t.unscoped is not None]
-        if evidence is None and "allow" in allowed and "refuse" not in allowed:
+        # A token for any project would go beyond every list of them.
+        if not limits and "allow" in allowed and "refuse" not in allowed:
             return None
         raise Refusal(_NO_PROJECT)
-    for limit in (t.projects for t in tables if t.projects is not None):
+    for limit in limits:
         outside = [name for name in evidence.value if name not in limit.value]
         if outside:
             raise Refusal(_outside(outside, evidence.origin, limit))

@@ -24,50 +24,19 @@ if TYPE_CHECKING:
 PROJECT_VARIABLE = "KEYRING_PYPITOKEN_PROJECT"
 _ARGUMENTS = Origin("the arguments")
 _DISTRIBUTIONS = (".whl", ".tar.gz", ".zip")
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)==[A-Za-z0-9._!+-]+")
+_REQUIREMENT = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==[A-Za-z0-9._!+-]+")
 _GLOB = re.compile(r"[*?\[]")
-# Options of uploaders whose next argument is their value, and no file to upload: twine, then hatch, then uv.
-_VALUE_OPTIONS = (
-    *(
-        "-r",
-        "--repository",
-        "--repository-url",
-        "--sign-with",
-        "-i",
-        "--identity",
-        "-u",
-        "--username",
-    ),
-    *(
-        "-p",
-        "--password",
-        "-c",
-        "--comment",
-        "--config-file",
-        "--cert",
-        "--client-cert",
-    ),
-    *(
-        "--user",
-        "-a",
-        "--auth",
-        "--repo",
-        "-o",
-        "--option",
-        "--ca-cert",
-        "--client-key",
-        "--project",
-    ),
-    *(
-        "-t",
-        "--token",
-        "--index",
-        "--publish-url",
-        "--check-url",
-        "--keyring-provider",
-        "--directory",
-    ),
-)
+# Options whose next argument is their value, and no file to upload. Twine's long ones may be abbreviated (argparse).
+_TWINE_OPTIONS = (
+    "--repository", "--repository-url", "--sign-with", "--identity", "--username", "--password", "--comment",
+    "--config-file", "--cert", "--client-cert",
+)  # fmt: skip
+# Twine's short ones, then those of hatch and of uv.
+_OTHER_OPTIONS = (
+    "-r", "-i", "-u", "-p", "-c",
+    "--user", "-a", "--auth", "--repo", "-o", "--option", "--ca-cert", "--client-key", "--project",
+    "-t", "--token", "--index", "--publish-url", "--check-url", "--keyring-provider", "--directory",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,9 +122,9 @@ def _in_arguments(process: Process) -> Iterator[str]:
     for argument in _operands(process.arguments):
         if requirement := _REQUIREMENT.fullmatch(argument):
             yield requirement[1]
-        # Uploaders expand what the shell left as it was, a quoted 'dist/*' or anything on Windows.
-        paths = glob.glob(argument, root_dir=process.folder) if _GLOB.search(argument) else [argument]
-        for path in paths:
+        # Uploaders expand what the shell left as it was and is no file: a quoted 'dist/*', or anything on Windows.
+        is_glob = _GLOB.search(argument) and not os.path.exists(process.folder / argument)
+        for path in glob.glob(argument, root_dir=process.folder) if is_glob else [argument]:
             if (project := project_of_file(path)) is not None:
                 yield project
 
@@ -173,9 +142,9 @@ def _operands(arguments: tuple[str, ...]) -> Iterator[str]:
 
 
 def _takes_value(option: str) -> bool:
-    # Long options may be abbreviated (argparse).
-    return option in _VALUE_OPTIONS or (
-        len(option) > len("--x") and any(known.startswith(option) for known in _VALUE_OPTIONS)
+    # Twine's --sign takes none, and is no abbreviation of --sign-with.
+    return option in _OTHER_OPTIONS or (
+        option.startswith("--") and option != "--sign" and any(known.startswith(option) for known in _TWINE_OPTIONS)
     )
 
 

@@ -22,6 +22,8 @@ from .restrictions import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_MOST_BITS = 63  # as clocks count; Python writes no integer of more than 4300 digits, and PyPI reads none
+
 
 def from_parameters(
     *,
@@ -72,6 +74,9 @@ def to_timestamp(name: str, moment: int | datetime.datetime) -> int:
         InvalidRestriction: it is neither.
     """
     if isinstance(moment, int) and not isinstance(moment, bool):
+        if moment.bit_length() > _MOST_BITS:
+            msg = f"{name} is an integer of {moment.bit_length()} bits, expected Unix seconds of {_MOST_BITS} at most."
+            raise InvalidRestriction(msg)
         return moment
     if not isinstance(moment, datetime.datetime):
         msg = f"{name} is {kind_of(moment)}, expected Unix seconds as an int or a date-time with a time zone."

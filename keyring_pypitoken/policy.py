@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from .exceptions import PolicyError
 from .grant import Origin, Sourced
-from .policy_values import KEYS, WrongValueError, shown, valid_label
+from .policy_values import KEYS, WrongValueError, read_names, shown, valid_label
 from .repository import BUILT_IN, Repository
 from .toml import find_lines, load_toml
+from .wording import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,8 @@ Layer = Literal["project", "user", "site"]
 PYPROJECT_TABLE = ("tool", "keyring-pypitoken")
 
 _BACKEND = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_ENDPOINT_KEYS = ("url", "domain", "services")
+_NOT_FOR_PROJECTS = {*(name for name, key in KEYS.items() if not key.project_may), *_ENDPOINT_KEYS, "store"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +74,7 @@ class PolicyFile:
 
 
 class _Problems:
-    """Collects all that is wrong in a file, each with its place."""
+    """Collects all that is wrong in a file: a sentence about a table or key, and its place."""
 
     def __init__(self, name: str, text: str, root: tuple[str, ...]) -> None:
         self.name = name
@@ -86,7 +89,15 @@ class _Problems:
         return Origin(f"{self.name}:{self._lines[full]}" if full else self.name)
 
     def add(self, problem: str, *path: str) -> None:
-        self.found.append(f"{problem} ({self.origin(*path)})")
+        subject = ".".join(part if valid_label(part) else quoted(part) for part in path or self._root)
+        self.found.append(f"{subject} {problem} ({self.origin(*path)})")
+
+    def add_unknown(self, known: list[str], *path: str) -> None:
+        import difflib
+
+        nearest = difflib.get_close_matches(path[-1], known, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known here are {', '.join(known)}"
+        self.found.append(f"{quoted('.'.join(path))} is no key of a policy, {hint} ({self.origin(*path)})")
 
 
 def parse_policy(text: str, *, layer: Layer, name: str, table: tuple[str, ...] = ()) -> PolicyFile | None:
@@ -111,18 +122,15 @@ def parse_policy(text: str, *, layer: Layer, name: str, table: tuple[str, ...] =
         return None
     problems = _Problems(name, text, table)
     if not isinstance(content, dict):
-        problems.add(f"{'.'.join(table)} is {shown(content)}, expected a table")
+        problems.add(f"is {shown(content)}, expected a table")
         content = {}
     settings = _read_settings(content, layer, problems, (), ("repository", "store"))
     repositories, endpoints = _read_repositories(content.get("repository", {}), layer, problems)
-    store = _read_store(content.get("store"), layer, problems)
+    store = None if layer == "project" else _read_store(content.get("store"), problems)
     if problems.found:
         msg = f"the policy cannot be followed: {'; '.join(problems.found)}."
         raise PolicyError(msg)
     return PolicyFile(layer, Origin(name), settings, repositories, endpoints, store)
-
-
-_ENDPOINT_KEYS = ("url", "domain", "services")
 
 
 def _read_settings(
@@ -134,23 +142,17 @@ def _read_settings(
 ) -> Settings:
     """Read the keys of one table; those in `others` are read elsewhere."""
     found: dict[str, Any] = {}
+    known = [name for name in (*KEYS, *others) if layer != "project" or name not in _NOT_FOR_PROJECTS]
     for name, value in content.items():
-        if name in others:
-            continue
-        key = KEYS.get(name)
-        if key is None:
-            _add_unknown(name, (*KEYS, *others), problems, path)
-        elif layer == "project" and not key.project_may:
-            problems.add(
-                f"{name} is for your own policy.toml only, a project cannot set it",
-                *path,
-                name,
-            )
-        else:
+        if layer == "project" and name in _NOT_FOR_PROJECTS:
+            problems.add("is for your own policy.toml only, a project cannot set it", *path, name)
+        elif name in KEYS:
             try:
-                found[name.replace("-", "_")] = Sourced(key.read(value), problems.origin(*path, name))
+                found[name.replace("-", "_")] = Sourced(KEYS[name].read(value), problems.origin(*path, name))
             except WrongValueError as error:
-                problems.add(f"{'.'.join((*path, name))} {error}", *path, name)
+                problems.add(str(error), *path, name)
+        elif name not in others:
+            problems.add_unknown(known, *path, name)
     return Settings(**found)
 
 
@@ -158,74 +160,55 @@ def _read_repositories(
     content: object, layer: Layer, problems: _Problems
 ) -> tuple[dict[str, Settings], tuple[Repository, ...]]:
     if not isinstance(content, dict):
-        problems.add(
-            f"repository is {shown(content)}, expected tables such as [repository.testpypi]",
-            "repository",
-        )
+        problems.add(f"is {shown(content)}, expected tables such as [repository.testpypi]", "repository")
         return {}, ()
     settings: dict[str, Settings] = {}
     endpoints: list[Repository] = []
-    built_in = {repository.name: repository for repository in BUILT_IN}
     for name, table in content.items():
         path = ("repository", name)
-        if not isinstance(table, dict):
-            problems.add(f"repository.{name} is {shown(table)}, expected a table", *path)
-            continue
         if not valid_label(name):
-            problems.add(
-                f"repository.{name!r} is no name, expected letters, digits or any of . _ @ + -",
-                *path,
-            )
-        others = () if layer == "project" else _ENDPOINT_KEYS
-        settings[name] = _read_settings(table, layer, problems, path, others)
+            problems.add("is no name, expected up to 64 letters, digits or any of . _ @ + -", *path)
+        if not isinstance(table, dict):
+            problems.add(f"is {shown(table)}, expected a table", *path)
+            continue
+        settings[name] = _read_settings(table, layer, problems, path, _ENDPOINT_KEYS)
         if layer != "project":
-            endpoint = _read_endpoint(name, table, built_in.get(name), problems)
-            if endpoint is not None:
-                endpoints.append(endpoint)
+            endpoints.append(_read_endpoint(name, table, problems))
     return settings, tuple(endpoints)
 
 
-def _read_endpoint(
-    name: str, table: dict[str, Any], built_in: Repository | None, problems: _Problems
-) -> Repository | None:
+def _read_endpoint(name: str, table: dict[str, Any], problems: _Problems) -> Repository:
+    """Read the keys that make an endpoint; what it returns counts only where there are no problems."""
     path = ("repository", name)
-    services = table.get("services", [])
-    if not isinstance(services, list) or not all(isinstance(s, str) and s for s in services):
-        problems.add(
-            f"repository.{name}.services is {shown(services)}, expected a list of names",
-            *path,
-            "services",
-        )
-        return None
+    services: list[str] = []
+    try:
+        services = read_names(table.get("services", []), "names")
+    except WrongValueError as error:
+        problems.add(str(error), *path, "services")
+    built_in = next((repository for repository in BUILT_IN if repository.name == name), None)
     if built_in is not None:
         for key in ("url", "domain"):
             if key in table:
-                problems.add(f"repository.{name}.{key} is fixed, it cannot be set", *path, key)
+                problems.add("is fixed, it cannot be set", *path, key)
         return built_in._replace(services=(*built_in.services, *services))
     url = table.get("url")
     host = _endpoint_host(url)
     if host is None:
         problems.add(
-            f"repository.{name}.url is {'missing' if url is None else shown(url)}, expected an https URL "
+            f"is {'missing' if url is None else shown(url)}, expected an https URL "
             "(http for a loopback address only), without user, query or fragment",
             *path,
-            *(("url",) if "url" in table else ()),
+            "url",
         )
-        return None
-    domain = table.get("domain", host)
+    domain = table.get("domain", host or "unknown")
     if not isinstance(domain, str) or not domain:
-        problems.add(
-            f"repository.{name}.domain is {shown(domain)}, expected a host name",
-            *path,
-            "domain",
-        )
-        return None
-    return Repository(name, str(url), domain, tuple(services))
+        problems.add(f"is {shown(domain)}, expected a host name", *path, "domain")
+    return Repository(name, str(url), str(domain), tuple(services))
 
 
 def _endpoint_host(url: object) -> str | None:
     """Return the host of a URL that tokens may be sent to, else None."""
-    if not isinstance(url, str) or not url.isprintable() or url != url.strip():
+    if not isinstance(url, str) or not url.isprintable() or " " in url:
         return None
     try:
         parts = urlsplit(url)
@@ -247,34 +230,19 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _read_store(content: object, layer: Layer, problems: _Problems) -> Sourced[str] | None:
+def _read_store(content: object, problems: _Problems) -> Sourced[str] | None:
     if content is None:
         return None
-    if layer == "project":
-        problems.add("store is for your own policy.toml only, a project cannot set it", "store")
-        return None
     if not isinstance(content, dict):
-        problems.add(f"store is {shown(content)}, expected a table [store]", "store")
+        problems.add(f"is {shown(content)}, expected a table [store]", "store")
         return None
     for name in content:
         if name != "backend":
-            _add_unknown(name, ("backend",), problems, ("store",))
+            problems.add_unknown(["backend"], "store", name)
     backend = content.get("backend")
     if backend is None:
         return None
     if not isinstance(backend, str) or not _BACKEND.fullmatch(backend):
-        problems.add(
-            f'store.backend is {shown(backend)}, expected "module.Class" of a keyring backend',
-            "store",
-            "backend",
-        )
+        problems.add(f'is {shown(backend)}, expected "module.Class" of a keyring backend', "store", "backend")
         return None
     return Sourced(backend, problems.origin("store", "backend"))
-
-
-def _add_unknown(name: str, known: tuple[str, ...], problems: _Problems, path: tuple[str, ...]) -> None:
-    import difflib
-
-    nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known here are {', '.join(known)}"
-    problems.add(f"{'.'.join((*path, name))!r} is no key of a policy, {hint}", *path, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import sys
 from pathlib import Path
@@ -74,10 +75,11 @@ def project_policy(folder: Path, environ: Mapping[str, str]) -> PolicyFile | Non
 
 def project_folders(folder: Path) -> Iterator[Path]:
     """Yield a folder and those above it, up to the root of its repository, the home folder or the root."""
-    home = Path(os.path.expanduser("~"))
+    home = os.path.expanduser("~")
+    homes = (Path(home), Path(os.path.realpath(home)))  # the current folder is told with its links resolved
     for candidate in (folder, *folder.parents):
         yield candidate
-        if candidate == home or any(os.path.lexists(candidate / name) for name in _VCS):
+        if candidate in homes or any(os.path.lexists(os.path.join(candidate, name)) for name in _VCS):
             return
 
 
@@ -106,7 +108,7 @@ def read_text(path: Path, name: str) -> str | None:
         msg = f"{name} is longer than {_MOST_BYTES} bytes: shorten it."
         raise PolicyError(msg)
     try:
-        return data.decode()
+        return data.decode("utf-8-sig")  # Windows editors begin a file with a mark
     except UnicodeDecodeError:
         msg = f"{name} is not UTF-8 text: save it as UTF-8."
         raise PolicyError(msg) from None
@@ -152,18 +154,18 @@ def _read_own(name: str, layer: Layer) -> PolicyFile | None:
 
 
 def _refuse_writable_by_others(path: Path) -> None:
-    """Check a file and its folder, since who may write the folder may replace the file."""
+    """Check a file, its folder and that of what it links to, since who may write a folder may replace its files."""
     if sys.platform == "win32":  # access lists instead of modes, and a profile folder that is private by default
         return
-    for candidate in (path, path.parent):
+    for candidate in (path, path.parent, Path(os.path.realpath(path)).parent):
         try:
             found = candidate.stat()
         except OSError:
             continue  # told when it is read
-        if found.st_mode & _WRITABLE_BY_OTHERS or found.st_uid not in (os.getuid(), 0):
-            msg = f"{candidate} can be written by others, who could loosen the policy: run `chmod go-w {candidate}`."
-            if found.st_uid not in (os.getuid(), 0):
-                msg = (
-                    f"{candidate} belongs to another user, who could loosen the policy: run `chown $USER {candidate}`."
-                )
+        file = shlex.quote(str(candidate))
+        if found.st_uid not in (os.getuid(), 0):
+            msg = f"{candidate} belongs to another user, who could loosen the policy: run `chown $USER {file}`."
+            raise PolicyError(msg)
+        if found.st_mode & _WRITABLE_BY_OTHERS:
+            msg = f"{candidate} can be written by others, who could loosen the policy: run `chmod go-w {file}`."
             raise PolicyError(msg)

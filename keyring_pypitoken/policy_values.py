@@ -62,19 +62,36 @@ def valid_label(label: str) -> bool:
     return _LABEL.fullmatch(label) is not None
 
 
-def _read_projects(value: object) -> frozenset[str]:
+def read_names(value: object, what: str) -> list[str]:
+    """Read a list of names.
+
+    Args:
+        value: the list.
+        what: how the message calls them.
+
+    Returns:
+        The list.
+
+    Raises:
+        WrongValueError: it is none; the message continues a sentence that begins with its key.
+    """
     if not isinstance(value, list):
-        msg = f'is {shown(value)}, expected a list of project names such as ["demo"]'
+        msg = f'is {shown(value)}, expected a list of {what} such as ["demo"]'
         raise WrongValueError(msg)
-    names: set[str] = set()
     for item in value:
-        if not isinstance(item, str):
-            msg = f"holds {shown(item)}, expected project names in quotes"
+        if not isinstance(item, str) or not item:
+            msg = f"holds {shown(item)}, expected {what} in quotes"
             raise WrongValueError(msg)
+    return value
+
+
+def _read_projects(value: object) -> frozenset[str]:
+    names: set[str] = set()
+    for name in read_names(value, "project names"):
         try:
-            names.add(normalize_valid(item))
+            names.add(normalize_valid(name))
         except InvalidNameError:
-            msg = f"holds {item!r}, which no project can be called"
+            msg = f"holds {quoted(name)}, which no project can be called"
             raise WrongValueError(msg) from None
     return frozenset(names)
 

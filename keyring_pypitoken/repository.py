@@ -130,7 +130,7 @@ def raw_keys(lookup: Lookup) -> tuple[tuple[str, str], ...]:
         )
     )
     keys = [(service, TOKEN_USERNAME) for service in services]
-    if lookup.username and lookup.username != TOKEN_USERNAME:
+    if lookup.username is not None and lookup.username != TOKEN_USERNAME:
         keys.insert(0, (lookup.service, lookup.username))
     return tuple(keys)
 

@@ -16,7 +16,7 @@ from .exceptions import LoaderError, MissingContextError, ValidationError
 from .names import normalize
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 class Context(NamedTuple):
@@ -61,13 +61,13 @@ class Restriction(ABC):
             raise LoaderError(msg)
         try:
             # PyPI looks the tag up in a mapping, so that `true` and `1.0` stand for 1.
-            found = _BY_TAG.get(caveat[0])
+            from_fields = _BY_TAG.get(caveat[0])
         except TypeError:  # an array or an object, which no mapping holds
-            found = None
-        if found is None:
+            from_fields = None
+        if from_fields is None:
             msg = f"the caveat has the unknown tag {reprlib.repr(caveat[0])}"
             raise LoaderError(msg)
-        return found._from_fields(caveat[1:])  # noqa: SLF001 - a class of this module
+        return from_fields(caveat[1:])
 
     @classmethod
     def load_json(cls, caveat: str | bytes) -> Restriction:
@@ -83,16 +83,13 @@ class Restriction(ABC):
             LoaderError: the text is no JSON, or no caveat that PyPI would accept.
         """
         try:
-            value = json.loads(caveat)
+            # json.loads would guess the encoding of bytes; PyPI reads UTF-8, without a byte order mark.
+            value = json.loads(caveat if isinstance(caveat, str) else str(caveat, "utf-8"))
         # RecursionError: nested too deeply. UnicodeDecodeError and over-long integers are ValueErrors.
         except (ValueError, TypeError, RecursionError) as error:
             msg = f"the caveat is not JSON ({type(error).__name__})"
             raise LoaderError(msg) from error
         return cls.load(value)
-
-    @classmethod
-    def _from_fields(cls, fields: list[object]) -> Restriction:
-        raise NotImplementedError  # pragma: no cover - every class that has a tag reads its own fields
 
     @abstractmethod
     def dump(self) -> list[Any] | dict[str, Any]:
@@ -331,8 +328,8 @@ class UnknownCaveat(NamedTuple):
     problem: str
 
 
-_BY_TAG: Mapping[object, type[Restriction]] = {
-    found.tag: found
+_BY_TAG: Mapping[object, Callable[[list[object]], Restriction]] = {
+    found.tag: found._from_fields  # noqa: SLF001 - a class of this module
     for found in (
         DateRestriction,
         ProjectNamesRestriction,

@@ -147,7 +147,7 @@ def _raw_password(backend: KeyringBackend, lookup: Lookup) -> str | None:
             return password
     if lookup.username:
         return None
-    credential = backend.get_credential(lookup.service, None)
+    credential = backend.get_credential(lookup.service, lookup.username)
     if credential is None:
         return None
     # What the chain would hand out for any user name: only a token, and no other user's password, is ours.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import datetime
     from collections.abc import Iterable
 
-    import pymacaroons
+    from .macaroon import PyMacaroon
 
 PREFIX = "pypi"
 # The first caveat's packet of version 1: its length, `cid `, and a line feed.
@@ -37,7 +37,7 @@ class Token:
         prefix: `pypi` for PyPI's tokens.
     """
 
-    def __init__(self, prefix: str, macaroon: Macaroon | pymacaroons.Macaroon) -> None:
+    def __init__(self, prefix: str, macaroon: Macaroon | PyMacaroon) -> None:
         """Wrap a macaroon; `load` and `create` are the usual ways to a token.
 
         Args:
@@ -51,7 +51,7 @@ class Token:
         self._own = macaroon if isinstance(macaroon, Macaroon) else _copied(macaroon)
 
     @property
-    def _macaroon(self) -> pymacaroons.Macaroon:
+    def _macaroon(self) -> PyMacaroon:
         """A copy as `pymacaroons.Macaroon`, for a look at its parts."""
         return self._own.to_pymacaroons()
 
@@ -254,7 +254,7 @@ class _Unreadable(NamedTuple):
     cause: str | None = None
 
 
-def _copied(macaroon: pymacaroons.Macaroon) -> Macaroon:
+def _copied(macaroon: PyMacaroon) -> Macaroon:
     try:
         return Macaroon.from_pymacaroons(macaroon)
     except (MalformedError, ValueError) as error:
@@ -299,11 +299,21 @@ def _creation_problem(domain: object, identifier: object, key: object, prefix: o
         return f"the version is {version!r}, expected {V1} or {V2}"
     if not isinstance(key, (str, bytes)) or not key:
         return "the key must be text or bytes, and not empty"
+    if isinstance(key, str) and not _is_encodable(key, "utf-8"):
+        return "the key holds characters that cannot be encoded"
+    # pymacaroons counts the characters of version 1's packets, not their bytes.
+    encoding = "ascii" if version == V1 else "utf-8"
     for name, value in (("domain", domain), ("identifier", identifier)):
         if not isinstance(value, str) or len(value) > V1_PACKET_LIMIT // 8:
             return f"the {name} must be text of at most {V1_PACKET_LIMIT // 8} characters"
-        try:
-            value.encode()
-        except UnicodeEncodeError:
+        if not _is_encodable(value, encoding):
             return f"the {name} holds characters that cannot be encoded"
     return None
+
+
+def _is_encodable(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

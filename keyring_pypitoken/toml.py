@@ -16,15 +16,17 @@ def load_toml(text: str, name: str) -> dict[str, Any]:
         PolicyError: the text is not TOML.
     """
     if sys.version_info >= (3, 11):
-        import tomllib
+        import tomllib  # pragma: no cover - one version of Python takes this line
     else:
-        import tomli as tomllib
+        import tomli as tomllib  # pragma: no cover - and another this one
     try:
-        # ValueError: TOMLDecodeError is one, and so is what Python makes of over-long integers.
         return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        msg = f"{name} is not valid TOML: {_lower_first(str(error))}; correct it there."
-        raise PolicyError(msg) from None
+    except tomllib.TOMLDecodeError as error:
+        problem = _lower_first(str(error))
+    except (ValueError, RecursionError):  # Python's own words are for programmers
+        problem = "a number in it is too long, or it is nested too deeply"
+    msg = f"{name} is not valid TOML: {problem}; correct it there."
+    raise PolicyError(msg)
 
 
 def _lower_first(text: str) -> str:
@@ -46,7 +48,7 @@ def find_lines(text: str) -> dict[tuple[str, ...], int]:
     """
     lines: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if header := _HEADER.fullmatch(line):
             table = _parts(header[1])
             lines.setdefault(table, number)

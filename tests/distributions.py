@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def make_wheel(folder: Path, name: str, version: str) -> Path:
-    """Write a wheel that holds nothing but its metadata, and return its path."""
+def make_wheel(folder: Path, name: str, version: str, *, script: str | None = None) -> Path:
+    """Write a wheel that holds nothing but its metadata and the name of a script, and return its path."""
     stem = f"{file_name_part(name)}-{version}"
     files = {
         f"{stem}.dist-info/METADATA": metadata(name, version),
         f"{stem}.dist-info/WHEEL": ("Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
     }
+    if script is not None:
+        files[f"{stem}.dist-info/entry_points.txt"] = f"[console_scripts]\n{script} = {script}:main\n"
     record = f"{stem}.dist-info/RECORD"
     lines = [record_line(path, text) for path, text in files.items()]
     files[record] = "".join([*lines, f"{record},,\n"])

@@ -22,6 +22,9 @@ class FileKeyring(backend.KeyringBackend):
     label = "first"
     rank = 5.0
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # keyring's has no types
+
     @properties.classproperty
     def priority(cls) -> float:  # noqa: N805 - a class property, as keyring's own backends write it
         """Be viable where the test says so."""
@@ -33,13 +36,13 @@ class FileKeyring(backend.KeyringBackend):
     def get_password(self, service: str, username: str) -> str | None:
         """Read a password."""
         self._break("get")
-        return self._load().get(f"{service}\n{username}")
+        return self._load().get(json.dumps([service, username]))
 
     def get_credential(self, service: str, username: str | None) -> credentials.Credential | None:
         """Find a password of any user, as the Secret Service does."""
         self._break("get")
         for key, password in self._load().items():
-            stored_service, _, stored_username = key.partition("\n")
+            stored_service, stored_username = json.loads(key)
             if stored_service == service and username in (None, stored_username):
                 return credentials.SimpleCredential(stored_username, password)
         return None
@@ -48,16 +51,24 @@ class FileKeyring(backend.KeyringBackend):
         """Keep a password."""
         self._break("set", password)
         if "forget" not in os.environ.get("TEST_KEYRING_BROKEN", ""):
-            self._save(self._load() | {f"{service}\n{username}": password})
+            self.plant(service, username, password)
 
     def delete_password(self, service: str, username: str) -> None:
         """Forget a password."""
         self._break("delete")
         content = self._load()
-        if content.pop(f"{service}\n{username}", None) is None:
+        if content.pop(json.dumps([service, username]), None) is None:
             msg = "no such password"
             raise errors.PasswordDeleteError(msg)
         self._save(content)
+
+    def plant(self, service: str, username: str, password: str) -> None:
+        """Put a password into the file, as another program may have."""
+        self._save(self._load() | {json.dumps([service, username]): password})
+
+    def passwords(self) -> dict[tuple[str, str], str]:
+        """Return all that is stored."""
+        return {tuple(json.loads(key)): password for key, password in self._load().items()}
 
     def _file(self) -> Path:
         return Path(os.environ["TEST_KEYRING_FOLDER"]) / f"{self.label}.json"

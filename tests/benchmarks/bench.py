@@ -1,0 +1,200 @@
+"""Measure what the design gives budgets for, and print ratios: `python tests/benchmarks/bench.py`.
+
+Ratios are of medians taken in turn, in one run, since machines are noisy; no test depends on them. Run it where the
+package is installed with its extra `test`, from a wheel: an editable install may have no compiled files.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pypitoken
+
+from keyring_pypitoken import Token
+from keyring_pypitoken.backend import PyPITokenKeyring
+from keyring_pypitoken.evidence import Process, find_evidence
+from keyring_pypitoken.policy import parse_policy
+from keyring_pypitoken.policy_files import project_folders, project_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+KEY = "the index's secret"
+URL = "https://upload.pypi.org/legacy/"
+
+
+def main() -> None:
+    """Print a table: what, measured, budget."""
+    print(f"Python {sys.version.split()[0]}")
+    with tempfile.TemporaryDirectory() as folder:
+        processes(Path(folder).resolve())
+    library()
+    with tempfile.TemporaryDirectory() as folder:
+        growth(Path(folder).resolve())
+
+
+def row(what: str, measured: str, budget: str) -> None:
+    """Print a line of the table."""
+    print(f"{what:58} {measured:>12}   budget {budget}", flush=True)
+
+
+def processes(home: Path) -> None:
+    """Measure whole processes: imports, and `keyring get`."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("KEYRING_", "XDG_", "DBUS_"))}
+    environ |= {name: str(home) for name in ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA")}
+    environ["KEYRING_PYPITOKEN_PROJECT"] = "demo"
+
+    def inside(code: str) -> float:
+        timed = f"import time\nstart = time.perf_counter()\n{code}\nprint(time.perf_counter() - start)"
+        done = subprocess.run([sys.executable, "-c", timed], env=environ, capture_output=True, text=True, check=True)
+        return float(done.stdout)
+
+    late = "import keyring.backend, time\nstart = time.perf_counter()\n"
+    seconds = statistics.median(inside(f"{late}import keyring_pypitoken.backend") for _ in range(25))
+    row("import of the backend after keyring.backend", f"{seconds * 1000:.2f} ms", "1.5 ms")
+
+    ours, theirs = in_turn(
+        lambda: inside("from keyring_pypitoken import Token\nToken"), lambda: inside("import pypitoken"), rounds=15
+    )
+    row("import keyring_pypitoken; Token : import pypitoken", f"{ours / theirs:.3f}", "0.333")
+
+    code = "from keyring_pypitoken.locations import user_policy; print(user_policy())"
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+    policy = Path(done.stdout.strip())
+    policy.parent.mkdir(parents=True, mode=0o700)
+    policy.write_text('[store]\nbackend = "keyrings.alt.file.PlaintextKeyring"\n')
+    policy.chmod(0o600)
+    master = Token.create("pypi.org", "0fd630f1-f29d-4da9-953f-48f1a09f76b5", KEY).dump()
+    run(environ, "set", URL, "__token__", stdin=master)
+    run(environ, "set", "plain", "user", stdin=master)
+    ours, theirs = in_turn(
+        lambda: run(environ, "get", URL, "__token__"), lambda: run(environ, "get", "plain", "user"), rounds=25
+    )
+    row("keyring get with derivation : the same store read plainly", f"{ours / theirs:.3f}", "1.15")
+
+
+def run(environ: Mapping[str, str], *arguments: str, stdin: str = "") -> float:
+    """Run the keyring command; return its time in seconds."""
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "keyring", *arguments]
+    subprocess.run(command, env=environ, input=stdin, capture_output=True, text=True, check=True, cwd=environ["HOME"])
+    return time.perf_counter() - start
+
+
+def library() -> None:
+    """Measure the library against pypitoken, and a declined look-up by itself."""
+    backend = PyPITokenKeyring()  # type: ignore[no-untyped-call]  # the constructor is keyring's
+    for service, username in (("system", "joe"), ("https://pypi.example/simple/", "__token__")):
+        seconds = each(functools.partial(backend.get_password, service, username))
+        row(f"a declined look-up ({username})", f"{seconds * 1e6:.2f} us", "10 us")
+    raw = (
+        Token.create("pypi.org", "0fd630f1", KEY)
+        .restrict(not_before=1, not_after=2_000_000_000, project_names=["demo"])
+        .dump()
+    )
+    now = 1_790_000_000
+    ratio("Token.load().restrictions", "0.010", lambda: Token.load(raw).restrictions, theirs(raw).load_restrictions)
+    ours, old = Token.load(raw), pypitoken.Token.load(raw)
+    ratio(
+        "Token.check",
+        "0.020",
+        lambda: ours.check(KEY, project_name="demo", now=now),
+        lambda: old.check(KEY, project_name="demo", now=now),
+    )
+    ratio(
+        "load + restrict + dump",
+        "1.0",
+        lambda: Token.load(raw).restrict(not_before=1, not_after=2, project_names=["demo"]).dump(),
+        theirs(raw).load_restrict_dump,
+    )
+
+
+class theirs:  # noqa: N801 - reads as what it stands for
+    """The same steps with pypitoken."""
+
+    def __init__(self, raw: str) -> None:
+        self.raw = raw
+
+    def load_restrictions(self) -> object:
+        """Read the restrictions."""
+        return pypitoken.Token.load(self.raw).restrictions
+
+    def load_restrict_dump(self) -> str:
+        """Derive."""
+        token = pypitoken.Token.load(self.raw)
+        return str(token.restrict(not_before=1, not_after=2, project_names=["demo"]).dump())
+
+
+def growth(folder: Path) -> None:
+    """Measure how the time grows with the size: ten times as much should take about ten times as long."""
+    tokens = {}
+    for size in (1_000, 10_000):
+        token = Token.create("pypi.org", "id", KEY)
+        for _ in range(size):
+            token.restrict(project_names=["demo"])
+        tokens[size] = token.dump()
+    grows("caveats: load, read, check", lambda size: read_and_check(tokens[size]), 1_000, 10_000)
+    policies = {n: "projects = [\n" + "".join(f'"p{i}",\n' for i in range(n)) + "]\n" for n in (1_000, 10_000)}
+    grows("projects in a policy", lambda n: parse_policy(policies[n], layer="project", name="p"), 1_000, 10_000)
+    files = {n: tuple(f"dist/p{i}-1.0-py3-none-any.whl" for i in range(n)) for n in (1_000, 10_000)}
+    grows("files in the arguments", lambda n: find_evidence(Process(files[n], folder, {}), None), 1_000, 10_000)
+    deep = {0: folder}
+    for depth in range(1, 601):
+        deep[depth] = deep[depth - 1] / "d"
+        deep[depth].mkdir()
+    assert len(list(project_folders(deep[600]))) > 600
+    grows("folders up (paths end at 4096 bytes)", lambda n: project_policy(deep[n], {}), 60, 600)
+
+
+def read_and_check(raw: str) -> None:
+    """Do with a token what the backend and an index do."""
+    token = Token.load(raw)
+    assert token.restrictions
+    token.check(KEY, project_name="demo", now=1)
+
+
+def grows(what: str, step: Callable[[int], object], small: int, large: int) -> None:
+    """Print how much longer ten times the size takes."""
+    times = {}
+    for size in (small, large):
+        samples = []
+        for _ in range(7):
+            start = time.perf_counter()
+            step(size)
+            samples.append(time.perf_counter() - start)
+        times[size] = min(samples)
+    row(f"growth, {what}: {large} : {small}", f"{times[large] / times[small]:.1f}", "linear, 10")
+
+
+def in_turn(one: Callable[[], float], other: Callable[[], float], rounds: int) -> tuple[float, float]:
+    """Return the medians of two measurements that are taken in turn."""
+    samples = [(one(), other()) for _ in range(rounds)]
+    return statistics.median(s[0] for s in samples), statistics.median(s[1] for s in samples)
+
+
+def each(step: Callable[[], object]) -> float:
+    """Return the seconds that a step takes."""
+    best = []
+    for _ in range(7):
+        start = time.perf_counter()
+        for _ in range(200):
+            step()
+        best.append((time.perf_counter() - start) / 200)
+    return min(best)
+
+
+def ratio(what: str, budget: str, ours: Callable[[], object], old: Callable[[], object]) -> None:
+    """Print how our step compares with pypitoken's."""
+    row(f"{what} : pypitoken's", f"{each(ours) / each(old):.4f}", budget)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""The canary: a marked secret appears in no output, log, cause, repr or local of a traceback, whatever fails."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import keyring
+import keyring.core
+import pytest
+from conftest import forget, new_master
+from test_refusals import GET, PRIVATE, PYPI, SET, TOKEN, Stage, stage
+
+import keyring_pypitoken
+from keyring_pypitoken import (
+    Token,
+    decision,
+    derive,
+    evidence,
+    macaroon,
+    parameters,
+    pipeline,
+    policy,
+    policy_files,
+    policy_values,
+    restrictions,
+    store,
+    token,
+    toml,
+)
+from keyring_pypitoken.backend import RefusedError, RefusedSetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType, TracebackType
+
+__all__ = ["stage"]  # a fixture, used by its name
+
+PACKAGE = str(Path(keyring_pypitoken.__file__).parent)
+WINDOW = 12  # characters of a secret that give it away: less than that are found in any text
+STEPS = (
+    *(decision, derive, evidence, macaroon, parameters, pipeline, policy),
+    *(policy_files, policy_values, restrictions, store, toml, token),
+)
+
+
+def leaks(text: str, secret: str) -> bool:
+    """Say whether any part of a secret stands in a text."""
+    return any(secret[at : at + WINDOW] in text for at in range(max(1, len(secret) - WINDOW)))
+
+
+def everything_about(error: BaseException, *, all_frames: bool) -> str:
+    """Write all that can be found out from an exception: texts, causes, and the locals of its frames."""
+    parts: list[str] = []
+    seen: list[BaseException] = []
+    rest: list[BaseException | None] = [error]
+    while rest:
+        found = rest.pop()
+        if found is None or found in seen:
+            continue
+        seen.append(found)
+        parts += [str(found), repr(found), repr(found.args), repr(vars(found)), repr(getattr(found, "object", None))]
+        rest += [found.__cause__, found.__context__]
+        for frame in frames(found.__traceback__):
+            if all_frames or frame.f_code.co_filename.startswith(PACKAGE):
+                parts += [f"{name} = {value!r}" for name, value in frame.f_locals.items()]
+    parts += traceback.TracebackException.from_exception(error).format()
+    return "\n".join(parts)
+
+
+def frames(start: TracebackType | None) -> Iterator[inspect.FrameType]:  # type: ignore[name-defined]  # typeshed hides it
+    """Yield the frames of a traceback but the test's own, which holds the secret."""
+    while start is not None:
+        if start.tb_frame.f_code.co_filename != __file__:
+            yield start.tb_frame
+        start = start.tb_next
+
+
+@pytest.fixture(autouse=True)
+def loud(caplog: pytest.LogCaptureFixture) -> None:
+    """Let every log speak."""
+    caplog.set_level(logging.DEBUG)
+
+
+@pytest.mark.parametrize("setting", GET.values(), ids=GET)
+def test_no_refusal_shows_the_master(
+    setting: Callable[[Stage], str],
+    stage: Stage,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A refused look-up tells nothing of what is stored, in none of the frames that it went through."""
+    setting(stage)
+    secrets = stage.stored.passwords().values()
+    for ask in (lambda: keyring.get_password(PYPI, TOKEN), lambda: keyring.get_credential(PYPI, None)):
+        with pytest.raises(RefusedError) as refused:
+            ask()
+        told = everything_about(refused.value, all_frames=True) + caplog.text + "".join(capfd.readouterr())
+        assert "keyring-pypitoken" in told or "Refused" in told
+        assert not [secret for secret in secrets if leaks(told, secret)]
+
+
+@pytest.mark.parametrize("setting", SET.values(), ids=SET)
+def test_no_refusal_shows_what_was_given(
+    setting: Callable[[Stage], tuple[str, str]],
+    stage: Stage,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A refused `set` shows nothing of the secret in any frame of ours; keyring's own hold what they were given."""
+    secret, _ = setting(stage)
+    with pytest.raises(RefusedSetError) as refused:
+        keyring.set_password(PYPI, TOKEN, secret)
+    told = everything_about(refused.value, all_frames=False) + caplog.text + "".join(capfd.readouterr())
+    assert not secret or not leaks(told, secret)
+
+
+def functions(module: ModuleType) -> list[str]:
+    """List the functions that a module defines."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__
+    ]
+
+
+# The net itself is left out: what it catches is what is tested.
+NET = {(pipeline, "answer"), (pipeline, "_settle")}
+EVERY_STEP = [(module, name) for module in STEPS for name in functions(module) if (module, name) not in NET]
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), EVERY_STEP, ids=[f"{m.__name__.rpartition('.')[2]}.{n}" for m, n in EVERY_STEP]
+)
+def test_whatever_step_fails_nothing_gets_out(
+    module: ModuleType,
+    name: str,
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With any one function broken, so that it raises the master itself: a derived token, or a refusal."""
+    master = new_master()
+    stage.master(master)
+    stage.project('projects = ["demo"]\nvalid-for = "5m"\n')
+    stage.user("max-valid-for = 3600\n")
+
+    def broken(*_arguments: object, **_named: object) -> object:
+        raise ArithmeticError(master)
+
+    original = getattr(module, name)
+    for user in [found for key, found in sys.modules.items() if key.startswith("keyring_pypitoken.")]:
+        for attribute, value in list(vars(user).items()):
+            if value is original:
+                monkeypatch.setattr(user, attribute, broken)
+    forget()
+    told = ""
+    try:
+        found = keyring.get_password(PYPI, TOKEN)
+    except RefusedError as refused:
+        told = everything_about(refused, all_frames=True)
+    else:
+        monkeypatch.undo()
+        assert found is not None
+        assert len(Token.load(found).restrictions) == 2
+    assert not leaks(told + caplog.text + "".join(capfd.readouterr()), master)
+
+
+def test_the_store_still_holds_the_master(stage: Stage) -> None:
+    """The canary sings: the secret that the tests look for is there to be found."""
+    stage.master()
+    assert leaks(repr(stage.stored.passwords()), new_master())
+    assert stage.stored.passwords().keys() == {(PRIVATE, "default")}

@@ -1,0 +1,623 @@
+"""Bad input: one whole sentence each, nothing handed out, nothing overwritten, no secret shown.
+
+Every case is asked twice: of keyring's chain within this process, and of the real `keyring` command.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import keyring
+import keyring.errors
+import pytest
+from conftest import Run, WritePolicy, new_master
+from file_keyring import FileKeyring
+
+from keyring_pypitoken import Token, locations
+from keyring_pypitoken.backend import RefusedDeleteError, RefusedError, RefusedSetError
+from keyring_pypitoken.wording import utc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PYPI = "https://upload.pypi.org/legacy/"
+PRIVATE = f"keyring-pypitoken:{PYPI}"
+TOKEN = "__token__"
+NEW = "create an API token on pypi.org and store that."
+AGAIN = f"store a new one with `keyring set {PYPI} {TOKEN}`."
+
+
+@dataclasses.dataclass
+class Stage:
+    """What a case sets up before the look-up."""
+
+    work: Path
+    user: WritePolicy
+    monkeypatch: pytest.MonkeyPatch
+    stored: FileKeyring
+
+    def project(self, text: str, name: str = "pypitoken.toml") -> None:
+        """Write a file into the current folder."""
+        (self.work / name).write_text(text, encoding="utf-8")
+
+    def env(self, name: str, value: str) -> None:
+        """Set a variable."""
+        self.monkeypatch.setenv(name, value)
+
+    def master(self, token: str | None = None, account: str = "default") -> None:
+        """Store a master under its private name."""
+        self.stored.plant(PRIVATE, account, token or new_master())
+
+
+@pytest.fixture
+def stage(work: Path, user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """Set the stage: an empty project called demo, and no master."""
+    stage = Stage(work, user_policy, monkeypatch, FileKeyring())
+    stage.project('[project]\nname = "demo"\n', "pyproject.toml")
+    return stage
+
+
+GET: dict[str, Callable[[Stage], str]] = {}
+SET: dict[str, Callable[[Stage], tuple[str, str]]] = {}
+
+
+def case(setting: Callable[[Stage], str]) -> Callable[[Stage], str]:
+    """Add a case to those of `get`."""
+    GET[setting.__name__] = setting
+    return setting
+
+
+def set_case(setting: Callable[[Stage], tuple[str, str]]) -> Callable[[Stage], tuple[str, str]]:
+    """Add a case to those of `set`."""
+    SET[setting.__name__] = setting
+    return setting
+
+
+@case
+def no_project_found(stage: Stage) -> str:
+    """Nothing tells the project."""
+    stage.master()
+    (stage.work / "pyproject.toml").unlink()
+    return (
+        "nothing tells which project this upload is for: pass the distribution files (`twine upload dist/*`), "
+        "run it in the project's folder, list `projects` in its pypitoken.toml, or set KEYRING_PYPITOKEN_PROJECT."
+    )
+
+
+@case
+def evidence_outside_the_policy(stage: Stage) -> str:
+    """The folder's project is not among the policy's."""
+    stage.master()
+    stage.project('# ours\nprojects = ["b", "A.a"]\n')
+    return (
+        "project 'demo' is not allowed here: pypitoken.toml:2 allows only 'a-a', 'b'; upload it from its own "
+        "repository, or add it there (it was named by pyproject.toml)."
+    )
+
+
+@case
+def evidence_outside_the_users_ceiling(stage: Stage) -> str:
+    """The project's policy allows what the user's does not."""
+    stage.master()
+    stage.project('projects = ["demo"]\n')
+    path = stage.user('projects = ["other"]\n')
+    return (
+        f"project 'demo' is not allowed here: {path}:1 allows only 'other'; upload it from its own "
+        "repository, or add it there (it was named by pyproject.toml)."
+    )
+
+
+@case
+def unknown_key(stage: Stage) -> str:
+    """A slip in a key."""
+    stage.master()
+    stage.project('projects = ["demo"]\nvalid_for = "5m"\n')
+    return (
+        "the policy cannot be followed: 'valid_for' is no key of a policy, "
+        "did you mean 'valid-for'? (pypitoken.toml:2)."
+    )
+
+
+@case
+def wrong_type(stage: Stage) -> str:
+    """A value of the wrong type, in a pyproject.toml."""
+    stage.master()
+    stage.project('[project]\nname = "demo"\n[tool.keyring-pypitoken]\nprojects = "demo"\n', "pyproject.toml")
+    return (
+        "the policy cannot be followed: projects is 'demo', expected a list of project names "
+        'such as ["demo"] (pyproject.toml:4).'
+    )
+
+
+@case
+def broken_toml(stage: Stage) -> str:
+    """No TOML at all."""
+    stage.master()
+    stage.project("projects = [\n")
+    return f"pypitoken.toml is not valid TOML: {_toml_problem('projects = [' + chr(10))}; correct it there."
+
+
+@case
+def bad_duration(stage: Stage) -> str:
+    """A length of time in words."""
+    stage.master()
+    stage.project('valid-for = "15 minutes"\n')
+    return (
+        "the policy cannot be followed: valid-for is '15 minutes', expected a length of time of at most 3650 days "
+        'such as "90s", "15m", "1h30m" or "2d", or whole seconds (pypitoken.toml:1).'
+    )
+
+
+@case
+def naive_date_time(stage: Stage) -> str:
+    """A date-time without an offset."""
+    stage.master()
+    stage.project("not-after = 2026-01-31T18:00:00\n")
+    return (
+        "the policy cannot be followed: not-after is the naive date-time 2026-01-31T18:00:00, which is another "
+        "moment in every time zone: write its offset, as in 2026-01-31T18:00:00Z (pypitoken.toml:1)."
+    )
+
+
+@case
+def both_policy_files_in_one_folder(stage: Stage) -> str:
+    """Two policies, of which nobody could tell which one holds."""
+    stage.master()
+    stage.project('projects = ["demo"]\n')
+    stage.project('[project]\nname = "demo"\n[tool.keyring-pypitoken]\n', "pyproject.toml")
+    return (
+        "two policies lie in one folder, pypitoken.toml and [tool.keyring-pypitoken] of pyproject.toml: "
+        "keep one of them."
+    )
+
+
+@case
+def ceiling_exceeded(stage: Stage) -> str:
+    """A longer window than the user allows."""
+    stage.master()
+    stage.project('valid-for = "45m"\n')
+    path = stage.user('\nmax-valid-for = "30m"\n')
+    return (
+        f"valid-for is 2700 seconds (pypitoken.toml:1), above max-valid-for, which is 1800 seconds (that of {path}:2): "
+        "shorten the one, or raise the other in your own policy.toml."
+    )
+
+
+@case
+def default_ceiling_exceeded(stage: Stage) -> str:
+    """A longer window than anybody allowed."""
+    stage.master()
+    stage.project('valid-for = "2h"\n')
+    return (
+        "valid-for is 7200 seconds (pypitoken.toml:1), above max-valid-for, which is 3600 seconds (its default): "
+        "shorten the one, or raise the other in your own policy.toml."
+    )
+
+
+@case
+def before_the_absolute_window(stage: Stage) -> str:
+    """Too early."""
+    stage.master()
+    stage.project("not-before = 2999-01-01T00:00:00Z\n")
+    return (
+        "not-before allows uploads only from 2999-01-01 00:00:00 UTC on (pypitoken.toml:1): wait, or change it there."
+    )
+
+
+@case
+def after_the_absolute_window(stage: Stage) -> str:
+    """Too late."""
+    stage.master()
+    stage.project("not-after = 2020-01-01T02:00:00+02:00\n")
+    return (
+        "not-after allowed uploads only until 2020-01-01 00:00:00 UTC (pypitoken.toml:1): "
+        "change it there if that is wrong."
+    )
+
+
+if os.name == "posix":  # elsewhere access lists say who may write, and no test can set them
+
+    @case
+    def user_policy_writable_by_others(stage: Stage) -> str:
+        """Somebody else could loosen the user's policy."""
+        stage.master()
+        path = stage.user("", 0o666)
+        return f"{path} can be written by others, who could loosen the policy: run `chmod go-w {path}`."
+
+
+@case
+def broken_user_policy(stage: Stage) -> str:
+    """The user's own policy cannot be followed."""
+    stage.master()
+    path = stage.user("ceiling = 1\n")
+    return (
+        "the policy cannot be followed: 'ceiling' is no key of a policy, known here are projects, valid-for, "
+        "max-valid-for, clock-skew, not-before, not-after, account, require-policy, unscoped, notice, repository, "
+        f"store ({path}:1)."
+    )
+
+
+@case
+def store_locked(stage: Stage) -> str:
+    """The store cannot be read."""
+    stage.master()
+    stage.env("TEST_KEYRING_BROKEN", "first:get")
+    return (
+        "the keyring backend file_keyring.FileKeyring could not be read (KeyringLocked): "
+        "unlock or repair it, and try again."
+    )
+
+
+@case
+def named_store_missing(stage: Stage) -> str:
+    """The policy names a backend that is not installed."""
+    stage.master()
+    path = stage.user('[store]\nbackend = "no_such_module.Keyring"\n')
+    return (
+        "[store] names the backend 'no_such_module.Keyring', which cannot be loaded (ModuleNotFoundError) "
+        f"({path}:2): correct or install it."
+    )
+
+
+@case
+def named_store_holds_nothing(stage: Stage) -> str:
+    """The policy names keyring's chain, in which we stand ourselves."""
+    stage.master()
+    path = stage.user('[store]\nbackend = "keyring.backends.chainer.ChainerBackend"\n')
+    return (
+        "[store] names the backend 'keyring.backends.chainer.ChainerBackend', which holds no passwords "
+        f"({path}:2): correct or install it."
+    )
+
+
+@case
+def stored_master_unreadable(stage: Stage) -> str:
+    """Something else lies where the master should."""
+    stage.master(new_master()[:-4])
+    return f"the stored master for pypi cannot be read (the token is malformed: it is cut short): {AGAIN}"
+
+
+@case
+def raw_password_in_the_chain(stage: Stage) -> str:
+    """A password lies under the upload key."""
+    stage.stored.plant(PYPI, TOKEN, "hunter2")
+    return (
+        "the stored master for pypi cannot be read (the token has no prefix: PyPI's tokens begin with 'pypi-'): "
+        f"{AGAIN}"
+    )
+
+
+@case
+def stored_master_expired(stage: Stage) -> str:
+    """Another program stored a token that has expired."""
+    expired = Token.load(new_master()).restrict(not_before=0, not_after=1_600_000_000)
+    stage.stored.plant(PYPI, TOKEN, expired.dump())
+    return f"the stored master for pypi expired on 2020-09-13 12:26:40 UTC: {AGAIN}"
+
+
+@case
+def stored_master_not_yet_valid(stage: Stage) -> str:
+    """Another program stored a token that is for later."""
+    later = int(time.time()) + 10_000
+    token = Token.load(new_master()).restrict(not_before=later, not_after=later + 1)
+    stage.stored.plant(PYPI, TOKEN, token.dump())
+    return f"the stored master for pypi works only from {utc(later)} on: wait, or correct this machine's clock."
+
+
+@case
+def stored_master_for_another_project(stage: Stage) -> str:
+    """The master is visibly restricted to another project."""
+    stage.master(Token.load(new_master()).restrict(project_names=["other", "another"]).dump())
+    return (
+        "the stored master for pypi is restricted to 'another', 'other' and cannot upload 'demo': "
+        "store one that can, or store this one under an account of its own."
+    )
+
+
+@case
+def stored_master_for_another_repository(stage: Stage) -> str:
+    """A token of TestPyPI lies under PyPI's key."""
+    stage.stored.plant(PYPI, TOKEN, new_master("test.pypi.org"))
+    return f"the stored master for pypi is a token for 'test.pypi.org', not for 'pypi.org': {AGAIN}"
+
+
+@case
+def account_without_a_master(stage: Stage) -> str:
+    """The policy names an account of which nothing is stored, and the default has a master."""
+    stage.master()
+    stage.project('account = "work"\n')
+    return (
+        "no master is stored for the account 'work' of pypi (pypitoken.toml:1): "
+        f"store it with `keyring set '{PYPI}?work' {TOKEN}`, or name another account."
+    )
+
+
+@case
+def account_without_a_master_and_a_raw_one(stage: Stage) -> str:
+    """The policy names an account of which nothing is stored, and a raw token lies under the upload key."""
+    stage.stored.plant(PYPI, TOKEN, new_master())
+    stage.project('account = "work"\n')
+    return (
+        "no master is stored for the account 'work' of pypi (pypitoken.toml:1): "
+        f"store it with `keyring set '{PYPI}?work' {TOKEN}`, or name another account."
+    )
+
+
+@case
+def policy_required(stage: Stage) -> str:
+    """The user wants a policy in every project."""
+    stage.master()
+    path = stage.user("require-policy = true\n")
+    return f"no project policy was found, and {path}:1 requires one: add a pypitoken.toml that lists the project."
+
+
+@case
+def unknown_repository(stage: Stage) -> str:
+    """The project speaks about a repository that nobody knows."""
+    stage.master()
+    stage.project('[repository.pipy]\nprojects = ["demo"]\n')
+    return (
+        "pypitoken.toml speaks about the unknown repository 'pipy', known are 'pypi', 'testpypi': "
+        "correct the name, or add its url to your own policy.toml."
+    )
+
+
+@case
+def variable_asks_for_longer(stage: Stage) -> str:
+    """The environment may only shorten."""
+    stage.master()
+    stage.env("KEYRING_PYPITOKEN_VALID_FOR", "20m")
+    return (
+        "KEYRING_PYPITOKEN_VALID_FOR asks for 1200 seconds, and it may only shorten the 900 seconds "
+        "of valid-for (default): set it to less, or unset it."
+    )
+
+
+@case
+def variable_is_no_duration(stage: Stage) -> str:
+    """The environment holds a word."""
+    stage.master()
+    stage.env("KEYRING_PYPITOKEN_VALID_FOR", "soon")
+    return (
+        "KEYRING_PYPITOKEN_VALID_FOR is 'soon', expected a length of time of at most 3650 days "
+        'such as "90s", "15m", "1h30m" or "2d", or whole seconds.'
+    )
+
+
+@case
+def variable_is_zero(stage: Stage) -> str:
+    """The environment asks for no time at all."""
+    stage.master()
+    stage.env("KEYRING_PYPITOKEN_VALID_FOR", "0")
+    return "KEYRING_PYPITOKEN_VALID_FOR is 0, expected at least one second."
+
+
+@case
+def named_policy_missing(stage: Stage) -> str:
+    """The environment names a file that is not there."""
+    stage.master()
+    stage.env("KEYRING_PYPITOKEN_POLICY", "elsewhere.toml")
+    return "KEYRING_PYPITOKEN_POLICY names elsewhere.toml, and there is no such file: correct it, or unset it."
+
+
+@case
+def variable_names_no_project(stage: Stage) -> str:
+    """The environment names what no project can be called."""
+    stage.master()
+    stage.env("KEYRING_PYPITOKEN_PROJECT", "demo, ../x")
+    return "KEYRING_PYPITOKEN_PROJECT names the project '../x', and none can be called so: correct the name."
+
+
+@pytest.mark.parametrize("setting", GET.values(), ids=GET)
+def test_keyring_refuses_a_look_up(
+    setting: Callable[[Stage], str], stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The chain stops with one sentence; it says so on stderr once, and nothing is stored or handed out."""
+    sentence = setting(stage)
+    before = _content(stage)
+    for _ in range(2):
+        with pytest.raises(RefusedError) as refused:
+            keyring.get_password(PYPI, TOKEN)
+        assert str(refused.value) == sentence
+        assert isinstance(refused.value, keyring.errors.NoKeyringError)
+        assert refused.value.__cause__ is refused.value.__context__ is None
+    with pytest.raises(RefusedError):
+        keyring.get_credential(PYPI, None)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", f"keyring-pypitoken: {sentence}\n")
+    assert _content(stage) == before
+
+
+@pytest.mark.parametrize("setting", GET.values(), ids=GET)
+def test_the_keyring_command_refuses_a_look_up(setting: Callable[[Stage], str], stage: Stage, run: Run) -> None:
+    """`keyring get` prints the sentence and no traceback, and ends with 1."""
+    sentence = setting(stage)
+    done = run("keyring", "get", PYPI, TOKEN)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"keyring-pypitoken: {sentence}\n")
+
+
+@set_case
+def set_token_of_the_wrong_repository(stage: Stage) -> tuple[str, str]:
+    """A token of TestPyPI for PyPI."""
+    del stage
+    return new_master("test.pypi.org"), (
+        "this token is for 'test.pypi.org', and pypi takes those for pypi.org: "
+        f"store it for its own repository, or {NEW}"
+    )
+
+
+@set_case
+def set_derived_token(stage: Stage) -> tuple[str, str]:
+    """A token that somebody derived."""
+    del stage
+    derived = Token.load(new_master()).restrict(not_before=0, not_after=4_000_000_000, project_names=["demo"])
+    return derived.dump(), f"this token expires, so it is a derived one and no master: {NEW}"
+
+
+@set_case
+def set_password_of_a_person(stage: Stage) -> tuple[str, str]:
+    """The password of the account."""
+    del stage
+    return "correct horse battery staple", (
+        f"this is no PyPI API token (it does not begin with 'pypi-'); a password cannot be restricted: {NEW}"
+    )
+
+
+@set_case
+def set_nothing(stage: Stage) -> tuple[str, str]:
+    """An empty string."""
+    del stage
+    return "", f"nothing was given to store: {NEW}"
+
+
+@set_case
+def set_half_a_token(stage: Stage) -> tuple[str, str]:
+    """A token that was not copied whole."""
+    del stage
+    return new_master()[:60], (
+        "this is no PyPI API token (the token is malformed: its parts are not those of a PyPI token); "
+        f"a password cannot be restricted: {NEW}"
+    )
+
+
+@set_case
+def set_without_a_store(stage: Stage) -> tuple[str, str]:
+    """No backend but one that writes plain text."""
+    stage.env("TEST_KEYRINGS", "plaintext")
+    return new_master(), (
+        "no keyring backend on this machine can keep the master (`keyring --list-backends` shows what there is): "
+        f"install or unlock one, or name one as `backend` in [store] of {locations.user_policy()}."
+    )
+
+
+@set_case
+def set_into_a_locked_store(stage: Stage) -> tuple[str, str]:
+    """The store does not take it."""
+    stage.env("TEST_KEYRING_BROKEN", "first:set")
+    return new_master(), (
+        "the keyring backend file_keyring.FileKeyring could not store the master (KeyringLocked): "
+        "unlock or repair it, and try again."
+    )
+
+
+@set_case
+def set_into_a_forgetful_store(stage: Stage) -> tuple[str, str]:
+    """The store takes it and does not keep it."""
+    stage.env("TEST_KEYRING_BROKEN", "forget")
+    return new_master(identifier="another"), (
+        "the keyring backend file_keyring.FileKeyring did not keep the master: "
+        f"name another one as `backend` in [store] of {locations.user_policy()}."
+    )
+
+
+@set_case
+def set_with_a_broken_user_policy(stage: Stage) -> tuple[str, str]:
+    """Nobody can tell where the user wants it."""
+    path = stage.user("[store]\nbackends = 1\n")
+    return new_master(), (
+        f"the policy cannot be followed: 'store.backends' is no key of a policy, did you mean 'backend'? ({path}:2)."
+    )
+
+
+@pytest.mark.parametrize("setting", SET.values(), ids=SET)
+def test_keyring_refuses_to_store(setting: Callable[[Stage], tuple[str, str]], stage: Stage) -> None:
+    """What is no master is refused with the reason, and what was stored before is still there."""
+    secret, sentence = setting(stage)
+    stage.master()
+    before = _content(stage)
+    with pytest.raises(RefusedSetError) as refused:
+        keyring.set_password(PYPI, TOKEN, secret)
+    assert str(refused.value) == sentence
+    assert isinstance(refused.value, keyring.errors.PasswordSetError)
+    assert refused.value.__cause__ is refused.value.__context__ is None
+    assert _content(stage) == before
+
+
+@pytest.mark.parametrize("setting", SET.values(), ids=SET)
+def test_the_keyring_command_refuses_to_store(
+    setting: Callable[[Stage], tuple[str, str]], stage: Stage, run: Run
+) -> None:
+    """`keyring set` prints the sentence and no traceback, ends with 1, and stores nothing."""
+    secret, sentence = setting(stage)
+    stage.master()
+    before = _content(stage)
+    # Given nothing at all, the command would ask on the terminal, and there is none.
+    done = run("keyring", "set", PYPI, TOKEN, stdin=secret or " \n")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"keyring-pypitoken: {sentence}\n")
+    assert _content(stage) == before
+
+
+def test_plain_http_is_refused_in_every_call(stage: Stage) -> None:
+    """A token for a http URL is neither handed out, stored nor deleted."""
+    stage.master()
+    before = _content(stage)
+    url = "http://upload.pypi.org/legacy/"
+    sentence = (
+        "http would send the token to upload.pypi.org in clear, where anyone on the way can read it: "
+        "use https://upload.pypi.org/legacy/."
+    )
+    with pytest.raises(RefusedError) as got:
+        keyring.get_password(url, TOKEN)
+    with pytest.raises(RefusedSetError) as put:
+        keyring.set_password(url, TOKEN, new_master())
+    with pytest.raises(RefusedDeleteError) as deleted:
+        keyring.delete_password(url, TOKEN)
+    assert [str(error.value) for error in (got, put, deleted)] == [sentence] * 3
+    assert _content(stage) == before
+
+
+def test_the_private_name_is_refused_in_every_call(stage: Stage, run: Run) -> None:
+    """The name under which masters are stored is answered to nobody."""
+    stage.master()
+    before = _content(stage)
+    sentence = "this name is keyring-pypitoken's own, and what it holds is never handed out: ask for the upload URL."
+    for username in ("default", TOKEN, "anybody"):
+        with pytest.raises(RefusedError) as got:
+            keyring.get_password(PRIVATE, username)
+        with pytest.raises(RefusedError) as credential:
+            keyring.get_credential(PRIVATE, None)
+        with pytest.raises(RefusedSetError) as put:
+            keyring.set_password(PRIVATE, username, "x")
+        with pytest.raises(RefusedDeleteError) as deleted:
+            keyring.delete_password(PRIVATE, username)
+        assert {str(error.value) for error in (got, credential, put, deleted)} == {sentence}
+    done = run("keyring", "get", PRIVATE, "default")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"keyring-pypitoken: {sentence}\n")
+    assert _content(stage) == before
+
+
+def test_two_projects_in_dist_one_of_them_not_allowed(stage: Stage) -> None:
+    """One project outside of the policy refuses the whole upload."""
+    stage.master()
+    stage.project('projects = ["demo"]\n')
+    stage.monkeypatch.setattr(sys, "argv", ["twine", "upload", "dist/*"])
+    dist = stage.work / "dist"
+    dist.mkdir()
+    for name in ("demo-1.0-py3-none-any.whl", "other-1.0.tar.gz"):
+        (dist / name).touch()
+    with pytest.raises(RefusedError) as refused:
+        keyring.get_password(PYPI, TOKEN)
+    assert str(refused.value) == (
+        "project 'other' is not allowed here: pypitoken.toml:1 allows only 'demo'; upload it from its own "
+        "repository, or add it there (it was named by the arguments)."
+    )
+
+
+def _content(stage: Stage) -> dict[tuple[str, str], str]:
+    return stage.stored.passwords()
+
+
+def _toml_problem(text: str) -> str:
+    """Return what the parser of this Python says."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    with pytest.raises(tomllib.TOMLDecodeError) as error:
+        tomllib.loads(text)
+    return str(error.value)[:1].lower() + str(error.value)[1:]
