@@ -94,7 +94,7 @@ class Macaroon:
             return False
         for caveat in self.caveats:
             again.append(caveat)
-        return hmac.compare_digest(again._signature, self._signature)
+        return hmac.compare_digest(again._signature, self._signature)  # noqa: SLF001 - another of this class
 
     def to_pymacaroons(self) -> PyMacaroon:
         """Return a copy as `pymacaroons.Macaroon`."""

@@ -100,6 +100,9 @@ def read_text(path: Path, name: str) -> str | None:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
+        if path.is_symlink():
+            msg = f"{name} is a link to a file that is not there: restore the file, or remove the link."
+            raise PolicyError(msg) from None
         return None
     except OSError as error:
         msg = f"{name} cannot be read ({type(error).__name__}): make it a readable file."
@@ -124,6 +127,8 @@ def display_name(path: Path, folder: Path) -> str:
 
 
 def _read(path: Path, layer: Layer, folder: Path, table: tuple[str, ...] = ()) -> PolicyFile | None:
+    if not os.path.lexists(path):  # most folders on the way up have none
+        return None
     name = display_name(path, folder)
     text = read_text(path, name)
     if text is None or (table and table[-1] not in text):  # somebody else's pyproject.toml: not even parsed
@@ -147,10 +152,7 @@ def _read_own(name: str, layer: Layer) -> PolicyFile | None:
         return None
     _refuse_writable_by_others(path)
     text = read_text(path, name)
-    if text is None:
-        msg = f"{name} is a link to a file that is not there: restore the file, or remove the link."
-        raise PolicyError(msg)
-    return parse_policy(text, layer=layer, name=name)
+    return None if text is None else parse_policy(text, layer=layer, name=name)
 
 
 def _refuse_writable_by_others(path: Path) -> None:

@@ -282,10 +282,10 @@ def _read(raw: object) -> tuple[str, Macaroon] | _Unreadable:
     try:
         data = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
     except ValueError as error:
-        return _Unreadable("the token is malformed: not URL-safe base64", type(error).__name__)
+        return _Unreadable("the token is malformed: not whole, or not URL-safe base64", type(error).__name__)
     # Python's decoder skips characters outside the alphabet and spare bits: only one spelling is right.
     if not data or _encode(data) != payload:
-        return _Unreadable("the token is malformed: not URL-safe base64 without padding")
+        return _Unreadable("the token is malformed: not whole, or not URL-safe base64")
     try:
         return prefix, _macaroons.read(data)
     except MalformedError as error:

@@ -215,9 +215,7 @@ def _get(method: str, case: Case) -> str | None:
 
 @pytest.mark.parametrize("username", [None, ""])
 @pytest.mark.parametrize("case", [c for c in CASES if c.username == TOKEN], ids=_ids)
-def test_a_credential_without_a_user_is_answered_alike(
-    case: Case, username: str | None, below: FileKeyring
-) -> None:
+def test_a_credential_without_a_user_is_answered_alike(case: Case, username: str | None, below: FileKeyring) -> None:
     """Where no user is named, PyPI's user for tokens is meant, and told."""
     raw = new_master(DOMAINS[case.expected]) if case.expected else "foreign"
     below.plant(case.service, TOKEN if username is None else username, raw)

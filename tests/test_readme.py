@@ -93,15 +93,20 @@ def test_installs_as_shown(command: str, tmp_path: Path, home: Path) -> None:
     scripts = Path(sysconfig.get_path("scripts"))
     environ = os.environ | {
         "PATH": os.pathsep.join([str(scripts), str(Path(sys.executable).parent), os.environ["PATH"]]),
-
-            "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": str(packages),
-            "PIP_CONFIG_FILE": os.devnull,
-            "PIP_PYTHON": str(python)
-        ,
-        "UV_NO_INDEX": "1", "UV_FIND_LINKS": str(packages), "UV_OFFLINE": "1", "UV_NO_CONFIG": "1",
-        "UV_CACHE_DIR": str(home / "cache"), "UV_PYTHON": sys.executable, "UV_TOOL_BIN_DIR": str(home / "bin"),
-        "UV_TOOL_DIR": str(home / "tools"), "PIPX_HOME": str(home / "tools"), "PIPX_BIN_DIR": str(home / "bin"),
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(packages),
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_PYTHON": str(python),
+        "UV_NO_INDEX": "1",
+        "UV_FIND_LINKS": str(packages),
+        "UV_OFFLINE": "1",
+        "UV_NO_CONFIG": "1",
+        "UV_CACHE_DIR": str(home / "cache"),
+        "UV_PYTHON": sys.executable,
+        "UV_TOOL_BIN_DIR": str(home / "bin"),
+        "UV_TOOL_DIR": str(home / "tools"),
+        "PIPX_HOME": str(home / "tools"),
+        "PIPX_BIN_DIR": str(home / "bin"),
     }
     for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL"):
         environ.pop(name, None)

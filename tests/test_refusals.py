@@ -278,7 +278,7 @@ def named_store_holds_nothing(stage: Stage) -> str:
 @case
 def stored_master_unreadable(stage: Stage) -> str:
     """Something else lies where the master should."""
-    stage.master(new_master()[:-4])
+    stage.master(new_master()[:-10])
     return f"the stored master for pypi cannot be read (the token is malformed: it is cut short): {AGAIN}"
 
 
@@ -479,9 +479,8 @@ def set_nothing(stage: Stage) -> tuple[str, str]:
 def set_half_a_token(stage: Stage) -> tuple[str, str]:
     """A token that was not copied whole."""
     del stage
-    return new_master()[:60], (
-        "this is no PyPI API token (the token is malformed: its parts are not those of a PyPI token); "
-        f"a password cannot be restricted: {NEW}"
+    return new_master()[:-10], (
+        f"this is no PyPI API token (the token is malformed: it is cut short); a password cannot be restricted: {NEW}"
     )
 
 

@@ -1,0 +1,1071 @@
+"""The `Token` API: pypitoken's, byte for byte, and safe with whatever it is given."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import importlib
+import inspect
+import itertools
+import os
+import subprocess
+import sys
+import time
+from binascii import unhexlify
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pymacaroons
+import pymacaroons.utils
+import pypitoken
+import pytest
+
+import keyring_pypitoken
+from keyring_pypitoken import (
+    DateRestriction,
+    InvalidRestriction,
+    LegacyNoopRestriction,
+    LoaderError,
+    MissingContextError,
+    ProjectNamesRestriction,
+    PyPITokenException,
+    Token,
+    UnknownCaveat,
+    UserIDRestriction,
+    ValidationError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+DOMAIN = "pypi.org"
+IDENTIFIER = "0fd630f1-f29d-4da9-953f-48f1a09f76b5"
+KEY = "a key that no server knows"
+NOW = 1_790_000_000
+PROJECT = "11111111-1111-4111-8111-111111111111"
+USER = "33333333-3333-4333-8333-333333333333"
+UTC = datetime.timezone.utc
+CET = datetime.timezone(datetime.timedelta(hours=1))
+
+
+def create(version: int = 2, **parameters: Any) -> Token:
+    """Return a token without restrictions, or with those given."""
+    return Token.create(DOMAIN, IDENTIFIER, KEY, version=version).restrict(**parameters)
+
+
+def mint(*caveats: str | bytes, version: int = 2, location: str = DOMAIN) -> str:
+    """Return a token's text with any caveats, made by pymacaroons alone."""
+    macaroon = pymacaroons.Macaroon(location, IDENTIFIER, KEY, version=version)
+    for caveat in caveats:
+        added = pymacaroons.Caveat(caveat_id=caveat, version=version)
+        macaroon.caveats.append(added)
+        # Not add_first_party_caveat, which takes UTF-8 only.
+        signature = unhexlify(macaroon.signature_bytes)
+        macaroon.signature = pymacaroons.utils.sign_first_party_caveat(signature, added.caveat_id_bytes)
+    return f"pypi-{macaroon.serialize()}"
+
+
+def encode(data: bytes) -> str:
+    """Return the text of a token that consists of any bytes."""
+    return "pypi-" + base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def decode(text: str) -> bytes:
+    """Return the bytes that a token's text stands for."""
+    return base64.urlsafe_b64decode(text.removeprefix("pypi-") + "==")
+
+
+def v1(*packets: bytes) -> bytes:
+    """Return packets of version 1, each behind its length."""
+    return b"".join(b"%04x%s" % (len(packet) + 4, packet) for packet in packets)
+
+
+def with_third_party(version: int) -> str:
+    """Return a token that a third party would have to discharge."""
+    macaroon = pymacaroons.Macaroon(DOMAIN, IDENTIFIER, KEY, version=version)
+    macaroon.add_third_party_caveat("https://auth.example", "the key of that party", "its caveat")
+    return f"pypi-{macaroon.serialize()}"
+
+
+def texts_of(error: BaseException | None) -> Iterator[str]:
+    """Yield all that an exception shows: itself, what led to it, and the locals of the package's frames."""
+    if error is None:
+        return
+    yield from (str(error), repr(error), repr(error.args), repr(vars(error)))
+    trace = error.__traceback__
+    while trace is not None:
+        if str(trace.tb_frame.f_globals["__name__"]).startswith("keyring_pypitoken"):
+            # No integer is secret, and Python writes none of more than 4300 digits.
+            yield from (repr(value) for value in trace.tb_frame.f_locals.values() if not isinstance(value, int))
+        trace = trace.tb_next
+    yield from texts_of(error.__cause__)
+    yield from texts_of(error.__context__)
+
+
+def shown_of(secret: str, error: BaseException) -> set[str]:
+    """Return every run of twelve characters of a secret text that an exception shows."""
+    runs = {text[at : at + 12] for text in texts_of(error) for at in range(len(text) - 11)}
+    return {run for run in runs if run in secret}
+
+
+def refusal(raw: Any) -> LoaderError:
+    """Return the error that loading raises, after a look at whether it shows any of what was loaded."""
+    with pytest.raises(LoaderError) as caught:
+        Token.load(raw)
+    error = caught.value
+    assert type(error.__cause__) in (type(None), ValueError)
+    if isinstance(raw, str):
+        assert shown_of(raw.strip(), error) == set()
+        payload = raw.strip().partition("-")[2]
+        if payload.isascii() and len(payload) % 4 != 1:
+            data = base64.urlsafe_b64decode(payload + "===")
+            assert shown_of(repr(data), error) == set()
+            assert shown_of(data.hex(), error) == set()
+    return error
+
+
+TEXT = mint("[1, []]")
+V1_TEXT = mint("[1, []]", version=1)
+DATA, V1_DATA = decode(TEXT), decode(V1_TEXT)
+HEAD = b"\x02\x01\x08pypi.org\x02\x0212\x00"
+SIGNATURE = b"\x00\x06\x20" + b"s" * 32
+V1_HEAD = (b"location pypi.org\n", b"identifier 12\n")
+V1_SIGNATURE = b"signature " + b"s" * 32 + b"\n"
+
+PARTS = "the token is malformed: its parts are not those of a PyPI token"
+LENGTH = "the token is malformed: a length in it is wrong"
+CUT = "the token is malformed: it is cut short"
+SPELLING = "the token is malformed: not whole, or not URL-safe base64"
+NO_PREFIX = "the token has no prefix: PyPI's tokens begin with 'pypi-'"
+NOT_ASCII = "the token holds characters outside of ASCII, which no token does"
+
+UNREADABLE: dict[str, tuple[Any, str, str | None]] = {
+    "nothing": ("", "the token is empty", None),
+    "white space": (" \t\r\n\x0b\u00a0\u3000", "the token is empty", None),
+    "bytes": (TEXT.encode(), "the token is a value of type bytes, expected a string", None),
+    "None": (None, "the token is a value of type NoneType, expected a string", None),
+    "a password": ("hunter2 is a password", NO_PREFIX, None),
+    "no prefix": (TEXT.removeprefix("pypi-").replace("-", "_"), NO_PREFIX, None),
+    "an empty prefix": (TEXT.removeprefix("pypi"), NO_PREFIX, None),
+    "a prefix alone": ("pypi", NO_PREFIX, None),
+    "a prefix and a dash": ("pypi-", SPELLING, None),
+    "an umlaut": (TEXT[:40] + "\u00e4" + TEXT[41:], NOT_ASCII, None),
+    "a lone surrogate": (TEXT + "\udc80", NOT_ASCII, None),
+    "one character of base64": ("pypi-A", "the token is malformed: not whole, or not URL-safe base64", "Error"),
+    "padding": (encode(HEAD + SIGNATURE) + "=", SPELLING, None),
+    "four times padding": (TEXT + "====", SPELLING, None),
+    "spare bits": (encode(b"\x02\x01\x01a\x02\x011\x00" + SIGNATURE)[:-1] + "d", SPELLING, None),
+    "the alphabet of plain base64": (f"pypi-{base64.b64encode(b'??>' + DATA).decode()}", SPELLING, None),
+    "white space within": (f"{TEXT[:40]}    {TEXT[40:]}", SPELLING, None),
+    "a line break within": (f"{TEXT[:40]}\r\n\r\n{TEXT[40:]}", SPELLING, None),
+    "characters outside of the alphabet": (TEXT[:-4] + "!$%&", SPELLING, None),
+    "a second token": (f"{TEXT}\t\t\t\t{TEXT}", SPELLING, None),
+    "noise": ("pypi-" + "A" * 400, PARTS, "MacaroonDeserializationException"),
+    "an unknown version": (encode(b"\x03" + HEAD[1:] + SIGNATURE), PARTS, "MacaroonDeserializationException"),
+    "the version alone": (encode(b"\x02"), PARTS, None),
+    "third parties": (with_third_party(2), PARTS, None),
+    "no signature": (encode(HEAD + b"\x00"), PARTS, None),
+    "a short signature": (
+        encode(HEAD + b"\x00\x06\x1f" + b"s" * 31),
+        "the token is malformed: its signature has 31 bytes, expected 32",
+        None,
+    ),
+    "a long signature": (
+        encode(HEAD + b"\x00\x06\x21" + b"s" * 33),
+        "the token is malformed: its signature has 33 bytes, expected 32",
+        None,
+    ),
+    "an empty signature": (
+        encode(HEAD + b"\x00\x06\x00"),
+        "the token is malformed: its signature has 0 bytes, expected 32",
+        None,
+    ),
+    "no location": (encode(b"\x02\x02\x0212\x00" + SIGNATURE), PARTS, None),
+    "no identifier": (encode(b"\x02\x01\x08pypi.org\x00" + SIGNATURE), PARTS, None),
+    "the identifier before the location": (encode(b"\x02\x02\x0212\x01\x08pypi.org\x00" + SIGNATURE), PARTS, None),
+    "a caveat without an end": (encode(HEAD + b"\x02\x01a" + SIGNATURE[1:]), PARTS, None),
+    "an empty caveat's section": (encode(HEAD + b"\x00" + SIGNATURE), PARTS, None),
+    "a caveat with a location": (encode(HEAD + b"\x01\x01a\x02\x01a\x00" + SIGNATURE), PARTS, None),
+    "an unknown field": (encode(HEAD + b"\x03\x01a\x00" + SIGNATURE), PARTS, None),
+    "a field of two bytes": (encode(HEAD + b"\x82\x00a\x00" + SIGNATURE), PARTS, None),
+    "trailing zero": (encode(DATA + b"\x00"), PARTS, None),
+    "trailing packet": (encode(DATA + b"\x02\x01a"), PARTS, None),
+    "trailing token": (encode(DATA + DATA), CUT, None),
+    "trailing text": (encode(DATA + b"x"), LENGTH, None),
+    "a location that is not UTF-8": (
+        encode(b"\x02\x01\x02\xff\xff\x02\x0212\x00" + SIGNATURE),
+        "the token is malformed: its location or identifier is not UTF-8",
+        None,
+    ),
+    "an identifier that is not UTF-8": (
+        encode(b"\x02\x01\x08pypi.org\x02\x02\xff\xff\x00" + SIGNATURE),
+        "the token is malformed: its location or identifier is not UTF-8",
+        None,
+    ),
+    "a length in two bytes where one would do": (encode(b"\x02\x01\x88\x00" + HEAD[3:] + SIGNATURE), LENGTH, None),
+    "a length that goes on behind its end": (
+        encode(b"\x02\x01\x88\x00\x01" + b"x" * (8 + (1 << 14)) + HEAD[11:] + SIGNATURE),
+        LENGTH,
+        None,
+    ),
+    "a length without an end": (encode(b"\x02\x01\x88"), LENGTH, None),
+    "a length of more than 28 bits": (encode(b"\x02\x01\x88\x80\x80\x80\x01"), LENGTH, None),
+    "a length of 28 bits": (encode(b"\x02\x01\xff\xff\xff\x7fpypi.org"), CUT, None),
+    "a length beyond the end": (encode(b"\x02\x01\x09pypi.org"), CUT, None),
+    "version 1: third parties": (
+        with_third_party(1),
+        "the token is malformed: it has caveats of third parties",
+        None,
+    ),
+    "version 1: a third party without its place": (
+        encode(v1(*V1_HEAD, b"cid a\n", b"vid b\n", V1_SIGNATURE)),
+        "the token is malformed: it has caveats of third parties",
+        None,
+    ),
+    "version 1: no signature": (
+        encode(v1(*V1_HEAD)),
+        "the token is malformed: its signature has 0 bytes, expected 32",
+        None,
+    ),
+    "version 1: a short signature": (
+        encode(v1(*V1_HEAD, V1_SIGNATURE[:-2] + b"\n")),
+        "the token is malformed: its signature has 31 bytes, expected 32",
+        None,
+    ),
+    "version 1: no location": (encode(v1(V1_HEAD[1], V1_SIGNATURE)), PARTS, None),
+    "version 1: no identifier": (encode(v1(V1_HEAD[0], V1_SIGNATURE)), PARTS, None),
+    "version 1: two locations": (encode(v1(V1_HEAD[0], *V1_HEAD, V1_SIGNATURE)), PARTS, None),
+    "version 1: two signatures": (encode(v1(*V1_HEAD, V1_SIGNATURE, V1_SIGNATURE)), PARTS, None),
+    "version 1: a caveat behind the signature": (encode(v1(*V1_HEAD, V1_SIGNATURE, b"cid a\n")), PARTS, None),
+    "version 1: no line feed": (encode(v1(V1_HEAD[0][:-1] + b"x", V1_HEAD[1], V1_SIGNATURE)), PARTS, None),
+    "version 1: lengths in capitals": (encode(V1_DATA.replace(b"002f", b"002F")), PARTS, None),
+    "version 1: a third party's place alone": (
+        encode(v1(*V1_HEAD, b"cid a\n", b"cl b\n", V1_SIGNATURE)),
+        PARTS,
+        None,
+    ),
+    "version 1: a third party's key first": (encode(v1(*V1_HEAD, b"vid b\n", V1_SIGNATURE)), PARTS, "IndexError"),
+    "version 1: a third party's place first": (encode(v1(*V1_HEAD, b"cl b\n", V1_SIGNATURE)), PARTS, "IndexError"),
+    "version 1: an unknown field": (
+        encode(v1(*V1_HEAD, b"key b\n", V1_SIGNATURE)),
+        PARTS,
+        "MacaroonDeserializationException",
+    ),
+    "version 1: no length": (encode(b"zzz pypi.org"), PARTS, "MacaroonDeserializationException"),
+    "version 1: a length that is no number": (encode(b"00zzlocation pypi.org\n"), PARTS, "ValueError"),
+    "version 1: a length of zero": (encode(b"0000location pypi.org\n"), PARTS, "MacaroonDeserializationException"),
+    "version 1: a length that ends early": (encode(b"0"), PARTS, "error"),
+    "version 1: a length that goes back": (
+        encode(v1(*V1_HEAD) + b"-00a" + V1_SIGNATURE),
+        PARTS,
+        "MacaroonDeserializationException",
+    ),
+    "version 1: trailing text": (encode(V1_DATA + b"x"), PARTS, "error"),
+    "version 1: a location that is not UTF-8": (
+        encode(v1(b"location \xff\n", V1_HEAD[1], V1_SIGNATURE)),
+        PARTS,
+        "UnicodeDecodeError",
+    ),
+    "version 1: an identifier that is not UTF-8": (
+        encode(v1(V1_HEAD[0], b"identifier \xff\n", V1_SIGNATURE)),
+        PARTS,
+        "UnicodeDecodeError",
+    ),
+    "version 1: an identifier that is not ASCII": (
+        encode(v1(V1_HEAD[0], "identifier \u00e4\n".encode(), V1_SIGNATURE)),
+        PARTS,
+        None,
+    ),
+}
+
+MEGABYTE = 1_000_000
+RANDOM = hashlib.shake_256(b"noise").digest(700_000)
+NOISE: dict[str, tuple[Callable[[], str], str, str | None]] = {
+    "ones": (lambda: encode(b"\x02" + b"\xff" * 700_000), LENGTH, None),
+    "zeros": (lambda: encode(b"\x02" + b"\x00" * 700_000), PARTS, None),
+    "lengths of two": (lambda: encode(b"\x02" * 700_000), CUT, None),
+    "empty packets": (lambda: encode(b"\x02" + b"\x01\x00" * 350_000), PARTS, None),
+    "empty caveats": (lambda: encode(HEAD + b"\x02\x00\x00" * 230_000), PARTS, None),
+    "packets of one byte": (lambda: encode(b"\x02" + b"\x02\x01a" * 230_000), PARTS, None),
+    "one packet": (lambda: encode(b"\x02\x01\xe0\xa7\x12" + b"a" * 300_000), PARTS, None),
+    "one packet that is cut short": (lambda: encode(b"\x02\x01\xff\xff\x7f" + b"a" * 700_000), CUT, None),
+    "random bytes": (lambda: encode(b"\x02" + RANDOM), CUT, None),
+    "random text": (lambda: "pypi-" + RANDOM.hex(), PARTS, "MacaroonDeserializationException"),
+    "random characters": (lambda: RANDOM.decode("latin-1"), NOT_ASCII, None),
+    "one letter": (lambda: "x" * MEGABYTE, NO_PREFIX, None),
+    "dashes": (lambda: "-" * MEGABYTE, NO_PREFIX, None),
+    "blanks": (lambda: " " * MEGABYTE, "the token is empty", None),
+    "line breaks in base64": (lambda: "pypi-" + "AgEI\n" * 200_000, SPELLING, None),
+    "padding": (lambda: "pypi-" + "=" * MEGABYTE, SPELLING, None),
+    "version 1: zeros": (lambda: encode(b"0" * 700_000), PARTS, "MacaroonDeserializationException"),
+    "version 1: small packets": (
+        lambda: encode(v1(b"cid a\n") * 70_000),
+        "the token is malformed: its signature has 0 bytes, expected 32",
+        None,
+    ),
+    "version 1: long packets": (
+        lambda: encode(b"ffffcid " + b"a" * 700_000),
+        PARTS,
+        "MacaroonDeserializationException",
+    ),
+    "version 1: blanks": (lambda: encode(b"ffff" + b" " * 700_000), PARTS, "MacaroonDeserializationException"),
+}
+
+# Every group of parameters that adds one caveat, as pypitoken wants them: normalized names, and no zero.
+GROUPS: tuple[dict[str, Any], ...] = (
+    {"not_before": NOW - 60, "not_after": NOW + 900},
+    {"project_names": ["demo", "a"]},
+    {"project_ids": [PROJECT]},
+    {"user_id": USER},
+    {"legacy_noop": True},
+    {"legacy_project_names": ["other-one", "demo"]},
+    {"legacy_not_before": NOW - 61, "legacy_not_after": NOW + 901},
+)
+VALUES: tuple[dict[str, Any], ...] = (
+    {},
+    {"not_before": -1, "not_after": 1},
+    {"not_before": 2**62, "not_after": -(2**62)},
+    {
+        "not_before": datetime.datetime(2026, 1, 1, 12, 30, 59, 999_999, tzinfo=UTC),
+        "not_after": datetime.datetime(2026, 1, 1, 12, 30, 59, 999_999, tzinfo=CET),
+    },
+    {"not_before": datetime.datetime(1, 1, 1, tzinfo=UTC), "not_after": datetime.datetime.max.replace(tzinfo=CET)},
+    {"not_before": 1, "not_after": datetime.datetime(1969, 12, 31, 23, 59, 59, 500_000, tzinfo=UTC)},
+    {"legacy_not_before": datetime.datetime(2026, 6, 1, tzinfo=CET), "legacy_not_after": 2**62},
+    {"project_names": []},
+    {"project_names": ("b", "a", "b")},
+    {"project_names": [f"project-{number}" for number in range(2_000)]},
+    {"project_ids": []},
+    {"project_ids": ["not an id", "\u00e9\ud800\0", ""]},
+    {"user_id": ""},
+    {"user_id": '\u00e9"\\\n'},
+    {"legacy_project_names": []},
+    {"legacy_noop": False},
+    {"legacy_noop": None},
+    {"legacy_noop": 1},
+    {"project_names": None, "project_ids": None, "user_id": None, "legacy_project_names": None},
+)
+
+
+def joined(*groups: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of several groups."""
+    return {name: value for group in groups for name, value in group.items()}
+
+
+COMBINATIONS = [
+    joined(*groups) for count in range(len(GROUPS) + 1) for groups in itertools.combinations(GROUPS, count)
+] + list(VALUES)
+
+WRONG_DATES: list[tuple[Any, str]] = [
+    (True, "{} is a value of type bool, expected Unix seconds as an int or a date-time with a time zone."),
+    (1.5, "{} is a value of type float, expected Unix seconds as an int or a date-time with a time zone."),
+    ("2026-01-01", "{} is a value of type str, expected Unix seconds as an int or a date-time with a time zone."),
+    (
+        datetime.date(2026, 1, 1),
+        "{} is a value of type date, expected Unix seconds as an int or a date-time with a time zone.",
+    ),
+    (
+        datetime.datetime(2026, 1, 1, 12, 30),  # noqa: DTZ001 - a naive one is what is refused
+        (
+            "{} is the naive date-time 2026-01-01T12:30:00, which is a different moment in every time zone: "
+            "give it one, as in datetime.now(timezone.utc), or pass Unix seconds."
+        ),
+    ),
+    (2**63, "{} is an integer of 64 bits, expected Unix seconds of 63 at most."),
+    (-(1 << 20_000), "{} is an integer of 20001 bits, expected Unix seconds of 63 at most."),
+]
+OTHER_END = {
+    "not_before": "not_after",
+    "not_after": "not_before",
+    "legacy_not_before": "legacy_not_after",
+    "legacy_not_after": "legacy_not_before",
+}
+
+NO_NAME = (
+    "{} holds {!r}, which no project can be called: "
+    "letters, digits, '-', '_' and '.' are allowed, the first and last being a letter or digit."
+)
+WRONG_LISTS: list[tuple[str, Any, str]] = [
+    (name, value, message.replace("{}", name))
+    for name in ("project_names", "project_ids", "legacy_project_names")
+    for value, message in (
+        ("demo", "{} is a single string, expected several: put it into a list, even where there is just one."),
+        (b"demo", "{} is a single string, expected several: put it into a list, even where there is just one."),
+        (5, "{} is a value of type int, expected a list of strings."),
+        (True, "{} is a value of type bool, expected a list of strings."),
+        (["a", 1], "{} holds a value of type int, expected strings only."),
+        (["a", None], "{} holds null, expected strings only."),
+        ([b"a"], "{} holds a value of type bytes, expected strings only."),
+        ([["a"]], "{} holds a value of type list, expected strings only."),
+        (bytearray(b"a"), "{} holds a value of type int, expected strings only."),
+        ((part for part in ("a", 1)), "{} holds a value of type int, expected strings only."),
+    )
+]
+WRONG_NAMES = ("", " ", "-", "a-", ".a", "a b", "a/b", "demo\n", "\u00e9", "\u017f", "\u212a", "\ud800", "a\0")
+
+
+@pytest.mark.parametrize(("raw", "message", "cause"), UNREADABLE.values(), ids=UNREADABLE)
+def test_refuses_what_is_no_token(raw: Any, message: str, cause: str | None) -> None:
+    """What is no token is refused with the reason, and with the type of error at most that led to it."""
+    error = refusal(raw)
+
+    assert str(error) == message
+    assert error.args == (message,)
+    assert (error.__cause__ and str(error.__cause__)) == cause
+    assert error.__context__ is None
+
+
+@pytest.mark.parametrize(("make", "message", "cause"), NOISE.values(), ids=NOISE)
+def test_refuses_a_megabyte_of_noise(make: Callable[[], str], message: str, cause: str | None) -> None:
+    """Noise of any kind is refused in a moment: no reader runs away with it."""
+    error = refusal(make())
+
+    assert (str(error), error.__cause__ and str(error.__cause__)) == (message, cause)
+
+
+@pytest.mark.parametrize("text", [mint("[1, []]", "{}"), mint("[1, []]", "{}", version=1)], ids=["v2", "v1"])
+def test_refuses_a_token_that_is_cut_short(text: str) -> None:
+    """However little is missing, what remains is no token, and the refusal shows none of it."""
+    for length in range(len(text)):
+        refusal(text[:length])
+
+
+@pytest.mark.parametrize("text", [mint("[1, []]", b"\xff"), mint("[1, []]", version=1)], ids=["v2", "v1"])
+def test_never_misreads_a_token_with_a_wrong_bit(text: str) -> None:
+    """A wrong bit makes a token unreadable, or is found again in what is written."""
+    read = unread = 0
+    for at, bit in itertools.product(range(len(text)), range(8)):
+        wrong = text[:at] + chr(ord(text[at]) ^ 1 << bit) + text[at + 1 :]
+        try:
+            token = Token.load(wrong)
+        except LoaderError:
+            unread += 1
+        else:
+            assert token.dump() == wrong.strip()
+            read += 1
+
+    assert read > 0
+    assert unread > 0
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("length", [0, 1, 127, 128, 16_383, 16_384, 65_526])
+def test_reads_what_pymacaroons_writes(version: int, length: int) -> None:
+    """Tokens of both versions, with caveats of any length, are read and written unchanged."""
+    caveat = b"x" * length
+    text = mint("[1, []]", caveat, "", version=version)
+    token = Token.load(text)
+
+    assert token.dump() == text
+    assert token.raw_caveats == [b"[1, []]", caveat, b""]
+    assert (token.prefix, token.domain, token.identifier) == ("pypi", DOMAIN, IDENTIFIER)
+
+
+def test_reads_ten_thousand_caveats() -> None:
+    """The number of caveats is not limited."""
+    caveats = [f"[1, [{number}]]" for number in range(10_000)]
+    text = mint(*caveats)
+    token = Token.load(text)
+
+    assert token.raw_caveats == [caveat.encode() for caveat in caveats]
+    assert token.dump() == text
+
+
+def test_reads_a_caveat_of_three_megabytes() -> None:
+    """A length of four bytes is the longest that is read, and it is written again."""
+    text = mint("x" * 3_000_000)
+
+    assert Token.load(text).dump() == text
+
+
+@pytest.mark.parametrize("before", ["", " ", "\n", "\t\r\n\u00a0"])
+@pytest.mark.parametrize("after", ["", "\n", "\r\n", "  \u2028"])
+def test_strips_white_space_around_a_token(before: str, after: str) -> None:
+    """A token that was copied with white space around it is read, as PyPI does."""
+    assert Token.load(before + TEXT + after).dump() == TEXT
+
+
+@pytest.mark.parametrize("prefix", ["pypi", "x", "ab cd", "!~", "a_b"])
+def test_keeps_any_prefix(prefix: str) -> None:
+    """What stands before the first dash is the prefix, and is kept."""
+    text = f"{prefix}-{TEXT.removeprefix('pypi-')}"
+    token = Token.load(text)
+
+    assert token.prefix == prefix
+    assert token.dump() == text
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("key", [KEY, KEY.encode(), "\u00fcber", b"\xff"])
+def test_mints_what_pypitoken_mints(version: int, key: str | bytes) -> None:
+    """A new token is that of pypitoken, whichever version and kind of key."""
+    ours = Token.create("test.pypi.org", "an id", key, prefix="test", version=version)
+    theirs = pypitoken.Token.create("test.pypi.org", "an id", key, prefix="test", version=version)
+
+    assert ours.dump() == theirs.dump()
+
+
+def test_mints_tokens_of_version_2_for_pypi_unless_told_otherwise() -> None:
+    """The defaults are what PyPI issues."""
+    token = Token.create(DOMAIN, IDENTIFIER, KEY)
+
+    assert token.dump() == pypitoken.Token.create(DOMAIN, IDENTIFIER, KEY).dump()
+    assert decode(token.dump())[0] == 2
+    assert (token.prefix, token.domain, token.identifier, token.restrictions) == ("pypi", DOMAIN, IDENTIFIER, [])
+
+
+@pytest.mark.parametrize(
+    ("domain", "identifier", "version"),
+    [("", "", 1), ("", "", 2), ("p\u00fcp\u00ef.org", "\U0001f511", 2), ("d" * 8191, "\U0001f511" * 8191, 2)],
+)
+def test_reads_what_it_mints(domain: str, identifier: str, version: int) -> None:
+    """Whatever domain and identifier a token is minted with are read again."""
+    text = Token.create(domain, identifier, KEY, version=version).restrict(project_names=["demo"]).dump()
+    token = Token.load(text)
+
+    assert (token.domain, token.identifier, token.dump()) == (domain, identifier, text)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"prefix": ""}, "the prefix must be visible ASCII text without a dash"),
+        ({"prefix": "py-pi"}, "the prefix must be visible ASCII text without a dash"),
+        ({"prefix": "py pi"}, "the prefix must be visible ASCII text without a dash"),
+        ({"prefix": "pypi\n"}, "the prefix must be visible ASCII text without a dash"),
+        ({"prefix": "p\u00ffpi"}, "the prefix must be visible ASCII text without a dash"),
+        ({"prefix": None}, "the prefix must be visible ASCII text without a dash"),
+        ({"version": 3}, "the version is 3, expected 1 or 2"),
+        ({"version": None}, "the version is None, expected 1 or 2"),
+        ({"key": ""}, "the key must be text or bytes, and not empty"),
+        ({"key": b""}, "the key must be text or bytes, and not empty"),
+        ({"key": None}, "the key must be text or bytes, and not empty"),
+        ({"key": 5}, "the key must be text or bytes, and not empty"),
+        ({"key": "a secret key \ud800"}, "the key holds characters that cannot be encoded"),
+        ({"domain": None}, "the domain must be text of at most 8191 characters"),
+        ({"domain": b"pypi.org"}, "the domain must be text of at most 8191 characters"),
+        ({"domain": "x" * 8192}, "the domain must be text of at most 8191 characters"),
+        ({"domain": "\ud800"}, "the domain holds characters that cannot be encoded"),
+        ({"domain": "p\u00fcp\u00ef.org", "version": 1}, "the domain holds characters that cannot be encoded"),
+        ({"identifier": 5}, "the identifier must be text of at most 8191 characters"),
+        ({"identifier": "x" * 8192}, "the identifier must be text of at most 8191 characters"),
+        ({"identifier": "\udfff"}, "the identifier holds characters that cannot be encoded"),
+        ({"identifier": "\u00e9", "version": 1}, "the identifier holds characters that cannot be encoded"),
+    ],
+    ids=lambda value: ascii(value)[:50],
+)
+def test_refuses_to_mint_what_is_no_token(parameters: dict[str, Any], message: str) -> None:
+    """Parameters that cannot be part of a token are refused, and the key is never shown."""
+    with pytest.raises(PyPITokenException) as caught:
+        Token.create(**{"domain": DOMAIN, "identifier": IDENTIFIER, "key": KEY} | parameters)
+
+    assert str(caught.value) == message
+    assert type(caught.value) is PyPITokenException
+    assert shown_of(KEY + "a secret key \ud800 a secret key \\ud800", caught.value) == set()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_restricts_as_pypitoken_does(version: int) -> None:
+    """Equal parameters give equal bytes: caveats, their order, their JSON and so the signature."""
+    ours = [create(version, **p).dump() for p in COMBINATIONS]
+    theirs = [
+        pypitoken.Token.create(DOMAIN, IDENTIFIER, KEY, version=version).restrict(**p).dump() for p in COMBINATIONS
+    ]
+
+    assert ours == theirs
+    assert len(set(ours)) > 128
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_restricts_a_loaded_token_as_pypitoken_does(version: int) -> None:
+    """A token that was loaded is restricted like one that was minted, again and again."""
+    text = create(version, **GROUPS[0]).dump()
+    ours, theirs = Token.load(text), pypitoken.Token.load(text)
+    for parameters in GROUPS:
+        ours.restrict(**parameters)
+        theirs.restrict(**parameters)
+
+        assert ours.dump() == theirs.dump()
+
+
+def test_takes_any_iterable() -> None:
+    """Lists may be given as whatever yields strings."""
+    expected = create(project_names=["b", "a"], project_ids=["d", "c"], legacy_project_names=["f", "e"])
+
+    given = create(
+        project_names=iter(("b", "a")),
+        project_ids=(part for part in "dc"),
+        legacy_project_names={"f": 1, "e": 2},
+    )
+
+    assert given.dump() == expected.dump()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "caveat"),
+    [
+        ({"not_before": 0, "not_after": 0}, b"[0, 0, 0]"),
+        ({"not_before": 0, "not_after": 5}, b"[0, 5, 0]"),
+        ({"not_before": 5, "not_after": 0}, b"[0, 0, 5]"),
+        ({"legacy_not_before": 0, "legacy_not_after": 0}, b'{"nbf": 0, "exp": 0}'),
+    ],
+)
+def test_takes_zero_for_a_moment(parameters: dict[str, Any], caveat: bytes) -> None:
+    """The first Unix second is a moment like any other, and not an absent parameter."""
+    assert create(**parameters).raw_caveats == [caveat]
+
+
+def test_normalizes_project_names() -> None:
+    """Names in any spelling are written as the one that PyPI compares with; their order is kept."""
+    names = ["My_Proj.X", "a--_b", "B", "my-proj-x", "0"]
+
+    token = create(project_names=names, legacy_project_names=names)
+
+    assert token.raw_caveats == [
+        b'[1, ["my-proj-x", "a-b", "b", "my-proj-x", "0"]]',
+        b'{"version": 1, "permissions": {"projects": ["my-proj-x", "a-b", "b", "my-proj-x", "0"]}}',
+    ]
+
+
+def test_returns_the_token_itself() -> None:
+    """Restricting changes the token and returns it, so that calls can be chained."""
+    token = create()
+
+    assert token.restrict(user_id=USER) is token
+    assert token.restrict() is token
+    assert len(token.raw_caveats) == 1
+
+
+def refused_restriction(parameters: dict[str, Any], version: int = 2) -> str:
+    """Return why restricting is refused, after a look at whether the token stayed as it was."""
+    token = create(version, user_id=USER)
+    text = token.dump()
+    with pytest.raises(InvalidRestriction) as caught:
+        token.restrict(**parameters)
+    assert token.dump() == text
+    assert isinstance(caught.value, ValueError)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", OTHER_END)
+@pytest.mark.parametrize(("moment", "message"), WRONG_DATES, ids=[message[:50] for _, message in WRONG_DATES])
+def test_refuses_what_is_no_moment(name: str, moment: Any, message: str) -> None:
+    """A moment without a time zone, or of another type, is refused, and the token stays as it was."""
+    assert refused_restriction({name: moment, OTHER_END[name]: 5}) == message.format(name)
+
+
+@pytest.mark.parametrize(("name", "other"), OTHER_END.items())
+@pytest.mark.parametrize("moment", [0, 5, datetime.datetime(2026, 1, 1, tzinfo=UTC)], ids=str)
+def test_refuses_a_window_with_one_end(name: str, other: str, moment: Any) -> None:
+    """One end of a window without the other is refused."""
+    expected = f"{name} was given without {other}: a window of time has two ends, pass both."
+
+    assert refused_restriction({name: moment}) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"), WRONG_LISTS, ids=[f"{name} {ascii(value)[:30]}" for name, value, _ in WRONG_LISTS]
+)
+def test_refuses_what_is_no_list_of_strings(name: str, value: Any, message: str) -> None:
+    """A single string, or anything but strings in a list, is refused."""
+    assert refused_restriction({name: value}) == message
+
+
+@pytest.mark.parametrize("parameter", ["project_names", "legacy_project_names"])
+@pytest.mark.parametrize("name", WRONG_NAMES, ids=ascii)
+def test_refuses_names_that_no_project_has(parameter: str, name: str) -> None:
+    """A name that PyPI would give no project is refused: the token could not be used."""
+    assert refused_restriction({parameter: ["demo", name]}) == NO_NAME.format(parameter, name)
+
+
+@pytest.mark.parametrize(("user_id", "kind"), [(5, "int"), (b"u", "bytes"), ([USER], "list"), (False, "bool")])
+def test_refuses_a_user_id_that_is_no_string(user_id: Any, kind: str) -> None:
+    """The id of a user is text."""
+    expected = f"user_id is a value of type {kind}, expected a string: pass the user's id as text."
+
+    assert refused_restriction({"user_id": user_id}) == expected
+
+
+@pytest.mark.parametrize("wrong", [{"legacy_not_before": 5}, {"legacy_project_names": "demo"}])
+def test_adds_nothing_where_one_parameter_is_wrong(wrong: dict[str, Any]) -> None:
+    """A restriction that is refused leaves no other one behind, not even those before it."""
+    message = refused_restriction(joined(*GROUPS[:5]) | wrong)
+
+    assert message.startswith(next(iter(wrong)))
+
+
+def test_refuses_what_version_1_cannot_hold() -> None:
+    """The longest caveat that version 1 can hold is written and read; a longer one is refused."""
+    longest = "x" * (65_526 - len('[3, ""]'))
+    text = create(1, user_id=longest).dump()
+
+    assert Token.load(text).dump() == text
+    assert refused_restriction({"project_names": ["a"], "user_id": longest + "x"}, version=1) == (
+        "the restriction is longer than version 1 of the format can hold (64 KiB): name fewer projects."
+    )
+    assert create(2, user_id=longest + "x").restrictions == [UserIDRestriction(longest + "x")]
+
+
+def refused_use(token: Token, key: Any = KEY, **context: Any) -> str | None:
+    """Return the type and the message of what a check raises, after a look at whether the key is shown."""
+    found = None
+    try:
+        token.check(key, **context)
+    except ValidationError as error:
+        found = error
+    if found is None:
+        return None
+    assert shown_of(KEY, found) == set()
+    return f"{type(found).__name__}: {found}"
+
+
+WRONG_KEY = "ValidationError: the token is not valid: its signature does not match the key"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_checks_with_text_and_bytes_for_a_key(version: int) -> None:
+    """The key of a token may be given as text or as bytes, whichever it was minted with."""
+    token = create(version, project_names=["demo"])
+
+    assert refused_use(token, KEY, project_name="demo") is None
+    assert refused_use(token, KEY.encode(), project_name="demo") is None
+
+
+@pytest.mark.parametrize("key", ["another", b"another", KEY + " ", KEY.upper(), "\ud800", "", b"", None, 0, 5, [KEY]])
+@pytest.mark.parametrize("version", [1, 2])
+def test_refuses_another_key(version: int, key: Any) -> None:
+    """A key that the token was not minted with is refused, and so is what is no key."""
+    assert refused_use(create(version), key) == WRONG_KEY
+
+
+@pytest.mark.parametrize("key", ["", b"", None])
+@pytest.mark.parametrize("caveats", [(), ("[1, []]",)])
+def test_refuses_tokens_that_anyone_could_mint(key: Any, caveats: tuple[str, ...]) -> None:
+    """A token that was signed with an empty key is not valid, should the key be lost and be empty too."""
+    macaroon = pymacaroons.Macaroon(DOMAIN, IDENTIFIER, KEY, version=2)
+    macaroon.signature = pymacaroons.utils.create_initial_signature(b"", macaroon.identifier_bytes)
+    for caveat in caveats:
+        macaroon.add_first_party_caveat(caveat)
+
+    assert refused_use(Token("pypi", macaroon), key, project_name="demo") == WRONG_KEY
+
+
+def test_refuses_a_token_whose_caveats_were_changed() -> None:
+    """A caveat that was taken away, added or changed without the signature is noticed."""
+    text = mint('[1, ["demo"]]', "[0, 9, 5]")
+    forged = [
+        text_of_changed(text, lambda caveats: caveats.pop()),
+        text_of_changed(text, lambda caveats: caveats.pop(0)),
+        text_of_changed(text, lambda caveats: caveats.reverse()),
+        text_of_changed(text, lambda caveats: caveats.append(caveats[0])),
+    ]
+
+    assert refused_use(Token.load(text), project_name="demo", now=7) is None
+    assert [refused_use(Token.load(raw), project_name="demo", now=7) for raw in forged] == [WRONG_KEY] * 4
+
+
+def text_of_changed(text: str, change: Callable[[list[pymacaroons.Caveat]], object]) -> str:
+    """Return a token with other caveats and the old signature."""
+    macaroon = pymacaroons.Macaroon.deserialize(text.removeprefix("pypi-"))
+    change(macaroon.caveats)
+    return f"pypi-{macaroon.serialize()}"
+
+
+def test_accepts_what_every_restriction_allows() -> None:
+    """A use that is within each of the restrictions is valid, in any spelling of the project."""
+    token = create(**joined(*GROUPS))
+
+    assert refused_use(token, project_name="De_Mo".replace("_", ""), project_id=PROJECT, user_id=USER, now=NOW) is None
+
+
+def test_tells_every_reason() -> None:
+    """All restrictions that are not met are told at once, in order; the first one is the cause."""
+    token = Token.load(mint('[1, ["demo"]]', "[0, 9, 5]", "[99]", b"\xff", '[3, "u"]'))
+
+    with pytest.raises(ValidationError) as caught:
+        token.check(KEY, project_name="Other", now=9)
+
+    assert str(caught.value) == (
+        "the token is not valid: the token is for the projects ['demo'], and it was used for 'other', "
+        "and the token is valid from 5 until before 9 (Unix seconds), and it was used at 9, "
+        "and the caveat has the unknown tag 99, "
+        "and the caveat is not JSON (UnicodeDecodeError), "
+        "and the token's restrictions cannot be checked without user_id"
+    )
+    assert type(caught.value) is ValidationError
+    assert type(caught.value.__cause__) is ValidationError
+    assert str(caught.value.__cause__) == "the token is for the projects ['demo'], and it was used for 'other'"
+
+
+def test_tells_missing_context_apart() -> None:
+    """Where all that keeps a token from being valid is context that was not given, the error says so by its type."""
+    token = create(project_names=["demo"], project_ids=[PROJECT], user_id=USER)
+    lacking = (
+        "MissingContextError: the token is not valid: the token's restrictions cannot be checked without project_id, "
+        "and the token's restrictions cannot be checked without user_id"
+    )
+
+    assert refused_use(token, project_name="demo") == lacking
+    with pytest.raises(MissingContextError) as caught:
+        token.check(KEY, project_name="demo")
+    assert type(caught.value.__cause__) is MissingContextError
+
+
+def test_says_invalid_where_context_is_missing_too() -> None:
+    """One restriction that is not met makes the token invalid, whatever else is missing."""
+    token = create(project_names=["demo"], user_id=USER)
+
+    assert refused_use(token, project_name="other") == (
+        "ValidationError: the token is not valid: the token is for the projects ['demo'], and it was used for 'other', "
+        "and the token's restrictions cannot be checked without user_id"
+    )
+
+
+@pytest.mark.parametrize(("caveat", "reason"), [("[99, 1]", "the unknown tag 99"), ("[5]", "the unknown tag 5")])
+def test_refuses_a_caveat_that_it_cannot_read(caveat: str, reason: str) -> None:
+    """A caveat of a kind that is not known is not met."""
+    token = Token.load(mint(caveat))
+
+    with pytest.raises(ValidationError) as caught:
+        token.check(KEY, "demo", PROJECT, USER, NOW)
+
+    assert str(caught.value) == f"the token is not valid: the caveat has {reason}"
+    assert type(caught.value) is ValidationError
+    assert type(caught.value.__cause__) is LoaderError
+
+
+@pytest.mark.parametrize(("moment", "message"), WRONG_DATES, ids=[message[:50] for _, message in WRONG_DATES])
+def test_refuses_to_check_at_what_is_no_moment(moment: Any, message: str) -> None:
+    """The moment of a check is as strictly read as those of a window."""
+    expected = f"ValidationError: the token cannot be checked: {message.format('now')}"
+
+    assert refused_use(create(), now=moment) == expected
+
+
+@pytest.mark.parametrize(
+    ("now", "allowed"),
+    [
+        (NOW - 1, False),
+        (NOW, True),
+        (NOW + 1, False),
+        (datetime.datetime.fromtimestamp(NOW, CET), True),
+        (datetime.datetime.fromtimestamp(NOW, UTC) + datetime.timedelta(microseconds=999_999), True),
+        (datetime.datetime.fromtimestamp(NOW + 1, UTC), False),
+        (datetime.datetime.fromtimestamp(NOW, UTC).replace(tzinfo=CET), False),
+    ],
+    ids=str,
+)
+def test_checks_at_the_moment_given(now: Any, allowed: bool) -> None:
+    """The moment may be Unix seconds or a date-time of any time zone; fractions of a second do not count."""
+    assert (refused_use(create(not_before=NOW, not_after=NOW + 1), now=now) is None) == allowed
+
+
+def test_checks_at_this_moment_unless_told_otherwise() -> None:
+    """Without a moment, the clock of this machine counts."""
+    before = int(time.time())
+    valid = refused_use(create(not_before=before, not_after=before + 600))
+    expired = refused_use(create(not_before=0, not_after=5))
+    after = int(time.time())
+
+    assert valid is None
+    expected = "ValidationError: the token is not valid: the token is valid from 0 until before 5 (Unix seconds), "
+    assert expired in [f"{expected}and it was used at {now}" for now in range(before, after + 1)]
+
+
+def test_lists_restrictions_in_order() -> None:
+    """Restrictions are listed as they were added, in typed form and as bytes."""
+    token = Token.load(create(**joined(GROUPS[0], GROUPS[1], GROUPS[4])).dump())
+
+    assert token.restrictions == [
+        DateRestriction(NOW - 60, NOW + 900),
+        ProjectNamesRestriction(["demo", "a"]),
+        LegacyNoopRestriction(),
+    ]
+    assert token.caveats == token.restrictions
+    assert token.raw_caveats == [
+        b"[0, 1790000900, 1789999940]",
+        b'[1, ["demo", "a"]]',
+        b'{"version": 1, "permissions": "user"}',
+    ]
+
+
+def test_lists_caveats_that_it_cannot_read() -> None:
+    """Caveats that cannot be read are listed as bytes with the reason; only `restrictions` is refused."""
+    token = Token.load(mint('[1, ["demo"]]', "[99]", b"\xff", "[" * 100_000))
+
+    assert token.caveats == [
+        ProjectNamesRestriction(["demo"]),
+        UnknownCaveat(b"[99]", "the caveat has the unknown tag 99"),
+        UnknownCaveat(b"\xff", "the caveat is not JSON (UnicodeDecodeError)"),
+        UnknownCaveat(b"[" * 100_000, "the caveat is not JSON (RecursionError)"),
+    ]
+    assert token.raw_caveats == [b'[1, ["demo"]]', b"[99]", b"\xff", b"[" * 100_000]
+    with pytest.raises(LoaderError) as caught:
+        token.restrictions  # noqa: B018 - the property raises
+    assert str(caught.value) == "the caveat has the unknown tag 99"
+
+
+def test_hands_out_its_caveats_as_copies() -> None:
+    """Changing the lists that a token returns does not change the token."""
+    token = create(project_names=["demo"])
+    text = token.dump()
+    token.raw_caveats.clear()
+    token.restrictions.clear()
+
+    assert token.dump() == text
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_restricts_a_token_whose_caveats_it_cannot_read(version: int) -> None:
+    """A caveat that cannot be read is carried along, and the signature stays right."""
+    text = mint("[99]", "not JSON", version=version)
+    token = Token.load(text).restrict(project_names=["demo"])
+
+    assert token.dump() == mint("[99]", "not JSON", '[1, ["demo"]]', version=version)
+
+
+def test_shows_what_a_token_can_do_and_never_the_token() -> None:
+    """The repr shows domain, identifier and restrictions, and nothing that is signed with."""
+    text = mint("[0, 9, 5]", b"\xff")
+    token = Token.load(text)
+    shown = (repr(token), str(token), f"{token}")
+
+    expected = (
+        f"Token(domain='pypi.org', identifier='{IDENTIFIER}', restrictions=["
+        "DateRestriction(not_before=5, not_after=9), "
+        "UnknownCaveat(caveat_id=b'\\xff', problem='the caveat is not JSON (UnicodeDecodeError)')])"
+    )
+    assert shown == (expected,) * 3
+    assert token.dump() not in shown[0]
+    assert decode(text)[-32:].hex() not in shown[0]
+
+
+def test_wraps_a_macaroon_of_pymacaroons() -> None:
+    """A token can be made of a macaroon, as in pypitoken, of which it keeps a copy."""
+    macaroon = pymacaroons.Macaroon.deserialize(TEXT.removeprefix("pypi-"))
+    token = Token("other", macaroon)
+    macaroon.add_first_party_caveat("[99]")
+
+    assert (token.prefix, token.dump()) == ("other", TEXT.replace("pypi-", "other-", 1))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_shows_its_macaroon(version: int) -> None:
+    """What pypitoken calls `_macaroon` is there for a look: a copy, which cannot change the token."""
+    token = create(version, project_names=["demo"])
+    text = token.dump()
+    macaroon = token._macaroon
+
+    assert isinstance(macaroon, pymacaroons.Macaroon)
+    assert f"pypi-{macaroon.serialize()}" == text
+    macaroon.add_first_party_caveat("[99]")
+    assert token.dump() == text
+
+
+def unsigned() -> pymacaroons.Macaroon:
+    """Return a macaroon that nobody signed."""
+    return pymacaroons.Macaroon(DOMAIN, IDENTIFIER, version=2)
+
+
+@pytest.mark.parametrize(
+    ("macaroon", "reason"),
+    [
+        (pymacaroons.Macaroon.deserialize(with_third_party(2)[5:]), "it has caveats of third parties"),
+        (unsigned(), "its signature has 0 bytes, expected 32"),
+        (pymacaroons.Macaroon(b"\xff", IDENTIFIER, KEY, version=2), "its text is not UTF-8"),
+        (pymacaroons.Macaroon(DOMAIN, b"\xff", KEY, version=2), "its text is not UTF-8"),
+    ],
+    ids=["third parties", "unsigned", "location", "identifier"],
+)
+def test_refuses_to_wrap_what_pypi_never_issues(macaroon: pymacaroons.Macaroon, reason: str) -> None:
+    """A macaroon that no token consists of is refused with the reason."""
+    with pytest.raises(LoaderError) as caught:
+        Token("pypi", macaroon)
+
+    assert str(caught.value) == f"the macaroon cannot be a PyPI token's: {reason}"
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+@pytest.mark.parametrize("name", keyring_pypitoken.__all__)
+def test_offers_every_public_name(name: str) -> None:
+    """Each public name is loaded on first use, from the module that defines it."""
+    found = getattr(keyring_pypitoken, name)
+
+    assert found.__name__ == name
+    assert found is getattr(importlib.import_module(found.__module__), name)
+
+
+def test_offers_the_names_of_pypitoken() -> None:
+    """Whoever imports from pypitoken can import the same names from here."""
+    theirs = {name for name in vars(pypitoken) if isinstance(getattr(pypitoken, name), type)}
+
+    assert theirs - set(keyring_pypitoken.__all__) == set()
+    assert len(theirs) > 10
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PyPITokenException", "LoaderError", "ValidationError", "MissingContextError", "InvalidRestriction"],
+)
+def test_raises_what_callers_of_pypitoken_catch(name: str) -> None:
+    """An exception has the bases that pypitoken's has, so that the same `except` clauses fit."""
+    ours, theirs = getattr(keyring_pypitoken, name), getattr(pypitoken, name)
+
+    assert [base.__name__ for base in ours.__mro__] == [base.__name__ for base in theirs.__mro__]
+
+
+@pytest.mark.parametrize("name", ["__init__", "load", "create", "restrict", "dump", "check"])
+def test_is_called_like_pypitoken(name: str) -> None:
+    """A method takes the parameters that pypitoken's takes: their names, order and defaults."""
+    ours, theirs = (
+        [(parameter.name, parameter.kind, parameter.default) for parameter in signature.parameters.values()]
+        for signature in (inspect.signature(getattr(token, name)) for token in (Token, pypitoken.Token))
+    )
+
+    assert ours == theirs
+
+
+def test_lists_its_public_names() -> None:
+    """`dir` lists what can be imported, whether or not it has been loaded."""
+    assert dir(keyring_pypitoken) == sorted(keyring_pypitoken.__all__)
+
+
+def test_has_no_other_names() -> None:
+    """A name that is not there is told as Python tells it of any module."""
+    with pytest.raises(AttributeError) as caught:
+        keyring_pypitoken.Tokens  # noqa: B018 - the name is what is not there
+
+    assert str(caught.value) == "module 'keyring_pypitoken' has no attribute 'Tokens'"
+
+
+def python(program: str) -> str:
+    """Return what a program prints in a bare interpreter, which knows this package and the standard library alone."""
+    env = os.environ | {"PYTHONPATH": str(Path(keyring_pypitoken.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-S", "-c", program], env=env, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_can_be_imported_by_star() -> None:
+    """A star import brings every public name, and nothing else."""
+    program = "from keyring_pypitoken import *; print(sorted(name for name in dir() if name[0] != '_'))"
+
+    assert python(program) == str(sorted(keyring_pypitoken.__all__))
+
+
+DERIVE = f"from keyring_pypitoken import Token; Token.load({TEXT!r}).restrict(project_names=['demo']).dump()"
+
+
+@pytest.mark.parametrize(
+    ("statement", "heavy"),
+    [
+        ("import keyring_pypitoken", {"json", "dataclasses", "pymacaroons", "nacl", "packaging"}),
+        ("from keyring_pypitoken import LoaderError", {"json", "dataclasses", "pymacaroons", "nacl", "packaging"}),
+        ("from keyring_pypitoken import Token", {"pymacaroons", "nacl", "packaging"}),
+        (DERIVE, {"pymacaroons", "nacl", "packaging"}),
+    ],
+    ids=["package", "exception", "Token", "restrict"],
+)
+def test_loads_no_more_than_is_used(statement: str, heavy: set[str]) -> None:
+    """Importing the package loads nothing heavy, and restricting PyPI's tokens takes the standard library alone."""
+    assert python(f"import sys; {statement}; print({heavy!r} & set(sys.modules))") == "set()"
