@@ -47,9 +47,11 @@ def check_repository_names(policies: Policies, known: Iterable[Repository]) -> N
     Raises:
         Refusal: it names another, so that its limits would silently never apply.
     """
+    if policies.project is None:
+        return
     names = [repository.name for repository in known]
-    strange = [] if policies.project is None else [n for n in policies.project.repositories if n not in names]
-    if policies.project is not None and strange:
+    strange = [name for name in policies.project.repositories if name not in names]
+    if strange:
         msg = (
             f"{policies.project.origin} speaks about the unknown repository {listed(strange)}, known are "
             f"{listed(names)}: correct the name, or add its url to your own policy.toml."

@@ -18,8 +18,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import TypeAlias
 
-    from pymacaroons import Macaroon as PyMacaroon
+    import pymacaroons
+
+    PyMacaroon: TypeAlias = pymacaroons.Macaroon
 
 V1, V2 = 1, 2
 V1_PACKET_LIMIT = 0xFFFF  # bytes, its length being four hexadecimal digits

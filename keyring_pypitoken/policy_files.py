@@ -140,7 +140,7 @@ def _read_named(path: Path, folder: Path) -> PolicyFile:
     table = PYPROJECT_TABLE if path.name == "pyproject.toml" else ()
     policy = _read(path, "project", folder, table)
     if policy is None:
-        where = f"[{'.'.join(table)}] in it" if table and path.exists() else "such file"
+        where = f"[{'.'.join(table)}] in it" if path.exists() else "such file"
         msg = f"{POLICY_VARIABLE} names {display_name(path, folder)}, and there is no {where}: correct it, or unset it."
         raise PolicyError(msg)
     return policy

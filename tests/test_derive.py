@@ -83,6 +83,8 @@ def refusal(text: str, step: Callable[[], object]) -> str:
     with pytest.raises(Refusal) as caught:
         step()
     assert type(caught.value) is Refusal
+    # A traceback shows this one exception.
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
     secret = text.strip().removeprefix("pypi-")
     for shown in texts_of(caught.value):
         assert [shown[at : at + 12] for at in range(len(shown) - 11) if shown[at : at + 12] in secret] == []
@@ -189,6 +191,7 @@ def test_refuses_a_master_that_cannot_be_read(text: str, reason: str) -> None:
         ("", "''"),
         ("PyPI.org", "'PyPI.org'"),
         ("evil\nline", "'evil\\nline'"),
+        ("x" * 100, f"'{'x' * 100}'"),
         ("x" * 101, "a text of 101 characters"),
     ],
 )
@@ -438,3 +441,11 @@ def test_tells_grants_apart(change: dict[str, Any]) -> None:
 
     assert dataclasses.replace(grant, **change).key != grant.key
     assert elsewhere.key == grant.key
+
+
+@pytest.mark.parametrize("value", [a_grant(), Sourced("default", DEFAULT)], ids=["grant", "part"])
+def test_never_changes(value: Any) -> None:
+    """A grant is a value: once decided on, nobody widens it on its way."""
+    for field in dataclasses.fields(value):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, field.name, None)

@@ -297,7 +297,7 @@ def test_skips_the_values_of_other_uploaders_options(option: str) -> None:
         (("-r", "pypi", "--", "a-1.0.zip", "b-1.0.zip"), ("a", "b")),
         # Options that take no value, hatch's and uv's.
         (("--yes", "a-1.0.zip", "--initialize-auth", "b-1.0.zip", "--dry-run", "c-1.0.zip"), ("a", "b", "c")),
-        (("-n", "a-1.0.zip", "--dir", "b-1.0.zip"), ("a", "b")),
+        (("-n", "a-1.0.zip", "--dir", "b-1.0.zip", "-", "c-1.0.zip"), ("a", "b", "c")),
         # The files may come first, and an option last.
         (("demo-1.0.zip", "--comment"), ("demo",)),
         (("demo-1.0.zip", "-c", "value-1.0.zip", "-r", "other-1.0.zip"), ("demo",)),

@@ -383,6 +383,7 @@ def test_refuses_repositories_that_are_none(text: str, problem: str) -> None:
         ('"example.org"', "'example.org'"),
         ('"https:///legacy/"', "'https:///legacy/'"),
         ('"ftp://example.org/"', "'ftp://example.org/'"),
+        ('"ftp://127.0.0.1/"', "'ftp://127.0.0.1/'"),
         ('"http://example.org/"', "'http://example.org/'"),
         ('"http://127.0.0.1.example.org/"', "'http://127.0.0.1.example.org/'"),
         ('"http://192.168.0.1/"', "'http://192.168.0.1/'"),

