@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .exceptions import LoaderError, Refusal
+from .exceptions import InvalidRestriction, LoaderError, Refusal
 from .repository import TOKEN_USERNAME
 from .restrictions import (
     DateRestriction,
@@ -65,7 +65,11 @@ def derive(master: MasterToken, grant: Grant, *, now: int) -> tuple[DerivedToken
     not_after = _check_master_can_serve(original, grant, now)
     names = None if grant.projects is None else grant.projects.value
     token = Token.load(master.reveal_to_derive_or_store())
-    token.restrict(not_before=grant.not_before, not_after=grant.not_after, project_names=names)
+    try:
+        token.restrict(not_before=grant.not_before, not_after=grant.not_after, project_names=names)
+    except InvalidRestriction as error:
+        msg = f"the stored master for {grant.repository.name} cannot be restricted so: {error}"
+        raise Refusal(msg) from None
     derived = DerivedToken(token.dump())
     if not _is_sound(derived, original, grant):
         msg = "the derived token is not what was meant, which is a mistake in keyring-pypitoken: please report it."

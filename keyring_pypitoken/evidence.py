@@ -155,14 +155,10 @@ def _from_folder(folder: Path) -> Sourced[tuple[str, ...]] | None:
             (candidate / "pyproject.toml", _name_in_pyproject),
             (candidate / "setup.cfg", _name_in_setup_cfg),
         )
-        there = False
-        for path, read_name in metadata:
+        there = [(path, read_name) for path, read_name in metadata if os.path.lexists(path)]
+        for path, read_name in there:
             origin = Origin(display_name(path, folder))
-            text = read_text(path, origin)
-            if text is None:
-                continue
-            there = True
-            if name := read_name(text, origin):
+            if name := read_name(read_text(path, origin) or "", origin):
                 return _sourced([name], origin)
         if there:
             return None

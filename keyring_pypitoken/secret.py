@@ -26,6 +26,9 @@ class _Secret:
         msg = f"a {type(self).__name__} is never copied out of its process"
         raise TypeError(msg)
 
+    # What Python 3.11 and later give every object would return the text.
+    __getstate__ = __reduce__
+
 
 class MasterToken(_Secret):
     """The stored token, which may publish everything its owner can."""

@@ -20,7 +20,7 @@ from .repository import TOKEN_USERNAME, raw_keys
 from .secret import MasterToken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from .grant import Sourced
     from .repository import Lookup, Repository
@@ -207,15 +207,16 @@ def _readers(named: Sourced[str] | None) -> list[KeyringBackend]:
     return [first, *(backend for backend in chain if backend is not first)]
 
 
-def _keepers(named: Sourced[str] | None) -> Iterator[KeyringBackend]:
-    """Yield the backends that a master may be stored in, the best first."""
+def _keepers(named: Sourced[str] | None) -> list[KeyringBackend]:
+    """Return the backends that a master may be stored in, the best first."""
     readers = _readers(named)
     if named is not None:
-        yield readers[0]
-        return
-    for backend in readers:
-        if type(backend).priority >= _RECOMMENDED_PRIORITY and "plaintext" not in _name(backend).lower():
-            yield backend
+        return readers[:1]
+    return [
+        backend
+        for backend in readers
+        if type(backend).priority >= _RECOMMENDED_PRIORITY and "plaintext" not in _name(backend).lower()
+    ]
 
 
 def _holds_passwords(backend: KeyringBackend) -> bool:

@@ -449,3 +449,14 @@ def test_never_changes(value: Any) -> None:
     for field in dataclasses.fields(value):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(value, field.name, None)
+
+
+def test_refuses_more_names_than_version_1_of_the_format_can_hold() -> None:
+    """A master in the old format takes 64 KiB of names; more is told, and not cut."""
+    names = [f"project-{number}" for number in range(6000)]
+    with pytest.raises(Refusal) as refused:
+        derive(MasterToken(mint(version=1)), a_grant(*names), now=NOW)
+    assert str(refused.value) == (
+        "the stored master for pypi cannot be restricted so: the restriction is longer than version 1 of the format "
+        "can hold (64 KiB): name fewer projects."
+    )

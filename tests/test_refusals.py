@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -227,7 +228,9 @@ if os.name == "posix":  # elsewhere access lists say who may write, and no test 
         """Somebody else could loosen the user's policy."""
         stage.master()
         path = stage.user("", 0o666)
-        return f"{path} can be written by others, who could loosen the policy: run `chmod go-w {path}`."
+        return (
+            f"{path} can be written by others, who could loosen the policy: run `chmod go-w {shlex.quote(str(path))}`."
+        )
 
 
 @case

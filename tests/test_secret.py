@@ -191,3 +191,12 @@ def test_would_find_whoever_opens_a_secret(tmp_path: Path) -> None:
     module.write_text("token.unwrap()\nmap(unwrap, tokens)\ngetattr(token, '_reveal')()\ndef reveal(): ...\n", "utf-8")
 
     assert names_in(module) == {"token", "unwrap", "map", "tokens", "getattr", "_reveal"}
+
+
+@pytest.mark.parametrize("kind", [MasterToken, DerivedToken])
+def test_gives_no_state_away(kind: type[MasterToken | DerivedToken]) -> None:
+    """What pickle asks an object for is refused, under both of its names."""
+    for method in ("__getstate__", "__reduce__"):
+        with pytest.raises(TypeError) as refused:
+            getattr(kind("pypi-secret"), method)()
+        assert str(refused.value) == f"a {kind.__name__} is never copied out of its process"
