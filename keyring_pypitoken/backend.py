@@ -59,7 +59,8 @@ class PyPITokenKeyring(KeyringBackend):
         Raises:
             RefusedError: the look-up is ours and must not be answered.
         """
-        return _derived(service, username) if username else None
+        # None is no user name, but some backends take it for any: it must not reach them.
+        return None if username == "" else _derived(service, username)
 
     def get_credential(self, service: str, username: str | None) -> Credential | None:
         """Return a derived token with its user name, like `get_password`; the user name may be None or empty.

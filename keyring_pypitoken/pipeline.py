@@ -9,6 +9,7 @@ frame that held a secret can be looked into.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -195,9 +196,14 @@ def _answer(service: str, username: str | None, now: int) -> Answer | None:
         else _settle(lambda: plan(lookup, own, this_process(), now=now, account=account, hint=hint))
     )
     if isinstance(planned, Refusal):
-        # Nobody's problem where no master is stored.
+        # Nobody's problem where no master is stored. A store that only a policy names cannot be asked where that
+        # policy cannot be followed: there, the notes of what was stored count.
         wanted = account.value if account else _DEFAULT_ACCOUNT
-        if _find_master(lookup, wanted, named) is None and not store.other_accounts(lookup.repository, wanted, named):
+        if (
+            _find_master(lookup, wanted, named) is None
+            and not store.other_accounts(lookup.repository, wanted, named)
+            and not (isinstance(own, Refusal) and store.noted_accounts(lookup.repository))
+        ):
             return None
         raise planned
     key = (lookup.service, *planned.key)
@@ -208,9 +214,7 @@ def _answer(service: str, username: str | None, now: int) -> Answer | None:
     if master is None:
         _refuse_if_others(lookup, planned, named)
         return None
-    from .derive import (
-        derive,
-    )  # only here, where there is a master: it loads pymacaroons
+    from .derive import derive  # only where there is a master: most processes that ask have none
 
     token, not_after = derive(master, planned, now=now)
     _memory[key] = _Remembered(token, (now + not_after) / 2)
@@ -298,7 +302,8 @@ def _shorter(environ: Mapping[str, str]) -> Sourced[int] | None:
     if not text:
         return None
     try:
-        seconds = parse_duration(int(text) if text.isascii() and text.isdigit() else text)
+        # Nine digits are thirty years; Python makes no integer of thousands of them.
+        seconds = parse_duration(int(text) if re.fullmatch("[0-9]{1,9}", text) else text)
     except WrongValueError as error:
         msg = f"{VALID_FOR_VARIABLE} {error}."
         raise Refusal(msg) from None

@@ -73,7 +73,8 @@ class Lookup(NamedTuple):
 
 def is_private(service: object) -> bool:
     """Say whether the service is one of the names that only this package may ask a store for."""
-    return isinstance(service, str) and service.startswith(PRIVATE_PREFIX)
+    # In any case and anywhere: Windows compares the names of credentials so, and prefixes some with the user's.
+    return isinstance(service, str) and PRIVATE_PREFIX in service.casefold()
 
 
 def asks_for_token(service: object, username: object) -> bool:

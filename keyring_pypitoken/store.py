@@ -63,7 +63,7 @@ def other_accounts(repository: Repository, account: str, named: Sourced[str] | N
     Raises:
         Refusal: a backend cannot be asked, so that nobody knows.
     """
-    labels = sorted({"default", *_labels(repository)} - {account})
+    labels = sorted({"default", *noted_accounts(repository)} - {account})
     return [label for label in labels if find_master(repository, label, named) is not None]
 
 
@@ -275,7 +275,8 @@ def _forget_label(repository: Repository, account: str) -> None:
         return
 
 
-def _labels(repository: Repository) -> list[str]:
+def noted_accounts(repository: Repository) -> list[str]:
+    """List the accounts of which a master was stored and not deleted, as far as the notes tell."""
     try:
         with os.scandir(locations.accounts_folder()) as entries:
             paths = [entry.path for entry in entries if entry.name.endswith(".json")]

@@ -189,6 +189,29 @@ def test_without_a_master_a_broken_policy_is_nobodys_problem(work: Path, user_po
     assert keyring.get_password("https://index.example/simple/", TOKEN) is None
 
 
+def test_no_user_name_is_taken_for_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some backends answer a user name of None with whatever they have: it never gets there."""
+    FileKeyring().plant(PYPI, TOKEN, new_master())
+    monkeypatch.setattr(FileKeyring, "get_password", lambda *_: new_master())
+    found = keyring.get_password(PYPI, None)  # type: ignore[arg-type]  # that is the point
+    assert found is not None
+    assert len(Token.load(found).restrictions) == 2
+
+
+def test_with_a_broken_user_policy_the_notes_tell_what_is_stored(user_policy: WritePolicy) -> None:
+    """A store that only the policy names cannot be asked any more: that a master is there is still known."""
+    keyring.core.init_backend(limit=lambda found: not isinstance(found, FileKeyring))
+    try:
+        user_policy('[store]\nbackend = "file_keyring.FileKeyring"\n')
+        keyring.set_password(PYPI, TOKEN, new_master())
+        user_policy("broken")
+        with pytest.raises(RefusedError, match="is not valid TOML"):
+            keyring.get_password(PYPI, TOKEN)
+        assert keyring.get_password(TEST, TOKEN) is None
+    finally:
+        keyring.backend._limit = None
+
+
 def test_an_empty_user_name_is_nobodys_but_for_credentials() -> None:
     """`get_password` needs a user."""
     keyring.set_password(PYPI, TOKEN, new_master())
@@ -366,7 +389,7 @@ def test_a_named_store_need_not_be_in_the_chain(user_policy: WritePolicy) -> Non
     assert get(), "what the other store holds is still found"
 
 
-def test_a_named_store_outside_the_chain_is_loaded(user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_named_store_outside_the_chain_is_loaded(user_policy: WritePolicy) -> None:
     """A backend that keyring itself was told to leave out can still keep masters."""
     keyring.core.init_backend(limit=lambda found: not isinstance(found, FileKeyring))
     user_policy('[store]\nbackend = "file_keyring.FileKeyring"\n')
@@ -375,7 +398,7 @@ def test_a_named_store_outside_the_chain_is_loaded(user_policy: WritePolicy, mon
         assert passwords().keys() == {(PRIVATE, "default")}
         assert get()
     finally:
-        monkeypatch.setattr(keyring.backend, "_limit", None)
+        keyring.backend._limit = None
 
 
 def test_plaintext_stores_and_url_plugins_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -393,6 +393,17 @@ def variable_is_no_duration(stage: Stage) -> str:
 
 
 @case
+def variable_is_a_long_number(stage: Stage) -> str:
+    """The environment holds more digits than Python reads."""
+    stage.master()
+    stage.env("KEYRING_PYPITOKEN_VALID_FOR", "9" * 5000)
+    return (
+        "KEYRING_PYPITOKEN_VALID_FOR is a text of 5000 characters, expected a length of time of at most 3650 days "
+        'such as "90s", "15m", "1h30m" or "2d", or whole seconds.'
+    )
+
+
+@case
 def variable_is_zero(stage: Stage) -> str:
     """The environment asks for no time at all."""
     stage.master()
@@ -578,9 +589,9 @@ def test_the_private_name_is_refused_in_every_call(stage: Stage, run: Run) -> No
     stage.master()
     before = _content(stage)
     sentence = "this name is keyring-pypitoken's own, and what it holds is never handed out: ask for the upload URL."
-    for username in ("default", TOKEN, "anybody"):
+    for username, service in (("default", PRIVATE), (TOKEN, PRIVATE.upper()), ("anybody", f"default@{PRIVATE}")):
         with pytest.raises(RefusedError) as got:
-            keyring.get_password(PRIVATE, username)
+            keyring.get_password(service, username)
         with pytest.raises(RefusedError) as credential:
             keyring.get_credential(PRIVATE, None)
         with pytest.raises(RefusedSetError) as put:
