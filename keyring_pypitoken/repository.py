@@ -142,7 +142,9 @@ def _split(service: str) -> SplitResult | None:
         _ = parts.port  # parsed only when asked for, and refused there
     except ValueError:
         return None
-    return None if parts.fragment else parts
+    # Brackets are for IPv6 addresses; Python 3.10 takes any text between them for a host.
+    bracketed_name = "[" in parts.netloc and ":" not in (parts.hostname or "")
+    return None if parts.fragment or bracketed_name else parts
 
 
 def _port(parts: SplitResult) -> int | None:

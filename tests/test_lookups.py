@@ -98,6 +98,7 @@ CASES = [
     Case("https://files.pypi.org/legacy/", TOKEN, None),
     Case("https://upload.pypi.org./legacy/", TOKEN, None),
     Case("https://[upload.pypi.org]/legacy/", TOKEN, None),
+    Case("https://[::1]/legacy/", TOKEN, None),
     Case("http://127.0.0.1:8081/legacy/", TOKEN, None),
     Case("http://127.0.0.2:8080/legacy/", TOKEN, None),
     Case("https://127.0.0.1:8080/legacy/", TOKEN, None),
