@@ -11,7 +11,6 @@ Format: https://github.com/rescrv/libmacaroons/blob/master/doc/format.txt
 
 from __future__ import annotations
 
-import hmac
 import re
 from binascii import hexlify
 from typing import TYPE_CHECKING
@@ -67,6 +66,8 @@ class Macaroon:
 
     def append(self, caveat: bytes) -> None:
         """Add a caveat: the old signature is the key of the new one, so that nobody can take it away again."""
+        import hmac  # loads OpenSSL, and whoever only reads tokens needs none
+
         self.caveats.append(caveat)
         self._signature = hmac.digest(self._signature, caveat, "sha256")
 
@@ -90,6 +91,8 @@ class Macaroon:
 
     def is_signed_with(self, key: str | bytes) -> bool:
         """Say whether the signature is that of whoever has the key. No caveat is looked at."""
+        import hmac
+
         # pymacaroons' Verifier would fail at a caveat that is not UTF-8, and take an empty key, which anyone has.
         try:
             again = mint(self.location, self.identifier, key, self.version)
