@@ -221,7 +221,7 @@ def _read_v1(data: bytes) -> Macaroon:
     except MalformedError:
         raise
     # pymacaroons lets through whatever its reader runs into: https://github.com/ecordell/pymacaroons/issues/50
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001 - the reason stands above
         cause = type(error).__name__
     msg = "its parts are not those of a PyPI token"
     raise MalformedError(msg, cause)
