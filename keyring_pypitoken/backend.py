@@ -12,7 +12,6 @@ look-up is likely to be ours. Rules that shape it (keyring 25.7, `backends/chain
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from keyring.backend import KeyringBackend
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from keyring.credentials import Credential
 
 _PRIVATE = "this name is keyring-pypitoken's own, and what it holds is never handed out: ask for the upload URL."
-_told: set[str] = set()
 
 
 class RefusedError(NoKeyringError):
@@ -135,7 +133,9 @@ def _derived(service: str, username: str | None) -> str | None:
     for line in found.notice:
         _tell(line)
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        _write(f"::add-mask::{found.token.unwrap()}")
+        from . import told
+
+        told.write(f"::add-mask::{found.token.unwrap()}")
     return found.token.unwrap()
 
 
@@ -154,33 +154,19 @@ def _may_be_ours(service: str, username: str | None) -> bool:
 
 
 def _refuse(message: str, kind: type[RefusedError]) -> NoReturn:
-    """Tell the refusal on stderr, the one channel that nearly every uploader shows, and raise it."""
+    """Tell the refusal on stderr, the one channel that nearly every uploader shows, and end what must not go on."""
     _tell(message)
-    if _is_keyring_command():
-        raise SystemExit(1)  # the sentence is on the screen; a traceback would bury it
+    from . import process
+
+    # The sentence is on the screen. keyring and hatch would bury it in a traceback, others repeat it; most would go
+    # on and ask for a password, and what a person types then is the master.
+    ends = {RefusedError: process.asks_for_an_upload, RefusedSetError: process.stores_a_token}.get(kind)
+    if process.is_keyring_command() or (ends is not None and ends()):
+        raise SystemExit(1)
     raise kind(message)
 
 
 def _tell(line: str) -> None:
-    """Write a line to stderr, once per process."""
-    if line not in _told:
-        _told.add(line)
-        _write(f"keyring-pypitoken: {line}")
+    from . import told
 
-
-def _write(line: str) -> None:
-    if sys.stderr is None:  # without a console (pythonw); print would take stdout instead
-        return
-    try:
-        print(line, file=sys.stderr, flush=True)
-    except (OSError, ValueError):
-        return  # closed: there is nobody to tell
-
-
-def _is_keyring_command() -> bool:
-    """Say whether this process is `keyring` or `python -m keyring`, and not a program that uses the library."""
-    if "keyring.cli" not in sys.modules:
-        return False
-    program = os.path.normcase(sys.argv[0]) if sys.argv else ""
-    name = os.path.splitext(os.path.basename(program))[0].removesuffix("-script")
-    return name == "keyring" or program.endswith(os.path.join("keyring", "__main__.py"))
+    told.tell(line)

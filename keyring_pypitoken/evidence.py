@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import dataclasses
 import glob
 import os
 import re
@@ -13,53 +12,29 @@ from .exceptions import Refusal
 from .grant import Origin, Sourced
 from .names import InvalidNameError, normalize_valid
 from .policy_files import display_name, project_folders, read_text
-from .toml import load_toml
+from .toml import entry, load_toml
+from .uploaders import files_folder, operands
 from .wording import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
-    from typing import Any
+
+    from .process import Process
 
 PROJECT_VARIABLE = "KEYRING_PYPITOKEN_PROJECT"
-_ARGUMENTS = Origin("the arguments")
 _DISTRIBUTIONS = (".whl", ".tar.gz", ".zip")
 _REQUIREMENT = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==[A-Za-z0-9._!+-]+")
 _GLOB = re.compile(r"[*?\[]")
-# Options whose next argument is their value, and no file to upload. Twine's long ones may be abbreviated (argparse).
-_TWINE_OPTIONS = (
-    "--repository", "--repository-url", "--sign-with", "--identity", "--username", "--password", "--comment",
-    "--config-file", "--cert", "--client-cert",
-)  # fmt: skip
-# Twine's short ones, then those of hatch and of uv.
-_OTHER_OPTIONS = (
-    "-r", "-i", "-u", "-p", "-c",
-    "--user", "-a", "--auth", "--repo", "-o", "--option", "--ca-cert", "--client-key", "--project",
-    "-t", "--token", "--index", "--publish-url", "--check-url", "--keyring-provider", "--directory",
-)  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
-class Process:
-    """What this process was started with.
-
-    Attributes:
-        arguments: its command line without the program.
-        folder: its current folder.
-        environ: its environment.
-    """
-
-    arguments: tuple[str, ...]
-    folder: Path
-    environ: Mapping[str, str]
-
-
-def find_evidence(process: Process, hint: str | None) -> Sourced[tuple[str, ...]] | None:
+def find_evidence(process: Process, hint: str | None, project: Path) -> Sourced[tuple[str, ...]] | None:
     """Find the projects that an upload is for; the first source that speaks wins.
 
     Args:
         process: where the look-up comes from.
         hint: a project that the look-up itself tells.
+        project: the folder of the project that the uploader was pointed at.
 
     Returns:
         Sorted normalized names and what tells them, or None where nothing does.
@@ -70,8 +45,8 @@ def find_evidence(process: Process, hint: str | None) -> Sourced[tuple[str, ...]
     sources: tuple[Callable[[], Sourced[tuple[str, ...]] | None], ...] = (
         lambda: _from_variable(process.environ),
         lambda: None if hint is None else _sourced([hint], Origin("the look-up")),
-        lambda: _sourced(_in_arguments(process), _ARGUMENTS),
-        lambda: _from_folder(process.folder),
+        lambda: _sourced(_in_arguments(process, files_folder(process, project)), _arguments_of(process)),
+        lambda: _from_folder(project, process.folder),
     )
     return next((found for source in sources if (found := source()) is not None), None)
 
@@ -117,39 +92,24 @@ def _from_variable(environ: Mapping[str, str]) -> Sourced[tuple[str, ...]] | Non
     return _sourced(filter(None, names), Origin(PROJECT_VARIABLE))
 
 
-def _in_arguments(process: Process) -> Iterator[str]:
+def _arguments_of(process: Process) -> Origin:
+    return Origin(f"the arguments of {process.program}" if process.is_parent else "the arguments")
+
+
+def _in_arguments(process: Process, folder: Path) -> Iterator[str]:
     """Yield the projects of the files, and of the `name==version`s, among the arguments."""
-    for argument in _operands(process.arguments):
+    for argument in operands(process):
         if requirement := _REQUIREMENT.fullmatch(argument):
             yield requirement[1]
         # Uploaders expand what the shell left as it was and is no file: a quoted 'dist/*', or anything on Windows.
-        is_glob = _GLOB.search(argument) and not os.path.exists(process.folder / argument)
-        for path in glob.glob(argument, root_dir=process.folder) if is_glob else [argument]:
+        is_glob = _GLOB.search(argument) and not os.path.exists(folder / argument)
+        for path in glob.glob(argument, root_dir=folder) if is_glob else [argument]:
             if (project := project_of_file(path)) is not None:
                 yield project
 
 
-def _operands(arguments: tuple[str, ...]) -> Iterator[str]:
-    """Yield the arguments that are neither options nor values of options."""
-    rest = iter(arguments)
-    for argument in rest:
-        if argument == "--":
-            yield from rest
-        elif not argument.startswith("-"):
-            yield argument
-        elif _takes_value(argument):
-            next(rest, None)
-
-
-def _takes_value(option: str) -> bool:
-    # Twine's --sign takes none, and is no abbreviation of --sign-with.
-    return option in _OTHER_OPTIONS or (
-        option.startswith("--") and option != "--sign" and any(known.startswith(option) for known in _TWINE_OPTIONS)
-    )
-
-
-def _from_folder(folder: Path) -> Sourced[tuple[str, ...]] | None:
-    """Read the name of the project that the folder belongs to: the nearest metadata counts."""
+def _from_folder(folder: Path, here: Path) -> Sourced[tuple[str, ...]] | None:
+    """Read the name of the project that a folder belongs to: the nearest metadata counts."""
     for candidate in project_folders(folder):
         metadata = (
             (candidate / "pyproject.toml", _name_in_pyproject),
@@ -157,7 +117,7 @@ def _from_folder(folder: Path) -> Sourced[tuple[str, ...]] | None:
         )
         there = [(path, read_name) for path, read_name in metadata if os.path.lexists(path)]
         for path, read_name in there:
-            origin = Origin(display_name(path, folder))
+            origin = Origin(display_name(path, here))
             if name := read_name(read_text(path, origin) or "", origin):
                 return _sourced([name], origin)
         if there:
@@ -168,21 +128,15 @@ def _from_folder(folder: Path) -> Sourced[tuple[str, ...]] | None:
 def _name_in_pyproject(text: str, origin: Origin) -> str | None:
     content = load_toml(text, origin)
     name = (
-        _entry(content, "project", "name")
-        or _entry(content, "tool", "poetry", "name")
-        or _entry(content, "tool", "flit", "metadata", "dist-name")
-        or _entry(content, "tool", "flit", "metadata", "module")
+        entry(content, "project", "name")
+        or entry(content, "tool", "poetry", "name")
+        or entry(content, "tool", "flit", "metadata", "dist-name")
+        or entry(content, "tool", "flit", "metadata", "module")
     )
     if name is not None and not isinstance(name, str):
         msg = f"the project's name in {origin} is no text: write it in quotes."
         raise Refusal(msg)
     return name
-
-
-def _entry(content: Any, *path: str) -> object:
-    for part in path:
-        content = content.get(part) if isinstance(content, dict) else None
-    return content
 
 
 def _name_in_setup_cfg(text: str, origin: Origin) -> str | None:

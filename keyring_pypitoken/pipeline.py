@@ -10,23 +10,24 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from . import policy_files, store
 from .decision import Policies, check_repository_names, decide
-from .evidence import Process, find_evidence
+from .evidence import find_evidence
 from .exceptions import Refusal
 from .grant import Grant, Origin, Sourced
 from .policy_values import WrongValueError, parse_duration, valid_label
+from .process import this_process
 from .repository import BUILT_IN, TOKEN_USERNAME, Lookup, Repository, find_lookup
+from .uploaders import project_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .policy import PolicyFile
+    from .process import Process
     from .secret import DerivedToken, MasterToken
 
 T = TypeVar("T")
@@ -74,20 +75,6 @@ class _Remembered(NamedTuple):
 _memory: dict[tuple[object, ...], _Remembered] = {}
 
 
-def this_process() -> Process:
-    """Describe the running process as evidence.
-
-    Raises:
-        Refusal: its folder is gone.
-    """
-    try:
-        folder = Path(os.getcwd())
-    except OSError:
-        msg = "the current folder does not exist any more: change to one that does."
-        raise Refusal(msg) from None
-    return Process(tuple(sys.argv[1:]), folder, os.environ)
-
-
 def read_own_policies() -> OwnPolicies:
     """Read the policies of the user and of the machine.
 
@@ -122,9 +109,10 @@ def plan(
     Raises:
         Refusal: the policies do not allow the upload, or one cannot be followed.
     """
-    policies = Policies(policy_files.project_policy(process.folder, process.environ), own.user, own.site)
+    project = project_folder(process)
+    policies = Policies(policy_files.project_policy(project, process.environ, process.folder), own.user, own.site)
     check_repository_names(policies, own.repositories)
-    evidence = find_evidence(process, hint)
+    evidence = find_evidence(process, hint, project)
     shorter = _shorter(process.environ)
     return decide(lookup.repository, policies, evidence, now=now, shorter=shorter, account=account)
 
@@ -189,6 +177,8 @@ def _answer(service: str, username: str | None, now: int) -> Answer | None:
         # Whose key this is cannot be told: it is refused if the chain holds something for it, else declined.
         lookup = Lookup(Repository("this index", service, "", ()), service, username)
     named = None if isinstance(own, Refusal) else own.store
+    if lookup.only_raw and not store.holds_raw(lookup, named):
+        return None
     account, hint = _read_label(lookup, named)
     planned: Grant | Refusal = (
         own

@@ -43,24 +43,26 @@ def site_policy() -> PolicyFile | None:
     return _read_own(locations.site_policy(), "site")
 
 
-def project_policy(folder: Path, environ: Mapping[str, str]) -> PolicyFile | None:
+def project_policy(folder: Path, environ: Mapping[str, str], here: Path | None = None) -> PolicyFile | None:
     """Read the policy of the project that a folder belongs to, or None where there is none.
 
     Args:
-        folder: where the upload runs.
+        folder: a folder of the project.
         environ: the environment, which may name the file explicitly.
+        here: the current folder, where that is another one.
 
     Raises:
         Refusal: it cannot be followed.
     """
+    here = here or folder
     if named := environ.get(POLICY_VARIABLE):
-        return _read_named(folder / named, folder)
+        return _read_named(here / named, here)
     folders = list(project_folders(folder))
     found: PolicyFile | None = None
     for candidate in folders:
         own, shared = candidate / _POLICY_NAME, candidate / "pyproject.toml"
-        policy = _read(own, "project", folder)
-        in_pyproject = _read(shared, "project", folder, PYPROJECT_TABLE)
+        policy = _read(own, "project", here)
+        in_pyproject = _read(shared, "project", here, PYPROJECT_TABLE)
         if policy is not None and in_pyproject is not None:
             msg = (
                 f"two policies lie in one folder, {policy.origin} and [{'.'.join(PYPROJECT_TABLE)}] of "

@@ -12,8 +12,11 @@ from .exceptions import Refusal
 
 TOKEN_USERNAME = "__token__"  # noqa: S105 - PyPI's user name for every token, no secret
 PRIVATE_PREFIX = "keyring-pypitoken:"
-# What flit asks for first: the token of one project (flit, `upload.py`).
+# What flit asks for first: the token of one project, then that of one user (flit, `upload.py`).
 _FLIT_PROJECT_PREFIX = "pypi_token:project:"
+_FLIT_USER_PREFIX = "pypi_token:user:"
+# Where pdm keeps the password of its own configuration, which it also asks for without uploading (pdm, `_types.py`).
+_PDM_PREFIX = "pdm-repository-"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -62,6 +65,7 @@ class Lookup(NamedTuple):
         username: the user name as it was asked for; None or empty where any would do.
         label: the text behind the URL's question mark: an account, or a project.
         project: the project that the user name tells (flit), not yet normalized.
+        only_raw: whether it is ours only where a raw master lies under it, which declining would let out.
     """
 
     repository: Repository
@@ -69,6 +73,7 @@ class Lookup(NamedTuple):
     username: str | None
     label: str | None = None
     project: str | None = None
+    only_raw: bool = False
 
 
 def is_private(service: object) -> bool:
@@ -86,7 +91,8 @@ def asks_for_token(service: object, username: object) -> bool:
         return False
     if username is None or username in ("", TOKEN_USERNAME):
         return True
-    return isinstance(username, str) and username.startswith(_FLIT_PROJECT_PREFIX) and username.isprintable()
+    prefixes = (_FLIT_PROJECT_PREFIX, _FLIT_USER_PREFIX)
+    return isinstance(username, str) and username.startswith(prefixes) and username.isprintable()
 
 
 def find_lookup(service: str, username: str | None, repositories: tuple[Repository, ...]) -> Lookup | None:
@@ -104,7 +110,7 @@ def find_lookup(service: str, username: str | None, repositories: tuple[Reposito
         Refusal: the service is one of the endpoints over plain http.
     """
     project = None
-    if username and username != TOKEN_USERNAME:
+    if username and username.startswith(_FLIT_PROJECT_PREFIX):
         project = username[len(_FLIT_PROJECT_PREFIX) :]
     asked = _split(service) if "://" in service else None
     for repository in repositories:
@@ -113,6 +119,8 @@ def find_lookup(service: str, username: str | None, repositories: tuple[Reposito
             return Lookup(repository, service, username, None, project)
         if asked is not None and _same_endpoint(asked, repository):
             return Lookup(repository, service, username, unquote(asked.query) or None, project)
+        if service == _PDM_PREFIX + repository.name:
+            return Lookup(repository, service, username, None, project, only_raw=True)
     return None
 
 
@@ -128,6 +136,7 @@ def raw_keys(lookup: Lookup) -> tuple[tuple[str, str], ...]:
             repository.url,
             repository.url.removesuffix("/"),
             *repository.services,
+            _PDM_PREFIX + repository.name,
         )
     )
     keys = [(service, TOKEN_USERNAME) for service in services]

@@ -57,6 +57,15 @@ def find_raw_master(lookup: Lookup, named: Sourced[str] | None) -> MasterToken |
     return _search(_readers(named), lambda backend: _raw_password(backend, lookup))
 
 
+def holds_raw(lookup: Lookup, named: Sourced[str] | None) -> bool:
+    """Say whether a raw master lies under the very key that was asked for.
+
+    Raises:
+        Refusal: a backend cannot be asked, so that nobody knows.
+    """
+    return _search(_readers(named), lambda backend: _password_asked_for(backend, lookup)) is not None
+
+
 def other_accounts(repository: Repository, account: str, named: Sourced[str] | None) -> list[str]:
     """List the further accounts of which a master is stored.
 
@@ -145,8 +154,13 @@ def _raw_password(backend: KeyringBackend, lookup: Lookup) -> str | None:
     for service, username in raw_keys(lookup):
         if password := backend.get_password(service, username):
             return password
+    return _password_asked_for(backend, lookup)
+
+
+def _password_asked_for(backend: KeyringBackend, lookup: Lookup) -> str | None:
+    """Return what the chain would hand out if we declined."""
     if lookup.username:
-        return None
+        return backend.get_password(lookup.service, lookup.username)
     credential = backend.get_credential(lookup.service, lookup.username)
     if credential is None:
         return None

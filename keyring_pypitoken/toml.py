@@ -29,6 +29,13 @@ def load_toml(text: str, name: str) -> dict[str, Any]:
     raise PolicyError(msg)
 
 
+def entry(content: Any, *path: str) -> object:
+    """Return what lies at a path of nested tables, or None where nothing does."""
+    for part in path:
+        content = content.get(part) if isinstance(content, dict) else None
+    return content
+
+
 def _lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]
 

@@ -6,20 +6,23 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import keyring.backend
 import keyring.core
 import pytest
 from loopback_index import IndexProcess
 
-from keyring_pypitoken import Token, backend, locations, pipeline
+from keyring_pypitoken import Token, locations, pipeline, process, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 STORES = Path(__file__).parent / "stores"
-_FOREIGN = ("KEYRING_", "TWINE_", "PYTHON_KEYRING", "GITHUB_", "ACTIONS_", "DBUS_", "XDG_", "PIP_")
+_FOREIGN = (
+    *("KEYRING_", "PYTHON_KEYRING", "GITHUB_", "ACTIONS_", "DBUS_", "XDG_", "PIP_"),
+    *("TWINE_", "UV_PUBLISH_", "UV_KEYRING_", "FLIT_", "HATCH_", "POETRY_", "PDM_"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -56,10 +59,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def forget() -> None:
     """Forget what this process remembers: paths, tokens, lines told, and keyring's backends."""
-    for path in (locations.user_policy, locations.site_policy, locations.accounts_folder):
+    for path in (locations.user_policy, locations.site_policy, locations.accounts_folder, locations.told_folder):
         path.cache_clear()
     pipeline._memory.clear()
-    backend._told.clear()
+    told._told.clear()
+    process._parents_command_line.cache_clear()
     vars(keyring.backend.get_all_keyring).pop("saved_result", None)
     keyring.core._keyring_backend = None
 
@@ -115,6 +119,27 @@ class Run(Protocol):
 
 class Result(subprocess.CompletedProcess[str]):
     """What a program printed, and its exit code."""
+
+
+class MatrixRow(NamedTuple):
+    """What an uploader did in a test, for the table that ends the run."""
+
+    uploader: str
+    what: str
+    shown: str
+    received: list[str]
+
+
+MATRIX: list[MatrixRow] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what each uploader showed, and what the index received of it."""
+    if MATRIX:
+        terminalreporter.section("uploaders")
+    for row in MATRIX:
+        for line in (*row.received, *([row.shown] if row.shown else [])):
+            terminalreporter.line(f"{row.uploader:<34} {row.what:<8} {line}")
 
 
 @pytest.fixture

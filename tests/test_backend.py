@@ -16,7 +16,7 @@ from conftest import WritePolicy, forget, new_master
 from file_keyring import FileKeyring, PlaintextFileKeyring, SecondKeyring
 from keyring.backends import chainer, fail, null
 
-from keyring_pypitoken import DateRestriction, ProjectNamesRestriction, Token, backend, locations, pipeline, store
+from keyring_pypitoken import DateRestriction, ProjectNamesRestriction, Token, locations, pipeline, store
 from keyring_pypitoken.backend import PyPITokenKeyring, RefusedDeleteError, RefusedError, RefusedSetError
 from keyring_pypitoken.exceptions import Refusal
 
@@ -627,38 +627,6 @@ def test_properties_from_the_environment_change_nothing(monkeypatch: pytest.Monk
     found = alone().get_password(PYPI, TOKEN)
     assert found is not None
     assert len(Token.load(found).restrictions) == 2
-
-
-@pytest.mark.parametrize(
-    ("arguments", "loaded", "expected"),
-    [
-        (["/usr/bin/keyring", "get"], True, True),
-        (["keyring.exe"], True, True),
-        (["keyring-script.py"], True, True),
-        ([str(Path("site-packages") / "keyring" / "__main__.py")], True, True),
-        (["/usr/bin/twine", "upload"], True, False),
-        (["keyring"], False, False),
-        (["my-keyring"], True, False),
-        ([], True, False),
-    ],
-)
-def test_tells_the_keyring_command_from_other_programs(
-    arguments: list[str],
-    loaded: bool,
-    expected: bool,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Only in the command's own process does a refusal end the process."""
-    import keyring.cli
-
-    monkeypatch.setattr(sys, "argv", arguments)
-    if not loaded:
-        monkeypatch.delitem(sys.modules, "keyring.cli")
-    assert backend._is_keyring_command() is expected
-    if expected:
-        with pytest.raises(SystemExit) as ended:
-            keyring.get_password("http://upload.pypi.org/legacy/", TOKEN)
-        assert ended.value.code == 1
 
 
 def test_the_steps_return_refusals_instead_of_raising_them() -> None:

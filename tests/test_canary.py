@@ -31,6 +31,7 @@ from keyring_pypitoken import (
     store,
     token,
     toml,
+    uploaders,
 )
 from keyring_pypitoken.backend import RefusedError, RefusedSetError
 
@@ -44,7 +45,7 @@ PACKAGE = str(Path(keyring_pypitoken.__file__).parent)
 WINDOW = 12  # characters of a secret that give it away: less than that are found in any text
 STEPS = (
     *(decision, derive, evidence, macaroon, parameters, pipeline, policy),
-    *(policy_files, policy_values, restrictions, store, toml, token),
+    *(policy_files, policy_values, restrictions, store, toml, token, uploaders),
 )
 
 

@@ -13,9 +13,11 @@ import pytest
 import twine.settings
 from distributions import make_sdist, make_wheel
 
-from keyring_pypitoken.evidence import Process, find_evidence, project_of_file
+from keyring_pypitoken.evidence import find_evidence, project_of_file
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.grant import Origin, Sourced
+from keyring_pypitoken.process import Process
+from keyring_pypitoken.uploaders import project_folder
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -30,9 +32,10 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="no file can be called so 
 def find(
     *arguments: str, hint: str | None = None, variable: str | None = None, folder: Path | None = None
 ) -> Sourced[tuple[str, ...]] | None:
-    """Find evidence in a process of the current folder."""
+    """Find evidence in a process of the current folder, of an uploader that is not known."""
     environ = {} if variable is None else {VARIABLE: variable}
-    return find_evidence(Process(arguments, folder or Path.cwd(), environ), hint)
+    process = Process("", arguments, folder or Path.cwd(), environ)
+    return find_evidence(process, hint, project_folder(process))
 
 
 def refused(*arguments: str, hint: str | None = None, variable: str | None = None, folder: Path | None = None) -> str:

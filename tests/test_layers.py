@@ -17,8 +17,8 @@ LADDER = (
     *("exceptions", "wording", "names", "secret"),
     *("repository", "grant", "toml", "policy_values", "policy", "decision"),
     *("macaroon", "restrictions", "parameters", "token", "derive"),
-    *("locations", "policy_files", "evidence", "store"),
-    *("pipeline", "backend"),
+    *("locations", "policy_files", "process", "uploaders", "evidence", "store"),
+    *("pipeline", "told", "backend"),
 )
 # No files, no environment and no clock; `token` alone reads the clock, where `Token.check` is given no moment.
 PURE = (

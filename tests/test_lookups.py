@@ -64,6 +64,10 @@ CASES = [
     Case("Upload.PyPI.org", TOKEN, "pypi"),
     Case("test.pypi.org", TOKEN, "testpypi"),
     Case("poetry-repository-pypi", TOKEN, "pypi"),
+    Case(PYPI, "pypi_token:user:alice", "pypi"),
+    # pdm's own key is ours where a raw token lies under it, as it does in these tests.
+    Case("pdm-repository-pypi", TOKEN, "pypi"),
+    Case("pdm-repository-testpypi", TOKEN, "testpypi"),
     Case("poetry-repository-testpypi", TOKEN, "testpypi"),
     Case(PYPI, FLIT, "pypi", None, "demo"),
     Case(TEST, FLIT, "testpypi", None, "demo"),
@@ -123,7 +127,9 @@ CASES = [
     Case("system", TOKEN, None),
     Case("python-poetry-check", "python-poetry", None),
     Case("poetry-repository-other", TOKEN, None),
-    Case("pdm-repository-pypi", TOKEN, None),
+    Case("pdm-repository-other", TOKEN, None),
+    Case("pdm-repository-__unknown__", TOKEN, None),
+    Case("pdm-pypi-pypi", TOKEN, None),
     Case("https://index.example/simple/", TOKEN, None),
     Case(" https://upload.pypi.org/legacy/", TOKEN, None),
     Case("https://upload.pypi.org/legacy/ ", TOKEN, None),
@@ -135,7 +141,8 @@ CASES = [
     Case(PYPI, "alice", None),
     Case(PYPI, "__TOKEN__", None),
     Case(PYPI, "__token__ ", None),
-    Case(PYPI, "pypi_token:user:alice", None),
+    Case(PYPI, "pypi_token:users:alice", None),
+    Case(PYPI, "pypi_token:user:alice\n", None),
     Case(PYPI, "pypi_token:project:demo\n", None),
     Case("upload.pypi.org", "alice", None),
     Case("my-index", "alice", None),
@@ -239,3 +246,25 @@ def test_declines_services_that_are_no_text(service: object) -> None:
     """Whatever keyring is asked for, what is no text is none of ours."""
     assert not asks_for_token(service, TOKEN)
     assert not asks_for_token(PYPI, 3)
+
+
+@pytest.mark.parametrize("name", ["pypi", "testpypi"])
+def test_pdms_own_key_is_declined_where_nothing_raw_lies_under_it(name: str, below: FileKeyring) -> None:
+    """pdm asks for it whatever it does; with a master under our own name, the upload URL is what it asks for next."""
+    url, domain = {"pypi": (PYPI, "pypi.org"), "testpypi": (TEST, "test.pypi.org")}[name]
+    keyring.set_password(url, TOKEN, new_master(domain))
+    assert keyring.get_password(f"pdm-repository-{name}", TOKEN) is None
+    assert keyring.get_credential(f"pdm-repository-{name}", None) is None
+    below.plant(f"pdm-repository-{name}", "alice", "a password")
+    found = keyring.get_credential(f"pdm-repository-{name}", None)
+    assert found is not None
+    assert (found.username, found.password) == ("alice", "a password")
+
+
+def test_a_master_that_pdm_saves_under_its_own_key_is_ours(below: FileKeyring) -> None:
+    """It lands under our own name after the checks, and is deleted from there."""
+    master = new_master()
+    keyring.set_password("pdm-repository-pypi", TOKEN, master)
+    assert below.passwords() == {(f"keyring-pypitoken:{PYPI}", "default"): master}
+    keyring.delete_password("pdm-repository-pypi", TOKEN)
+    assert below.passwords() == {}

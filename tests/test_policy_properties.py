@@ -14,14 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyring_pypitoken.decision import Policies, decide
-from keyring_pypitoken.evidence import Process, find_evidence, project_of_file
+from keyring_pypitoken.evidence import find_evidence, project_of_file
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.grant import Grant, Origin, Sourced
 from keyring_pypitoken.names import normalize_valid
 from keyring_pypitoken.policy import PYPROJECT_TABLE, PolicyFile, Settings, parse_policy
 from keyring_pypitoken.policy_values import KEYS, WrongValueError, parse_duration
+from keyring_pypitoken.process import Process
 from keyring_pypitoken.repository import PYPI
 from keyring_pypitoken.toml import find_lines, load_toml
+from keyring_pypitoken.uploaders import project_folder
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy import Layer
@@ -205,10 +207,13 @@ OPTIONS = st.sampled_from(["--", "-r", "--sign", "--comm", "--x=y", "-", "demo==
 ARGUMENTS = OPTIONS | WORDS | st.tuples(WORDS, WORDS).map("x/".join)
 
 
+PROGRAMS = ["", "twine", "uv", "flit", "hatch", "poetry", "pdm"]
+
+
 def check_evidence(process: Process, hint: str | None) -> None:
     """Check that evidence is sorted names, or none, or is refused in words that a terminal can show."""
     try:
-        found = find_evidence(process, hint)
+        found = find_evidence(process, hint, project_folder(process))
     except Refusal as refusal:
         assert str(refusal).isprintable()  # noqa: PT017 - refusing is allowed and not expected
     else:
@@ -216,15 +221,15 @@ def check_evidence(process: Process, hint: str | None) -> None:
 
 
 @search
-@given(st.lists(ARGUMENTS, max_size=6), st.none() | st.text(), st.none() | st.text())
+@given(st.sampled_from(PROGRAMS), st.lists(ARGUMENTS, max_size=6), st.none() | st.text(), st.none() | st.text())
 def test_any_command_line_tells_projects_or_is_refused(
-    arguments: list[str], hint: str | None, variable: str | None
+    program: str, arguments: list[str], hint: str | None, variable: str | None
 ) -> None:
     """Nothing but a `Refusal`, whatever was typed and whatever the environment holds."""
     for name in ("a-1.0.zip", "[x]-1.0.zip"):
         Path(name).touch()
     environ = {} if variable is None else {"KEYRING_PYPITOKEN_PROJECT": variable}
-    check_evidence(Process(tuple(arguments), Path.cwd(), environ), hint)
+    check_evidence(Process(program, tuple(arguments), Path.cwd(), environ), hint)
 
 
 CFG = st.lists(st.sampled_from(["[metadata]", "name", "=", ":", " ", "\n", "\n ", "demo", "%(x)s", "#", ";", "]"]))
@@ -236,7 +241,7 @@ def test_any_metadata_tells_a_project_or_is_refused(data: bytes, pyproject: bool
     """Nothing but a `Refusal`, whatever the files hold."""
     Path("pyproject.toml").write_bytes(data if pyproject else b"")
     Path("setup.cfg").write_bytes(data)
-    check_evidence(Process((), Path.cwd(), {}), None)
+    check_evidence(Process("", (), Path.cwd(), {}), None)
 
 
 # Layers

@@ -608,7 +608,7 @@ def test_two_projects_in_dist_one_of_them_not_allowed(stage: Stage) -> None:
     """One project outside of the policy refuses the whole upload."""
     stage.master()
     stage.project('projects = ["demo"]\n')
-    stage.monkeypatch.setattr(sys, "argv", ["twine", "upload", "dist/*"])
+    stage.monkeypatch.setattr(sys, "argv", ["uploader", "dist/*"])
     dist = stage.work / "dist"
     dist.mkdir()
     for name in ("demo-1.0-py3-none-any.whl", "other-1.0.tar.gz"):

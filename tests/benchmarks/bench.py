@@ -20,9 +20,10 @@ import pypitoken
 
 from keyring_pypitoken import Token
 from keyring_pypitoken.backend import PyPITokenKeyring
-from keyring_pypitoken.evidence import Process, find_evidence
+from keyring_pypitoken.evidence import find_evidence
 from keyring_pypitoken.policy import parse_policy
 from keyring_pypitoken.policy_files import project_folders, project_policy
+from keyring_pypitoken.process import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -145,7 +146,12 @@ def growth(folder: Path) -> None:
     policies = {n: "projects = [\n" + "".join(f'"p{i}",\n' for i in range(n)) + "]\n" for n in (1_000, 10_000)}
     grows("projects in a policy", lambda n: parse_policy(policies[n], layer="project", name="p"), 1_000, 10_000)
     files = {n: tuple(f"dist/p{i}-1.0-py3-none-any.whl" for i in range(n)) for n in (1_000, 10_000)}
-    grows("files in the arguments", lambda n: find_evidence(Process(files[n], folder, {}), None), 1_000, 10_000)
+    grows(
+        "files in the arguments",
+        lambda n: find_evidence(Process("twine", files[n], folder, {}), None, folder),
+        1_000,
+        10_000,
+    )
     deep = {0: folder}
     for depth in range(1, 601):
         deep[depth] = deep[depth - 1] / "d"
