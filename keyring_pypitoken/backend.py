@@ -24,6 +24,7 @@ from .repository import (
     TOKEN_USERNAME,
     asks_for_token,
     find_lookup,
+    is_kept_by_uploader,
     is_private,
 )
 
@@ -148,6 +149,8 @@ def _may_be_ours(service: str, username: str | None) -> bool:
             return True
     except Refusal:
         return True  # told by the pipeline
+    if is_kept_by_uploader(service):
+        return True
     from . import locations
 
     return locations.has_own_policies()

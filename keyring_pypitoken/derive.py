@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .exceptions import InvalidRestriction, LoaderError, Refusal
-from .repository import TOKEN_USERNAME
+from .repository import PYPI, TOKEN_USERNAME
 from .restrictions import (
     DateRestriction,
     LegacyDateRestriction,
@@ -75,6 +75,15 @@ def derive(master: MasterToken, grant: Grant, *, now: int) -> tuple[DerivedToken
         msg = "the derived token is not what was meant, which is a mistake in keyring-pypitoken: please report it."
         raise Refusal(msg)
     return derived, not_after
+
+
+def domain_of(master: MasterToken) -> str:
+    """Return the location that a token carries: empty for what is no token, PyPI's for one that cannot be read."""
+    text = master.reveal_to_derive_or_store().strip()
+    try:
+        return Token.load(text).domain
+    except LoaderError:
+        return PYPI.domain if text.startswith(f"{PREFIX}-") else ""
 
 
 def _load_master(master: MasterToken, repository: Repository) -> Token:

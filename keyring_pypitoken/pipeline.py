@@ -20,7 +20,16 @@ from .exceptions import Refusal
 from .grant import Grant, Origin, Sourced
 from .policy_values import WrongValueError, parse_duration, valid_label
 from .process import this_process
-from .repository import BUILT_IN, TOKEN_USERNAME, Lookup, Repository, find_lookup
+from .repository import (
+    BUILT_IN,
+    TOKEN_USERNAME,
+    Lookup,
+    Repository,
+    find_kept,
+    find_lookup,
+    is_kept_by_uploader,
+)
+from .secret import MasterToken
 from .uploaders import project_folder
 
 if TYPE_CHECKING:
@@ -28,7 +37,7 @@ if TYPE_CHECKING:
 
     from .policy import PolicyFile
     from .process import Process
-    from .secret import DerivedToken, MasterToken
+    from .secret import DerivedToken
 
 T = TypeVar("T")
 
@@ -170,15 +179,13 @@ def _settle(step: Callable[[], T]) -> T | Refusal:
 
 def _answer(service: str, username: str | None, now: int) -> Answer | None:
     own = _settle(read_own_policies)
-    lookup = _find(service, username, own)
+    lookup = _find(service, username, own) or _find_kept(service, username, own)
     if lookup is None:
         if not isinstance(own, Refusal):
             return None
         # Whose key this is cannot be told: it is refused if the chain holds something for it, else declined.
         lookup = Lookup(Repository("this index", service, "", ()), service, username)
     named = None if isinstance(own, Refusal) else own.store
-    if lookup.only_raw and not store.holds_raw(lookup, named):
-        return None
     account, hint = _read_label(lookup, named)
     planned: Grant | Refusal = (
         own
@@ -212,7 +219,25 @@ def _answer(service: str, username: str | None, now: int) -> Answer | None:
 
 
 def _find(service: str, username: str | None, own: OwnPolicies | Refusal) -> Lookup | None:
-    return find_lookup(service, username, BUILT_IN if isinstance(own, Refusal) else own.repositories)
+    return find_lookup(service, username, _repositories(own))
+
+
+def _repositories(own: OwnPolicies | Refusal) -> tuple[Repository, ...]:
+    return BUILT_IN if isinstance(own, Refusal) else own.repositories
+
+
+def _find_kept(
+    service: str, username: str | None, own: OwnPolicies | Refusal, given: MasterToken | None = None
+) -> Lookup | None:
+    """Match what an uploader keeps, or is about to, under a name of its own: declining would let a master out."""
+    if not is_kept_by_uploader(service):
+        return None
+    token = given or store.find_kept(service, username, None if isinstance(own, Refusal) else own.store)
+    if token is None:
+        return None
+    from .derive import domain_of
+
+    return find_kept(service, username, domain_of(token), _repositories(own))
 
 
 def _read_label(lookup: Lookup, named: Sourced[str] | None) -> tuple[Sourced[str] | None, str | None]:
@@ -247,7 +272,7 @@ def _refuse_if_others(lookup: Lookup, grant: Grant, named: Sourced[str] | None) 
 
 def _save(service: str, username: str, text: str) -> tuple[str, ...] | None:
     own = _settle(read_own_policies)
-    lookup = _find(service, username, own)
+    lookup = _find(service, username, own) or _find_kept(service, username, own, MasterToken(text))
     if isinstance(own, Refusal):
         # Passed on, a token for a repository that the policy would have named might be stored where it is handed out.
         if lookup is not None or text.strip().startswith("pypi-"):
@@ -267,7 +292,7 @@ def _save(service: str, username: str, text: str) -> tuple[str, ...] | None:
 
 def _delete(service: str, username: str) -> bool | None:
     own = _settle(read_own_policies)
-    lookup = _find(service, username, own)
+    lookup = _find(service, username, own) or find_kept(service, username, None, _repositories(own))
     if lookup is None:
         return None
     if isinstance(own, Refusal):

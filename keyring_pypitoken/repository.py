@@ -15,7 +15,9 @@ PRIVATE_PREFIX = "keyring-pypitoken:"
 # What flit asks for first: the token of one project, then that of one user (flit, `upload.py`).
 _FLIT_PROJECT_PREFIX = "pypi_token:project:"
 _FLIT_USER_PREFIX = "pypi_token:user:"
-# Where pdm keeps the password of its own configuration, which it also asks for without uploading (pdm, `_types.py`).
+# Under these and a name, which may be of the user's choice, poetry and pdm keep the tokens of repositories. pdm also
+# asks for its own without uploading (pdm, `_types.py`), and both ask for the URL next.
+_POETRY_PREFIX = "poetry-repository-"
 _PDM_PREFIX = "pdm-repository-"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -65,7 +67,6 @@ class Lookup(NamedTuple):
         username: the user name as it was asked for; None or empty where any would do.
         label: the text behind the URL's question mark: an account, or a project.
         project: the project that the user name tells (flit), not yet normalized.
-        only_raw: whether it is ours only where a raw master lies under it, which declining would let out.
     """
 
     repository: Repository
@@ -73,7 +74,6 @@ class Lookup(NamedTuple):
     username: str | None
     label: str | None = None
     project: str | None = None
-    only_raw: bool = False
 
 
 def is_private(service: object) -> bool:
@@ -119,8 +119,31 @@ def find_lookup(service: str, username: str | None, repositories: tuple[Reposito
             return Lookup(repository, service, username, None, project)
         if asked is not None and _same_endpoint(asked, repository):
             return Lookup(repository, service, username, unquote(asked.query) or None, project)
-        if service == _PDM_PREFIX + repository.name:
-            return Lookup(repository, service, username, None, project, only_raw=True)
+    return None
+
+
+def is_kept_by_uploader(service: str) -> bool:
+    """Say whether poetry or pdm may keep a token under a service, of whatever repository."""
+    return service.startswith((_POETRY_PREFIX, _PDM_PREFIX))
+
+
+def find_kept(
+    service: str, username: str | None, domain: str | None, repositories: tuple[Repository, ...]
+) -> Lookup | None:
+    """Match a token that an uploader keeps to one of the repositories: it tells its own location.
+
+    Args:
+        service: keyring's service.
+        username: keyring's user name, or None.
+        domain: the location of the token, or None where only the service can tell.
+        repositories: the endpoints to compare with; the first that fits is taken.
+
+    Returns:
+        The look-up, or None where it is none of ours.
+    """
+    for repository in repositories:
+        if repository.domain == domain or (domain is None and service == _PDM_PREFIX + repository.name):
+            return Lookup(repository, service, username)
     return None
 
 

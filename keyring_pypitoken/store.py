@@ -57,13 +57,13 @@ def find_raw_master(lookup: Lookup, named: Sourced[str] | None) -> MasterToken |
     return _search(_readers(named), lambda backend: _raw_password(backend, lookup))
 
 
-def holds_raw(lookup: Lookup, named: Sourced[str] | None) -> bool:
-    """Say whether a raw master lies under the very key that was asked for.
+def find_kept(service: str, username: str | None, named: Sourced[str] | None) -> MasterToken | None:
+    """Find what the chain would hand out for a look-up if we declined it.
 
     Raises:
         Refusal: a backend cannot be asked, so that nobody knows.
     """
-    return _search(_readers(named), lambda backend: _password_asked_for(backend, lookup)) is not None
+    return _search(_readers(named), lambda backend: _password_asked_for(backend, service, username))
 
 
 def other_accounts(repository: Repository, account: str, named: Sourced[str] | None) -> list[str]:
@@ -154,14 +154,13 @@ def _raw_password(backend: KeyringBackend, lookup: Lookup) -> str | None:
     for service, username in raw_keys(lookup):
         if password := backend.get_password(service, username):
             return password
-    return _password_asked_for(backend, lookup)
+    return _password_asked_for(backend, lookup.service, lookup.username)
 
 
-def _password_asked_for(backend: KeyringBackend, lookup: Lookup) -> str | None:
-    """Return what the chain would hand out if we declined."""
-    if lookup.username:
-        return backend.get_password(lookup.service, lookup.username)
-    credential = backend.get_credential(lookup.service, lookup.username)
+def _password_asked_for(backend: KeyringBackend, service: str, username: str | None) -> str | None:
+    if username:
+        return backend.get_password(service, username)
+    credential = backend.get_credential(service, username)
     if credential is None:
         return None
     # What the chain would hand out for any user name: only a token, and no other user's password, is ours.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import keyring
 import pytest
-from conftest import WritePolicy, new_master
+from conftest import WritePolicy, forget, new_master
 
 from keyring_pypitoken import Token
 from keyring_pypitoken.backend import RefusedError
@@ -65,9 +65,6 @@ CASES = [
     Case("test.pypi.org", TOKEN, "testpypi"),
     Case("poetry-repository-pypi", TOKEN, "pypi"),
     Case(PYPI, "pypi_token:user:alice", "pypi"),
-    # pdm's own key is ours where a raw token lies under it, as it does in these tests.
-    Case("pdm-repository-pypi", TOKEN, "pypi"),
-    Case("pdm-repository-testpypi", TOKEN, "testpypi"),
     Case("poetry-repository-testpypi", TOKEN, "testpypi"),
     Case(PYPI, FLIT, "pypi", None, "demo"),
     Case(TEST, FLIT, "testpypi", None, "demo"),
@@ -248,23 +245,75 @@ def test_declines_services_that_are_no_text(service: object) -> None:
     assert not asks_for_token(PYPI, 3)
 
 
-@pytest.mark.parametrize("name", ["pypi", "testpypi"])
-def test_pdms_own_key_is_declined_where_nothing_raw_lies_under_it(name: str, below: FileKeyring) -> None:
-    """pdm asks for it whatever it does; with a master under our own name, the upload URL is what it asks for next."""
-    url, domain = {"pypi": (PYPI, "pypi.org"), "testpypi": (TEST, "test.pypi.org")}[name]
-    keyring.set_password(url, TOKEN, new_master(domain))
-    assert keyring.get_password(f"pdm-repository-{name}", TOKEN) is None
-    assert keyring.get_credential(f"pdm-repository-{name}", None) is None
-    below.plant(f"pdm-repository-{name}", "alice", "a password")
-    found = keyring.get_credential(f"pdm-repository-{name}", None)
+# What poetry and pdm keep under names that their users gave to repositories
+
+KEPT = ["pdm-repository-pypi", "pdm-repository-testpypi", "pdm-repository-mine", "poetry-repository-mine"]
+
+
+@pytest.mark.parametrize("service", KEPT)
+@pytest.mark.parametrize("domain", ["pypi.org", "test.pypi.org", "index.example"])
+def test_a_raw_token_that_an_uploader_keeps_is_derived_from(service: str, domain: str, below: FileKeyring) -> None:
+    """The token itself tells which index it is for, whatever the repository is called there."""
+    below.plant(service, TOKEN, new_master(domain))
+    credential = keyring.get_credential(service, None)
+    assert credential is not None
+    for found in (keyring.get_password(service, TOKEN), credential.password):
+        assert found is not None
+        assert (Token.load(found).domain, Token.load(found).raw_caveats[1:]) == (domain, [b'[1, ["demo"]]'])
+
+
+@pytest.mark.parametrize("service", KEPT)
+@pytest.mark.parametrize("password", ["a password", "devpi-AgEI", new_master("elsewhere.example")])
+def test_what_else_an_uploader_keeps_is_passed_on(service: str, password: str, below: FileKeyring) -> None:
+    """Passwords, and tokens of indexes that are not known here."""
+    keyring.set_password(service, TOKEN, password)
+    assert below.passwords() == {(service, TOKEN): password}
+    assert keyring.get_password(service, TOKEN) == password
+    keyring.set_password(service, "alice", "hers")
+    assert keyring.get_password(service, "alice") == "hers"
+
+
+@pytest.mark.parametrize("service", KEPT)
+def test_a_token_that_an_uploader_keeps_and_nobody_can_read_is_refused(service: str, below: FileKeyring) -> None:
+    """It looks like PyPI's, and may be of a format to come."""
+    below.plant(service, TOKEN, "pypi-of-another-time")
+    with pytest.raises(RefusedError, match=r"^the stored master for pypi cannot be read "):
+        keyring.get_password(service, TOKEN)
+
+
+@pytest.mark.parametrize("service", KEPT)
+def test_what_an_uploader_keeps_is_declined_where_nothing_raw_lies_under_it(service: str, below: FileKeyring) -> None:
+    """With a master under our own name, the upload URL is what it asks for next; pdm asks even without uploading."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert keyring.get_password(service, TOKEN) is None
+    assert keyring.get_credential(service, None) is None
+    below.plant(service, "alice", "a password")
+    found = keyring.get_credential(service, None)
     assert found is not None
     assert (found.username, found.password) == ("alice", "a password")
 
 
-def test_a_master_that_pdm_saves_under_its_own_key_is_ours(below: FileKeyring) -> None:
-    """It lands under our own name after the checks, and is deleted from there."""
-    master = new_master()
-    keyring.set_password("pdm-repository-pypi", TOKEN, master)
-    assert below.passwords() == {(f"keyring-pypitoken:{PYPI}", "default"): master}
+@pytest.mark.parametrize("service", KEPT)
+def test_a_master_that_an_uploader_is_about_to_keep_is_ours(service: str, below: FileKeyring) -> None:
+    """It lands under our own name after the checks."""
+    master = new_master("test.pypi.org")
+    keyring.set_password(service, TOKEN, master)
+    assert below.passwords() == {(f"keyring-pypitoken:{TEST}", "default"): master}
+
+
+def test_pdm_deletes_a_master_under_its_own_key(below: FileKeyring) -> None:
+    """As `pdm config --delete repository.pypi.password` does."""
+    keyring.set_password("pdm-repository-pypi", TOKEN, new_master())
     keyring.delete_password("pdm-repository-pypi", TOKEN)
     assert below.passwords() == {}
+    with pytest.raises(keyring.errors.PasswordDeleteError, match=r"^no such password$"):
+        keyring.delete_password("pdm-repository-mine", TOKEN)
+
+
+def test_a_kept_token_counts_where_the_users_policy_is_broken(below: FileKeyring, user_policy: WritePolicy) -> None:
+    """The look-up is refused, since declining would let it out."""
+    below.plant("pdm-repository-mine", TOKEN, new_master())
+    user_policy("projcts = 1\n")
+    forget()
+    with pytest.raises(RefusedError, match=r"^the policy cannot be followed: "):
+        keyring.get_password("pdm-repository-mine", TOKEN)

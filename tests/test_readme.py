@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from conftest import STORES, WritePolicy
 from distributions import make_wheel
+from environments import REQUIREMENTS
 from test_refusals import GET, SET, Stage, stage
 
 from keyring_pypitoken.decision import DEFAULT_CLOCK_SKEW, DEFAULT_MAX_VALID_FOR, DEFAULT_VALID_FOR
@@ -189,6 +190,12 @@ def test_the_table_of_keys_is_the_parsers() -> None:
     ):
         default = told[name].split("|")[2].strip(' `"')
         assert parse_duration(default) == seconds
+
+
+def test_the_table_of_uploaders_is_that_of_the_tests() -> None:
+    """Every uploader that the tests run stands in it, with the version that they run."""
+    tested = {requirements[0].replace("==", " ") for requirements in REQUIREMENTS.values()}
+    assert set(re.findall(r"^\| (\S+ [0-9.]+) \|", section("Works with"), re.MULTILINE)) == tested
 
 
 def test_the_sample_policy_can_be_followed() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import MATRIX, STORES, MatrixRow, Result, WritePolicy, new_master
+from devpi_server import DevpiServer
 from distributions import make_sdist, make_wheel
 from environments import Environments
 from file_keyring import FileKeyring
@@ -20,7 +21,7 @@ from file_keyring import FileKeyring
 from keyring_pypitoken import Token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from loopback_index import IndexProcess, Upload
@@ -73,6 +74,7 @@ CASES = {
         prompts=[("Username", "__token__"), ("Password", "{token}"), ("Save credentials", "y")],
         saving="pdm publish --no-build -r {url}",
     ),
+    "devpi": Case("devpi push {project}==1.0 pypi:local", "the arguments"),
     "pdm, the keyring command": Case("pdm publish --no-build -r {url}", "pyproject.toml", environment="pdm alone"),
 }
 TYPED = [name for name, case in CASES.items() if case.saving]
@@ -134,7 +136,8 @@ class Uploader:
 
     def upload(self, **environ: str) -> Result:
         """Upload with the command of the case."""
-        return self.run(self.case.command, **environ)
+        project = "" if self.name != "devpi" else project_named_in(self.work)
+        return self.run(self.case.command.replace("{project}", project), **environ)
 
     def store(self, token: str, service: str | None = None) -> None:
         """Store a master as a person does, with keyring's own command."""
@@ -172,13 +175,10 @@ def environments(pytestconfig: pytest.Config) -> Environments:
 @pytest.fixture
 def make(
     environments: Environments, index: IndexProcess, work: Path, user_policy: WritePolicy
-) -> Callable[[str], Uploader]:
+) -> Iterator[Callable[[str], Uploader]]:
     """Return a function that makes an uploader ready, with the index as a repository of the user's policy."""
     host = index.upload_url.split("/")[2]
-    user_policy(
-        f'[repository.local]\nurl = "{index.upload_url}"\ndomain = "pypi.org"\n'
-        f'services = ["poetry-repository-local", "{host}"]\n'
-    )
+    user_policy(f'[repository.local]\nurl = "{index.upload_url}"\ndomain = "pypi.org"\nservices = ["{host}"]\n')
 
     def make(name: str) -> Uploader:
         case = CASES[name]
@@ -203,15 +203,26 @@ def make(
         uploader = Uploader(name, environments.version(environment), scripts, keyring, index, work, environ)
         if name == "poetry":
             assert uploader.run("poetry config repositories.local {url}").returncode == 0
+        if name == "devpi":
+            (work.parent / ".pypirc").write_text(
+                f"[distutils]\nindex-servers = local\n[local]\nrepository = {index.upload_url}\nusername = __token__\n"
+            )
+            assert uploader.run(f"devpi use {server.url}/user/dev").returncode == 0
         return uploader
 
-    return make
+    with DevpiServer(work / "dist") as server:
+        yield make
 
 
 @pytest.fixture(params=CASES)
 def uploader(request: pytest.FixtureRequest, make: Callable[[str], Uploader]) -> Uploader:
     """Return each uploader in turn."""
     return make(request.param)
+
+
+def project_named_in(folder: Path) -> str:
+    """Return the name of the project in a folder, as it stands there."""
+    return (folder / "pyproject.toml").read_text().partition('name = "')[2].partition('"')[0]
 
 
 def make_project(folder: Path, name: str, version: str = "1.0") -> str:
@@ -385,6 +396,7 @@ RAW = {
     "hatch": ["{url} __token__"],
     "uv": ["{url} __token__", "{host} __token__"],
     "twine": ["{url} __token__"],
+    "devpi": ["{url} __token__"],
 }
 
 
