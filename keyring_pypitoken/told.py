@@ -6,7 +6,6 @@ and pdm keeps to itself what the command writes, so that its lines go to the ter
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import time
@@ -45,6 +44,8 @@ def write(line: str) -> None:
 
 def _is_new(line: str) -> bool:
     """Note a line for the process that started this one; say whether it was not noted yet."""
+    import hashlib  # loads OpenSSL: only for a refusal or a notice that another process may repeat
+
     folder = locations.told_folder()
     note = os.path.join(folder, hashlib.sha256(f"{os.getppid()}\n{line}".encode()).hexdigest())
     try:
