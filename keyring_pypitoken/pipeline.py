@@ -218,6 +218,8 @@ def _answer(service: str, username: str | None, now: int) -> Answer | None:
 
     token, not_after = derive(master, planned, now=now)
     _memory[key] = _Remembered(token, (now + not_after) / 2)
+    if planned.history:
+        _record(planned, not_after, now)
     return Answer(token, _notice(planned, not_after))
 
 
@@ -311,6 +313,23 @@ def _shorter(environ: Mapping[str, str]) -> Sourced[int] | None:
         msg = f"{VALID_FOR_VARIABLE} is 0, expected at least one second."
         raise Refusal(msg)
     return Sourced(seconds, Origin(VALID_FOR_VARIABLE))
+
+
+def _record(grant: Grant, not_after: int, now: int) -> None:
+    from .history import Entry, record, this_program  # as late as `derive`
+
+    record(
+        Entry(
+            time=now,
+            projects=grant.projects.value if grant.projects else None,
+            repository=grant.repository.name,
+            account=grant.account.value,
+            not_before=grant.not_before,
+            not_after=not_after,
+            program=this_program(),
+            policy=grant.policy,
+        )
+    )
 
 
 def _notice(grant: Grant, not_after: int) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ class Settings:
     require_policy: Sourced[bool] | None = None
     unscoped: Sourced[str] | None = None
     notice: Sourced[bool] | None = None
+    history: Sourced[bool] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -157,6 +157,7 @@ KEYS: dict[str, Key] = {
     "require-policy": Key(_read_bool, project_may=False),
     "unscoped": Key(_read_unscoped, project_may=False),
     "notice": Key(_read_bool, project_may=False),
+    "history": Key(_read_bool, project_may=False),
 }
 
 

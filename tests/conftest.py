@@ -56,7 +56,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def forget() -> None:
     """Forget what this process remembers: paths, tokens, lines told, and keyring's backends."""
-    for path in (locations.user_policy, locations.site_policy, locations.accounts_folder):
+    for path in (
+        locations.user_policy,
+        locations.site_policy,
+        locations.accounts_folder,
+        locations.history_folder,
+    ):
         path.cache_clear()
     pipeline._memory.clear()
     backend._told.clear()
