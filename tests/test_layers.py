@@ -15,7 +15,7 @@ PACKAGE = Path(keyring_pypitoken.__file__).parent
 # A ladder: each module may import those that stand before it.
 LADDER = (
     *("exceptions", "wording", "names", "secret"),
-    *("repository", "grant", "toml", "policy_values", "policy", "decision"),
+    *("repository", "grant", "toml", "policy_values", "policy", "schema", "decision"),
     *("macaroon", "restrictions", "parameters", "token", "derive"),
     *("locations", "policy_files", "evidence", "store", "history"),
     *("pipeline", "backend"),
