@@ -16,7 +16,7 @@ PACKAGE = Path(keyring_pypitoken.__file__).parent
 LADDER = (
     *("exceptions", "wording", "names", "secret"),
     *("repository", "grant", "toml", "policy_values", "policy", "schema", "decision"),
-    *("macaroon", "restrictions", "parameters", "token", "derive"),
+    *("macaroon", "restrictions", "parameters", "token", "describe", "derive"),
     *("locations", "policy_files", "evidence", "store", "history"),
     *("pipeline", "backend"),
 )
@@ -30,6 +30,7 @@ PURE = (
     "macaroon",
     "restrictions",
     "parameters",
+    "describe",
     "derive",
 )
 IMPURE = {"os", "sys", "pathlib", "time", "io", "glob", "shutil", "tempfile", "subprocess", "socket", "platformdirs"}
