@@ -147,10 +147,11 @@ def _open_to_append(path: str) -> int:
 
 def _set_aside(folder: str) -> None:
     """Rename the current file, and remove the oldest that were, so that the others are within the limit."""
-    # Another process may rename or remove the same file first.
+    current = os.path.join(folder, _CURRENT)
+    # Another process may rename or remove the same file first; what is small now was begun after that.
     with contextlib.suppress(OSError):
-        name = f"{time.time_ns():020}-{os.getpid()}.jsonl"
-        os.rename(os.path.join(folder, _CURRENT), os.path.join(folder, name))
+        if os.path.getsize(current) > _MOST_IN_FILE // 2:
+            os.rename(current, os.path.join(folder, f"{time.time_ns():020}-{os.getpid()}.jsonl"))
     size = 0
     for path in reversed(_files_set_aside(folder)):
         with contextlib.suppress(OSError):
