@@ -70,7 +70,8 @@ def decide(
 ) -> Grant:
     """Decide what a look-up is granted.
 
-    Wishes (`valid-for`, `clock-skew`, `account`, `notice`) come from the most specific table that speaks; limits
+    Wishes (`valid-for`, `clock-skew`, `account`, `notice`,
+    `history`) come from the most specific table that speaks; limits
     (`projects`, `max-valid-for`, `not-before`, `not-after`, `require-policy`, `unscoped`) from all of them, the
     stricter winning.
 
@@ -100,6 +101,7 @@ def decide(
     clock_skew = _first(t.clock_skew for t in tables) or Sourced(DEFAULT_CLOCK_SKEW, DEFAULT)
     not_before, not_after, bounds = _decide_window(tables, now, valid_for.value, clock_skew.value)
     notice = _first(t.notice for t in tables)
+    history = _first(t.history for t in tables)
     return Grant(
         repository=repository,
         account=account or _first(t.account for t in tables) or Sourced("default", DEFAULT),
@@ -111,6 +113,7 @@ def decide(
         bounds=bounds,
         policy=policies.project.origin if policies.project else None,
         notice=notice is None or notice.value,
+        history=history is None or history.value,
     )
 
 

@@ -38,6 +38,7 @@ class Grant:
         bounds: the policies' absolute bounds that cut the window, each with its origin.
         policy: the project policy that was followed, for the notice; None without one.
         notice: whether to tell of the derivation.
+        history: whether to note it in the history.
     """
 
     repository: Repository
@@ -50,6 +51,7 @@ class Grant:
     bounds: tuple[Sourced[int], ...]
     policy: Origin | None
     notice: bool
+    history: bool
 
     @property
     def key(self) -> tuple[object, ...]:

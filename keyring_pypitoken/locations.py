@@ -40,6 +40,14 @@ def told_folder() -> str:
     return os.path.join(platformdirs.user_cache_dir(_APP, appauthor=False), "told")
 
 
+@functools.cache
+def history_folder() -> str:
+    """Return the folder that holds the history of derived tokens."""
+    import platformdirs
+
+    return os.path.join(platformdirs.user_state_dir(_APP, appauthor=False), "history")
+
+
 def has_own_policies() -> bool:
     """Say whether the user or the machine has a policy file, which may make further repositories known."""
     return os.path.lexists(user_policy()) or os.path.lexists(site_policy())

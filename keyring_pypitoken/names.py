@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-_VALID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+VALID_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
+_VALID = re.compile(VALID_NAME)
 _SEPARATORS = re.compile(r"[-_.]+")
 
 

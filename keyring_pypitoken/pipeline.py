@@ -187,11 +187,14 @@ def _answer(service: str, username: str | None, now: int) -> Answer | None:
         lookup = Lookup(Repository("this index", service, "", ()), service, username)
     named = None if isinstance(own, Refusal) else own.store
     account, hint = _read_label(lookup, named)
-    planned: Grant | Refusal = (
-        own
-        if isinstance(own, Refusal)
-        else _settle(lambda: plan(lookup, own, this_process(), now=now, account=account, hint=hint))
-    )
+    asking = _settle(this_process)
+    planned: Grant | Refusal
+    if isinstance(own, Refusal):
+        planned = own
+    elif isinstance(asking, Refusal):
+        planned = asking
+    else:
+        planned = _settle(lambda: plan(lookup, own, asking, now=now, account=account, hint=hint))
     if isinstance(planned, Refusal):
         # Nobody's problem where no master is stored. A store that only a policy names cannot be asked where that
         # policy cannot be followed: there, the notes of what was stored count.
@@ -215,6 +218,8 @@ def _answer(service: str, username: str | None, now: int) -> Answer | None:
 
     token, not_after = derive(master, planned, now=now)
     _memory[key] = _Remembered(token, (now + not_after) / 2)
+    if planned.history and not isinstance(asking, Refusal):
+        _record(planned, asking, not_after, now)
     return Answer(token, _notice(planned, not_after))
 
 
@@ -326,6 +331,23 @@ def _shorter(environ: Mapping[str, str]) -> Sourced[int] | None:
         msg = f"{VALID_FOR_VARIABLE} is 0, expected at least one second."
         raise Refusal(msg)
     return Sourced(seconds, Origin(VALID_FOR_VARIABLE))
+
+
+def _record(grant: Grant, process: Process, not_after: int, now: int) -> None:
+    from .history import Entry, record  # as late as `derive`
+
+    record(
+        Entry(
+            time=now,
+            projects=grant.projects.value if grant.projects else None,
+            repository=grant.repository.name,
+            account=grant.account.value,
+            not_before=grant.not_before,
+            not_after=not_after,
+            program=f"keyring for {process.program}" if process.is_parent else process.program,
+            policy=grant.policy,
+        )
+    )
 
 
 def _notice(grant: Grant, not_after: int) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from .exceptions import PolicyError
 from .grant import Origin, Sourced
-from .policy_values import KEYS, WrongValueError, read_names, shown, valid_label
+from .policy_values import KEYS, NAMES, WrongValueError, read_names, shown, valid_label, whole
 from .repository import BUILT_IN, Repository
 from .toml import find_lines, load_toml
 from .wording import quoted
@@ -20,12 +20,33 @@ from .wording import quoted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .policy_values import Shape
+
 Layer = Literal["project", "user", "site"]
 PYPROJECT_TABLE = ("tool", "keyring-pypitoken")
 
-_BACKEND = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
-_ENDPOINT_KEYS = ("url", "domain", "services")
-_NOT_FOR_PROJECTS = {*(name for name, key in KEYS.items() if not key.project_may), *_ENDPOINT_KEYS, "store"}
+_PART = "[A-Za-z_][A-Za-z0-9_]*"
+_MODULE_AND_CLASS = rf"{_PART}(?:\.{_PART})+"
+_BACKEND = re.compile(_MODULE_AND_CLASS)
+# What makes an endpoint, and what a built-in one has already. The shapes are as those of `policy_values.KEYS`.
+ENDPOINT_KEYS: dict[str, Shape] = {
+    "url": {
+        "description": "where it is uploaded to: https, or http for a loopback address",
+        "type": "string",
+        "pattern": whole(r"[Hh][Tt][Tt][Pp][Ss]?://[^/?#@ ]+(?:/[^?# ]*)?\??#?"),
+    },
+    "domain": {"description": "the location that its tokens carry", "type": "string", "minLength": 1},
+    "services": {"description": "further names under which uploaders ask keyring for it", **NAMES},
+}
+FIXED_ENDPOINT_KEYS = ("url", "domain")
+STORE_KEYS: dict[str, Shape] = {
+    "backend": {
+        "description": "the keyring backend that keeps the masters, as module.Class",
+        "type": "string",
+        "pattern": whole(_MODULE_AND_CLASS),
+    }
+}
+_NOT_FOR_PROJECTS = {*(name for name, key in KEYS.items() if not key.project_may), *ENDPOINT_KEYS, "store"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +66,7 @@ class Settings:
     require_policy: Sourced[bool] | None = None
     unscoped: Sourced[str] | None = None
     notice: Sourced[bool] | None = None
+    history: Sourced[bool] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +193,7 @@ def _read_repositories(
         if not isinstance(table, dict):
             problems.add(f"is {shown(table)}, expected a table", *path)
             continue
-        settings[name] = _read_settings(table, layer, problems, path, _ENDPOINT_KEYS)
+        settings[name] = _read_settings(table, layer, problems, path, tuple(ENDPOINT_KEYS))
         if layer != "project":
             endpoints.append(_read_endpoint(name, table, problems))
     return settings, tuple(endpoints)
@@ -187,7 +209,7 @@ def _read_endpoint(name: str, table: dict[str, Any], problems: _Problems) -> Rep
         problems.add(str(error), *path, "services")
     built_in = next((repository for repository in BUILT_IN if repository.name == name), None)
     if built_in is not None:
-        for key in ("url", "domain"):
+        for key in FIXED_ENDPOINT_KEYS:
             if key in table:
                 problems.add("is fixed, it cannot be set", *path, key)
         return built_in._replace(services=(*built_in.services, *services))
@@ -237,8 +259,8 @@ def _read_store(content: object, problems: _Problems) -> Sourced[str] | None:
         problems.add(f"is {shown(content)}, expected a table [store]", "store")
         return None
     for name in content:
-        if name != "backend":
-            problems.add_unknown(["backend"], "store", name)
+        if name not in STORE_KEYS:
+            problems.add_unknown(list(STORE_KEYS), "store", name)
     backend = content.get("backend")
     if backend is None:
         return None

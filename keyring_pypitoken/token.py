@@ -65,6 +65,11 @@ class Token:
         """What PyPI finds the token by: a UUID, shared by every token derived from one master."""
         return self._own.identifier
 
+    @property
+    def version(self) -> int:
+        """The version of the macaroon's binary format, 1 or 2."""
+        return self._own.version
+
     @classmethod
     def load(cls, raw: str) -> Token:
         """Read a token; its validity is not checked, since only PyPI has the key.

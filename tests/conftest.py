@@ -59,7 +59,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def forget() -> None:
     """Forget what this process remembers: paths, tokens, lines told, and keyring's backends."""
-    for path in (locations.user_policy, locations.site_policy, locations.accounts_folder, locations.told_folder):
+    for path in (
+        locations.user_policy,
+        locations.site_policy,
+        locations.accounts_folder,
+        locations.told_folder,
+        locations.history_folder,
+    ):
         path.cache_clear()
     pipeline._memory.clear()
     told._told.clear()

@@ -21,6 +21,7 @@ from keyring_pypitoken import (
     decision,
     derive,
     evidence,
+    history,
     macaroon,
     parameters,
     pipeline,
@@ -44,7 +45,7 @@ __all__ = ["stage"]  # a fixture, used by its name
 PACKAGE = str(Path(keyring_pypitoken.__file__).parent)
 WINDOW = 12  # characters of a secret that give it away: less than that are found in any text
 STEPS = (
-    *(decision, derive, evidence, macaroon, parameters, pipeline, policy),
+    *(decision, derive, evidence, history, macaroon, parameters, pipeline, policy),
     *(policy_files, policy_values, restrictions, store, toml, token, uploaders),
 )
 

@@ -86,6 +86,7 @@ def test_grants_the_defaults_without_any_policy() -> None:
         bounds=(),
         policy=None,
         notice=True,
+        history=True,
     )
 
 
@@ -132,20 +133,25 @@ def test_another_repositorys_table_does_not_speak() -> None:
     assert (grant(text).valid_for.value, grant(text, repository=TESTPYPI).valid_for.value) == (100, 200)
 
 
+@pytest.mark.parametrize("key", ["notice", "history"])
 @pytest.mark.parametrize(
-    ("user", "site", "notice"),
+    ("user", "site", "expected"),
     [
         (None, None, True),
-        ("notice = false", None, False),
-        ("notice = false", "notice = true", False),
-        ("notice = true", "notice = false", True),
-        (None, "notice = false", False),
-        ("notice = true\n[repository.pypi]\nnotice = false", None, False),
+        ("KEY = false", None, False),
+        ("KEY = false", "KEY = true", False),
+        ("KEY = true", "KEY = false", True),
+        (None, "KEY = false", False),
+        ("KEY = true\n[repository.pypi]\nKEY = false", None, False),
     ],
 )
-def test_the_notice_is_a_wish_too(user: str | None, site: str | None, notice: bool) -> None:
-    """The user decides over the site."""
-    assert grant(None, user, site).notice is notice
+def test_the_notice_and_the_history_are_wishes_too(
+    key: str, user: str | None, site: str | None, expected: bool
+) -> None:
+    """The user decides over the site, about each of the two alone."""
+    found = grant(None, user and user.replace("KEY", key), site and site.replace("KEY", key))
+    told = {"notice": found.notice, "history": found.history}
+    assert told == {"notice": True, "history": True, key: expected}
 
 
 def test_the_look_ups_account_is_the_most_specific_wish() -> None:

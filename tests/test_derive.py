@@ -55,6 +55,7 @@ def a_grant(*projects: str, repository: Repository = PYPI, unscoped: bool = Fals
         bounds=(),
         policy=None,
         notice=True,
+        history=True,
     )
 
 

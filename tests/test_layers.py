@@ -15,9 +15,9 @@ PACKAGE = Path(keyring_pypitoken.__file__).parent
 # A ladder: each module may import those that stand before it.
 LADDER = (
     *("exceptions", "wording", "names", "secret"),
-    *("repository", "grant", "toml", "policy_values", "policy", "decision"),
-    *("macaroon", "restrictions", "parameters", "token", "derive"),
-    *("locations", "policy_files", "process", "uploaders", "evidence", "store"),
+    *("repository", "grant", "toml", "policy_values", "policy", "schema", "decision"),
+    *("macaroon", "restrictions", "parameters", "token", "describe", "derive"),
+    *("locations", "policy_files", "process", "uploaders", "evidence", "store", "history"),
     *("pipeline", "told", "backend"),
 )
 # No files, no environment and no clock; `token` alone reads the clock, where `Token.check` is given no moment.
@@ -30,6 +30,7 @@ PURE = (
     "macaroon",
     "restrictions",
     "parameters",
+    "describe",
     "derive",
 )
 IMPURE = {"os", "sys", "pathlib", "time", "io", "glob", "shutil", "tempfile", "subprocess", "socket", "platformdirs"}

@@ -49,6 +49,7 @@ VALUES: dict[str, tuple[bool, list[tuple[str, object]]]] = {
     "require-policy": (False, [("true", True), ("false", False)]),
     "unscoped": (False, [('"allow"', "allow"), ('"refuse"', "refuse")]),
     "notice": (False, [("true", True), ("false", False)]),
+    "history": (False, [("true", True), ("false", False)]),
 }
 CASES = [(key, text, value) for key, (_, values) in VALUES.items() for text, value in values]
 OWN_KEYS = [key for key, (project_may, _) in VALUES.items() if not project_may]
@@ -169,6 +170,7 @@ WRONG = [
     ("notice", "-1e13", "is a number out of range, expected true or false"),
     ("notice", "1000000000001", "is a number out of range, expected true or false"),
     ("notice", "1000000000000", "is 1000000000000, expected true or false"),
+    ("history", '"on"', "is 'on', expected true or false"),
 ]
 
 
@@ -187,7 +189,8 @@ def test_refuses_it_in_a_repository_too(key: str, text: str, problem: str) -> No
 
 
 TOP_KEYS = (
-    "projects, valid-for, max-valid-for, clock-skew, not-before, not-after, account, require-policy, unscoped, notice"
+    "projects, valid-for, max-valid-for, clock-skew, not-before, not-after, account, require-policy, unscoped, "
+    "notice, history"
 )
 PROJECT_KEYS = "projects, valid-for, clock-skew, not-before, not-after, account"
 

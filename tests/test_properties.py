@@ -178,6 +178,7 @@ def grants(draw: st.DrawFn) -> Grant:
         bounds=(),
         policy=None,
         notice=False,
+        history=False,
     )
 
 

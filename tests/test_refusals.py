@@ -240,8 +240,8 @@ def broken_user_policy(stage: Stage) -> str:
     path = stage.user("ceiling = 1\n")
     return (
         "the policy cannot be followed: 'ceiling' is no key of a policy, known here are projects, valid-for, "
-        "max-valid-for, clock-skew, not-before, not-after, account, require-policy, unscoped, notice, repository, "
-        f"store ({path}:1)."
+        "max-valid-for, clock-skew, not-before, not-after, account, require-policy, unscoped, notice, history, "
+        f"repository, store ({path}:1)."
     )
 
 
