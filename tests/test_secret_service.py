@@ -255,6 +255,12 @@ def test_a_master_in_a_service_that_is_gone_is_a_refusal(
     for mode in ("password", "creds"):
         done = command("--mode", mode, "get", PYPI, TOKEN)
         assert (done.returncode, done.stdout, done.stderr) == (1, "", GONE.format("default", "default"))
+    # What the sentence advises: the other account is then the next to be missed.
+    assert command("del", f"{PYPI}?default", TOKEN).returncode == 1
+    assert command("get", PYPI, TOKEN).stderr == GONE.format("work", "work")
+    assert command("del", f"{PYPI}?work", TOKEN).returncode == 1
+    done = command("get", PYPI, TOKEN)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
 @pytest.mark.parametrize("end", [SecretService.stop, SecretService.stop_bus], ids=["daemon", "bus"])
