@@ -197,12 +197,12 @@ def _answer(service: str, username: str | None, now: int) -> Answer | None:
         planned = _settle(lambda: plan(lookup, own, asking, now=now, account=account, hint=hint))
     if isinstance(planned, Refusal):
         # Nobody's problem where no master is stored. A store that only a policy names cannot be asked where that
-        # policy cannot be followed: there, the notes of what was stored count.
+        # policy cannot be followed, nor one whose service is not running: there, the notes of what was stored count.
         wanted = account.value if account else _DEFAULT_ACCOUNT
         if (
             _find_master(lookup, wanted, named) is None
             and not store.other_accounts(lookup.repository, wanted, named)
-            and not (isinstance(own, Refusal) and store.noted_accounts(lookup.repository))
+            and not store.noted_accounts(lookup.repository)
         ):
             return None
         raise planned
@@ -263,10 +263,18 @@ def _find_master(lookup: Lookup, account: str, named: Sourced[str] | None) -> Ma
 
 
 def _refuse_if_others(lookup: Lookup, grant: Grant, named: Sourced[str] | None) -> None:
-    """Refuse where the account has no master and others have: declining could let one of them out raw."""
+    """Refuse where the account has no master and others have, or had: declining could let one of them out raw."""
     repository, account = lookup.repository, grant.account
     others = store.other_accounts(repository, account.value, named)
     if not others and store.find_raw_master(lookup, named) is None:
+        # keyring leaves out a backend whose service is not running, and what lies there with it.
+        for label in sorted(store.noted_accounts(repository)):
+            msg = (
+                f"no keyring that can be asked now holds the master that was stored for {repository.name} "
+                f"(account {label!r}): start or unlock the keyring that does, or, if it is gone for good, "
+                f"forget it with `keyring del '{repository.url}?{label}' {TOKEN_USERNAME}`."
+            )
+            raise Refusal(msg)
         return
     msg = (
         f"no master is stored for the account {account.value!r} of {repository.name} ({account.origin}): "

@@ -118,7 +118,7 @@ def delete_master(lookup: Lookup, account: str, named: Sourced[str] | None) -> b
         Whether there was anything to delete.
 
     Raises:
-        Refusal: a backend cannot delete it.
+        Refusal: a backend cannot delete it, or none that can be asked now holds what was stored.
     """
     deleted = False
     keys = [
@@ -130,7 +130,14 @@ def delete_master(lookup: Lookup, account: str, named: Sourced[str] | None) -> b
             if _read(backend, service, username) is not None:
                 _delete(backend, service, username)
                 deleted = True
+    noted = account in noted_accounts(lookup.repository)
     _forget_label(lookup.repository, account)
+    if noted and not deleted:
+        msg = (
+            "no keyring that can be asked now holds this master, so only the note of it was deleted: "
+            "if the keyring that holds it comes back, delete it again."
+        )
+        raise Refusal(msg)
     return deleted
 
 
@@ -213,11 +220,24 @@ def _name(backend: KeyringBackend) -> str:
 
 def _readers(named: Sourced[str] | None) -> list[KeyringBackend]:
     """Return the backends that may hold a master: the one that is named, then keyring's chain in its order."""
-    chain = [backend for backend in chainer.ChainerBackend.backends if _holds_passwords(backend)]
+    chain = _chain()
     if named is None:
         return chain
     first = _load_named(named, chain)
     return [first, *(backend for backend in chain if backend is not first)]
+
+
+def _chain() -> list[KeyringBackend]:
+    """Return the backends of keyring's chain that hold passwords.
+
+    keyring asks each for its priority every time, and one whose service stopped since it was found answers with
+    an exception of its own.
+    """
+    try:
+        return [backend for backend in chainer.ChainerBackend.backends if _holds_passwords(backend)]
+    except Exception as error:  # noqa: BLE001 - backends raise what their services raise
+        problem = f"a keyring backend is gone ({type(error).__name__}): start its keyring again, and try again."
+    raise Refusal(problem)
 
 
 def _keepers(named: Sourced[str] | None) -> list[KeyringBackend]:

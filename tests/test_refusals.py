@@ -18,7 +18,7 @@ import pytest
 from conftest import Run, WritePolicy, new_master
 from file_keyring import FileKeyring
 
-from keyring_pypitoken import Token, locations
+from keyring_pypitoken import Token, locations, repository, store
 from keyring_pypitoken.backend import RefusedDeleteError, RefusedError, RefusedSetError
 from keyring_pypitoken.wording import utc
 
@@ -53,6 +53,12 @@ class Stage:
     def master(self, token: str | None = None, account: str = "default") -> None:
         """Store a master under its private name."""
         self.stored.plant(PRIVATE, account, token or new_master())
+
+    def lost_master(self) -> None:
+        """Store a master with its note, and take away the backend that keeps it."""
+        self.master()
+        store._note_label(repository.PYPI, "default")
+        self.env("TEST_KEYRINGS", "second")
 
 
 @pytest.fixture
@@ -352,6 +358,28 @@ def account_without_a_master_and_a_raw_one(stage: Stage) -> str:
 
 
 @case
+def keyring_that_held_the_master_is_gone(stage: Stage) -> str:
+    """A master was stored, and the backend that took it is not there any more."""
+    stage.lost_master()
+    return (
+        "no keyring that can be asked now holds the master that was stored for pypi (account 'default'): start or "
+        "unlock the keyring that does, or, if it is gone for good, forget it with "
+        f"`keyring del '{PYPI}?default' {TOKEN}`."
+    )
+
+
+@case
+def keyring_is_gone_and_the_policy_refuses(stage: Stage) -> str:
+    """A master was stored, the backend that took it is not there any more, and the policy says no."""
+    stage.lost_master()
+    stage.project('projects = ["other"]\n')
+    return (
+        "project 'demo' is not allowed here: pypitoken.toml:1 allows only 'other'; upload it from its own "
+        "repository, or add it there (it was named by pyproject.toml)."
+    )
+
+
+@case
 def policy_required(stage: Stage) -> str:
     """The user wants a policy in every project."""
     stage.master()
@@ -563,6 +591,29 @@ def test_the_keyring_command_refuses_to_store(
     done = run("keyring", "set", PYPI, TOKEN, stdin=secret or " \n")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"keyring-pypitoken: {sentence}\n")
     assert _content(stage) == before
+
+
+def test_what_lies_in_a_keyring_that_is_gone_is_not_said_to_be_deleted(stage: Stage) -> None:
+    """Deleting forgets the note of a master that cannot be reached, and says that it did no more."""
+    stage.lost_master()
+    with pytest.raises(RefusedDeleteError) as refused:
+        keyring.delete_password(f"{PYPI}?default", TOKEN)
+    assert str(refused.value) == (
+        "no keyring that can be asked now holds this master, so only the note of it was deleted: "
+        "if the keyring that holds it comes back, delete it again."
+    )
+    assert keyring.get_password(PYPI, TOKEN) is None
+
+
+def test_a_backend_whose_service_stops_while_a_program_runs_is_a_refusal(stage: Stage) -> None:
+    """keyring's chain cannot be listed any more then, and nobody knows what it would hold."""
+    stage.env("PYTHON_KEYRING_BACKEND", "keyring_pypitoken.backend.PyPITokenKeyring")
+    stage.master()
+    assert keyring.get_password("https://test.pypi.org/legacy/", TOKEN) is None
+    stage.env("TEST_KEYRINGS", "second")
+    with pytest.raises(RefusedError) as refused:
+        keyring.get_password(PYPI, TOKEN)
+    assert str(refused.value) == ("a keyring backend is gone (RuntimeError): start its keyring again, and try again.")
 
 
 def test_plain_http_is_refused_in_every_call(stage: Stage) -> None:

@@ -37,6 +37,8 @@ def main() -> None:
     print(f"Python {sys.version.split()[0]}")
     with tempfile.TemporaryDirectory() as folder:
         processes(Path(folder).resolve())
+    with tempfile.TemporaryDirectory() as folder:
+        secret_service(Path(folder).resolve())
     library()
     with tempfile.TemporaryDirectory() as folder:
         growth(Path(folder).resolve())
@@ -47,11 +49,16 @@ def row(what: str, measured: str, budget: str) -> None:
     print(f"{what:58} {measured:>12}   budget {budget}", flush=True)
 
 
-def processes(home: Path) -> None:
-    """Measure whole processes: imports, and `keyring get`."""
+def at_home(home: Path) -> dict[str, str]:
+    """Return an environment in which nothing of the user's is found."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("KEYRING_", "XDG_", "DBUS_"))}
     environ |= {name: str(home) for name in ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA")}
-    environ["KEYRING_PYPITOKEN_PROJECT"] = "demo"
+    return environ | {"KEYRING_PYPITOKEN_PROJECT": "demo"}
+
+
+def processes(home: Path) -> None:
+    """Measure whole processes: imports, and `keyring get`."""
+    environ = at_home(home)
 
     def inside(code: str) -> float:
         timed = f"import time\nstart = time.perf_counter()\n{code}\nprint(time.perf_counter() - start)"
@@ -73,13 +80,31 @@ def processes(home: Path) -> None:
     policy.parent.mkdir(parents=True, mode=0o700)
     policy.write_text('[store]\nbackend = "keyrings.alt.file.PlaintextKeyring"\n')
     policy.chmod(0o600)
+    row("keyring get with derivation : the same store read plainly", f"{derived_to_plain(environ):.3f}", "1.15")
+
+
+def secret_service(home: Path) -> None:
+    """Measure `keyring get` above a real Secret Service, where there is one."""
+    sys.path.append(str(Path(__file__).parent.parent))
+    from secret_service import SecretService, missing
+
+    measured = "not here"
+    if not missing():
+        with SecretService(at_home(home)) as service:
+            service.start()
+            measured = f"{derived_to_plain(service.environ):.3f}"
+    row("the same, in a Secret Service", measured, "1.15")
+
+
+def derived_to_plain(environ: Mapping[str, str]) -> float:
+    """Return how much longer `keyring get` takes with a derivation than without."""
     master = Token.create("pypi.org", "0fd630f1-f29d-4da9-953f-48f1a09f76b5", KEY).dump()
     run(environ, "set", URL, "__token__", stdin=master)
     run(environ, "set", "plain", "user", stdin=master)
     ours, theirs = in_turn(
         lambda: run(environ, "get", URL, "__token__"), lambda: run(environ, "get", "plain", "user"), rounds=25
     )
-    row("keyring get with derivation : the same store read plainly", f"{ours / theirs:.3f}", "1.15")
+    return ours / theirs
 
 
 def run(environ: Mapping[str, str], *arguments: str, stdin: str = "") -> float:
