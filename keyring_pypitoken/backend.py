@@ -31,6 +31,8 @@ from .repository import (
 if TYPE_CHECKING:
     from keyring.credentials import Credential
 
+    from .pipeline import Deleted, Saved
+
 _PRIVATE = "this name is keyring-pypitoken's own, and what it holds is never handed out: ask for the upload URL."
 
 
@@ -80,7 +82,7 @@ class PyPITokenKeyring(KeyringBackend):
         if is_private(service):
             del password
             _refuse(_PRIVATE, RefusedSetError)
-        outcome: tuple[str, ...] | Refusal | None = None
+        outcome: Saved | Refusal | None = None
         if username and _may_be_ours(service, username):
             from . import pipeline
 
@@ -90,8 +92,8 @@ class PyPITokenKeyring(KeyringBackend):
             _refuse(str(outcome), RefusedSetError)
         if outcome is None:
             raise NotImplementedError
-        for line in outcome:
-            _tell(line)
+        if outcome.replaced:
+            _tell(f"replaced the master for {outcome.repository.name} (account {outcome.account!r}) in {outcome.store}")
 
     def delete_password(self, service: str, username: str) -> None:
         """Delete a stored master.
@@ -102,7 +104,7 @@ class PyPITokenKeyring(KeyringBackend):
         """
         if is_private(service):
             _refuse(_PRIVATE, RefusedDeleteError)
-        outcome: bool | Refusal | None = None
+        outcome: Deleted | Refusal | None = None
         if username and _may_be_ours(service, username):
             from . import pipeline
 
@@ -111,7 +113,7 @@ class PyPITokenKeyring(KeyringBackend):
             _refuse(str(outcome), RefusedDeleteError)
         if outcome is None:
             raise NotImplementedError
-        if not outcome:
+        if not outcome.found:
             _refuse(
                 "no master is stored under this key, so there is nothing to delete.",
                 RefusedDeleteError,

@@ -10,7 +10,7 @@ from .grant import DEFAULT, Grant, Origin, Sourced
 from .wording import listed, utc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from .policy import PolicyFile, Settings
     from .repository import Repository
@@ -57,6 +57,39 @@ def check_repository_names(policies: Policies, known: Iterable[Repository]) -> N
             f"{listed(names)}: correct the name, or add its url to your own policy.toml."
         )
         raise Refusal(msg)
+
+
+def find_contradictions(policies: Policies, repositories: Iterable[Repository]) -> Iterator[str]:
+    """Tell what policies say that no upload could ever meet, whatever is uploaded and whenever.
+
+    Args:
+        policies: the policy files in force.
+        repositories: the endpoints that are known.
+
+    Yields:
+        Sentences, none twice.
+    """
+    told: set[str] = set()
+    for repository in repositories:
+        tables = policies.tables(repository)
+        problems = []
+        try:
+            _decide_valid_for(tables, None)
+        except Refusal as refusal:
+            problems.append(str(refusal))
+        start, end = _bounds(tables)
+        if start is not None and end is not None and start.value >= end.value:
+            problems.append(
+                f"not-before ({start.origin}) is not before not-after ({end.origin}), so that no moment is allowed: "
+                "change one of them."
+            )
+        if any(t.projects is not None and not t.projects.value for t in tables):
+            empty = next(t.projects for t in tables if t.projects is not None and not t.projects.value)
+            problems.append(
+                f"projects is empty ({empty.origin}), so that nothing is allowed: list one, or leave it out."
+            )
+        yield from (problem for problem in problems if problem not in told)
+        told.update(problems)
 
 
 def decide(
@@ -127,7 +160,9 @@ def _decide_valid_for(tables: list[Settings], shorter: Sourced[int] | None) -> S
     wish = _first(t.valid_for for t in tables)
     if wish is None:
         # Nobody wished for the default, so a lower ceiling cuts it quietly.
-        wish = ceiling if ceiling.value < DEFAULT_VALID_FOR else Sourced(DEFAULT_VALID_FOR, DEFAULT)
+        wish = Sourced(DEFAULT_VALID_FOR, DEFAULT)
+        if ceiling.value < DEFAULT_VALID_FOR:
+            wish = Sourced(ceiling.value, Origin(f"ceiling of {ceiling.origin}"))
     elif wish.value > ceiling.value:
         where = "its default" if ceiling.origin is DEFAULT else f"that of {ceiling.origin}"
         msg = (
@@ -149,10 +184,7 @@ def _decide_valid_for(tables: list[Settings], shorter: Sourced[int] | None) -> S
 def _decide_window(
     tables: list[Settings], now: int, valid_for: int, clock_skew: int
 ) -> tuple[int, int, tuple[Sourced[int], ...]]:
-    starts = [t.not_before for t in tables if t.not_before is not None]
-    ends = [t.not_after for t in tables if t.not_after is not None]
-    start = max(starts, key=lambda s: s.value, default=None)
-    end = min(ends, key=lambda e: e.value, default=None)
+    start, end = _bounds(tables)
     if start is not None and now < start.value:
         msg = f"not-before allows uploads only from {utc(start.value)} on ({start.origin}): wait, or change it there."
         raise Refusal(msg)
@@ -166,6 +198,13 @@ def _decide_window(
         not_after,
         tuple(bound for bound in (start, end) if bound is not None),
     )
+
+
+def _bounds(tables: list[Settings]) -> tuple[Sourced[int] | None, Sourced[int] | None]:
+    """Return the latest not-before and the earliest not-after."""
+    starts = [t.not_before for t in tables if t.not_before is not None]
+    ends = [t.not_after for t in tables if t.not_after is not None]
+    return max(starts, key=lambda s: s.value, default=None), min(ends, key=lambda e: e.value, default=None)
 
 
 def _decide_projects(

@@ -75,6 +75,41 @@ def project_of_file(path: str) -> str | None:
         return None
 
 
+def projects_in_folder(folder: Path) -> tuple[Path, list[str]]:
+    """Find the projects of a repository: that of a folder, or, in the root of a uv workspace, those of its members.
+
+    Args:
+        folder: a folder of the repository.
+
+    Returns:
+        The folder whose metadata tell, and sorted normalized names; none where nothing tells.
+
+    Raises:
+        Refusal: the metadata cannot be understood.
+    """
+    for candidate in project_folders(folder):
+        found = _from_metadata(candidate, folder)
+        names = set(found.value) if found else set()
+        for member in _workspace_members(candidate):
+            inside = _from_metadata(member, folder)
+            names.update(inside.value if inside else ())
+        if names or _metadata_of(candidate):
+            return candidate, sorted(names)
+    return folder, []
+
+
+def _workspace_members(folder: Path) -> list[Path]:
+    """List the folders that a workspace of uv is made of (uv, "Using workspaces")."""
+    text = read_text(folder / "pyproject.toml", "pyproject.toml")
+    content = load_toml(text, "pyproject.toml") if text else {}
+    patterns = {key: entry(content, "tool", "uv", "workspace", key) for key in ("members", "exclude")}
+    found: dict[str, set[str]] = {}
+    for key, value in patterns.items():
+        texts = [pattern for pattern in value if isinstance(pattern, str)] if isinstance(value, list) else []
+        found[key] = {path for pattern in texts for path in glob.glob(pattern, root_dir=folder, recursive=True)}
+    return [folder / path for path in sorted(found["members"] - found["exclude"])]
+
+
 def _sourced(names: Iterable[str], origin: Origin) -> Sourced[tuple[str, ...]] | None:
     """Normalize the names of one source; None where there are none."""
     found: set[str] = set()
@@ -110,18 +145,20 @@ def _in_arguments(process: Process, folder: Path) -> Iterator[str]:
 
 def _from_folder(folder: Path, here: Path) -> Sourced[tuple[str, ...]] | None:
     """Read the name of the project that a folder belongs to: the nearest metadata counts."""
-    for candidate in project_folders(folder):
-        metadata = (
-            (candidate / "pyproject.toml", _name_in_pyproject),
-            (candidate / "setup.cfg", _name_in_setup_cfg),
-        )
-        there = [(path, read_name) for path, read_name in metadata if os.path.lexists(path)]
-        for path, read_name in there:
-            origin = Origin(display_name(path, here))
-            if name := read_name(read_text(path, origin) or "", origin):
-                return _sourced([name], origin)
-        if there:
-            return None
+    nearest = next((candidate for candidate in project_folders(folder) if _metadata_of(candidate)), None)
+    return None if nearest is None else _from_metadata(nearest, here)
+
+
+def _metadata_of(folder: Path) -> list[tuple[Path, Callable[[str, Origin], str | None]]]:
+    metadata = ((folder / "pyproject.toml", _name_in_pyproject), (folder / "setup.cfg", _name_in_setup_cfg))
+    return [(path, read_name) for path, read_name in metadata if os.path.lexists(path)]
+
+
+def _from_metadata(folder: Path, here: Path) -> Sourced[tuple[str, ...]] | None:
+    for path, read_name in _metadata_of(folder):
+        origin = Origin(display_name(path, here))
+        if name := read_name(read_text(path, origin) or "", origin):
+            return _sourced([name], origin)
     return None
 
 

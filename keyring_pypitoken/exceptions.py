@@ -29,4 +29,13 @@ class Refusal(Exception):  # noqa: N818 - the word of this field: ours, but not 
 
 
 class PolicyError(Refusal):
-    """A policy file cannot be followed; the message tells all that is wrong in it."""
+    """A policy file cannot be followed; the message tells all that is wrong in it.
+
+    Attributes:
+        problems: the same, one by one.
+    """
+
+    def __init__(self, message: str, problems: tuple[str, ...] = ()) -> None:
+        """Say what is wrong."""
+        super().__init__(message)
+        self.problems = problems or (message,)

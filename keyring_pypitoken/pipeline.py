@@ -13,7 +13,7 @@ import re
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from . import policy_files, store
+from . import locations, policy_files, store
 from .decision import Policies, check_repository_names, decide
 from .evidence import find_evidence
 from .exceptions import Refusal
@@ -31,6 +31,7 @@ from .repository import (
 )
 from .secret import MasterToken
 from .uploaders import project_folder
+from .wording import listed, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -126,20 +127,58 @@ def plan(
     return decide(lookup.repository, policies, evidence, now=now, shorter=shorter, account=account)
 
 
-def answer(service: str, username: str | None) -> Answer | Refusal | None:
+class Saved(NamedTuple):
+    """Where a master was stored: the endpoint, its account, the store's name; and whether it replaced another."""
+
+    repository: Repository
+    account: str
+    store: str
+    replaced: bool
+
+
+class Deleted(NamedTuple):
+    """What was asked to be deleted, and whether there was anything."""
+
+    repository: Repository
+    account: str
+    found: bool
+
+
+def find_repository(name: str, own: OwnPolicies) -> Repository:
+    """Return the endpoint of a name or a URL.
+
+    Raises:
+        Refusal: none is known by it.
+    """
+    lookup = find_lookup(name, TOKEN_USERNAME, own.repositories)
+    found = lookup.repository if lookup else next((r for r in own.repositories if r.name == name), None)
+    if found is None:
+        msg = (
+            f"{quoted(name)} is no known repository, known are {listed([r.name for r in own.repositories])}: correct "
+            f"the name, or add a [repository.NAME] with its url to {locations.user_policy()}."
+        )
+        raise Refusal(msg)
+    return found
+
+
+def answer(
+    service: str, username: str | None, process: Process | None = None, account: Sourced[str] | None = None
+) -> Answer | Refusal | None:
     """Answer a look-up that may be ours.
 
     Args:
         service: keyring's service.
         username: keyring's user name: `__token__`, or one that stands for it.
+        process: what tells the projects; this process where it is left out.
+        account: which master; what the look-up and the policies say where it is left out.
 
     Returns:
         A derived token; a refusal; or None where the look-up is none of ours or no master is stored anywhere.
     """
-    return _settle(lambda: _answer(service, username, int(time.time())))
+    return _settle(lambda: _answer(service, username, process, account, int(time.time())))
 
 
-def save(service: str, username: str, text: str) -> tuple[str, ...] | Refusal | None:
+def save(service: str, username: str, text: str) -> Saved | Refusal | None:
     """Store a master under a key that may be ours.
 
     Args:
@@ -148,12 +187,12 @@ def save(service: str, username: str, text: str) -> tuple[str, ...] | Refusal | 
         text: what shall be stored.
 
     Returns:
-        Lines to tell; a refusal; or None where the key is none of ours.
+        Where it was stored; a refusal; or None where the key is none of ours.
     """
     return _settle(lambda: _save(service, username, text))
 
 
-def delete(service: str, username: str) -> bool | Refusal | None:
+def delete(service: str, username: str) -> Deleted | Refusal | None:
     """Delete the master under a key that may be ours.
 
     Args:
@@ -161,7 +200,7 @@ def delete(service: str, username: str) -> bool | Refusal | None:
         username: keyring's user name.
 
     Returns:
-        Whether there was one; a refusal; or None where the key is none of ours.
+        What was deleted; a refusal; or None where the key is none of ours.
     """
     return _settle(lambda: _delete(service, username))
 
@@ -177,7 +216,9 @@ def _settle(step: Callable[[], T]) -> T | Refusal:
     return Refusal(message)
 
 
-def _answer(service: str, username: str | None, now: int) -> Answer | None:
+def _answer(
+    service: str, username: str | None, process: Process | None, stated: Sourced[str] | None, now: int
+) -> Answer | None:
     own = _settle(read_own_policies)
     lookup = _find(service, username, own) or _find_kept(service, username, own)
     if lookup is None:
@@ -187,7 +228,8 @@ def _answer(service: str, username: str | None, now: int) -> Answer | None:
         lookup = Lookup(Repository("this index", service, "", ()), service, username)
     named = None if isinstance(own, Refusal) else own.store
     account, hint = _read_label(lookup, named)
-    asking = _settle(this_process)
+    account = stated or account
+    asking = _settle(this_process) if process is None else process
     planned: Grant | Refusal
     if isinstance(own, Refusal):
         planned = own
@@ -283,7 +325,7 @@ def _refuse_if_others(lookup: Lookup, grant: Grant, named: Sourced[str] | None) 
     raise Refusal(msg)
 
 
-def _save(service: str, username: str, text: str) -> tuple[str, ...] | None:
+def _save(service: str, username: str, text: str) -> Saved | None:
     own = _settle(read_own_policies)
     lookup = _find(service, username, own) or _find_kept(service, username, own, MasterToken(text))
     if isinstance(own, Refusal):
@@ -298,12 +340,10 @@ def _save(service: str, username: str, text: str) -> tuple[str, ...] | None:
     account = _label_or_default(lookup)
     name, replaced = store.save_master(lookup.repository, account, read_master(text, lookup.repository), own.store)
     _memory.clear()
-    if not replaced:
-        return ()
-    return (f"replaced the master for {lookup.repository.name} (account {account!r}) in {name}",)
+    return Saved(lookup.repository, account, name, replaced)
 
 
-def _delete(service: str, username: str) -> bool | None:
+def _delete(service: str, username: str) -> Deleted | None:
     own = _settle(read_own_policies)
     lookup = _find(service, username, own) or find_kept(service, username, None, _repositories(own))
     if lookup is None:
@@ -311,7 +351,8 @@ def _delete(service: str, username: str) -> bool | None:
     if isinstance(own, Refusal):
         raise own
     _memory.clear()
-    return store.delete_master(lookup, _label_or_default(lookup), own.store)
+    account = _label_or_default(lookup)
+    return Deleted(lookup.repository, account, store.delete_master(lookup, account, own.store))
 
 
 def _label_or_default(lookup: Lookup) -> str:

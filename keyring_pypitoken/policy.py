@@ -151,7 +151,7 @@ def parse_policy(text: str, *, layer: Layer, name: str, table: tuple[str, ...] =
     store = None if layer == "project" else _read_store(content.get("store"), problems)
     if problems.found:
         msg = f"the policy cannot be followed: {'; '.join(problems.found)}."
-        raise PolicyError(msg)
+        raise PolicyError(msg, tuple(problems.found))
     return PolicyFile(layer, Origin(name), settings, repositories, endpoints, store)
 
 

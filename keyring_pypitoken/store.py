@@ -6,24 +6,25 @@ Backends are called directly and never through keyring's own functions, which wo
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from keyring.backend import KeyringBackend
 from keyring.backends import chainer, fail, null
 
 from . import locations
 from .exceptions import Refusal
-from .repository import TOKEN_USERNAME, raw_keys
+from .repository import TOKEN_USERNAME, Lookup, raw_keys
 from .secret import MasterToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .grant import Sourced
-    from .repository import Lookup, Repository
+    from .repository import Repository
 
 _RECOMMENDED_PRIORITY = 1  # what keyring itself calls a recommended backend
 
@@ -66,6 +67,54 @@ def find_kept(service: str, username: str | None, named: Sourced[str] | None) ->
     return _search(_readers(named), lambda backend: _password_asked_for(backend, service, username))
 
 
+class KnownStore(NamedTuple):
+    """A store, as told to people.
+
+    Attributes:
+        name: the backend's `module.Class`.
+        kind: what it is.
+        keeps: whether `keyring set` would store a master there.
+    """
+
+    name: str
+    kind: str
+    keeps: bool
+
+
+def list_stores(named: Sourced[str] | None) -> list[KnownStore]:
+    """List the stores in the order in which a master is looked for, without unlocking any.
+
+    Raises:
+        Refusal: the backend that a policy names cannot be used.
+    """
+    keepers = _keepers(named)
+    return [KnownStore(_name(store), store.name, store in keepers[:1]) for store in _readers(named)]
+
+
+class RawMaster(NamedTuple):
+    """A master that lies where uploaders find it raw."""
+
+    store: str
+    service: str
+    username: str
+    master: MasterToken
+    delete: Callable[[], None]
+
+
+def raw_masters(repository: Repository, named: Sourced[str] | None) -> list[RawMaster]:
+    """List what lies under the keys that uploaders ask for, but for those that hold a name of the user's choice.
+
+    Raises:
+        Refusal: a backend cannot be asked, so that nobody knows.
+    """
+    return [
+        RawMaster(_name(backend), service, username, master, functools.partial(_delete, backend, service, username))
+        for backend in _readers(named)
+        for service, username in raw_keys(Lookup(repository, repository.url, TOKEN_USERNAME))
+        if (master := _read(backend, service, username)) is not None
+    ]
+
+
 def other_accounts(repository: Repository, account: str, named: Sourced[str] | None) -> list[str]:
     """List the further accounts of which a master is stored.
 
@@ -96,14 +145,14 @@ def save_master(
         if not _write(backend, service, account, master):
             continue
         kept = _read(backend, service, account)
-        if kept is None or not _same(kept, master):
+        if kept is None or not same(kept, master):
             msg = (
                 f"the keyring backend {_name(backend)} did not keep the master: "
                 f"name another one as `backend` in [store] of {locations.user_policy()}."
             )
             raise Refusal(msg)
         _note_label(repository, account)
-        return _name(backend), old is not None and not _same(old, master)
+        return _name(backend), old is not None and not same(old, master)
     msg = (
         "no keyring backend on this machine can keep the master (`keyring --list-backends` shows what there is): "
         f"install or unlock one, or name one as `backend` in [store] of {locations.user_policy()}."
@@ -210,7 +259,8 @@ def _failure(backend: KeyringBackend, what: str, error: Exception) -> str:
     )
 
 
-def _same(one: MasterToken, other: MasterToken) -> bool:
+def same(one: MasterToken, other: MasterToken) -> bool:
+    """Say whether two masters are one."""
     return one.reveal_to_derive_or_store() == other.reveal_to_derive_or_store()
 
 

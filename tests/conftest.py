@@ -136,14 +136,20 @@ class MatrixRow(NamedTuple):
     received: list[str]
 
 
-MATRIX: list[MatrixRow] = []
+_MATRIX: list[MatrixRow] = []
+
+
+@pytest.fixture(scope="session")
+def matrix() -> list[MatrixRow]:
+    """Return the table; by a fixture, since pytest loads this file as another module than tests import."""
+    return _MATRIX
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what each uploader showed, and what the index received of it."""
-    if MATRIX:
+    if _MATRIX:
         terminalreporter.section("uploaders")
-    for row in MATRIX:
+    for row in _MATRIX:
         for line in (*row.received, *([row.shown] if row.shown else [])):
             terminalreporter.line(f"{row.uploader:<34} {row.what:<8} {line}")
 

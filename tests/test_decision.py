@@ -214,8 +214,8 @@ def test_grants_a_wish_up_to_the_ceiling(project: str, user: str | None, seconds
 @pytest.mark.parametrize(
     ("ceiling", "expected"),
     [
-        (60, Sourced(60, Origin("user.toml:1"))),
-        (899, Sourced(899, Origin("user.toml:1"))),
+        (60, Sourced(60, Origin("ceiling of user.toml:1"))),
+        (899, Sourced(899, Origin("ceiling of user.toml:1"))),
         (900, Sourced(900, DEFAULT)),
         (901, Sourced(900, DEFAULT)),
     ],
@@ -238,7 +238,7 @@ def test_the_environment_may_shorten_the_window(seconds: int) -> None:
     [
         (None, None, "900 seconds of valid-for (default)"),
         ("valid-for = 300", None, "300 seconds of valid-for (project.toml:1)"),
-        (None, "max-valid-for = 60", "60 seconds of valid-for (user.toml:1)"),
+        (None, "max-valid-for = 60", "60 seconds of valid-for (ceiling of user.toml:1)"),
     ],
 )
 def test_refuses_an_environment_that_asks_for_longer(project: str | None, user: str | None, wish: str) -> None:

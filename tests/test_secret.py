@@ -27,8 +27,8 @@ SECRETS = pytest.mark.parametrize("secret", [MASTER, DERIVED], ids=["master", "d
 
 # The only modules that may use what opens a secret.
 OPENERS = {
-    "reveal_to_derive_or_store": {"derive.py", "store.py"},
-    "unwrap": {"derive.py", "backend.py"},
+    "reveal_to_derive_or_store": {"adoption.py", "derive.py", "store.py"},
+    "unwrap": {"derive.py", "backend.py", "granting.py"},
     "_reveal": {"secret.py"},
     "_Secret__text": set[str](),
 }

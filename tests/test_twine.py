@@ -175,7 +175,7 @@ def test_with_raw_masters_only_a_derived_token_is_sent(run: Run, local: IndexPro
 
 def test_without_a_master_twine_behaves_as_ever(run: Run, local: IndexProcess, dist: Path) -> None:
     """Where nothing is stored, twine says that it has no password, and nothing is said by us."""
-    FileKeyring().delete_password(f"keyring-pypitoken:{local.upload_url}", "default")
+    assert run("keyring", "del", local.upload_url, "__token__").returncode == 0
     file = make_wheel(dist, "nothing-stored", "1.0").name
     done = run(*TWINE, "--repository-url", local.upload_url, "-u", "__token__", f"dist/{file}")
     assert (done.returncode, done.stderr) == (1, "")

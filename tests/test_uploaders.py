@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import MATRIX, STORES, MatrixRow, Result, WritePolicy, new_master
+from conftest import STORES, MatrixRow, Result, WritePolicy, new_master
 from devpi_server import DevpiServer
 from distributions import make_sdist, make_wheel
 from environments import Environments
@@ -91,6 +91,7 @@ class Uploader:
     index: IndexProcess
     work: Path
     environ: Mapping[str, str]
+    matrix: list[MatrixRow]
 
     @property
     def case(self) -> Case:
@@ -156,7 +157,7 @@ class Uploader:
                if upload.restrictions else "no token")
             for upload in self.arrived(project)
         ]  # fmt: skip
-        MATRIX.append(MatrixRow(f"{self.name} {self.version}", what, shown, received))
+        self.matrix.append(MatrixRow(f"{self.name} {self.version}", what, shown, received))
 
     def _words(self, command: str) -> list[str]:
         program, *arguments = [word.format(url=self.index.upload_url) for word in command.split()]
@@ -174,7 +175,7 @@ def environments(pytestconfig: pytest.Config) -> Environments:
 
 @pytest.fixture
 def make(
-    environments: Environments, index: IndexProcess, work: Path, user_policy: WritePolicy
+    environments: Environments, index: IndexProcess, work: Path, user_policy: WritePolicy, matrix: list[MatrixRow]
 ) -> Iterator[Callable[[str], Uploader]]:
     """Return a function that makes an uploader ready, with the index as a repository of the user's policy."""
     host = index.upload_url.split("/")[2]
@@ -200,7 +201,7 @@ def make(
             "PDM_USE_VENV": "false",
             **{variable: value.format(url=index.upload_url) for variable, value in case.environ.items()},
         }
-        uploader = Uploader(name, environments.version(environment), scripts, keyring, index, work, environ)
+        uploader = Uploader(name, environments.version(environment), scripts, keyring, index, work, environ, matrix)
         if name == "poetry":
             assert uploader.run("poetry config repositories.local {url}").returncode == 0
         if name == "devpi":

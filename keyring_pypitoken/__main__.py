@@ -1,0 +1,8 @@
+"""`python -m keyring_pypitoken` is the command."""
+
+import sys
+
+from .command.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""Writing for people, as wide as their terminal, and for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_COLOURS = {"good": "\x1b[32m", "bad": "\x1b[31m"}
+_PLAIN = "\x1b[0m"
+
+
+def say(text: str, tone: str = "") -> None:
+    """Write a paragraph; a tone colours it, on a terminal and where NO_COLOR does not forbid it."""
+    wrapped = "\n".join(_wrapped(line, "", "") for line in text.split("\n"))
+    colour = _COLOURS.get(tone) if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
+    print(f"{colour}{wrapped}{_PLAIN}" if colour else wrapped)
+
+
+def table(rows: Iterable[tuple[str, str]], indent: str = "  ") -> None:
+    """Write rows of a name and a text, the texts below each other."""
+    found = list(rows)
+    width = max((len(name) for name, _ in found), default=0)
+    for name, text in found:
+        print(_wrapped(text, f"{indent}{name:<{width}}  ", indent + " " * (width + 2)))
+
+
+def items(texts: Iterable[str]) -> None:
+    """Write a list."""
+    for text in texts:
+        print(_wrapped(text, "- ", "  "))
+
+
+def dump(document: object) -> None:
+    """Write JSON."""
+    print(json.dumps(document, indent=2))
+
+
+def read_secret(prompt: str) -> str:
+    """Read a secret: from the terminal without showing it, else all of standard input."""
+    if sys.stdin.isatty():
+        import getpass
+
+        return getpass.getpass(f"{prompt}: ")
+    return sys.stdin.read()
+
+
+def _wrapped(text: str, first: str, further: str) -> str:
+    """Break a line where a terminal would end it; elsewhere lines are as long as they are."""
+    if not sys.stdout.isatty():
+        return first + text
+    width = max(40, shutil.get_terminal_size().columns)
+    lines = textwrap.wrap(
+        text, width, initial_indent=first, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(lines) or first.rstrip()
