@@ -254,4 +254,4 @@ def _add_completion(parser: argparse.ArgumentParser) -> None:
         import shtab
     except ImportError:
         return
-    shtab.add_argument_to(parser, "--print-completion")
+    shtab.add_argument_to(parser, "--print-completion", help=argparse.SUPPRESS)  # the README tells of it
