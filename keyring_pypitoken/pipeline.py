@@ -20,6 +20,7 @@ from .decision import Policies, check_repository_names, decide
 from .evidence import Process, find_evidence
 from .exceptions import Refusal
 from .grant import Grant, Origin, Sourced
+from .policy import StoreSettings
 from .policy_values import WrongValueError, parse_duration, valid_label
 from .repository import BUILT_IN, TOKEN_USERNAME, Lookup, Repository, find_lookup
 
@@ -52,16 +53,19 @@ class OwnPolicies(NamedTuple):
         return tuple(known.values())
 
     @property
-    def store(self) -> Sourced[str] | None:
-        """The keyring backend that shall keep the masters."""
-        named = (policy.store_backend for policy in (self.user, self.site) if policy)
-        return next((backend for backend in named if backend), None)
+    def store(self) -> StoreSettings:
+        """Where the masters shall be kept."""
+        user, site = (policy.store if policy else StoreSettings() for policy in (self.user, self.site))
+        return StoreSettings(user.backend or site.backend, user.identity or site.identity)
 
 
 class Answer(NamedTuple):
-    """A derived token, and the lines that tell of it: none where it was told before, or shall not be."""
+    """A derived token, and the lines that tell of it: none where it was told before, or shall not be.
 
-    token: DerivedToken
+    The token is None where the look-up is ours and no master is stored anywhere.
+    """
+
+    token: DerivedToken | None
     notice: tuple[str, ...]
 
 
@@ -69,6 +73,8 @@ class _Remembered(NamedTuple):
     token: DerivedToken
     half_time: float
 
+
+_NO_MASTER = Answer(None, ())
 
 # What this process derived: uploaders may ask twice, and a second look into the store may cost a touch or a prompt.
 _memory: dict[tuple[object, ...], _Remembered] = {}
@@ -137,7 +143,7 @@ def answer(service: str, username: str | None) -> Answer | Refusal | None:
         username: keyring's user name: `__token__`, or one that stands for it.
 
     Returns:
-        A derived token; a refusal; or None where the look-up is none of ours or no master is stored anywhere.
+        A derived token, or that there is no master; a refusal; or None where the look-up is none of ours.
     """
     return _settle(lambda: _answer(service, username, int(time.time())))
 
@@ -154,6 +160,12 @@ def save(service: str, username: str, text: str) -> tuple[str, ...] | Refusal | 
         Lines to tell; a refusal; or None where the key is none of ours.
     """
     return _settle(lambda: _save(service, username, text))
+
+
+def has_store() -> bool:
+    """Say whether there is a store that may hold masters; where nobody can tell, there may be one."""
+    found = _settle(lambda: store.has_store(read_own_policies().store))
+    return isinstance(found, Refusal) or found
 
 
 def delete(service: str, username: str) -> bool | Refusal | None:
@@ -182,14 +194,13 @@ def _settle(step: Callable[[], T]) -> T | Refusal:
 
 def _answer(service: str, username: str | None, now: int) -> Answer | None:
     own = _settle(read_own_policies)
-    lookup = _find(service, username, own)
-    if lookup is None:
-        if not isinstance(own, Refusal):
-            return None
-        # Whose key this is cannot be told: it is refused if the chain holds something for it, else declined.
-        lookup = Lookup(Repository("this index", service, "", ()), service, username)
-    named = None if isinstance(own, Refusal) else own.store
-    account, hint = _read_label(lookup, named)
+    known = _find(service, username, own)
+    if known is None and not isinstance(own, Refusal):
+        return None
+    # Whose key an unknown one is cannot be told then: it is refused if the chain holds something for it, else declined.
+    lookup = known or Lookup(Repository("this index", service, "", ()), service, username)
+    settings = None if isinstance(own, Refusal) else own.store
+    account, hint = _read_label(lookup, settings)
     planned: Grant | Refusal = (
         own
         if isinstance(own, Refusal)
@@ -197,23 +208,24 @@ def _answer(service: str, username: str | None, now: int) -> Answer | None:
     )
     if isinstance(planned, Refusal):
         # Nobody's problem where no master is stored. A store that only a policy names cannot be asked where that
-        # policy cannot be followed: there, the notes of what was stored count.
+        # policy cannot be followed: there, the notes of what was stored count, and that there is an age file.
         wanted = account.value if account else _DEFAULT_ACCOUNT
         if (
-            _find_master(lookup, wanted, named) is None
-            and not store.other_accounts(lookup.repository, wanted, named)
+            _find_master(lookup, wanted, settings) is None
+            and not store.other_accounts(lookup.repository, wanted, settings)
             and not (isinstance(own, Refusal) and store.noted_accounts(lookup.repository))
+            and not (isinstance(own, Refusal) and known and store.has_age_file())
         ):
-            return None
+            return known and _NO_MASTER
         raise planned
     key = (lookup.service, *planned.key)
     remembered = _memory.get(key)
     if remembered is not None and now < remembered.half_time:
         return Answer(remembered.token, ())
-    master = _find_master(lookup, planned.account.value, named)
+    master = _find_master(lookup, planned.account.value, settings)
     if master is None:
-        _refuse_if_others(lookup, planned, named)
-        return None
+        _refuse_if_others(lookup, planned, settings)
+        return _NO_MASTER
     from .derive import derive  # only where there is a master: most processes that ask have none
 
     token, not_after = derive(master, planned, now=now)
@@ -225,28 +237,28 @@ def _find(service: str, username: str | None, own: OwnPolicies | Refusal) -> Loo
     return find_lookup(service, username, BUILT_IN if isinstance(own, Refusal) else own.repositories)
 
 
-def _read_label(lookup: Lookup, named: Sourced[str] | None) -> tuple[Sourced[str] | None, str | None]:
+def _read_label(lookup: Lookup, settings: StoreSettings | None) -> tuple[Sourced[str] | None, str | None]:
     """Tell the account and the project that the look-up names: a label is an account if one is stored so."""
     if lookup.label is None:
         return None, lookup.project
-    if valid_label(lookup.label) and store.find_master(lookup.repository, lookup.label, named) is not None:
+    if valid_label(lookup.label) and store.find_master(lookup.repository, lookup.label, settings) is not None:
         return Sourced(lookup.label, _LOOKUP), lookup.project
     return None, lookup.project or lookup.label
 
 
-def _find_master(lookup: Lookup, account: str, named: Sourced[str] | None) -> MasterToken | None:
+def _find_master(lookup: Lookup, account: str, settings: StoreSettings | None) -> MasterToken | None:
     """Find the account's master; a raw one, which has no label, serves the default account."""
-    master = store.find_master(lookup.repository, account, named)
+    master = store.find_master(lookup.repository, account, settings)
     if master is None and account == _DEFAULT_ACCOUNT:
-        master = store.find_raw_master(lookup, named)
+        master = store.find_raw_master(lookup, settings)
     return master
 
 
-def _refuse_if_others(lookup: Lookup, grant: Grant, named: Sourced[str] | None) -> None:
+def _refuse_if_others(lookup: Lookup, grant: Grant, settings: StoreSettings | None) -> None:
     """Refuse where the account has no master and others have: declining could let one of them out raw."""
     repository, account = lookup.repository, grant.account
-    others = store.other_accounts(repository, account.value, named)
-    if not others and store.find_raw_master(lookup, named) is None:
+    others = store.other_accounts(repository, account.value, settings)
+    if not others and store.find_raw_master(lookup, settings) is None:
         return
     msg = (
         f"no master is stored for the account {account.value!r} of {repository.name} ({account.origin}): "

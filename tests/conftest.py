@@ -13,7 +13,7 @@ import keyring.core
 import pytest
 from loopback_index import IndexProcess
 
-from keyring_pypitoken import Token, backend, locations, pipeline
+from keyring_pypitoken import Token, age_file, backend, locations, passphrase, pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +49,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     work.mkdir()
     monkeypatch.chdir(work)
     monkeypatch.setattr(sys, "argv", ["uploader"])
+    monkeypatch.setattr(passphrase, "has_terminal", lambda: False)  # no test asks the developer
     forget()
     yield home
     forget()
@@ -56,9 +57,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def forget() -> None:
     """Forget what this process remembers: paths, tokens, lines told, and keyring's backends."""
-    for path in (locations.user_policy, locations.site_policy, locations.accounts_folder):
+    for path in (locations.user_policy, locations.site_policy, locations.accounts_folder, locations.age_file):
         path.cache_clear()
     pipeline._memory.clear()
+    age_file._opened.clear()
+    passphrase._known.clear()
     backend._told.clear()
     vars(keyring.backend.get_all_keyring).pop("saved_result", None)
     keyring.core._keyring_backend = None
@@ -133,6 +136,8 @@ def run(work: Path) -> Run:
             encoding="utf-8",
             timeout=120,
             check=False,
+            start_new_session=True,  # without the developer's terminal, which could be asked for a passphrase
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         return Result(done.args, done.returncode, done.stdout, done.stderr)
 

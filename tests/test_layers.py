@@ -17,7 +17,8 @@ LADDER = (
     *("exceptions", "wording", "names", "secret"),
     *("repository", "grant", "toml", "policy_values", "policy", "decision"),
     *("macaroon", "restrictions", "parameters", "token", "derive"),
-    *("locations", "policy_files", "evidence", "store"),
+    *("locations", "policy_files", "evidence"),
+    *("passphrase", "private_file", "age_keys", "age_file", "store"),
     *("pipeline", "backend"),
 )
 # No files, no environment and no clock; `token` alone reads the clock, where `Token.check` is given no moment.

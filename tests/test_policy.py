@@ -9,7 +9,7 @@ import pytest
 
 from keyring_pypitoken.exceptions import PolicyError
 from keyring_pypitoken.grant import Origin, Sourced
-from keyring_pypitoken.policy import PYPROJECT_TABLE, PolicyFile, Settings, parse_policy
+from keyring_pypitoken.policy import PYPROJECT_TABLE, PolicyFile, Settings, StoreSettings, parse_policy
 from keyring_pypitoken.policy_values import WrongValueError, parse_duration, valid_label
 from keyring_pypitoken.repository import PYPI, TESTPYPI, Repository
 from keyring_pypitoken.toml import find_lines, load_toml
@@ -226,7 +226,7 @@ PROJECT_KEYS = "projects, valid-for, clock-skew, not-before, not-after, account"
             "[store]\nback-end = 1",
             "'store.back-end' is no key of a policy, did you mean 'backend'? (p.toml:2)",
         ),
-        ("site", "[store]\nx = 1", "'store.x' is no key of a policy, known here are backend (p.toml:2)"),
+        ("site", "[store]\nx = 1", "'store.x' is no key of a policy, known here are backend, identity (p.toml:2)"),
         # What somebody else wrote reaches no terminal as it is, nor at any length.
         (
             "project",
@@ -277,8 +277,8 @@ kind = 2
         f"repository.'no name'.url is 'ftp://example.org/', {URL} (p.toml:9)",
         "repository.'no name'.domain is 3, expected a host name (p.toml:10)",
         "repository.corp is 1, expected a table (p.toml:13)",
-        "'store.kind' is no key of a policy, known here are backend (p.toml:16)",
-        'store.backend is 1, expected "module.Class" of a keyring backend (p.toml:15)',
+        "'store.kind' is no key of a policy, known here are backend, identity (p.toml:16)",
+        'store.backend is 1, expected "module.Class" of a keyring backend, or "age" (p.toml:15)',
     )
 
 
@@ -443,13 +443,13 @@ def test_the_most_specific_table_comes_first() -> None:
 def test_reads_the_store_that_keeps_the_masters(layer: Layer, backend: str) -> None:
     """The backend is a class in a module."""
     policy = parsed(f'[store]\nbackend = "{backend}"\n', layer)
-    assert policy.store_backend == sourced(backend)
+    assert policy.store == StoreSettings(sourced(backend))
 
 
 @pytest.mark.parametrize("text", ["", "[store]\n"])
 def test_a_store_need_not_be_named(text: str) -> None:
     """Without a name the best one is chosen later."""
-    assert parsed(text).store_backend is None
+    assert parsed(text).store == StoreSettings()
 
 
 @pytest.mark.parametrize(
@@ -460,11 +460,14 @@ def test_a_store_need_not_be_named(text: str) -> None:
         *(
             (
                 f'[store]\nbackend = "{name}"',
-                f"""store.backend is '{name}', expected "module.Class" of a keyring backend (p.toml:2)""",
+                f"""store.backend is '{name}', expected "module.Class" of a keyring backend, or "age" (p.toml:2)""",
             )
             for name in ("", "Keyring", "a..B", ".a.B", "a.B.", "a.1", "a b.C", "a.B;import os")
         ),
-        ("[store]\nbackend = []", 'store.backend is a list, expected "module.Class" of a keyring backend (p.toml:2)'),
+        (
+            "[store]\nbackend = []",
+            'store.backend is a list, expected "module.Class" of a keyring backend, or "age" (p.toml:2)',
+        ),
     ],
 )
 def test_refuses_a_store_that_is_none(text: str, problem: str) -> None:
@@ -483,7 +486,7 @@ def test_an_empty_file_is_a_policy_that_says_nothing() -> None:
         settings=Settings(),
         repositories={},
         endpoints=(),
-        store_backend=None,
+        store=StoreSettings(),
     )
 
 
