@@ -72,8 +72,8 @@ class PyPITokenKeyring(KeyringBackend):
         found = None if username == "" else _ask(service, username)
         if found is not None:
             return _hand_out(found)
-        nobody = _nobody(service)
-        return nobody.get_password(service, username) if nobody else None
+        nobody = _nobody()
+        return nobody.get_password(service, username) if nobody and not _is_poetrys(service) else None
 
     def get_credential(self, service: str, username: str | None) -> Credential | None:
         """Return a derived token with its user name, like `get_password`; the user name may be None or empty.
@@ -83,8 +83,8 @@ class PyPITokenKeyring(KeyringBackend):
         """
         found = _ask(service, username)
         if found is None:
-            nobody = _nobody(service)
-            return nobody.get_credential(service, username) if nobody else None
+            nobody = _nobody()
+            return nobody.get_credential(service, username) if nobody and not _is_poetrys(service) else None
         token = _hand_out(found)
         return None if token is None else SimpleCredential(TOKEN_USERNAME, token)
 
@@ -107,7 +107,7 @@ class PyPITokenKeyring(KeyringBackend):
         if isinstance(outcome, Refusal):
             _refuse(str(outcome), RefusedSetError)
         if outcome is None:
-            nobody = _nobody(service)
+            nobody = _nobody()
             if nobody:
                 nobody.set_password(service, username, "")  # which tells of it, and must not hold the secret
             raise NotImplementedError
@@ -131,7 +131,7 @@ class PyPITokenKeyring(KeyringBackend):
         if isinstance(outcome, Refusal):
             _refuse(str(outcome), RefusedDeleteError)
         if outcome is None:
-            nobody = _nobody(service)
+            nobody = _nobody()
             if nobody:
                 nobody.delete_password(service, username)
             raise NotImplementedError
@@ -167,20 +167,23 @@ def _hand_out(answer: Answer) -> str | None:
     return answer.token.unwrap()
 
 
-def _nobody(service: object) -> KeyringBackend | None:
+def _nobody() -> KeyringBackend | None:
     """Return what answers a foreign key where this is all the keyring there is, else None.
 
     Without this package keyring would then have no backend at all, so the one that it falls back to answers. Where a
     chain asks us, or nobody asked keyring for its backend, foreign keys are the next one's.
     """
-    if not isinstance(core._keyring_backend, PyPITokenKeyring):  # noqa: SLF001 - get_keyring would load all backends
-        return None
-    if isinstance(service, str) and service.startswith(_POETRY):
-        from . import pipeline
+    alone = isinstance(core._keyring_backend, PyPITokenKeyring)  # noqa: SLF001 - get_keyring would load all backends
+    return fail.Keyring() if alone else None  # type: ignore[no-untyped-call]  # keyring's constructor
 
-        if pipeline.has_store():
-            return None
-    return fail.Keyring()
+
+def _is_poetrys(service: object) -> bool:
+    """Say whether a foreign key is one that poetry asks for on its way to a master of ours."""
+    if not isinstance(service, str) or not service.startswith(_POETRY):
+        return False
+    from . import pipeline
+
+    return pipeline.has_store()
 
 
 def _may_be_ours(service: str, username: str | None) -> bool:

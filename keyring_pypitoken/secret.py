@@ -56,5 +56,5 @@ class Passphrase(_Secret):
     __slots__ = ()
 
     def reveal_to_age(self) -> str:
-        """Return the text; only `age_keys` may call this, and a test holds it to that."""
+        """Return the text; only `passphrase` and `age_keys` may call this, and a test holds them to it."""
         return self._reveal()

@@ -438,12 +438,32 @@ def test_the_most_specific_table_comes_first() -> None:
 # The table of the store
 
 
+IDENTITY = "expected the path of an age identity file or an SSH private key"
+KEY_ITSELF = "a key itself or no path"
+ODD_NAME = "age-plugin-demo-1.txt"
+
+
 @pytest.mark.parametrize("layer", OWN_LAYERS)
 @pytest.mark.parametrize("backend", ["keyring.backends.SecretService.Keyring", "a.B", "_m1.sub_2.C3"])
 def test_reads_the_store_that_keeps_the_masters(layer: Layer, backend: str) -> None:
     """The backend is a class in a module."""
     policy = parsed(f'[store]\nbackend = "{backend}"\n', layer)
     assert policy.store == StoreSettings(sourced(backend))
+
+
+@pytest.mark.parametrize("layer", OWN_LAYERS)
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('backend = "age"', StoreSettings(sourced("age"))),
+        ('identity = "~/key.txt"', StoreSettings(sourced("age"), sourced("~/key.txt"))),
+        ('backend = "age"\nidentity = "a b"', StoreSettings(sourced("age"), sourced("a b", 3))),
+        ('identity = "age-plugin-demo-1.txt"\nbackend = "a.B"', StoreSettings(sourced("a.B", 3), sourced(ODD_NAME))),
+    ],
+)
+def test_reads_the_identity_of_the_age_file(layer: Layer, text: str, expected: StoreSettings) -> None:
+    """An identity alone names the age file as the store; beside another backend it opens a file that is there."""
+    assert parsed(f"[store]\n{text}\n", layer).store == expected
 
 
 @pytest.mark.parametrize("text", ["", "[store]\n"])
@@ -467,6 +487,21 @@ def test_a_store_need_not_be_named(text: str) -> None:
         (
             "[store]\nbackend = []",
             'store.backend is a list, expected "module.Class" of a keyring backend, or "age" (p.toml:2)',
+        ),
+        *(
+            (f"[store]\nidentity = {value}", f"store.identity is {shown}, {IDENTITY} (p.toml:2)")
+            for value, shown in {
+                "1": "1",
+                "[]": "a list",
+                "true": "true",
+                '""': "''",
+                '" "': "' '",
+                '"a\\nb"': KEY_ITSELF,
+                '"AGE-SECRET-KEY-1QQQQQQQQ"': KEY_ITSELF,
+                '"x age-secret-key-1qqqqqqqq"': KEY_ITSELF,
+                '"AGE-PLUGIN-YUBIKEY-1QQQQQQQQ"': KEY_ITSELF,
+                '"-----BEGIN OPENSSH PRIVATE KEY-----"': KEY_ITSELF,
+            }.items()
         ),
     ],
 )
