@@ -15,7 +15,7 @@ from . import locations
 from .age_keys import AgeKey, IdentityKey, PassphraseKey
 from .exceptions import Refusal
 from .passphrase import known_passphrase, new_passphrase
-from .private_file import locked, read_private, replace_private
+from .private_file import locked, read_private, remove_private, replace_private
 from .secret import MasterToken
 
 if TYPE_CHECKING:
@@ -47,11 +47,6 @@ class AgeFile:
     def path(self) -> str:
         """Where the file lies."""
         return locations.age_file()
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is something that may be the file."""
-        return os.path.lexists(self.path)
 
     @property
     def needs_identity(self) -> bool:
@@ -89,15 +84,18 @@ class AgeFile:
             self._write({**self._open(), (service, username): new}, key)
 
     def delete_password(self, service: str, username: str) -> None:
-        """Forget the master of an account.
+        """Forget the master of an account; with the last one goes the file, and with that the question what opens it.
 
         Raises:
             Refusal: the file cannot be opened or written, and is as it was.
         """
         key = self._key_to_write()
         with locked(self.path):
-            masters = self._open()
-            self._write({name: master for name, master in masters.items() if name != (service, username)}, key)
+            rest = {name: master for name, master in self._open().items() if name != (service, username)}
+            if rest:
+                self._write(rest, key)
+            else:
+                remove_private(self.path)
 
     def _open(self) -> _Masters:
         data = read_private(self.path)

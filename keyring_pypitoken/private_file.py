@@ -86,6 +86,25 @@ def replace_private(path: str, data: bytes) -> None:
     raise Refusal(msg)
 
 
+def remove_private(path: str) -> None:
+    """Remove the file; the caller holds its lock.
+
+    Args:
+        path: the file.
+
+    Raises:
+        Refusal: it cannot be removed.
+    """
+    try:
+        _insist(lambda: os.unlink(path))
+    except OSError as error:
+        msg = f"{path} cannot be removed ({_words(error)}): remove it by hand."
+    else:
+        _sync_folder(os.path.dirname(path))
+        return
+    raise Refusal(msg)
+
+
 @contextlib.contextmanager
 def locked(path: str) -> Iterator[None]:
     """Let one process at a time change the file; make its folder where there is none.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import inspect
 import json
 import logging
 import os
@@ -300,7 +299,7 @@ def _keepers(settings: StoreSettings | None) -> list[Store]:
         return [_age_file(settings)]
     backends = _backends(settings)
     if named is not None:
-        return [*backends[:1]]
+        return [backend for backend in backends[:1] if _takes_passwords(backend)]
     best = [
         backend
         for backend in backends
@@ -339,7 +338,10 @@ def _takes_passwords(backend: KeyringBackend) -> bool:
 
     Their code is looked at, since trying would store something.
     """
-    code = getattr(inspect.unwrap(type(backend).set_password), "__code__", None)
+    method = type(backend).set_password
+    while hasattr(method, "__wrapped__"):  # by keyring, once for each class
+        method = method.__wrapped__
+    code = getattr(method, "__code__", None)
     return code is None or not set(code.co_names) <= {"NotImplementedError"}
 
 

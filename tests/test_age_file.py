@@ -108,6 +108,9 @@ def test_keeps_and_hands_out_by_identity(identity: pyrage.x25519.Identity, capsy
     keyring.delete_password(f"{PYPI}?work", TOKEN)
     assert held_by(identity) == {"version": 1, "masters": {f"keyring-pypitoken:{TEST}": {"default": two}}}
     assert keyring.get_password(PYPI, TOKEN) is None
+    keyring.delete_password(TEST, TOKEN)
+    assert not path().exists(), "nobody shall be asked to open a file that holds nothing"
+    assert keyring.get_password(TEST, TOKEN) is None
 
 
 @POSIX

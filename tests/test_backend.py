@@ -429,6 +429,24 @@ def test_plaintext_stores_and_url_plugins_are_passed_over(monkeypatch: pytest.Mo
     assert keyring.get_password("https://plugin.example/simple/", "anybody") == "secret of its own"
 
 
+def test_a_store_that_turns_out_to_take_nothing_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin's code may not show that it stores nothing; the next store takes the master."""
+    monkeypatch.setenv("TEST_KEYRINGS", "first,second")
+    monkeypatch.setenv("TEST_KEYRING_BROKEN", "first:unsupported")
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert passwords() == {}
+    assert passwords(SecondKeyring).keys() == {(PRIVATE, "default")}
+
+
+def test_a_plugin_that_stores_nothing_is_no_choice(user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where the policy names it."""
+    monkeypatch.setenv("TEST_KEYRINGS", "first,url")
+    user_policy('[store]\nbackend = "file_keyring.URLPlugin"\n')
+    with pytest.raises(RefusedSetError, match=r"^no keyring backend on this machine can keep the master"):
+        keyring.set_password(PYPI, TOKEN, new_master())
+    assert passwords() == {}
+
+
 def test_never_asks_itself_the_chainer_or_a_backend_that_holds_nothing() -> None:
     """Among the readers is nothing that would ask us again."""
     keyring.get_keyring()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import stat
@@ -15,7 +16,7 @@ import pytest
 
 from keyring_pypitoken import private_file
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.private_file import locked, read_private, replace_private
+from keyring_pypitoken.private_file import locked, read_private, remove_private, replace_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,6 +160,17 @@ def test_what_a_stopped_writer_left_is_not_written_into(path: Path) -> None:
         pytest.skip("this system lets nobody make links")
     write(path, NEW)
     assert (victim.read_bytes(), path.read_bytes()) == (b"precious", NEW)
+
+
+def test_what_was_written_can_be_removed(path: Path) -> None:
+    """And what is not there, or is no file, cannot."""
+    write(path, OLD)
+    remove_private(str(path))
+    assert read_private(str(path)) is None
+    with pytest.raises(Refusal) as error:
+        remove_private(str(path))
+    assert str(error.value) == f"{path} cannot be removed ({os.strerror(errno.ENOENT)}): remove it by hand."
+    assert error.value.__context__ is None
 
 
 def test_short_writes_are_continued(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,8 @@ class FileKeyring(backend.KeyringBackend):
     def set_password(self, service: str, username: str, password: str) -> None:
         """Keep a password."""
         self._break("set", password)
+        if f"{self.label}:unsupported" in os.environ.get("TEST_KEYRING_BROKEN", ""):
+            raise NotImplementedError
         if "forget" not in os.environ.get("TEST_KEYRING_BROKEN", ""):
             self.plant(service, username, password)
 
