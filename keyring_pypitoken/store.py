@@ -166,9 +166,15 @@ def delete_master(lookup: Lookup, account: str, settings: StoreSettings | None) 
 
 
 def list_stores(settings: StoreSettings | None) -> list[KnownStore]:
-    """List the stores in the order in which a master is looked for, without unlocking any.
+    """List the stores in the order in which a master is looked for, without unlocking any or asking for a secret.
 
-    Where one keeps a master that it will not take today, `keeps` tells another.
+    At most one of them `keeps`: where none does, `keyring set` refuses and tells what to install or set.
+
+    Args:
+        settings: what `[store]` says; None where the policies cannot be followed.
+
+    Returns:
+        The stores that are there, then the age file where it is none of them and would be made.
 
     Raises:
         Refusal: the backend that a policy names cannot be used.

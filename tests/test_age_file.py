@@ -19,13 +19,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_age_keys import PLUGIN_IDENTITY, POSIX, install_plugin
 
-from keyring_pypitoken import ProjectNamesRestriction, Token, age_file, locations, store
+from keyring_pypitoken import ProjectNamesRestriction, Token, age_file, locations, passphrase, store
 from keyring_pypitoken.age_file import AgeFile, parse_document
+from keyring_pypitoken.age_keys import PassphraseKey
 from keyring_pypitoken.backend import RefusedError, RefusedSetError
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.grant import Origin, Sourced
 from keyring_pypitoken.policy import StoreSettings
-from keyring_pypitoken.secret import MasterToken
+from keyring_pypitoken.secret import MasterToken, Passphrase
 
 PYPI, TEST = "https://upload.pypi.org/legacy/", "https://test.pypi.org/legacy/"
 PRIVATE = f"keyring-pypitoken:{PYPI}"
@@ -188,12 +189,13 @@ def test_a_passphrase_gives_way_to_the_identity_that_is_named_later(
 
 
 def test_an_existing_passphrase_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A further master is encrypted to it, and the first one is still there."""
+    """It is asked for as such, and not as a new one."""
     plant({PRIVATE: {"old": new_master()}})
-    monkeypatch.setenv(VARIABLE, PASSPHRASE)
-    keyring.set_password(PYPI, TOKEN, new_master())
-    content = json.loads(pyrage.passphrase.decrypt(path().read_bytes(), PASSPHRASE))
-    assert content["masters"][PRIVATE].keys() == {"old", "default"}
+    monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
+    monkeypatch.setattr(passphrase, "ask_terminal", Passphrase)
+    key = AgeFile()._key_to_write()
+    assert isinstance(key, PassphraseKey)
+    assert key.passphrase.reveal_to_age() == f"Passphrase of {path()}: "
 
 
 def test_a_new_file_of_the_same_name_is_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 import keyring
+import pyrage
 import pytest
-from age_writer import encrypt_cheaply
 from conftest import STORES, WritePolicy, new_master
 
 import keyring_pypitoken
@@ -140,33 +140,31 @@ def test_pinned_as_the_only_keyring_foreign_keys_are_answered_as_by_none(
     assert (with_us, used) == (without, "keyring_pypitoken.backend")
 
 
-def test_poetry_finds_its_master_where_we_are_alone(sites: dict[bool, Path], tmp_path: Path, work: Path) -> None:
+def test_poetry_finds_its_master_where_we_are_alone(
+    sites: dict[bool, Path], tmp_path: Path, work: Path, home: Path, user_policy: WritePolicy
+) -> None:
     """Its check, and its other keys, are declined as by a keyring that holds nothing: else it gives keyring up."""
     (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+    identity = pyrage.x25519.Identity.generate()
+    (home / "identity").write_text(str(identity))
+    user_policy('[store]\nidentity = "~/identity"\n')
     age = Path(locations.age_file())
     age.parent.mkdir(parents=True)
     content = {"version": 1, "masters": {f"keyring-pypitoken:{PYPI}": {"default": new_master()}}}
-    age.write_bytes(encrypt_cheaply(json.dumps(content).encode(), "correct horse"))
-    told, _, used = ask(
-        sites[True],
-        [("python-poetry-check", "python-poetry"), ("poetry-repository-other", "joe")],
-        tmp_path / "foreign",
-        TEST_KEYRINGS="",
-    )
+    age.write_bytes(pyrage.encrypt(json.dumps(content).encode(), [identity.to_public()]))
+    keys = [
+        ("python-poetry-check", "python-poetry"),
+        ("poetry-repository-other", "joe"),
+        ("poetry-repository-pypi", TOKEN),
+    ]
+    told, _, used = ask(sites[True], keys, tmp_path / "keyrings", TEST_KEYRINGS="")
     assert isinstance(told, list)
     assert used == "keyring_pypitoken.backend"
-    nothing = [None, None, None]
-    assert told[0] == told[3] == told[5] == told[6] == nothing
-    assert told[1][:2] == told[2][:2] == ["keyring.errors", "NoKeyringError"]
-    told, _, _ = ask(
-        sites[True],
-        [("poetry-repository-pypi", TOKEN)],
-        tmp_path / "ours",
-        TEST_KEYRINGS="",
-        KEYRING_PYPITOKEN_PASSPHRASE="correct horse",
-    )
-    assert isinstance(told, list)
-    assert told[0][0].startswith("pypi-")
+    steps = len(told) // len(keys)
+    for foreign in (told[:steps], told[steps : 2 * steps]):
+        assert foreign[0] == foreign[3] == foreign[5] == [None, None, None]
+        assert foreign[1][:2] == foreign[2][:2] == ["keyring.errors", "NoKeyringError"]
+    assert told[2 * steps][0].startswith("pypi-")
 
 
 def test_the_distribution_is_found_by_its_entry_point() -> None:

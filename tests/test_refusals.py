@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import errno
 import json
 import os
 import shlex
@@ -733,8 +732,10 @@ def set_where_the_age_file_cannot_be(stage: Stage) -> tuple[str, str]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.write_text("")
     stage.identity(IDENTITY)
+    with pytest.raises(FileExistsError) as there:
+        folder.mkdir()
     return new_master(), (
-        f"{locations.age_file()} cannot be locked ({os.strerror(errno.EEXIST)}): "
+        f"{locations.age_file()} cannot be locked ({there.value.strerror}): "
         f"make {folder} a folder of yours that can be written."
     )
 
