@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import os
+import stat
 import sys
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -161,14 +163,14 @@ def _with_pyrage(step: Callable[[Any], T], failure: str) -> T | Refusal:
 
 def _read_identity(identity: Sourced[str]) -> bytes | Refusal:
     try:
-        with open(identity.value, "rb") as file:
-            text = file.read(_MOST_BYTES)
+        if stat.S_ISREG(os.stat(identity.value).st_mode):  # a pipe would be waited for
+            with open(identity.value, "rb") as file:
+                return file.read(_MOST_BYTES)
+        problem = "which is no file"
     except FileNotFoundError:
         problem = "and there is no such file"
     except OSError as error:
         problem = f"which cannot be read ({error.strerror or type(error).__name__})"
-    else:
-        return text
     return Refusal(f"[store] names the identity {identity.value}, {problem} ({identity.origin}): correct it.")
 
 

@@ -227,10 +227,23 @@ def test_an_identity_that_is_not_there_is_told(path: Path) -> None:
     assert refused(key_of(path).decrypt(b"")) == (
         f"[store] names the identity {path}, and there is no such file (policy.toml:2): correct it."
     )
-    (path / "folder").mkdir(parents=True)
+    path.mkdir()
+    assert refused(key_of(path).decrypt(b"")) == (
+        f"[store] names the identity {path}, which is no file (policy.toml:2): correct it."
+    )
+    path = path / ("x" * 1000)
     told = refused(key_of(path).decrypt(b""))
-    assert told.startswith(f"[store] names the identity {path}, which cannot be read (")
-    assert told.endswith(") (policy.toml:2): correct it.")
+    assert told.startswith(f"[store] names the identity {path}, ")
+    assert told.endswith(" (policy.toml:2): correct it.")
+
+
+@POSIX
+def test_a_pipe_in_the_place_of_an_identity_is_told(path: Path) -> None:
+    """Nobody waits until somebody writes into it."""
+    os.mkfifo(path)
+    assert refused(key_of(path).encrypt(PLAIN)) == (
+        f"[store] names the identity {path}, which is no file (policy.toml:2): correct it."
+    )
 
 
 def test_another_identity_does_not_open_it(path: Path) -> None:
