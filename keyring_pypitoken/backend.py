@@ -6,6 +6,8 @@ look-up is likely to be ours. Rules that shape it (keyring 25.7, `backends/chain
 - None hands the question to the next backend, which may hold the master raw: so None is returned only where no
   master exists, and everything else raises;
 - only NotImplementedError passes a `set` or a `delete` on;
+- without a chain, none of both has a meaning: where we are all the keyring there is, foreign keys get what keyring
+  answers without any;
 - every backend gets attributes from `KEYRING_PROPERTY_*`: so no decision is kept in one.
 """
 
@@ -14,7 +16,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NoReturn
 
+from keyring import core
 from keyring.backend import KeyringBackend
+from keyring.backends import fail
 from keyring.credentials import SimpleCredential
 from keyring.errors import NoKeyringError, PasswordDeleteError, PasswordSetError
 
@@ -31,9 +35,12 @@ from .repository import (
 if TYPE_CHECKING:
     from keyring.credentials import Credential
 
-    from .pipeline import Deleted, Saved
+    from .pipeline import Answer, Deleted, Saved
 
 _PRIVATE = "this name is keyring-pypitoken's own, and what it holds is never handed out: ask for the upload URL."
+# poetry asks for the first before anything else, and gives keyring up if that raises; were the others to raise, it
+# would stop. So where one of our stores can hold masters, these are declined (poetry 2, `utils/password_manager.py`).
+_POETRY = ("python-poetry-check", "poetry-repository-")
 
 
 class RefusedError(NoKeyringError):
@@ -61,7 +68,11 @@ class PyPITokenKeyring(KeyringBackend):
             RefusedError: the look-up is ours and must not be answered.
         """
         # None is no user name, but some backends take it for any: it must not reach them.
-        return None if username == "" else _derived(service, username)
+        found = None if username == "" else _ask(service, username)
+        if found is not None:
+            return _hand_out(found)
+        nobody = _nobody()
+        return nobody.get_password(service, username) if nobody and not _is_poetrys(service) else None
 
     def get_credential(self, service: str, username: str | None) -> Credential | None:
         """Return a derived token with its user name, like `get_password`; the user name may be None or empty.
@@ -69,7 +80,11 @@ class PyPITokenKeyring(KeyringBackend):
         Raises:
             RefusedError: the look-up is ours and must not be answered.
         """
-        token = _derived(service, username)
+        found = _ask(service, username)
+        if found is None:
+            nobody = _nobody()
+            return nobody.get_credential(service, username) if nobody and not _is_poetrys(service) else None
+        token = _hand_out(found)
         return None if token is None else SimpleCredential(TOKEN_USERNAME, token)
 
     def set_password(self, service: str, username: str, password: str) -> None:
@@ -91,6 +106,9 @@ class PyPITokenKeyring(KeyringBackend):
         if isinstance(outcome, Refusal):
             _refuse(str(outcome), RefusedSetError)
         if outcome is None:
+            nobody = _nobody()
+            if nobody:
+                nobody.set_password(service, username, "")  # which tells of it, and must not hold the secret
             raise NotImplementedError
         if outcome.replaced:
             _tell(f"replaced the master for {outcome.repository.name} (account {outcome.account!r}) in {outcome.store}")
@@ -112,6 +130,9 @@ class PyPITokenKeyring(KeyringBackend):
         if isinstance(outcome, Refusal):
             _refuse(str(outcome), RefusedDeleteError)
         if outcome is None:
+            nobody = _nobody()
+            if nobody:
+                nobody.delete_password(service, username)
             raise NotImplementedError
         if not outcome.found:
             _refuse(
@@ -120,8 +141,8 @@ class PyPITokenKeyring(KeyringBackend):
             )
 
 
-def _derived(service: str, username: str | None) -> str | None:
-    """Answer a look-up: the one way by which text leaves this package, and only a `DerivedToken` has text."""
+def _ask(service: str, username: str | None) -> Answer | None:
+    """Ask the pipeline; None where the look-up is none of ours."""
     if is_private(service):
         _refuse(_PRIVATE, RefusedError)
     if not _may_be_ours(service, username):
@@ -129,17 +150,41 @@ def _derived(service: str, username: str | None) -> str | None:
     from . import pipeline
 
     found = pipeline.answer(service, username)
-    if found is None:
-        return None
     if isinstance(found, Refusal):
         _refuse(str(found), RefusedError)
-    for line in found.notice:
+    return found
+
+
+def _hand_out(answer: Answer) -> str | None:
+    """Return a token: the one way by which text leaves this package, and only a `DerivedToken` has text."""
+    if answer.token is None:
+        return None
+    for line in answer.notice:
         _tell(line)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         from . import told
 
-        told.write(f"::add-mask::{found.token.unwrap()}")
-    return found.token.unwrap()
+        told.write(f"::add-mask::{answer.token.unwrap()}")
+    return answer.token.unwrap()
+
+
+def _nobody() -> KeyringBackend | None:
+    """Return what answers a foreign key where this is all the keyring there is, else None.
+
+    Without this package keyring would then have no backend at all, so the one that it falls back to answers. Where a
+    chain asks us, or nobody asked keyring for its backend, foreign keys are the next one's.
+    """
+    alone = isinstance(core._keyring_backend, PyPITokenKeyring)  # noqa: SLF001 - get_keyring would load all backends
+    return fail.Keyring() if alone else None  # type: ignore[no-untyped-call]  # keyring's constructor
+
+
+def _is_poetrys(service: object) -> bool:
+    """Say whether a foreign key is one that poetry asks for on its way to a master of ours."""
+    if not isinstance(service, str) or not service.startswith(_POETRY):
+        return False
+    from . import pipeline
+
+    return pipeline.has_store()
 
 
 def _may_be_ours(service: str, username: str | None) -> bool:

@@ -48,6 +48,14 @@ def history_folder() -> str:
     return os.path.join(platformdirs.user_state_dir(_APP, appauthor=False), "history")
 
 
+@functools.cache
+def age_file() -> str:
+    """Return the path of the file that keeps masters where no keyring does."""
+    import platformdirs
+
+    return os.path.join(platformdirs.user_data_dir(_APP, appauthor=False), "masters.age")
+
+
 def has_own_policies() -> bool:
     """Say whether the user or the machine has a policy file, which may make further repositories known."""
     return os.path.lexists(user_policy()) or os.path.lexists(site_policy())

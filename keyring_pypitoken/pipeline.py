@@ -18,6 +18,7 @@ from .decision import Policies, check_repository_names, decide
 from .evidence import find_evidence
 from .exceptions import Refusal
 from .grant import Grant, Origin, Sourced
+from .policy import StoreSettings
 from .policy_values import WrongValueError, parse_duration, valid_label
 from .process import this_process
 from .repository import (
@@ -63,16 +64,19 @@ class OwnPolicies(NamedTuple):
         return tuple(known.values())
 
     @property
-    def store(self) -> Sourced[str] | None:
-        """The keyring backend that shall keep the masters."""
-        named = (policy.store_backend for policy in (self.user, self.site) if policy)
-        return next((backend for backend in named if backend), None)
+    def store(self) -> StoreSettings:
+        """Where the masters shall be kept."""
+        user, site = (policy.store if policy else StoreSettings() for policy in (self.user, self.site))
+        return StoreSettings(user.backend or site.backend, user.identity or site.identity)
 
 
 class Answer(NamedTuple):
-    """A derived token, and the lines that tell of it: none where it was told before, or shall not be."""
+    """A derived token, and the lines that tell of it: none where it was told before, or shall not be.
 
-    token: DerivedToken
+    The token is None where the look-up is ours and no master is stored anywhere.
+    """
+
+    token: DerivedToken | None
     notice: tuple[str, ...]
 
 
@@ -80,6 +84,8 @@ class _Remembered(NamedTuple):
     token: DerivedToken
     half_time: float
 
+
+_NO_MASTER = Answer(None, ())
 
 # What this process derived: uploaders may ask twice, and a second look into the store may cost a touch or a prompt.
 _memory: dict[tuple[object, ...], _Remembered] = {}
@@ -173,7 +179,7 @@ def answer(
         account: which master; what the look-up and the policies say where it is left out.
 
     Returns:
-        A derived token; a refusal; or None where the look-up is none of ours or no master is stored anywhere.
+        A derived token, or that there is no master; a refusal; or None where the look-up is none of ours.
     """
     return _settle(lambda: _answer(service, username, process, account, int(time.time())))
 
@@ -190,6 +196,12 @@ def save(service: str, username: str, text: str) -> Saved | Refusal | None:
         Where it was stored; a refusal; or None where the key is none of ours.
     """
     return _settle(lambda: _save(service, username, text))
+
+
+def has_store() -> bool:
+    """Say whether there is a store that may hold masters; where nobody can tell, there may be one."""
+    found = _settle(lambda: store.has_store(read_own_policies().store))
+    return isinstance(found, Refusal) or found
 
 
 def delete(service: str, username: str) -> Deleted | Refusal | None:
@@ -220,14 +232,13 @@ def _answer(
     service: str, username: str | None, process: Process | None, stated: Sourced[str] | None, now: int
 ) -> Answer | None:
     own = _settle(read_own_policies)
-    lookup = _find(service, username, own) or _find_kept(service, username, own)
-    if lookup is None:
-        if not isinstance(own, Refusal):
-            return None
-        # Whose key this is cannot be told: it is refused if the chain holds something for it, else declined.
-        lookup = Lookup(Repository("this index", service, "", ()), service, username)
-    named = None if isinstance(own, Refusal) else own.store
-    account, hint = _read_label(lookup, named)
+    known = _find(service, username, own) or _find_kept(service, username, own)
+    if known is None and not isinstance(own, Refusal):
+        return None
+    # Whose key an unknown one is cannot be told then: it is refused if the chain holds something for it, else declined.
+    lookup = known or Lookup(Repository("this index", service, "", ()), service, username)
+    settings = None if isinstance(own, Refusal) else own.store
+    account, hint = _read_label(lookup, settings)
     account = stated or account
     asking = _settle(this_process) if process is None else process
     planned: Grant | Refusal
@@ -239,23 +250,25 @@ def _answer(
         planned = _settle(lambda: plan(lookup, own, asking, now=now, account=account, hint=hint))
     if isinstance(planned, Refusal):
         # Nobody's problem where no master is stored. A store that only a policy names cannot be asked where that
-        # policy cannot be followed, nor one whose service is not running: there, the notes of what was stored count.
+        # policy cannot be followed, nor one whose service is not running: there, the notes of what was stored count,
+        # and that there is an age file.
         wanted = account.value if account else _DEFAULT_ACCOUNT
         if (
-            _find_master(lookup, wanted, named) is None
-            and not store.other_accounts(lookup.repository, wanted, named)
+            _find_master(lookup, wanted, settings) is None
+            and not store.other_accounts(lookup.repository, wanted, settings)
             and not store.noted_accounts(lookup.repository)
+            and not (isinstance(own, Refusal) and known and store.has_age_file())
         ):
-            return None
+            return known and _NO_MASTER
         raise planned
     key = (lookup.service, *planned.key)
     remembered = _memory.get(key)
     if remembered is not None and now < remembered.half_time:
         return Answer(remembered.token, ())
-    master = _find_master(lookup, planned.account.value, named)
+    master = _find_master(lookup, planned.account.value, settings)
     if master is None:
-        _refuse_if_others(lookup, planned, named)
-        return None
+        _refuse_if_others(lookup, planned, settings)
+        return _NO_MASTER
     from .derive import derive  # only where there is a master: most processes that ask have none
 
     token, not_after = derive(master, planned, now=now)
@@ -287,28 +300,28 @@ def _find_kept(
     return find_kept(service, username, domain_of(token), _repositories(own))
 
 
-def _read_label(lookup: Lookup, named: Sourced[str] | None) -> tuple[Sourced[str] | None, str | None]:
+def _read_label(lookup: Lookup, settings: StoreSettings | None) -> tuple[Sourced[str] | None, str | None]:
     """Tell the account and the project that the look-up names: a label is an account if one is stored so."""
     if lookup.label is None:
         return None, lookup.project
-    if valid_label(lookup.label) and store.find_master(lookup.repository, lookup.label, named) is not None:
+    if valid_label(lookup.label) and store.find_master(lookup.repository, lookup.label, settings) is not None:
         return Sourced(lookup.label, _LOOKUP), lookup.project
     return None, lookup.project or lookup.label
 
 
-def _find_master(lookup: Lookup, account: str, named: Sourced[str] | None) -> MasterToken | None:
+def _find_master(lookup: Lookup, account: str, settings: StoreSettings | None) -> MasterToken | None:
     """Find the account's master; a raw one, which has no label, serves the default account."""
-    master = store.find_master(lookup.repository, account, named)
+    master = store.find_master(lookup.repository, account, settings)
     if master is None and account == _DEFAULT_ACCOUNT:
-        master = store.find_raw_master(lookup, named)
+        master = store.find_raw_master(lookup, settings)
     return master
 
 
-def _refuse_if_others(lookup: Lookup, grant: Grant, named: Sourced[str] | None) -> None:
+def _refuse_if_others(lookup: Lookup, grant: Grant, settings: StoreSettings | None) -> None:
     """Refuse where the account has no master and others have, or had: declining could let one of them out raw."""
     repository, account = lookup.repository, grant.account
-    others = store.other_accounts(repository, account.value, named)
-    if not others and store.find_raw_master(lookup, named) is None:
+    others = store.other_accounts(repository, account.value, settings)
+    if not others and store.find_raw_master(lookup, settings) is None:
         # keyring leaves out a backend whose service is not running, and what lies there with it.
         for label in sorted(store.noted_accounts(repository)):
             msg = (

@@ -18,7 +18,7 @@ from .toml import find_lines, load_toml
 from .wording import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .policy_values import Shape
 
@@ -39,12 +39,19 @@ ENDPOINT_KEYS: dict[str, Shape] = {
     "services": {"description": "further names under which uploaders ask keyring for it", **NAMES},
 }
 FIXED_ENDPOINT_KEYS = ("url", "domain")
+AGE = "age"  # stands where a keyring backend could be named
+_IDENTITY = re.compile(r"AGE-SECRET-KEY-|^AGE-PLUGIN-[^/\\]+-1[A-Z0-9]{6,}$|-----BEGIN", re.IGNORECASE)
 STORE_KEYS: dict[str, Shape] = {
     "backend": {
-        "description": "the keyring backend that keeps the masters, as module.Class",
+        "description": "the keyring backend that keeps the masters, as module.Class, or age for an encrypted file",
         "type": "string",
-        "pattern": whole(_MODULE_AND_CLASS),
-    }
+        "pattern": whole(rf"{AGE}|{_MODULE_AND_CLASS}"),
+    },
+    "identity": {
+        "description": "the path of the age identity or SSH key that opens the age file, instead of a passphrase",
+        "type": "string",
+        "minLength": 1,
+    },
 }
 _NOT_FOR_PROJECTS = {*(name for name, key in KEYS.items() if not key.project_may), *ENDPOINT_KEYS, "store"}
 
@@ -70,6 +77,20 @@ class Settings:
 
 
 @dataclasses.dataclass(frozen=True)
+class StoreSettings:
+    """What `[store]` says about where masters are kept; None where it does not speak.
+
+    Attributes:
+        backend: the `module.Class` of a keyring backend, or `age` for the age file.
+        identity: the path of the identity file that opens the age file. It names that file as the store, too, where
+            no backend is named beside it.
+    """
+
+    backend: Sourced[str] | None = None
+    identity: Sourced[str] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class PolicyFile:
     """One policy file.
 
@@ -79,7 +100,7 @@ class PolicyFile:
         settings: its top table.
         repositories: its `[repository.NAME]` tables.
         endpoints: the repositories that it makes known.
-        store_backend: the `module.Class` of the keyring backend that shall keep the masters.
+        store: where the masters shall be kept.
     """
 
     layer: Layer
@@ -87,7 +108,7 @@ class PolicyFile:
     settings: Settings
     repositories: Mapping[str, Settings]
     endpoints: tuple[Repository, ...]
-    store_backend: Sourced[str] | None
+    store: StoreSettings
 
     def tables(self, repository: Repository) -> tuple[Settings, ...]:
         """Return the tables that speak about a repository, the most specific first."""
@@ -148,7 +169,7 @@ def parse_policy(text: str, *, layer: Layer, name: str, table: tuple[str, ...] =
         content = {}
     settings = _read_settings(content, layer, problems, (), ("repository", "store"))
     repositories, endpoints = _read_repositories(content.get("repository", {}), layer, problems)
-    store = None if layer == "project" else _read_store(content.get("store"), problems)
+    store = StoreSettings() if layer == "project" else _read_store(content.get("store", {}), problems)
     if problems.found:
         msg = f"the policy cannot be followed: {'; '.join(problems.found)}."
         raise PolicyError(msg, tuple(problems.found))
@@ -252,19 +273,41 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _read_store(content: object, problems: _Problems) -> Sourced[str] | None:
-    if content is None:
-        return None
+def _read_store(content: object, problems: _Problems) -> StoreSettings:
     if not isinstance(content, dict):
         problems.add(f"is {shown(content)}, expected a table [store]", "store")
-        return None
+        return StoreSettings()
     for name in content:
-        if name not in STORE_KEYS:
+        if name not in _STORE_READERS:
             problems.add_unknown(list(STORE_KEYS), "store", name)
-    backend = content.get("backend")
-    if backend is None:
-        return None
-    if not isinstance(backend, str) or not _BACKEND.fullmatch(backend):
-        problems.add(f'is {shown(backend)}, expected "module.Class" of a keyring backend', "store", "backend")
-        return None
-    return Sourced(backend, problems.origin("store", "backend"))
+    found: dict[str, Sourced[str]] = {}
+    for name, read in _STORE_READERS.items():
+        if name in content:
+            try:
+                found[name] = Sourced(read(content[name]), problems.origin("store", name))
+            except WrongValueError as error:
+                problems.add(str(error), "store", name)
+    if "identity" in found and "backend" not in found:
+        found["backend"] = Sourced(AGE, found["identity"].origin)
+    return StoreSettings(**found)
+
+
+def _read_backend(value: object) -> str:
+    if not isinstance(value, str) or not (value == AGE or _BACKEND.fullmatch(value)):
+        msg = f'is {shown(value)}, expected "module.Class" of a keyring backend, or "age"'
+        raise WrongValueError(msg)
+    return value
+
+
+def _read_identity(value: object) -> str:
+    expected = "expected the path of an age identity file or an SSH private key"
+    if not isinstance(value, str) or not value.strip():
+        msg = f"is {shown(value)}, {expected}"
+        raise WrongValueError(msg)
+    if not value.isprintable() or _IDENTITY.search(value):  # a secret in the wrong place is not shown
+        msg = f"is a key itself or no path, {expected}"
+        raise WrongValueError(msg)
+    return value
+
+
+_STORE_READERS: dict[str, Callable[[object], str]] = {"backend": _read_backend, "identity": _read_identity}

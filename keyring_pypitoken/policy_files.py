@@ -6,6 +6,7 @@ import os
 import shlex
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,7 +155,13 @@ def _read_own(name: str, layer: Layer) -> PolicyFile | None:
         return None
     _refuse_writable_by_others(path)
     text = read_text(path, name)
-    return None if text is None else parse_policy(text, layer=layer, name=name)
+    policy = None if text is None else parse_policy(text, layer=layer, name=name)
+    if policy is None or policy.store.identity is None:
+        return policy
+    identity = policy.store.identity
+    # From the policy's own folder, since the current one is somebody's project.
+    full = os.path.normpath(path.parent / os.path.expanduser(identity.value))
+    return replace(policy, store=replace(policy.store, identity=replace(identity, value=full)))
 
 
 def _refuse_writable_by_others(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Two types for two kinds of secret, so that a master can neither be shown nor returned by mistake."""
+"""A type for each kind of secret, so that none can be shown and a master cannot be returned by mistake."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class MasterToken(_Secret):
     __slots__ = ()
 
     def reveal_to_derive_or_store(self) -> str:
-        """Return the text; only `derive` and `store` may call this, and a test holds them to it."""
+        """Return the text; only `derive` and the stores may call this, and a test holds them to it."""
         return self._reveal()
 
 
@@ -47,4 +47,14 @@ class DerivedToken(_Secret):
 
     def unwrap(self) -> str:
         """Return the text, for the uploader that asked."""
+        return self._reveal()
+
+
+class Passphrase(_Secret):
+    """What opens the age file."""
+
+    __slots__ = ()
+
+    def reveal_to_age(self) -> str:
+        """Return the text; only `passphrase` and `age_keys` may call this, and a test holds them to it."""
         return self._reveal()

@@ -1,4 +1,4 @@
-"""Where masters are kept: other keyring backends, under names that no uploader asks for.
+"""Where masters are kept: other keyring backends, under names that no uploader asks for, or else the age file.
 
 Backends are called directly and never through keyring's own functions, which would call this package again.
 """
@@ -9,70 +9,59 @@ import datetime
 import functools
 import hashlib
 import json
+import logging
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from keyring.backend import KeyringBackend
 from keyring.backends import chainer, fail, null
 
 from . import locations
 from .exceptions import Refusal
+from .policy import AGE
 from .repository import TOKEN_USERNAME, Lookup, raw_keys
 from .secret import MasterToken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from .age_file import AgeFile
     from .grant import Sourced
+    from .policy import StoreSettings
     from .repository import Repository
 
 _RECOMMENDED_PRIORITY = 1  # what keyring itself calls a recommended backend
+_KINDS = {
+    "keyring.backends.SecretService": "the desktop's keyring (Secret Service)",
+    "keyring.backends.libsecret": "the desktop's keyring (libsecret)",
+    "keyring.backends.kwallet": "the desktop's keyring (KWallet)",
+    "keyring.backends.macOS": "the desktop's keyring (macOS Keychain)",
+    "keyring.backends.Windows": "the desktop's keyring (Windows Credential Manager)",
+}
+
+S = TypeVar("S", bound="Store")
+_log = logging.getLogger(__name__)
 
 
-def find_master(repository: Repository, account: str, named: Sourced[str] | None) -> MasterToken | None:
-    """Find the master of an account under its private name.
+class Store(Protocol):
+    """What keeps masters: a keyring backend, or the age file, which keyring must not take for one."""
 
-    Args:
-        repository: the endpoint that it is for.
-        account: the label of the account.
-        named: the `module.Class` of the backend that the user's policy names, if it names one.
+    def get_password(self, service: str, username: str, /) -> str | None:
+        """Return a password, or None."""
 
-    Returns:
-        The master, or None where none is stored.
+    def set_password(self, service: str, username: str, password: str, /) -> None:
+        """Keep a password."""
 
-    Raises:
-        Refusal: a backend cannot be asked, so that nobody knows.
-    """
-    return _search(
-        _readers(named),
-        lambda backend: backend.get_password(repository.private_service, account),
-    )
-
-
-def find_raw_master(lookup: Lookup, named: Sourced[str] | None) -> MasterToken | None:
-    """Find a master that another program stored raw, in the backends and in the order of keyring's chain.
-
-    Raises:
-        Refusal: a backend cannot be asked, so that nobody knows.
-    """
-    return _search(_readers(named), lambda backend: _raw_password(backend, lookup))
-
-
-def find_kept(service: str, username: str | None, named: Sourced[str] | None) -> MasterToken | None:
-    """Find what the chain would hand out for a look-up if we declined it.
-
-    Raises:
-        Refusal: a backend cannot be asked, so that nobody knows.
-    """
-    return _search(_readers(named), lambda backend: _password_asked_for(backend, service, username))
+    def delete_password(self, service: str, username: str, /) -> None:
+        """Forget a password."""
 
 
 class KnownStore(NamedTuple):
     """A store, as told to people.
 
     Attributes:
-        name: the backend's `module.Class`.
-        kind: what it is.
+        name: the backend's `module.Class`, or the age file's path.
+        kind: what it is, and what protects the masters in it.
         keeps: whether `keyring set` would store a master there.
     """
 
@@ -81,14 +70,40 @@ class KnownStore(NamedTuple):
     keeps: bool
 
 
-def list_stores(named: Sourced[str] | None) -> list[KnownStore]:
-    """List the stores in the order in which a master is looked for, without unlocking any.
+def find_master(repository: Repository, account: str, settings: StoreSettings | None) -> MasterToken | None:
+    """Find the master of an account under its private name.
+
+    Args:
+        repository: the endpoint that it is for.
+        account: the label of the account.
+        settings: what `[store]` says; None where the policies cannot be followed: then neither the backend that they
+            may name nor the age file, whose identity they may name, is asked.
+
+    Returns:
+        The master, or None where none is stored.
 
     Raises:
-        Refusal: the backend that a policy names cannot be used.
+        Refusal: a backend cannot be asked, so that nobody knows.
     """
-    keepers = _keepers(named)
-    return [KnownStore(_name(store), store.name, store in keepers[:1]) for store in _readers(named)]
+    return _search(_readers(settings), lambda store: store.get_password(repository.private_service, account))
+
+
+def find_raw_master(lookup: Lookup, settings: StoreSettings | None) -> MasterToken | None:
+    """Find a master that another program stored raw, in the backends and in the order of keyring's chain.
+
+    Raises:
+        Refusal: a backend cannot be asked, so that nobody knows.
+    """
+    return _search(_backends(settings), lambda backend: _raw_password(backend, lookup))
+
+
+def find_kept(service: str, username: str | None, settings: StoreSettings | None) -> MasterToken | None:
+    """Find what the chain would hand out for a look-up if we declined it.
+
+    Raises:
+        Refusal: a backend cannot be asked, so that nobody knows.
+    """
+    return _search(_backends(settings), lambda backend: _password_asked_for(backend, service, username))
 
 
 class RawMaster(NamedTuple):
@@ -101,7 +116,7 @@ class RawMaster(NamedTuple):
     delete: Callable[[], None]
 
 
-def raw_masters(repository: Repository, named: Sourced[str] | None) -> list[RawMaster]:
+def raw_masters(repository: Repository, settings: StoreSettings | None) -> list[RawMaster]:
     """List what lies under the keys that uploaders ask for, but for those that hold a name of the user's choice.
 
     Raises:
@@ -109,75 +124,76 @@ def raw_masters(repository: Repository, named: Sourced[str] | None) -> list[RawM
     """
     return [
         RawMaster(_name(backend), service, username, master, functools.partial(_delete, backend, service, username))
-        for backend in _readers(named)
+        for backend in _backends(settings)
         for service, username in raw_keys(Lookup(repository, repository.url, TOKEN_USERNAME))
         if (master := _read(backend, service, username)) is not None
     ]
 
 
-def other_accounts(repository: Repository, account: str, named: Sourced[str] | None) -> list[str]:
+def other_accounts(repository: Repository, account: str, settings: StoreSettings | None) -> list[str]:
     """List the further accounts of which a master is stored.
 
     Raises:
         Refusal: a backend cannot be asked, so that nobody knows.
     """
     labels = sorted({"default", *noted_accounts(repository)} - {account})
-    return [label for label in labels if find_master(repository, label, named) is not None]
+    return [label for label in labels if find_master(repository, label, settings) is not None]
 
 
 def save_master(
     repository: Repository,
     account: str,
     master: MasterToken,
-    named: Sourced[str] | None,
+    settings: StoreSettings | None,
 ) -> tuple[str, bool]:
-    """Keep a master under its private name, in the first suitable backend that takes it.
+    """Keep a master under its private name, in the first suitable store that takes it.
 
     Returns:
-        The name of the backend, and whether another master was replaced.
+        The name of the store, and whether another master was replaced.
 
     Raises:
-        Refusal: no backend takes it, or one does not keep what it took.
+        Refusal: no store takes it, or one does not keep what it took.
     """
     service = repository.private_service
-    for backend in _keepers(named):
-        old = _read(backend, service, account)
-        if not _write(backend, service, account, master):
+    for store in _keepers(settings):
+        old = _read(store, service, account)
+        if not _write(store, service, account, master):
             continue
-        kept = _read(backend, service, account)
+        kept = _read(store, service, account)
         if kept is None or not same(kept, master):
             msg = (
-                f"the keyring backend {_name(backend)} did not keep the master: "
+                f"the keyring backend {_name(store)} did not keep the master: "
                 f"name another one as `backend` in [store] of {locations.user_policy()}."
             )
             raise Refusal(msg)
         _note_label(repository, account)
-        return _name(backend), old is not None and not same(old, master)
+        return _name(store), old is not None and not same(old, master)
     msg = (
         "no keyring backend on this machine can keep the master (`keyring --list-backends` shows what there is): "
-        f"install or unlock one, or name one as `backend` in [store] of {locations.user_policy()}."
+        "install or unlock one, install `keyring-pypitoken[age]` for an encrypted file, "
+        f"or name one as `backend` in [store] of {locations.user_policy()}."
     )
     raise Refusal(msg)
 
 
-def delete_master(lookup: Lookup, account: str, named: Sourced[str] | None) -> bool:
+def delete_master(lookup: Lookup, account: str, settings: StoreSettings | None) -> bool:
     """Delete the master of an account, and what is stored raw under the very key that was asked.
 
     Returns:
         Whether there was anything to delete.
 
     Raises:
-        Refusal: a backend cannot delete it, or none that can be asked now holds what was stored.
+        Refusal: a store cannot delete it, or none that can be asked now holds what was stored.
     """
     deleted = False
     keys = [
         (lookup.repository.private_service, account),
         (lookup.service, lookup.username or TOKEN_USERNAME),
     ]
-    for backend in _readers(named):
+    for store in _readers(settings):
         for service, username in keys:
-            if _read(backend, service, username) is not None:
-                _delete(backend, service, username)
+            if _read(store, service, username) is not None:
+                _delete(store, service, username)
                 deleted = True
     noted = account in noted_accounts(lookup.repository)
     _forget_label(lookup.repository, account)
@@ -190,14 +206,48 @@ def delete_master(lookup: Lookup, account: str, named: Sourced[str] | None) -> b
     return deleted
 
 
-def _search(backends: list[KeyringBackend], read: Callable[[KeyringBackend], str | None]) -> MasterToken | None:
-    """Return the first master that a backend holds; refuse where none holds one and one could not be asked."""
+def list_stores(settings: StoreSettings | None) -> list[KnownStore]:
+    """List the stores in the order in which a master is looked for, without unlocking any or asking for a secret.
+
+    At most one of them `keeps`: where none does, `keyring set` refuses and tells what to install or set.
+
+    Args:
+        settings: what `[store]` says; None where the policies cannot be followed.
+
+    Returns:
+        The stores that are there, then the age file where it is none of them and would be made.
+
+    Raises:
+        Refusal: the backend that a policy names cannot be used.
+    """
+    readers, keepers = _readers(settings), _keepers(settings)
+    stores = [*readers, *(store for store in keepers if store not in readers)]
+    return [KnownStore(_name(store), _kind(store), store in keepers[:1]) for store in stores]
+
+
+def has_store(settings: StoreSettings | None) -> bool:
+    """Say whether there is a store that may hold a master.
+
+    Raises:
+        Refusal: the backend that a policy names cannot be used.
+    """
+    return bool(_readers(settings))
+
+
+def has_age_file() -> bool:
+    """Say whether there is an age file, whatever it holds."""
+    return os.path.lexists(locations.age_file())
+
+
+def _search(stores: Sequence[S], read: Callable[[S], str | None]) -> MasterToken | None:
+    """Return the first master that a store holds; refuse where none holds one and one could not be asked."""
     problem: str | None = None
-    for backend in backends:
+    for store in stores:
         try:
-            text = read(backend)
+            text = read(store)
         except Exception as error:  # noqa: BLE001 - backends raise what their services raise
-            problem = problem or _failure(backend, "be read", error)
+            _log.debug("skipped %s, which raised %s", _name(store), type(error).__name__)
+            problem = problem or _failure(store, "be read", error)
             continue
         if text:
             return MasterToken(text)
@@ -224,37 +274,39 @@ def _password_asked_for(backend: KeyringBackend, service: str, username: str | N
     return credential.password if ours else None
 
 
-def _read(backend: KeyringBackend, service: str, username: str) -> MasterToken | None:
-    return _search([backend], lambda backend: backend.get_password(service, username))
+def _read(store: Store, service: str, username: str) -> MasterToken | None:
+    return _search([store], lambda store: store.get_password(service, username))
 
 
-def _write(backend: KeyringBackend, service: str, username: str, master: MasterToken) -> bool:
-    """Store a master; say whether the backend takes any."""
+def _write(store: Store, service: str, username: str, master: MasterToken) -> bool:
+    """Store a master; say whether the store takes any."""
     try:
-        backend.set_password(service, username, master.reveal_to_derive_or_store())
+        store.set_password(service, username, master.reveal_to_derive_or_store())
     except NotImplementedError:
         return False  # it answers for names of its own, and stores nothing
     except Exception as error:  # noqa: BLE001 - backends raise what their services raise
-        problem = _failure(backend, "store the master", error)
+        problem = _failure(store, "store the master", error)
     else:
         return True
     raise Refusal(problem)
 
 
-def _delete(backend: KeyringBackend, service: str, username: str) -> None:
+def _delete(store: Store, service: str, username: str) -> None:
     try:
-        backend.delete_password(service, username)
+        store.delete_password(service, username)
     except Exception as error:  # noqa: BLE001 - backends raise what their services raise
-        problem = _failure(backend, "delete the master", error)
+        problem = _failure(store, "delete the master", error)
     else:
         return
     raise Refusal(problem)
 
 
-def _failure(backend: KeyringBackend, what: str, error: Exception) -> str:
-    """Say what a backend could not do; its own message is left out, since it may hold what was stored."""
+def _failure(store: Store, what: str, error: Exception) -> str:
+    """Say what a store could not do; a backend's own message is left out, since it may hold what was stored."""
+    if isinstance(error, Refusal):
+        return str(error)  # the age file's own sentence
     return (
-        f"the keyring backend {_name(backend)} could not {what} ({type(error).__name__}): "
+        f"the keyring backend {_name(store)} could not {what} ({type(error).__name__}): "
         "unlock or repair it, and try again."
     )
 
@@ -264,16 +316,56 @@ def same(one: MasterToken, other: MasterToken) -> bool:
     return one.reveal_to_derive_or_store() == other.reveal_to_derive_or_store()
 
 
-def _name(backend: KeyringBackend) -> str:
-    return f"{type(backend).__module__}.{type(backend).__qualname__}"
+def _name(store: Store) -> str:
+    if isinstance(store, KeyringBackend):
+        return f"{type(store).__module__}.{type(store).__qualname__}"
+    return locations.age_file()
 
 
-def _readers(named: Sourced[str] | None) -> list[KeyringBackend]:
-    """Return the backends that may hold a master: the one that is named, then keyring's chain in its order."""
+def _kind(store: Store) -> str:
+    if isinstance(store, KeyringBackend):
+        if not _takes_passwords(store):
+            return "a plugin that stores nothing"
+        return "plaintext" if _is_plaintext(store) else _KINDS.get(type(store).__module__, "another keyring backend")
+    return str(store)
+
+
+def _readers(settings: StoreSettings | None) -> list[Store]:
+    """Return the stores that may hold a master: the one that is named, then keyring's chain, then the age file."""
+    backends = _backends(settings)
+    if settings is None or not has_age_file():
+        return [*backends]
+    age = _age_file(settings)
+    named = settings.backend is not None and settings.backend.value == AGE
+    return [age, *backends] if named else [*backends, age]
+
+
+def _keepers(settings: StoreSettings | None) -> list[Store]:
+    """Return the stores that a master may be stored in, the best first.
+
+    The age file is one of them where a policy names it, or else the last where it can be used: who installed the
+    extra `age` wants it, and is told if its passphrase is all that lacks.
+    """
+    named = settings.backend if settings else None
+    if settings and named and named.value == AGE:
+        return [_age_file(settings)]
+    backends = _backends(settings)
+    if named is not None:
+        return [backend for backend in backends[:1] if _takes_passwords(backend)]
+    best = [
+        backend
+        for backend in backends
+        if type(backend).priority >= _RECOMMENDED_PRIORITY and not _is_plaintext(backend) and _takes_passwords(backend)
+    ]
+    return [*best, _age_file(settings)] if settings and (has_age_file() or _has_pyrage()) else [*best]
+
+
+def _backends(settings: StoreSettings | None) -> list[KeyringBackend]:
+    """Return the keyring backends that may hold a master: the one that is named, then keyring's chain in its order."""
     chain = _chain()
-    if named is None:
+    if settings is None or settings.backend is None or settings.backend.value == AGE:
         return chain
-    first = _load_named(named, chain)
+    first = _load_named(settings.backend, chain)
     return [first, *(backend for backend in chain if backend is not first)]
 
 
@@ -290,16 +382,32 @@ def _chain() -> list[KeyringBackend]:
     raise Refusal(problem)
 
 
-def _keepers(named: Sourced[str] | None) -> list[KeyringBackend]:
-    """Return the backends that a master may be stored in, the best first."""
-    readers = _readers(named)
-    if named is not None:
-        return readers[:1]
-    return [
-        backend
-        for backend in readers
-        if type(backend).priority >= _RECOMMENDED_PRIORITY and "plaintext" not in _name(backend).lower()
-    ]
+def _age_file(settings: StoreSettings) -> AgeFile:
+    from .age_file import AgeFile  # only where there is one, or shall be: most machines have a keyring
+
+    return AgeFile(settings.identity)
+
+
+def _has_pyrage() -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec("pyrage") is not None
+
+
+def _is_plaintext(backend: KeyringBackend) -> bool:
+    return "plaintext" in _name(backend).lower()
+
+
+def _takes_passwords(backend: KeyringBackend) -> bool:
+    """Say whether a backend stores anything: plugins that answer for URLs of their own only raise NotImplementedError.
+
+    Their code is looked at, since trying would store something.
+    """
+    method = type(backend).set_password
+    while hasattr(method, "__wrapped__"):  # by keyring, once for each class
+        method = method.__wrapped__
+    code = getattr(method, "__code__", None)
+    return code is None or not set(code.co_names) <= {"NotImplementedError"}
 
 
 def _holds_passwords(backend: KeyringBackend) -> bool:

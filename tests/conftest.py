@@ -13,7 +13,7 @@ import keyring.core
 import pytest
 from loopback_index import IndexProcess
 
-from keyring_pypitoken import Token, locations, pipeline, process, told
+from keyring_pypitoken import Token, age_file, locations, passphrase, pipeline, process, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +52,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     work.mkdir()
     monkeypatch.chdir(work)
     monkeypatch.setattr(sys, "argv", ["uploader"])
+    monkeypatch.setattr(passphrase, "has_terminal", lambda: False)  # no test asks the developer
     forget()
     yield home
     forget()
@@ -65,11 +66,14 @@ def forget() -> None:
         locations.accounts_folder,
         locations.told_folder,
         locations.history_folder,
+        locations.age_file,
     ):
         path.cache_clear()
     pipeline._memory.clear()
     told._told.clear()
     process._parents_command_line.cache_clear()
+    age_file._opened.clear()
+    passphrase._known.clear()
     vars(keyring.backend.get_all_keyring).pop("saved_result", None)
     keyring.core._keyring_backend = None
 
@@ -170,6 +174,8 @@ def run(work: Path) -> Run:
             encoding="utf-8",
             timeout=120,
             check=False,
+            start_new_session=True,  # without the developer's terminal, which could be asked for a passphrase
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         return Result(done.args, done.returncode, done.stdout, done.stderr)
 

@@ -19,6 +19,7 @@ from keyring.backends import chainer, fail, null
 from keyring_pypitoken import DateRestriction, ProjectNamesRestriction, Token, locations, pipeline, store
 from keyring_pypitoken.backend import PyPITokenKeyring, RefusedDeleteError, RefusedError, RefusedSetError
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.policy import StoreSettings
 
 PYPI, TEST = "https://upload.pypi.org/legacy/", "https://test.pypi.org/legacy/"
 PRIVATE = f"keyring-pypitoken:{PYPI}"
@@ -138,11 +139,12 @@ def test_foreign_keys_pass_through(enabled: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TEST_KEYRINGS", enabled)
     if not enabled:
         _leave_alone(monkeypatch)
-        with pytest.raises(NotImplementedError):
+        with pytest.raises(keyring.errors.NoKeyringError, match="No recommended backend"):
             keyring.set_password("mail", "joe", "secret")
-        with pytest.raises(NotImplementedError):
+        with pytest.raises(keyring.errors.NoKeyringError, match="No recommended backend"):
             keyring.delete_password("mail", "joe")
-        assert keyring.get_password("mail", "joe") is None
+        with pytest.raises(keyring.errors.NoKeyringError, match="No recommended backend"):
+            keyring.get_password("mail", "joe")
         assert keyring.get_credential("mail", None) is None
         return
     if ours:
@@ -166,10 +168,26 @@ def test_alone_without_a_master_every_look_up_is_declined(monkeypatch: pytest.Mo
     assert isinstance(keyring.get_keyring(), PyPITokenKeyring)
     assert keyring.get_password(PYPI, TOKEN) is None
     assert keyring.get_credential(PYPI, None) is None
-    with pytest.raises(RefusedSetError, match=r"^no keyring backend on this machine can keep the master"):
+    with pytest.raises(RefusedSetError, match=r"need a passphrase, and there is no terminal to ask for it"):
         keyring.set_password(PYPI, TOKEN, new_master())
     with pytest.raises(RefusedDeleteError):
         keyring.delete_password(PYPI, TOKEN)
+
+
+def test_alone_poetry_is_told_whether_there_is_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """poetry gives keyring up where its check raises: it may do so only where nothing of ours can be found."""
+    monkeypatch.setenv("TEST_KEYRINGS", "")
+    _leave_alone(monkeypatch)
+    for service in ("python-poetry-check", "poetry-repository-other"):
+        with pytest.raises(keyring.errors.NoKeyringError, match="No recommended backend"):
+            keyring.get_password(service, "python-poetry")
+        assert keyring.get_credential(service, None) is None
+    age = Path(locations.age_file())
+    age.parent.mkdir(parents=True)
+    age.touch()
+    for service in ("python-poetry-check", "poetry-repository-other"):
+        assert keyring.get_password(service, "python-poetry") is None
+        assert keyring.get_credential(service, "python-poetry") is None
 
 
 def test_pinned_as_the_only_keyring_it_still_finds_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -411,10 +429,28 @@ def test_plaintext_stores_and_url_plugins_are_passed_over(monkeypatch: pytest.Mo
     assert keyring.get_password("https://plugin.example/simple/", "anybody") == "secret of its own"
 
 
+def test_a_store_that_turns_out_to_take_nothing_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin's code may not show that it stores nothing; the next store takes the master."""
+    monkeypatch.setenv("TEST_KEYRINGS", "first,second")
+    monkeypatch.setenv("TEST_KEYRING_BROKEN", "first:unsupported")
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert passwords() == {}
+    assert passwords(SecondKeyring).keys() == {(PRIVATE, "default")}
+
+
+def test_a_plugin_that_stores_nothing_is_no_choice(user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where the policy names it."""
+    monkeypatch.setenv("TEST_KEYRINGS", "first,url")
+    user_policy('[store]\nbackend = "file_keyring.URLPlugin"\n')
+    with pytest.raises(RefusedSetError, match=r"^no keyring backend on this machine can keep the master"):
+        keyring.set_password(PYPI, TOKEN, new_master())
+    assert passwords() == {}
+
+
 def test_never_asks_itself_the_chainer_or_a_backend_that_holds_nothing() -> None:
     """Among the readers is nothing that would ask us again."""
     keyring.get_keyring()
-    readers = store._readers(None)
+    readers = store._readers(StoreSettings())
     assert readers
     assert not any(
         isinstance(found, (PyPITokenKeyring, chainer.ChainerBackend, null.Keyring, fail.Keyring)) for found in readers

@@ -17,7 +17,8 @@ LADDER = (
     *("exceptions", "wording", "names", "secret"),
     *("repository", "grant", "toml", "policy_values", "policy", "schema", "decision"),
     *("macaroon", "restrictions", "parameters", "token", "describe", "derive"),
-    *("locations", "policy_files", "process", "uploaders", "evidence", "store", "history"),
+    *("locations", "policy_files", "process", "uploaders", "evidence"),
+    *("passphrase", "private_file", "age_keys", "age_file", "store", "history"),
     *("pipeline", "told", "backend"),
     *("adoption", "bypasses"),
 )

@@ -9,7 +9,7 @@ import pytest
 
 from keyring_pypitoken.exceptions import PolicyError
 from keyring_pypitoken.grant import Origin, Sourced
-from keyring_pypitoken.policy import PYPROJECT_TABLE, PolicyFile, Settings, parse_policy
+from keyring_pypitoken.policy import PYPROJECT_TABLE, PolicyFile, Settings, StoreSettings, parse_policy
 from keyring_pypitoken.policy_values import WrongValueError, parse_duration, valid_label
 from keyring_pypitoken.repository import PYPI, TESTPYPI, Repository
 from keyring_pypitoken.toml import find_lines, load_toml
@@ -229,7 +229,7 @@ PROJECT_KEYS = "projects, valid-for, clock-skew, not-before, not-after, account"
             "[store]\nback-end = 1",
             "'store.back-end' is no key of a policy, did you mean 'backend'? (p.toml:2)",
         ),
-        ("site", "[store]\nx = 1", "'store.x' is no key of a policy, known here are backend (p.toml:2)"),
+        ("site", "[store]\nx = 1", "'store.x' is no key of a policy, known here are backend, identity (p.toml:2)"),
         # What somebody else wrote reaches no terminal as it is, nor at any length.
         (
             "project",
@@ -280,8 +280,8 @@ kind = 2
         f"repository.'no name'.url is 'ftp://example.org/', {URL} (p.toml:9)",
         "repository.'no name'.domain is 3, expected a host name (p.toml:10)",
         "repository.corp is 1, expected a table (p.toml:13)",
-        "'store.kind' is no key of a policy, known here are backend (p.toml:16)",
-        'store.backend is 1, expected "module.Class" of a keyring backend (p.toml:15)',
+        "'store.kind' is no key of a policy, known here are backend, identity (p.toml:16)",
+        'store.backend is 1, expected "module.Class" of a keyring backend, or "age" (p.toml:15)',
     )
 
 
@@ -441,18 +441,38 @@ def test_the_most_specific_table_comes_first() -> None:
 # The table of the store
 
 
+IDENTITY = "expected the path of an age identity file or an SSH private key"
+KEY_ITSELF = "a key itself or no path"
+ODD_NAME = "age-plugin-demo-1.txt"
+
+
 @pytest.mark.parametrize("layer", OWN_LAYERS)
 @pytest.mark.parametrize("backend", ["keyring.backends.SecretService.Keyring", "a.B", "_m1.sub_2.C3"])
 def test_reads_the_store_that_keeps_the_masters(layer: Layer, backend: str) -> None:
     """The backend is a class in a module."""
     policy = parsed(f'[store]\nbackend = "{backend}"\n', layer)
-    assert policy.store_backend == sourced(backend)
+    assert policy.store == StoreSettings(sourced(backend))
+
+
+@pytest.mark.parametrize("layer", OWN_LAYERS)
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('backend = "age"', StoreSettings(sourced("age"))),
+        ('identity = "~/key.txt"', StoreSettings(sourced("age"), sourced("~/key.txt"))),
+        ('backend = "age"\nidentity = "a b"', StoreSettings(sourced("age"), sourced("a b", 3))),
+        ('identity = "age-plugin-demo-1.txt"\nbackend = "a.B"', StoreSettings(sourced("a.B", 3), sourced(ODD_NAME))),
+    ],
+)
+def test_reads_the_identity_of_the_age_file(layer: Layer, text: str, expected: StoreSettings) -> None:
+    """An identity alone names the age file as the store; beside another backend it opens a file that is there."""
+    assert parsed(f"[store]\n{text}\n", layer).store == expected
 
 
 @pytest.mark.parametrize("text", ["", "[store]\n"])
 def test_a_store_need_not_be_named(text: str) -> None:
     """Without a name the best one is chosen later."""
-    assert parsed(text).store_backend is None
+    assert parsed(text).store == StoreSettings()
 
 
 @pytest.mark.parametrize(
@@ -463,11 +483,29 @@ def test_a_store_need_not_be_named(text: str) -> None:
         *(
             (
                 f'[store]\nbackend = "{name}"',
-                f"""store.backend is '{name}', expected "module.Class" of a keyring backend (p.toml:2)""",
+                f"""store.backend is '{name}', expected "module.Class" of a keyring backend, or "age" (p.toml:2)""",
             )
             for name in ("", "Keyring", "a..B", ".a.B", "a.B.", "a.1", "a b.C", "a.B;import os")
         ),
-        ("[store]\nbackend = []", 'store.backend is a list, expected "module.Class" of a keyring backend (p.toml:2)'),
+        (
+            "[store]\nbackend = []",
+            'store.backend is a list, expected "module.Class" of a keyring backend, or "age" (p.toml:2)',
+        ),
+        *(
+            (f"[store]\nidentity = {value}", f"store.identity is {shown}, {IDENTITY} (p.toml:2)")
+            for value, shown in {
+                "1": "1",
+                "[]": "a list",
+                "true": "true",
+                '""': "''",
+                '" "': "' '",
+                '"a\\nb"': KEY_ITSELF,
+                '"AGE-SECRET-KEY-1QQQQQQQQ"': KEY_ITSELF,
+                '"x age-secret-key-1qqqqqqqq"': KEY_ITSELF,
+                '"AGE-PLUGIN-YUBIKEY-1QQQQQQQQ"': KEY_ITSELF,
+                '"-----BEGIN OPENSSH PRIVATE KEY-----"': KEY_ITSELF,
+            }.items()
+        ),
     ],
 )
 def test_refuses_a_store_that_is_none(text: str, problem: str) -> None:
@@ -486,7 +524,7 @@ def test_an_empty_file_is_a_policy_that_says_nothing() -> None:
         settings=Settings(),
         repositories={},
         endpoints=(),
-        store_backend=None,
+        store=StoreSettings(),
     )
 
 

@@ -64,7 +64,19 @@ def toml_text(content: dict[str, Any], table: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
-OUR_NAMES = [*KEYS, "repository", "store", "backend", "url", "domain", "services", "pypi", "corp", "valid_for"]
+OUR_NAMES = [
+    *KEYS,
+    "repository",
+    "store",
+    "backend",
+    "identity",
+    "url",
+    "domain",
+    "services",
+    "pypi",
+    "corp",
+    "valid_for",
+]
 NAMES = st.sampled_from(OUR_NAMES) | TEXT
 MOMENTS = st.datetimes(
     timezones=st.none() | st.integers(-1439, 1439).map(lambda m: datetime.timezone(datetime.timedelta(minutes=m)))

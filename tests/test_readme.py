@@ -19,6 +19,7 @@ from distributions import make_wheel
 from environments import REQUIREMENTS
 from test_refusals import GET, SET, Stage, stage
 
+from keyring_pypitoken import locations
 from keyring_pypitoken.decision import DEFAULT_CLOCK_SKEW, DEFAULT_MAX_VALID_FOR, DEFAULT_VALID_FOR
 from keyring_pypitoken.policy import parse_policy
 from keyring_pypitoken.policy_values import KEYS, parse_duration
@@ -214,6 +215,7 @@ def test_every_sentence_of_troubleshooting_is_said(stage: Stage, monkeypatch: py
             stage.project('[project]\nname = "demo"\n', "pyproject.toml")
             said = setting(stage)
             told.append(said if isinstance(said, str) else said[1])
+        shutil.rmtree(Path(locations.age_file()).parent.parent, ignore_errors=True)
     ours, theirs, *_ = re.split(r"^And when PyPI", section("Troubleshooting"), flags=re.MULTILINE)
     for row in re.findall(r"^\| (`.*?) \|", ours, re.MULTILINE):
         parts = re.findall(r"`([^`]+)`", row)

@@ -5,16 +5,21 @@ Every case is asked twice: of keyring's chain within this process, and of the re
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import json
 import os
 import shlex
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keyring
 import keyring.errors
+import pyrage
 import pytest
+from age_writer import encrypt_cheaply
 from conftest import Run, WritePolicy, new_master
 from file_keyring import FileKeyring
 
@@ -24,12 +29,18 @@ from keyring_pypitoken.wording import utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 PYPI = "https://upload.pypi.org/legacy/"
 PRIVATE = f"keyring-pypitoken:{PYPI}"
 TOKEN = "__token__"
 NEW = "create an API token on pypi.org and store that."
+PASSPHRASE = "canary: correct horse battery staple"
+IDENTITY = str(pyrage.x25519.Identity.generate())
+RECIPIENT = pyrage.x25519.Identity.from_str(IDENTITY).to_public()
+EXPECTED = (
+    "expected lines such as AGE-SECRET-KEY-1... or AGE-PLUGIN-NAME-1..., or an OpenSSH private key of the type "
+    "ed25519 or RSA without a passphrase"
+)
 AGAIN = f"store a new one with `keyring set {PYPI} {TOKEN}`."
 
 
@@ -49,6 +60,28 @@ class Stage:
     def env(self, name: str, value: str) -> None:
         """Set a variable."""
         self.monkeypatch.setenv(name, value)
+
+    def without(self, module: str) -> None:
+        """Let a module not be installed."""
+        self.monkeypatch.setitem(sys.modules, module, None)
+        self.env("TEST_MISSING", module)
+
+    def age(self, plain: bytes = b"", *, passphrase: str = PASSPHRASE, identity: object = None) -> str:
+        """Write an age file that holds a master, or any document, and return its path."""
+        document = {"version": 1, "masters": {PRIVATE: {"default": new_master()}}}
+        plain = plain or json.dumps(document).encode()
+        path = Path(locations.age_file())
+        path.parent.mkdir(parents=True)
+        path.write_bytes(pyrage.encrypt(plain, [identity]) if identity else encrypt_cheaply(plain, passphrase))
+        self.env("KEYRING_PYPITOKEN_PASSPHRASE", PASSPHRASE)
+        return str(path)
+
+    def identity(self, text: str | None) -> tuple[Path, Path]:
+        """Name an identity file in the user's policy; return both paths."""
+        path = self.work.parent / "identity"
+        if text is not None:
+            path.write_text(text)
+        return path, self.user('[store]\nidentity = "~/identity"\n')
 
     def master(self, token: str | None = None, account: str = "default") -> None:
         """Store a master under its private name."""
@@ -281,6 +314,136 @@ def named_store_holds_nothing(stage: Stage) -> str:
     return (
         "[store] names the backend 'keyring.backends.chainer.ChainerBackend', which holds no passwords "
         f"({path}:2): correct or install it."
+    )
+
+
+@case
+def age_file_with_another_passphrase(stage: Stage) -> str:
+    """The variable holds another passphrase."""
+    path = stage.age(passphrase="another")
+    return (
+        f"{path} cannot be opened, since the passphrase is wrong or the file was changed or damaged: "
+        "try again with the right one, or restore the file from a backup."
+    )
+
+
+@case
+def age_file_truncated(stage: Stage) -> str:
+    """The end is missing."""
+    path = stage.age()
+    Path(path).write_bytes(Path(path).read_bytes()[:-1])
+    return (
+        f"{path} cannot be opened, since the passphrase is wrong or the file was changed or damaged: "
+        "try again with the right one, or restore the file from a backup."
+    )
+
+
+@case
+def age_file_without_a_passphrase(stage: Stage) -> str:
+    """There is neither a variable nor a terminal."""
+    path = stage.age()
+    stage.env("KEYRING_PYPITOKEN_PASSPHRASE", "")
+    return (
+        f"the masters in {path} need a passphrase, and there is no terminal to ask for it: "
+        "set KEYRING_PYPITOKEN_PASSPHRASE, or run this in a terminal."
+    )
+
+
+@case
+def age_file_without_pyrage(stage: Stage) -> str:
+    """The extra is not installed here."""
+    stage.age()
+    stage.without("pyrage")
+    return "masters in a file need pyrage, which is not installed: install `keyring-pypitoken[age]`."
+
+
+@case
+def age_file_is_none(stage: Stage) -> str:
+    """Something else was written there."""
+    path = stage.age()
+    Path(path).write_text("not age")
+    return f"{path} is no file of age's, so it was changed or damaged: restore it from a backup."
+
+
+@case
+def age_file_is_a_folder(stage: Stage) -> str:
+    """A folder lies there."""
+    path = Path(stage.age())
+    path.unlink()
+    path.mkdir()
+    return f"{path} is no file, and masters are kept in a file only: move it away."
+
+
+if os.name == "posix":  # elsewhere not everybody may make links
+
+    @case
+    def age_file_is_a_link(stage: Stage) -> str:
+        """A link lies there."""
+        path = Path(stage.age())
+        path.rename(path.with_name("moved.age"))
+        path.symlink_to("moved.age")
+        return f"{path} is a link, and masters are kept in a file only: put the file itself there."
+
+
+@case
+def age_file_of_a_newer_version(stage: Stage) -> str:
+    """A newer version of this package wrote it."""
+    path = stage.age(b'{"version": 2, "secrets": "of another form"}')
+    return f"{path} was written by a newer version of keyring-pypitoken: upgrade this one."
+
+
+@case
+def age_file_holds_something_else(stage: Stage) -> str:
+    """Somebody encrypted another document."""
+    path = stage.age(b'{"version": 1, "masters": ["pypi-secret"]}')
+    return f"{path} holds no masters in a form that is known: restore it from a backup."
+
+
+@case
+def age_file_of_another_identity(stage: Stage) -> str:
+    """It was encrypted to another identity."""
+    identity, _ = stage.identity(IDENTITY)
+    path = stage.age(identity=pyrage.x25519.Identity.generate().to_public())
+    return (
+        f"{path} cannot be opened with the identity {identity}, since it was encrypted to another, was changed or "
+        "damaged, or the identity's plugin refused: name the right identity, or restore the file from a backup."
+    )
+
+
+@case
+def age_file_of_an_identity_that_nobody_names(stage: Stage) -> str:
+    """No policy names the identity."""
+    path = stage.age(identity=RECIPIENT)
+    return (
+        f"{path} is encrypted to an identity, and no policy names one: "
+        f"name it as `identity` in [store] of {locations.user_policy()}."
+    )
+
+
+@case
+def identity_missing(stage: Stage) -> str:
+    """The policy names a file that is not there."""
+    identity, policy = stage.identity(None)
+    stage.age(identity=RECIPIENT)
+    return f"[store] names the identity {identity}, and there is no such file ({policy}:2): correct it."
+
+
+@case
+def identity_unreadable(stage: Stage) -> str:
+    """The identity was not copied whole."""
+    identity, policy = stage.identity(f"# mine\n{IDENTITY[:-3]}\n")
+    stage.age(identity=RECIPIENT)
+    return f"the identity {identity} ({policy}:2) holds no identity in line 2: {EXPECTED}."
+
+
+@case
+def identity_written_into_the_policy(stage: Stage) -> str:
+    """The policy holds the key itself, where its path should stand."""
+    stage.age(identity=RECIPIENT)
+    policy = stage.user(f'[store]\nidentity = "{IDENTITY}"\n')
+    return (
+        "the policy cannot be followed: store.identity is a key itself or no path, expected the path of an age "
+        f"identity file or an SSH private key ({policy}:2)."
     )
 
 
@@ -530,9 +693,78 @@ def set_half_a_token(stage: Stage) -> tuple[str, str]:
 def set_without_a_store(stage: Stage) -> tuple[str, str]:
     """No backend but one that writes plain text."""
     stage.env("TEST_KEYRINGS", "plaintext")
+    stage.without("pyrage")
     return new_master(), (
         "no keyring backend on this machine can keep the master (`keyring --list-backends` shows what there is): "
-        f"install or unlock one, or name one as `backend` in [store] of {locations.user_policy()}."
+        "install or unlock one, install `keyring-pypitoken[age]` for an encrypted file, "
+        f"or name one as `backend` in [store] of {locations.user_policy()}."
+    )
+
+
+@set_case
+def set_without_a_store_or_a_passphrase(stage: Stage) -> tuple[str, str]:
+    """No backend but one that writes plain text, and nobody to ask for a passphrase."""
+    stage.env("TEST_KEYRINGS", "plaintext")
+    return new_master(), (
+        f"the masters in {locations.age_file()} need a passphrase, and there is no terminal to ask for it: "
+        "set KEYRING_PYPITOKEN_PASSPHRASE, or run this in a terminal."
+    )
+
+
+@set_case
+def set_into_an_age_file_without_pyrage(stage: Stage) -> tuple[str, str]:
+    """The policy names it, and the extra is not installed."""
+    stage.user('[store]\nbackend = "age"\n')
+    stage.env("KEYRING_PYPITOKEN_PASSPHRASE", PASSPHRASE)
+    stage.without("pyrage")
+    return new_master(), "masters in a file need pyrage, which is not installed: install `keyring-pypitoken[age]`."
+
+
+@set_case
+def set_into_an_age_file_with_another_passphrase(stage: Stage) -> tuple[str, str]:
+    """What it holds would be lost."""
+    stage.user('[store]\nbackend = "age"\n')
+    path = stage.age(passphrase="another")
+    return new_master(identifier="another"), (
+        f"{path} cannot be opened, since the passphrase is wrong or the file was changed or damaged: "
+        "try again with the right one, or restore the file from a backup."
+    )
+
+
+@set_case
+def set_into_an_age_file_of_a_newer_version(stage: Stage) -> tuple[str, str]:
+    """What it holds would be lost."""
+    stage.user('[store]\nbackend = "age"\n')
+    path = stage.age(b'{"version": 2}')
+    return new_master(), f"{path} was written by a newer version of keyring-pypitoken: upgrade this one."
+
+
+@set_case
+def set_into_an_age_file_with_an_encrypted_ssh_key(stage: Stage) -> tuple[str, str]:
+    """age's library cannot ask for that key's own passphrase."""
+    fields = b"".join(len(field).to_bytes(4, "big") + field for field in (b"aes256-ctr", b"bcrypt", b"salt"))
+    public = b"\0\0\0\x0bssh-ed25519"
+    key = b"openssh-key-v1\0" + fields + b"\0\0\0\1" + len(public).to_bytes(4, "big") + public
+    text = base64.b64encode(key).decode()
+    path, policy = stage.identity(f"-----BEGIN OPENSSH PRIVATE KEY-----\n{text}\n-----END OPENSSH PRIVATE KEY-----\n")
+    return new_master(), (
+        f"the identity {path} ({policy}:2) is an SSH key with a passphrase of its own, which age's library "
+        "does not open: name one without."
+    )
+
+
+@set_case
+def set_where_the_age_file_cannot_be(stage: Stage) -> tuple[str, str]:
+    """A file stands where its folder should."""
+    folder = Path(locations.age_file()).parent
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_text("")
+    stage.identity(IDENTITY)
+    with pytest.raises(FileExistsError) as there:
+        folder.mkdir()
+    return new_master(), (
+        f"{locations.age_file()} cannot be locked ({there.value.strerror}): "
+        f"make {folder} a folder of yours that can be written."
     )
 
 
@@ -673,7 +905,8 @@ def test_two_projects_in_dist_one_of_them_not_allowed(stage: Stage) -> None:
 
 
 def _content(stage: Stage) -> dict[tuple[str, str], str]:
-    return stage.stored.passwords()
+    age = Path(locations.age_file())
+    return stage.stored.passwords() | {("age", str(age)): age.read_bytes().hex() if age.is_file() else ""}
 
 
 def _toml_problem(text: str) -> str:

@@ -16,18 +16,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 import keyring_pypitoken
-from keyring_pypitoken.secret import DerivedToken, MasterToken
+from keyring_pypitoken.secret import DerivedToken, MasterToken, Passphrase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 TEXT = "pypi-AgEIcHlwaS5vcmcCAmlkAAAGIHNlY3JldA"
-MASTER, DERIVED = MasterToken(TEXT), DerivedToken(TEXT)
-SECRETS = pytest.mark.parametrize("secret", [MASTER, DERIVED], ids=["master", "derived"])
+MASTER, DERIVED, PASSPHRASE = MasterToken(TEXT), DerivedToken(TEXT), Passphrase(TEXT)
+Secret = MasterToken | DerivedToken | Passphrase
+SECRETS = pytest.mark.parametrize("secret", [MASTER, DERIVED, PASSPHRASE], ids=["master", "derived", "passphrase"])
+
+OWN_OPENER = {MasterToken: "reveal_to_derive_or_store", DerivedToken: "unwrap", Passphrase: "reveal_to_age"}
 
 # The only modules that may use what opens a secret.
 OPENERS = {
-    "reveal_to_derive_or_store": {"adoption.py", "derive.py", "store.py"},
+    "reveal_to_derive_or_store": {"adoption.py", "derive.py", "store.py", "age_file.py"},
+    "reveal_to_age": {"passphrase.py", "age_keys.py"},
     "unwrap": {"derive.py", "backend.py", "granting.py"},
     "_reveal": {"secret.py"},
     "_Secret__text": set[str](),
@@ -35,11 +39,9 @@ OPENERS = {
 
 
 @SECRETS
-def test_opens_for_those_who_may(secret: MasterToken | DerivedToken) -> None:
+def test_opens_for_those_who_may(secret: Secret) -> None:
     """The text comes out unchanged where it is asked for by name."""
-    text = secret.unwrap() if isinstance(secret, DerivedToken) else secret.reveal_to_derive_or_store()
-
-    assert text == TEXT
+    assert getattr(secret, OWN_OPENER[type(secret)])() == TEXT
 
 
 def test_lets_only_a_derived_token_out() -> None:
@@ -69,9 +71,9 @@ def test_lets_only_a_derived_token_out() -> None:
         (lambda secret: repr(ValueError(secret)), "ValueError({})"),
     ],
 )
-def test_shows_its_kind_only(secret: MasterToken | DerivedToken, show: Callable[[object], str], expected: str) -> None:
+def test_shows_its_kind_only(secret: Secret, show: Callable[[object], str], expected: str) -> None:
     """However a secret is written into a text, its kind stands there and nothing else."""
-    kind = "MasterToken(***)" if secret is MASTER else "DerivedToken(***)"
+    kind = f"{type(secret).__name__}(***)"
 
     assert show(secret) == expected.format(kind, kind, kind)
 
@@ -83,7 +85,7 @@ def test_follows_the_format_of_a_text() -> None:
 
 @SECRETS
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_refuses_to_be_pickled(secret: MasterToken | DerivedToken, protocol: int) -> None:
+def test_refuses_to_be_pickled(secret: Secret, protocol: int) -> None:
     """A secret is not written to where pickles go, alone or within something else."""
     for value in (secret, [secret], {"password": secret}):
         with pytest.raises(TypeError) as caught:
@@ -94,7 +96,7 @@ def test_refuses_to_be_pickled(secret: MasterToken | DerivedToken, protocol: int
 
 @SECRETS
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
-def test_refuses_to_be_copied(secret: MasterToken | DerivedToken, duplicate: Callable[[object], object]) -> None:
+def test_refuses_to_be_copied(secret: Secret, duplicate: Callable[[object], object]) -> None:
     """There is one object for a secret, and no copies whose way nobody knows."""
     with pytest.raises(TypeError) as caught:
         duplicate(secret)
@@ -103,7 +105,7 @@ def test_refuses_to_be_copied(secret: MasterToken | DerivedToken, duplicate: Cal
 
 
 @SECRETS
-def test_has_nothing_that_could_be_dumped(secret: MasterToken | DerivedToken) -> None:
+def test_has_nothing_that_could_be_dumped(secret: Secret) -> None:
     """A secret has no `__dict__`, takes no attributes, and is nothing that JSON, iteration or a comparison knows."""
     with pytest.raises(TypeError):
         vars(secret)
@@ -117,15 +119,15 @@ def test_has_nothing_that_could_be_dumped(secret: MasterToken | DerivedToken) ->
 
 
 @SECRETS
-def test_has_no_public_attribute_that_shows_it(secret: MasterToken | DerivedToken) -> None:
+def test_has_no_public_attribute_that_shows_it(secret: Secret) -> None:
     """No public attribute is the text or shows it; a name without an underscore is a method at most."""
     public = {name: getattr(secret, name) for name in dir(secret) if not name.startswith("_")}
 
     assert [name for name, value in public.items() if TEXT in f"{value} {value!r}"] == []
-    assert set(public) == {"unwrap" if isinstance(secret, DerivedToken) else "reveal_to_derive_or_store"}
+    assert set(public) == {OWN_OPENER[type(secret)]}
 
 
-def fail(*secrets: MasterToken | DerivedToken) -> None:
+def fail(*secrets: Secret) -> None:
     """Raise an exception that holds secrets, from a frame that holds them too."""
     by_name = {"secrets": secrets, "in a list": [*secrets]}
     raise ValueError(*secrets, by_name)
@@ -193,8 +195,8 @@ def test_would_find_whoever_opens_a_secret(tmp_path: Path) -> None:
     assert names_in(module) == {"token", "unwrap", "map", "tokens", "getattr", "_reveal"}
 
 
-@pytest.mark.parametrize("kind", [MasterToken, DerivedToken])
-def test_gives_no_state_away(kind: type[MasterToken | DerivedToken]) -> None:
+@pytest.mark.parametrize("kind", [MasterToken, DerivedToken, Passphrase])
+def test_gives_no_state_away(kind: type[Secret]) -> None:
     """What pickle asks an object for is refused, under both of its names."""
     for method in ("__getstate__", "__reduce__"):
         with pytest.raises(TypeError) as refused:

@@ -19,7 +19,7 @@ from .output import dump, say, table
 if TYPE_CHECKING:
     import argparse
 
-    from keyring_pypitoken.repository import Repository
+    from keyring_pypitoken.secret import DerivedToken
 
 _STATED = Origin("--account")
 # What each tool that knows no keyring, or need not be asked to use it, reads a token from; {token} and {url} vary.
@@ -64,7 +64,7 @@ def token(options: argparse.Namespace) -> int:
     """Print a derived token."""
     process = this_process()
     derived = _derive(options, Process(process.program, tuple(options.files), process.folder, process.environ))
-    sys.stdout.write(f"{derived.token.unwrap()}\n")
+    sys.stdout.write(f"{derived.unwrap()}\n")
     return 0
 
 
@@ -83,9 +83,9 @@ def execute(options: argparse.Namespace) -> int:
     derived = _derive(options, Process(name, arguments, process.folder, process.environ))
     repository = pipeline.find_repository(options.repository, pipeline.read_own_policies())
     environ = {name: value for name, value in os.environ.items() if name not in _RIVALS}
-    environ |= {name: value.format(token=derived.token.unwrap()) for name, value in _VARIABLES.items()}
+    environ |= {name: value.format(token=derived.unwrap()) for name, value in _VARIABLES.items()}
     # Poetry's variable holds the name that poetry knows the repository by.
-    environ[f"POETRY_PYPI_TOKEN_{repository.name.upper().replace('-', '_')}"] = derived.token.unwrap()
+    environ[f"POETRY_PYPI_TOKEN_{repository.name.upper().replace('-', '_')}"] = derived.unwrap()
     if repository.name != "pypi":
         environ |= dict.fromkeys(_URL_VARIABLES, repository.url)
     return _run(program, options.command, environ)
@@ -94,7 +94,7 @@ def execute(options: argparse.Namespace) -> int:
 def _run(program: str, command: list[str], environ: dict[str, str]) -> int:
     """Become the command, so that its signals and its exit code are its own; where that cannot be, wait for it."""
     sys.stdout.flush()
-    if os.name == "posix":
+    if os.name == "posix":  # pragma: no branch - each kind of system takes one way
         os.execve(program, command, environ)  # noqa: S606 - it is what the user typed
     import subprocess
 
@@ -106,25 +106,24 @@ def _run(program: str, command: list[str], environ: dict[str, str]) -> int:
                 continue
 
 
-def _derive(options: argparse.Namespace, process: Process) -> pipeline.Answer:
+def _derive(options: argparse.Namespace, process: Process) -> DerivedToken:
     """Derive a token for the files that a process uploads, and tell of it on stderr."""
     from keyring_pypitoken import told
 
     repository = pipeline.find_repository(options.repository, pipeline.read_own_policies())
     answer = pipeline.answer(repository.url, TOKEN_USERNAME, process, _account(options))
-    if isinstance(answer, pipeline.Answer):
-        for line in answer.notice:
-            told.tell(line)
-        if os.environ.get("GITHUB_ACTIONS") == "true":
-            told.write(f"::add-mask::{answer.token.unwrap()}")
-        return answer
-    raise answer or _nothing_stored(repository)
-
-
-def _nothing_stored(repository: Repository) -> Refusal:
-    return Refusal(
-        f"no master is stored for {repository.name}: store one with `keyring-pypitoken login -r {repository.name}`."
-    )
+    if isinstance(answer, Refusal):
+        raise answer
+    if answer is None or answer.token is None:
+        msg = (
+            f"no master is stored for {repository.name}: store one with `keyring-pypitoken login -r {repository.name}`."
+        )
+        raise Refusal(msg)
+    for line in answer.notice:
+        told.tell(line)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        told.write(f"::add-mask::{answer.token.unwrap()}")
+    return answer.token
 
 
 def _account(options: argparse.Namespace) -> Sourced[str] | None:

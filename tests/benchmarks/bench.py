@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pypitoken
+import pyrage
 
 from keyring_pypitoken import Token
 from keyring_pypitoken.backend import PyPITokenKeyring
@@ -81,6 +82,7 @@ def processes(home: Path) -> None:
     policy.write_text('[store]\nbackend = "keyrings.alt.file.PlaintextKeyring"\n')
     policy.chmod(0o600)
     row("keyring get with derivation : the same store read plainly", f"{derived_to_plain(environ):.3f}", "1.15")
+    age_file(environ, home, policy)
 
 
 def secret_service(home: Path) -> None:
@@ -105,6 +107,24 @@ def derived_to_plain(environ: Mapping[str, str]) -> float:
         lambda: run(environ, "get", URL, "__token__"), lambda: run(environ, "get", "plain", "user"), rounds=25
     )
     return ours / theirs
+
+
+def age_file(environ: dict[str, str], home: Path, policy: Path) -> None:
+    """Measure `keyring get` from the age file: its own share, and scrypt's, whose purpose is to take a second."""
+    master = Token.create("pypi.org", "0fd630f1-f29d-4da9-953f-48f1a09f76b5", KEY).dump()
+    (home / "identity").write_text(str(pyrage.x25519.Identity.generate()))
+    settings = {"identity": 'identity = "~/identity"', "passphrase": 'backend = "age"'}
+    for kind, setting in settings.items():
+        run(environ, "del", URL, "__token__")
+        policy.write_text(f"[store]\n{setting}\n")
+        asking = environ | {"KEYRING_PYPITOKEN_PASSPHRASE": "correct horse"}
+        run(asking, "set", URL, "__token__", stdin=master)
+        ours, theirs = in_turn(
+            functools.partial(run, asking, "get", URL, "__token__"),
+            functools.partial(run, asking, "get", "plain", "user"),
+            rounds=15 if kind == "identity" else 5,
+        )
+        row(f"keyring get from the age file by {kind} : a plain file", f"{ours / theirs:.3f}", "none")
 
 
 def run(environ: Mapping[str, str], *arguments: str, stdin: str = "") -> float:

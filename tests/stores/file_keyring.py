@@ -1,7 +1,8 @@
 """Real keyring backends for the tests: a plugin that keyring finds by its entry point, in any process.
 
 `TEST_KEYRINGS` names the backends that are viable, `first` by default; each keeps its passwords in a JSON file
-in the folder `TEST_KEYRING_FOLDER`. `TEST_KEYRING_BROKEN` names methods that raise, as a locked keyring does.
+in the folder `TEST_KEYRING_FOLDER`. `TEST_KEYRING_BROKEN` names methods that raise, as a locked keyring does, and
+`TEST_MISSING` modules that shall seem not to be installed.
 Loading this module also takes the desktop's own keyrings out of keyring's registry, so that no test can reach
 a developer's passwords.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 from keyring import backend, credentials, errors
@@ -50,6 +52,8 @@ class FileKeyring(backend.KeyringBackend):
     def set_password(self, service: str, username: str, password: str) -> None:
         """Keep a password."""
         self._break("set", password)
+        if f"{self.label}:unsupported" in os.environ.get("TEST_KEYRING_BROKEN", ""):
+            raise NotImplementedError
         if "forget" not in os.environ.get("TEST_KEYRING_BROKEN", ""):
             self.plant(service, username, password)
 
@@ -135,3 +139,4 @@ def _take_out_the_desktop() -> None:
 
 
 _take_out_the_desktop()
+sys.modules.update(dict.fromkeys(os.environ.get("TEST_MISSING", "").split()))  # type: ignore[arg-type]  # not installed
