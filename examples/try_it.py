@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CLONE = Path(__file__).resolve().parent.parent
-NEEDED = ("build", "flit_core", "keyrings.alt", "twine")
+NEEDED = ("build", "flit_core", "twine")
 MODULE = {
     "pyproject.toml": '[build-system]\nrequires = ["flit_core>=3.9"]\nbuild-backend = "flit_core.buildapi"\n\n'
     '[project]\nname = "{name}"\nversion = "1.0"\ndescription = "A project to try things with."\n',
     "{module}.py": '"""A project to try things with."""\n',
 }
 POLICY = """\
-# A throw-away store for this demonstration; yours is your desktop's keyring.
+# An encrypted file, opened by an identity made for this demonstration; on a desktop its keyring needs no setting.
 [store]
-backend = "keyrings.alt.file.PlaintextKeyring"
+identity = "identity.txt"
 
 [repository.local]
 url = "{url}"
@@ -56,7 +56,7 @@ def main() -> None:
             subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", environment], check=True)
             pip = [sys.executable, "-m", "pip", "--python", str(python)]
         quiet = ("--quiet", "--disable-pip-version-check")
-        subprocess.run([*pip, "install", *quiet, str(CLONE), *NEEDED], check=True)
+        subprocess.run([*pip, "install", *quiet, f"{CLONE}[age]", *NEEDED], check=True)
         raise SystemExit(subprocess.run([python, __file__, "--here"], check=False).returncode)
 
 
@@ -114,7 +114,7 @@ def demonstrate(folder: Path) -> None:
         step("The master never left the store")
         used = [upload.filename for upload in index.uploads if upload.is_master]
         print(f"    uploads that came with the master: {len(used)} of {len(index.uploads)}")
-        print(f"    files in which it stands: {', '.join(holding(master, folder)) or 'none'}")
+        print(f"    files in which it can be read: {', '.join(holding(master, folder)) or 'none'}")
         succeeded = [upload.status for upload in index.uploads] == [200, 200, 403, 403]
     say("\nDone: everything above is removed again." if succeeded and not used else "\nThis did not go as it should.")
     if used or not succeeded:
@@ -123,6 +123,8 @@ def demonstrate(folder: Path) -> None:
 
 def prepare(folder: Path, url: str) -> dict[str, str]:
     """Give the programs a home, settings and a store within the folder, and nothing of the user's."""
+    from pyrage import x25519
+
     home = folder / "home"
     home.mkdir()
     foreign = ("KEYRING_", "PYTHON_KEYRING", "TWINE_", "XDG_", "DBUS_", "GITHUB_", "ACTIONS_")
@@ -140,6 +142,9 @@ def prepare(folder: Path, url: str) -> dict[str, str]:
     policy.parent.mkdir(parents=True, mode=0o700)
     policy.write_text(POLICY.format(url=url))
     policy.chmod(0o600)
+    identity = policy.with_name("identity.txt")
+    identity.touch(mode=0o600)
+    identity.write_text(f"{x25519.Identity.generate()}\n")
     return environ
 
 
@@ -197,10 +202,10 @@ def explain(restrictions: list[Any]) -> None:
 
 
 def holding(master: str, folder: Path) -> list[str]:
-    """Name the files in which the master stands, as it is or encoded by its store."""
+    """Name the files in which the master stands, as it is or encoded."""
     import base64
 
-    spellings = {master.encode(), base64.encodebytes(master.encode()).replace(b"\n", b"\n\t\t")[:60]}
+    spellings = {master.encode(), base64.b64encode(master.encode())[:60]}
     files = [path for path in folder.rglob("*") if path.is_file()]
     return [path.name for path in files if any(text in path.read_bytes() for text in spellings)]
 

@@ -53,7 +53,7 @@ def test_the_demonstration_works() -> None:
         "Invalid API Token: project-scoped token is not valid for project: 'another-project'",
         "Invalid API Token: token is expired",
         "uploads that came with the master: 0 of 4",
-        "files in which it stands: keyring_pass.cfg",
+        "files in which it can be read: none",
         "Done: everything above is removed again.",
     ):
         assert line in lines
