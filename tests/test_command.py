@@ -604,8 +604,11 @@ def test_exec_tells_that_there_is_no_such_program(command: Command) -> None:
     assert read_history() == []
 
 
+@pytest.mark.parametrize(("options", "projects"), [([], ("demo",)), (["-r", "testpypi", "one-1.0.zip"], ("one",))])
 @pytest.mark.usefixtures("project", "stored")
-def test_where_a_process_cannot_become_another_exec_waits(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_a_process_cannot_become_another_exec_waits(
+    options: list[str], projects: tuple[str, ...], command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As on Windows, where Ctrl-C reaches both, and the command decides what becomes of it."""
     import subprocess
 
@@ -627,10 +630,10 @@ def test_where_a_process_cannot_become_another_exec_waits(command: Command, monk
     monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
     words = [sys.executable, "-c", "raise SystemExit(3)"]
     keyring.set_password("https://test.pypi.org/legacy/", TOKEN, new_master("test.pypi.org"))
-    assert command("exec", "-r", "testpypi", "one-1.0.zip", "--", *words)[0] == 3
+    assert command("exec", *options, "--", *words)[0] == 3
     assert became in ([], [(sys.executable, words)])
     assert interrupts == []
-    assert [entry.projects for entry in read_history()] == [("one",)]
+    assert [entry.projects for entry in read_history()] == [projects]
 
 
 # restrict, inspect
