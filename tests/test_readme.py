@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import os
 import re
 import shutil
@@ -14,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import STORES, WritePolicy
+from conftest import STORES, Run, WritePolicy, new_master
 from distributions import make_wheel
 from environments import REQUIREMENTS
 from test_refusals import GET, SET, Stage, stage
 
 from keyring_pypitoken import locations
+from keyring_pypitoken.command.main import build_parser
 from keyring_pypitoken.decision import DEFAULT_CLOCK_SKEW, DEFAULT_MAX_VALID_FOR, DEFAULT_VALID_FOR
 from keyring_pypitoken.policy import parse_policy
 from keyring_pypitoken.policy_values import KEYS, parse_duration
@@ -199,9 +201,59 @@ def test_the_table_of_uploaders_is_that_of_the_tests() -> None:
     assert set(re.findall(r"^\| (\S+ [0-9.]+) \|", section("Works with"), re.MULTILINE)) == tested
 
 
+def test_the_help_is_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands in the README is what the program prints today."""
+    monkeypatch.setenv("COLUMNS", "100")
+    assert outputs()["keyring-pypitoken --help"] == build_parser().format_help()
+
+
+def test_the_commands_documents_have_the_keys_that_are_told(run: Run, work: Path) -> None:
+    """Each `--json` is run; programs rely on these keys."""
+    rows = dict(re.findall(r"^\| `([a-z -]+)` \| (.*) \|$", section("The command"), re.MULTILINE))
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+    assert run("keyring_pypitoken", "login", stdin=new_master()).returncode == 0
+    assert run("keyring_pypitoken", "token").returncode == 0
+    for command, told in rows.items():
+        words = [*command.split(), *(["token is expired"] if command.endswith("--error") else [])]
+        document = json.loads(run("keyring_pypitoken", *words, "--json", stdin=new_master()).stdout)
+        keys = set(document[0] if isinstance(document, list) else document)
+        assert keys == set(re.findall("`([a-z_]+)`", told)) - ({"refusal"} if command == "explain" else set())
+    assert set(rows) == {"explain", "explain --error", "status", "adopt", "inspect", "check", "history"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the lines are typed into a POSIX shell")
+def test_the_commands_run_as_shown(run: Run, work: Path, home: Path) -> None:
+    """Each line is typed into a shell, where a maturin stands for the real one."""
+    (work / "pyproject.toml").write_text('[project]\nname = "my-project"\n')
+    make_wheel(work / "dist", "my-project", "1.0")
+    assert run("keyring_pypitoken", "login", stdin=new_master()).returncode == 0
+    programs = home / "programs"
+    programs.mkdir()
+    for name, script in {
+        "keyring-pypitoken": f'exec {sys.executable} -m keyring_pypitoken "$@"',
+        "maturin": 'test -n "$MATURIN_PYPI_TOKEN" && test "$1" = publish',
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    environ = {**os.environ, "PATH": f"{programs}:/usr/bin:/bin", "PYTHONPATH": str(STORES)}
+    shown = {command: output for command, output in outputs().items() if "keyring-pypitoken " in command}
+    assert len(shown) == 5
+    for command, output in shown.items():
+        stdin = new_master() if command.endswith(" login") else ""
+        done = subprocess.run(
+            ["/bin/sh", "-c", command], cwd=work, env=environ, input=stdin, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        if not command.endswith("--help"):
+            assert set(output.splitlines()) <= set(done.stdout.splitlines())
+
+
 def test_the_sample_policy_can_be_followed() -> None:
-    """The TOML that stands in the README is a policy."""
-    (text,) = blocks("toml")
+    """The TOML that stands in the README is a policy: your own, then a project's."""
+    store, text = blocks("toml")
+    own = parse_policy(store, layer="user", name="README.md")
+    assert own is not None
+    assert own.store.identity is not None
     policy = parse_policy(text, layer="project", name="README.md")
     assert policy is not None
     assert policy.tables(PYPI)[0].valid_for is not None
