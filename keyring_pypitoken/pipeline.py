@@ -249,15 +249,15 @@ def _answer(
     else:
         planned = _settle(lambda: plan(lookup, own, asking, now=now, account=account, hint=hint))
     if isinstance(planned, Refusal):
-        # Nobody's problem where no master is stored. A store that only a policy names cannot be asked where that
-        # policy cannot be followed, nor one whose service is not running: there, the notes of what was stored count,
-        # and that there is an age file.
+        # Nobody's problem where no master is stored. The notes of what was stored are asked first: they cost no prompt
+        # for what ends as a refusal, and count where a store cannot be asked, as its policy cannot be followed or its
+        # service is not running. So counts that there is an age file.
         wanted = account.value if account else _DEFAULT_ACCOUNT
         if (
-            _find_master(lookup, wanted, settings) is None
-            and not store.other_accounts(lookup.repository, wanted, settings)
-            and not store.noted_accounts(lookup.repository)
+            not store.noted_accounts(lookup.repository)
             and not (isinstance(own, Refusal) and known and store.has_age_file())
+            and _find_master(lookup, wanted, settings) is None
+            and not store.other_accounts(lookup.repository, wanted, settings)
         ):
             return known and _NO_MASTER
         raise planned

@@ -684,3 +684,12 @@ def _leave_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         {found for found in classes if not found.__module__.startswith("keyrings.alt")},
     )
     forget()
+
+
+def test_what_the_policy_refuses_opens_no_store(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is asked for a passphrase or a touch for nothing: that a master is stored is noted."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+    (work / "pypitoken.toml").write_text('projects = ["other"]\n')
+    monkeypatch.setenv("TEST_KEYRING_BROKEN", "first:get")
+    with pytest.raises(RefusedError, match=r"^project 'demo' is not allowed here: "):
+        keyring.get_password(PYPI, TOKEN)
