@@ -202,9 +202,9 @@ def test_the_table_of_uploaders_is_that_of_the_tests() -> None:
 
 
 def test_the_help_is_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stands in the README is what the program prints today."""
+    """What stands in the README is what the program prints today, but for the columns, which Pythons set apart."""
     monkeypatch.setenv("COLUMNS", "100")
-    assert outputs()["keyring-pypitoken --help"] == build_parser().format_help()
+    assert outputs()["keyring-pypitoken --help"].split() == build_parser().format_help().split()
 
 
 def test_the_commands_documents_have_the_keys_that_are_told(run: Run, work: Path) -> None:
