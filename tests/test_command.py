@@ -163,6 +163,17 @@ def test_is_a_script_and_a_module(run: Run) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_module_is_the_command_when_it_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing happens when it is imported."""
+    import runpy
+
+    monkeypatch.setattr(sys, "argv", ["keyring-pypitoken", "history"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("keyring_pypitoken", run_name="__main__")
+    assert ended.value.code == 0
+    runpy.run_module("keyring_pypitoken.__main__", run_name="imported")
+
+
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (BrokenPipeError, 1)])
 def test_an_end_from_outside_is_no_traceback(
     error: type[BaseException], code: int, monkeypatch: pytest.MonkeyPatch

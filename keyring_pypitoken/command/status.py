@@ -32,7 +32,7 @@ def status(options: argparse.Namespace) -> int:
     repositories = BUILT_IN if problems else own.repositories
     accounts = _accounts(own, repositories, problems)
     problems += find_bypasses(os.environ, repositories)
-    stores = store.list_stores(own.store)
+    stores = _stores(own)
     project = _project_policy(problems)
     if options.json:
         dump(
@@ -97,6 +97,13 @@ def _accounts(own: OwnPolicies, repositories: tuple[Repository, ...], problems: 
         if not accounts and not raw:
             problems.append(Problem("no master is stored", "`keyring-pypitoken login` stores one"))
     return accounts
+
+
+def _stores(own: OwnPolicies) -> list[store.KnownStore]:
+    try:
+        return store.list_stores(own.store)
+    except Refusal:
+        return []  # told with the accounts, which it keeps from being found
 
 
 def _project_policy(problems: list[Problem]) -> str | None:
