@@ -110,7 +110,10 @@ def _in_settings(environ: Mapping[str, str]) -> Iterator[Problem]:
             for name in ("pypi", "testpypi")
         ),
         ("hatch", hatch, ("publish", "index", "auth"), "delete it there"),
-        ("hatch", hatch, ("publish", "index", "repos", "main", "auth"), "delete it there"),
+        *(
+            ("hatch", hatch, ("publish", "index", "repos", name, "auth"), "delete it there")
+            for name in ("main", "test")  # what hatch calls PyPI and TestPyPI
+        ),
     )
     for uploader, file, keys, remedy in places:
         try:

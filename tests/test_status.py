@@ -226,12 +226,15 @@ SETTINGS = [
     ("pdm", "config.toml", f'[repository.pypi]\npassword = "{SECRET}"\n', "repository.pypi.password", "pdm"),
     ("pdm", "config.toml", f'[repository.testpypi]\npassword = "{SECRET}"\n', "repository.testpypi.password", "pdm"),
     ("hatch", "config.toml", f'[publish.index]\nauth = "{SECRET}"\n', "publish.index.auth", "hatch"),
-    (
-        "hatch",
-        "config.toml",
-        f'[publish.index.repos.main]\nauth = "{SECRET}"\n',
-        "publish.index.repos.main.auth",
-        "hatch",
+    *(
+        (
+            "hatch",
+            "config.toml",
+            f'[publish.index.repos.{name}]\nauth = "{SECRET}"\n',
+            f"publish.index.repos.{name}.auth",
+            "hatch",
+        )
+        for name in ("main", "test")
     ),
 ]
 
