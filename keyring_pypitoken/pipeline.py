@@ -13,7 +13,7 @@ import re
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from . import locations, policy_files, store
+from . import accounts, locations, policy_files, store, stores
 from .decision import Policies, check_repository_names, decide
 from .evidence import find_evidence
 from .exceptions import Refusal
@@ -200,7 +200,7 @@ def save(service: str, username: str, text: str) -> Saved | Refusal | None:
 
 def has_store() -> bool:
     """Say whether there is a store that may hold masters; where nobody can tell, there may be one."""
-    found = _settle(lambda: store.has_store(read_own_policies().store))
+    found = _settle(lambda: stores.has_store(read_own_policies().store))
     return isinstance(found, Refusal) or found
 
 
@@ -254,8 +254,8 @@ def _answer(
         # service is not running. So counts that there is an age file.
         wanted = account.value if account else _DEFAULT_ACCOUNT
         if (
-            not store.noted_accounts(lookup.repository)
-            and not (isinstance(own, Refusal) and known and store.has_age_file())
+            not accounts.noted_accounts(lookup.repository)
+            and not (isinstance(own, Refusal) and known and stores.has_age_file())
             and _find_master(lookup, wanted, settings) is None
             and not store.other_accounts(lookup.repository, wanted, settings)
         ):
@@ -323,7 +323,7 @@ def _refuse_if_others(lookup: Lookup, grant: Grant, settings: StoreSettings | No
     others = store.other_accounts(repository, account.value, settings)
     if not others and store.find_raw_master(lookup, settings) is None:
         # keyring leaves out a backend whose service is not running, and what lies there with it.
-        for label in sorted(store.noted_accounts(repository)):
+        for label in sorted(accounts.noted_accounts(repository)):
             msg = (
                 f"no keyring that can be asked now holds the master that was stored for {repository.name} "
                 f"(account {label!r}): start or unlock the keyring that does, or, if it is gone for good, "

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_age_keys import PLUGIN_IDENTITY, POSIX, install_plugin
 
-from keyring_pypitoken import ProjectNamesRestriction, Token, age_file, locations, passphrase, store
+from keyring_pypitoken import ProjectNamesRestriction, Token, age_file, locations, passphrase, stores
 from keyring_pypitoken.age_file import AgeFile, parse_document
 from keyring_pypitoken.age_keys import PassphraseKey
 from keyring_pypitoken.backend import RefusedError, RefusedSetError
@@ -330,25 +330,25 @@ def settings(text: str, write: WritePolicy) -> StoreSettings:
     return read_own_policies().store
 
 
-FIRST = store.KnownStore("file_keyring.FileKeyring", "another keyring backend", keeps=False)
-SECOND = store.KnownStore("file_keyring.SecondKeyring", "another keyring backend", keeps=False)
-PLAINTEXT = store.KnownStore("file_keyring.PlaintextFileKeyring", "plaintext", keeps=False)
-PLUGIN = store.KnownStore("file_keyring.URLPlugin", "a plugin that stores nothing", keeps=False)
+FIRST = stores.KnownStore("file_keyring.FileKeyring", "another keyring backend", keeps=False)
+SECOND = stores.KnownStore("file_keyring.SecondKeyring", "another keyring backend", keeps=False)
+PLAINTEXT = stores.KnownStore("file_keyring.PlaintextFileKeyring", "plaintext", keeps=False)
+PLUGIN = stores.KnownStore("file_keyring.URLPlugin", "a plugin that stores nothing", keeps=False)
 
 
-def listed(text: str, write: WritePolicy) -> list[store.KnownStore]:
+def listed(text: str, write: WritePolicy) -> list[stores.KnownStore]:
     """List the stores but those of keyrings.alt, which is installed for the tests."""
-    return [found for found in store.list_stores(settings(text, write)) if not found.name.startswith("keyrings.alt")]
+    return [found for found in stores.list_stores(settings(text, write)) if not found.name.startswith("keyrings.alt")]
 
 
-def keeping(found: store.KnownStore) -> store.KnownStore:
+def keeping(found: stores.KnownStore) -> stores.KnownStore:
     """Return a store as the one that `keyring set` uses."""
     return found._replace(keeps=True)
 
 
-def file_store(kind: str) -> store.KnownStore:
+def file_store(kind: str) -> stores.KnownStore:
     """Return the age file, as it is listed."""
-    return store.KnownStore(str(path()), kind, keeps=False)
+    return stores.KnownStore(str(path()), kind, keeps=False)
 
 
 def test_stores_are_listed_in_their_order(user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,7 +405,7 @@ def test_without_pyrage_the_age_file_is_no_choice(user_policy: WritePolicy, monk
 def test_a_policy_that_cannot_be_followed_leaves_the_chain() -> None:
     """Neither the backend that it may name nor the identity of the file is known."""
     plant({})
-    assert [found for found in store.list_stores(None) if not found.name.startswith("keyrings.alt")] == []
+    assert [found for found in stores.list_stores(None) if not found.name.startswith("keyrings.alt")] == []
 
 
 def test_listing_opens_nothing(identity: pyrage.x25519.Identity, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -418,7 +418,7 @@ def test_listing_opens_nothing(identity: pyrage.x25519.Identity, monkeypatch: py
     monkeypatch.setitem(sys.modules, "pyrage", None)
     from keyring_pypitoken.pipeline import read_own_policies
 
-    assert len(store.list_stores(read_own_policies().store)) >= 2
+    assert len(stores.list_stores(read_own_policies().store)) >= 2
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["a keyring without it", "a broken keyring"])

@@ -16,7 +16,7 @@ from conftest import WritePolicy, forget, new_master
 from file_keyring import FileKeyring, PlaintextFileKeyring, SecondKeyring
 from keyring.backends import chainer, fail, null
 
-from keyring_pypitoken import DateRestriction, ProjectNamesRestriction, Token, locations, pipeline, store
+from keyring_pypitoken import DateRestriction, ProjectNamesRestriction, Token, locations, pipeline, stores
 from keyring_pypitoken.backend import PyPITokenKeyring, RefusedDeleteError, RefusedError, RefusedSetError
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy import StoreSettings
@@ -450,7 +450,7 @@ def test_a_plugin_that_stores_nothing_is_no_choice(user_policy: WritePolicy, mon
 def test_never_asks_itself_the_chainer_or_a_backend_that_holds_nothing() -> None:
     """Among the readers is nothing that would ask us again."""
     keyring.get_keyring()
-    readers = store._readers(StoreSettings())
+    readers = stores.stores_to_read(StoreSettings())
     assert readers
     assert not any(
         isinstance(found, (PyPITokenKeyring, chainer.ChainerBackend, null.Keyring, fail.Keyring)) for found in readers

@@ -18,6 +18,7 @@ from test_refusals import GET, IDENTITY, PASSPHRASE, PRIVATE, PYPI, RECIPIENT, S
 import keyring_pypitoken
 from keyring_pypitoken import (
     Token,
+    accounts,
     age_file,
     age_keys,
     decision,
@@ -34,6 +35,7 @@ from keyring_pypitoken import (
     private_file,
     restrictions,
     store,
+    stores,
     token,
     toml,
     uploaders,
@@ -51,7 +53,7 @@ WINDOW = 12  # characters of a secret that give it away: less than that are foun
 STEPS = (
     *(decision, derive, evidence, history, macaroon, parameters, pipeline, policy),
     *(policy_files, policy_values, restrictions, store, toml, token, uploaders),
-    *(age_file, age_keys, passphrase, private_file),
+    *(accounts, age_file, age_keys, passphrase, private_file, stores),
 )
 OPENERS = (PASSPHRASE, IDENTITY.removeprefix("AGE-SECRET-KEY-1"))  # of the age file
 

@@ -23,7 +23,7 @@ from age_writer import encrypt_cheaply
 from conftest import Run, WritePolicy, new_master
 from file_keyring import FileKeyring
 
-from keyring_pypitoken import Token, locations, repository, store
+from keyring_pypitoken import Token, accounts, locations, repository
 from keyring_pypitoken.backend import RefusedDeleteError, RefusedError, RefusedSetError
 from keyring_pypitoken.wording import utc
 
@@ -90,7 +90,7 @@ class Stage:
     def lost_master(self) -> None:
         """Store a master with its note, and take away the backend that keeps it."""
         self.master()
-        store._note_label(repository.PYPI, "default")
+        accounts.note_account(repository.PYPI, "default")
         self.env("TEST_KEYRINGS", "second")
 
 

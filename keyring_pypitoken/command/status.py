@@ -7,10 +7,12 @@ import shutil
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken import pipeline, policy_files, store
+from keyring_pypitoken.accounts import noted_accounts
 from keyring_pypitoken.bypasses import Problem, find_bypasses
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.process import this_process
 from keyring_pypitoken.repository import BUILT_IN
+from keyring_pypitoken.stores import list_stores
 
 from .output import dump, items, say, table
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from keyring_pypitoken.pipeline import OwnPolicies
     from keyring_pypitoken.repository import Repository
+    from keyring_pypitoken.stores import KnownStore
 
 
 def status(options: argparse.Namespace) -> int:
@@ -76,7 +79,7 @@ def _accounts(own: OwnPolicies, repositories: tuple[Repository, ...], problems: 
     raw = 0
     try:
         for repository in repositories:
-            labels = sorted({"default", *store.noted_accounts(repository)})
+            labels = sorted({"default", *noted_accounts(repository)})
             accounts += [
                 {"repository": repository.name, "account": label}
                 for label in labels
@@ -99,9 +102,9 @@ def _accounts(own: OwnPolicies, repositories: tuple[Repository, ...], problems: 
     return accounts
 
 
-def _stores(own: OwnPolicies) -> list[store.KnownStore]:
+def _stores(own: OwnPolicies) -> list[KnownStore]:
     try:
-        return store.list_stores(own.store)
+        return list_stores(own.store)
     except Refusal:
         return []  # told with the accounts, which it keeps from being found
 
