@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import logging
 import sys
 import traceback
@@ -224,6 +225,63 @@ def test_whatever_step_fails_nothing_is_lost(
             assert path.read_bytes() == before
     told += caplog.text + "".join(capfd.readouterr())
     assert not [secret for secret in (master, new_master(), *OPENERS) if leaks(told, secret)]
+
+
+COMMANDS = [
+    "login",
+    "logout",
+    "explain",
+    "status",
+    "adopt",
+    "adopt --dry-run",
+    "token",
+    "inspect",
+    "restrict --project a",
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+@pytest.mark.parametrize("module", STEPS, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_whatever_step_of_the_command_fails_it_shows_no_master(
+    module: ModuleType,
+    words: str,
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With any one function broken, so that it raises the master: no part of it is printed, and no traceback."""
+    from keyring_pypitoken.command.main import main
+
+    master, raw = new_master(), new_master(identifier="of a raw one, which nothing may show either")
+    for name in functions(module):
+        with monkeypatch.context() as patch:
+            for key in list(stage.stored.passwords()):
+                stage.stored.delete_password(*key)
+            stage.master(master)
+            stage.stored.plant("upload.pypi.org", TOKEN, raw)
+            patch.setattr(sys, "stdin", io.StringIO(raw))
+
+            def broken(*_arguments: object, **_named: object) -> object:
+                raise ArithmeticError(master, raw)
+
+            original = getattr(module, name)
+            for user in [found for key, found in sys.modules.items() if key.startswith("keyring_pypitoken")]:
+                for attribute, value in list(vars(user).items()):
+                    if value is original:
+                        patch.setattr(user, attribute, broken)
+            forget()
+            code = main(words.split())
+        out, err = capfd.readouterr()
+        assert code in (0, 1)
+        assert "Traceback" not in err
+        told = out + err + caplog.text
+        restricted = [line for line in out.split() if line.startswith("pypi-")]
+        assert [len(Token.load(line).raw_caveats) > 0 for line in restricted] == [True] * len(restricted)
+        for line in restricted:  # it begins as its master does, and may be shown: it is what was asked for
+            told = told.replace(line, "")
+        assert not leaks(told, master), name
+        assert not leaks(told, raw), name
 
 
 def test_the_store_still_holds_the_master(stage: Stage) -> None:

@@ -235,6 +235,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away; so would what Python says of it
         return 1
+    except Exception as error:  # noqa: BLE001 - its own words, and a traceback, may hold what was read or typed
+        return _fail(f"something unexpected failed ({type(error).__name__}): please report it.")
 
 
 def _fail(message: str) -> int:
