@@ -352,7 +352,9 @@ def test_what_poetry_keeps_is_a_master(setting: str, key: str, make: Callable[[s
     done = uploader.run(setting.format(**tokens))
     assert (done.returncode, shown(done).strip()) == (0, "")
     host, token = ("test", tokens["test"]) if "test" in key else ("upload", tokens["token"])
-    assert FileKeyring().passwords() == {(f"keyring-pypitoken:https://{host}.pypi.org/legacy/", "default"): token}
+    private = f"keyring-pypitoken:https://{host}.pypi.org/legacy/"
+    assert FileKeyring().passwords() == {(private, "default"): token}
+    uploader.note("save", f"`{setting.partition(' {')[0]}` stored a master under {private}", "")
     *_, name = setting.split()[2].split(".")
     done = uploader.run(f"poetry config pypi-token.{name} --unset")
     assert (done.returncode, shown(done).strip()) == (0, "")
@@ -379,7 +381,9 @@ def test_what_pdm_keeps_in_its_settings_is_a_master(make: Callable[[str], Upload
     for setting in ("username __token__", f"password {token}"):
         done = uploader.run(f"pdm config repository.pypi.{setting}")
         assert (done.returncode, shown(done)) == (0, "")
-    assert FileKeyring().passwords() == {(f"keyring-pypitoken:{PYPI}", "default"): token}
+    private = f"keyring-pypitoken:{PYPI}"
+    assert FileKeyring().passwords() == {(private, "default"): token}
+    uploader.note("save", f"`pdm config repository.pypi.password` stored a master under {private}", "")
     done = uploader.run("pdm config")
     assert done.returncode == 0
     assert "keyring-pypitoken" not in shown(done)
