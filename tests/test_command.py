@@ -332,7 +332,8 @@ def test_explain_tells_every_part_and_where_it_comes_from(
     assert lines[9] == "  policy      pypitoken.toml"
     found = command.json("explain", "dist/other-1.0.tar.gz")
     assert found["granted"] is True
-    assert found["repository"] == {"name": "pypi", "url": PYPI}
+    assert found["repository"] == {"name": "pypi", "url": PYPI, "origin": "default"}
+    assert command.json("explain", "-r", PYPI, "other-1.0.zip")["repository"]["origin"] == "--repository"
     assert found["account"] == {"value": "work", "origin": "pypitoken.toml:5"}
     assert found["projects"] == {"value": ["other"], "origin": "the arguments"}
     assert found["valid_for"] == {"value": 300, "origin": f"ceiling of {policy}:1"}

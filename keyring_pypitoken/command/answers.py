@@ -92,7 +92,8 @@ def explain_error(text: str, planned: Grant | Refusal, options: argparse.Namespa
         )
         raise Refusal(msg)
     name, known = found
-    facts = _facts(name, text, planned, options.repository)
+    repository = (options.repository or "pypi") if isinstance(planned, Refusal) else planned.repository.name
+    facts = _facts(name, text, planned, repository)
     if options.json:
         dump({"error": name, "meaning": known.meaning, "here": facts, "remedies": list(known.remedies)})
         return 0

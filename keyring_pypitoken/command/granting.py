@@ -51,12 +51,13 @@ def explain(options: argparse.Namespace) -> int:
         from .answers import explain_error
 
         return explain_error(options.error, found, options)
+    origin = "default" if options.repository is None else "--repository"
     if options.json:
-        dump(_as_dict(found))
+        dump(_as_dict(found, origin))
     elif isinstance(found, Refusal):
         say(f"Refused: {found}", "bad")
     else:
-        _tell(found)
+        _tell(found, origin)
     return 1 if isinstance(found, Refusal) else 0
 
 
@@ -81,7 +82,7 @@ def execute(options: argparse.Namespace) -> int:
     if options.files:
         name, arguments = "", tuple(options.files)
     derived = _derive(options, Process(name, arguments, process.folder, process.environ))
-    repository = pipeline.find_repository(options.repository, pipeline.read_own_policies())
+    repository = pipeline.find_repository(options.repository or "pypi", pipeline.read_own_policies())
     environ = {name: value for name, value in os.environ.items() if name not in _RIVALS}
     environ |= {name: value.format(token=derived.unwrap()) for name, value in _VARIABLES.items()}
     # Poetry's variable holds the name that poetry knows the repository by.
@@ -110,7 +111,7 @@ def _derive(options: argparse.Namespace, process: Process) -> DerivedToken:
     """Derive a token for the files that a process uploads, and tell of it on stderr."""
     from keyring_pypitoken import told
 
-    repository = pipeline.find_repository(options.repository, pipeline.read_own_policies())
+    repository = pipeline.find_repository(options.repository or "pypi", pipeline.read_own_policies())
     answer = pipeline.answer(repository.url, TOKEN_USERNAME, process, _account(options))
     if isinstance(answer, Refusal):
         raise answer
@@ -134,7 +135,7 @@ def _plan(options: argparse.Namespace) -> Grant | Refusal:
     """Plan as the backend does for an uploader with these files."""
     try:
         own = pipeline.read_own_policies()
-        repository = pipeline.find_repository(options.repository, own)
+        repository = pipeline.find_repository(options.repository or "pypi", own)
         process = this_process()
         uploader = Process("", tuple(options.files), process.folder, process.environ)
         lookup = Lookup(repository, repository.url, TOKEN_USERNAME)
@@ -143,13 +144,13 @@ def _plan(options: argparse.Namespace) -> Grant | Refusal:
         return refusal
 
 
-def _tell(grant: Grant) -> None:
+def _tell(grant: Grant, origin: str) -> None:
     projects = ", ".join(grant.projects.value) if grant.projects else "any project"
     length = in_words(grant.not_after - int(time.time()))
     say(f"An upload to {grant.repository.name} would get a token for {projects}, for {length}.", "good")
     table(
         [
-            ("repository", f"{grant.repository.name}, {grant.repository.url}"),
+            ("repository", f"{grant.repository.name}, {grant.repository.url} ({origin})"),
             ("account", _with_origin(grant.account)),
             ("projects", f"{projects} ({grant.projects.origin if grant.projects else 'unscoped'})"),
             ("valid for", f"{in_words(grant.valid_for.value)} ({grant.valid_for.origin})"),
@@ -173,12 +174,12 @@ def _local(timestamp: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(timestamp))
 
 
-def _as_dict(found: Grant | Refusal) -> dict[str, object]:
+def _as_dict(found: Grant | Refusal, origin: str) -> dict[str, object]:
     if isinstance(found, Refusal):
         return {"granted": False, "refusal": str(found)}
     return {
         "granted": True,
-        "repository": {"name": found.repository.name, "url": found.repository.url},
+        "repository": {"name": found.repository.name, "url": found.repository.url, "origin": origin},
         "account": _sourced(found.account),
         "projects": _sourced(found.projects),
         "valid_for": _sourced(found.valid_for),

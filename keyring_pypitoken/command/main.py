@@ -40,7 +40,7 @@ class _Subcommand(NamedTuple):
 
 def _repository(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-r", "--repository", default="pypi", metavar="NAME", help="pypi, testpypi, one of your policy.toml, or a URL"
+        "-r", "--repository", metavar="NAME", help="pypi (the default), testpypi, one of your policy.toml, or a URL"
     )
 
 

@@ -63,7 +63,7 @@ def adopt(options: argparse.Namespace) -> int:
 
 def _asked(options: argparse.Namespace) -> tuple[Repository, str]:
     """Return the repository that the options name, and keyring's service for the account."""
-    repository = pipeline.find_repository(options.repository, pipeline.read_own_policies())
+    repository = pipeline.find_repository(options.repository or "pypi", pipeline.read_own_policies())
     return repository, repository.url if options.account is None else f"{repository.url}?{quote(options.account)}"
 
 
