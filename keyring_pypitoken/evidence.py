@@ -60,14 +60,11 @@ def project_of_file(path: str) -> str | None:
     Returns:
         The name, or None where the file is neither a wheel nor an sdist.
     """
-    from packaging.utils import (
-        parse_sdist_filename,
-        parse_wheel_filename,
-    )
-
     name = os.path.basename(path)
     if not name.endswith(_DISTRIBUTIONS):
         return None
+    from packaging.utils import parse_sdist_filename, parse_wheel_filename  # only where a file is named
+
     try:
         project = parse_wheel_filename(name)[0] if name.endswith(".whl") else parse_sdist_filename(name)[0]
         return normalize_valid(project)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from .exceptions import PolicyError
@@ -40,7 +40,6 @@ ENDPOINT_KEYS: dict[str, Shape] = {
 }
 FIXED_ENDPOINT_KEYS = ("url", "domain")
 AGE = "age"  # stands where a keyring backend could be named
-_IDENTITY = re.compile(r"AGE-SECRET-KEY-|^AGE-PLUGIN-[^/\\]+-1[A-Z0-9]{6,}$|-----BEGIN", re.IGNORECASE)
 STORE_KEYS: dict[str, Shape] = {
     "backend": {
         "description": "the keyring backend that keeps the masters, as module.Class, or age for an encrypted file",
@@ -76,8 +75,7 @@ class Settings:
     history: Sourced[bool] | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class StoreSettings:
+class StoreSettings(NamedTuple):
     """What `[store]` says about where masters are kept; None where it does not speak.
 
     Attributes:
@@ -304,7 +302,8 @@ def _read_identity(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         msg = f"is {shown(value)}, {expected}"
         raise WrongValueError(msg)
-    if not value.isprintable() or _IDENTITY.search(value):  # a secret in the wrong place is not shown
+    key = r"AGE-SECRET-KEY-|^AGE-PLUGIN-[^/\\]+-1[A-Z0-9]{6,}$|-----BEGIN"
+    if not value.isprintable() or re.search(key, value, re.IGNORECASE):  # a secret in the wrong place is not shown
         msg = f"is a key itself or no path, {expected}"
         raise WrongValueError(msg)
     return value

@@ -161,7 +161,7 @@ def _read_own(name: str, layer: Layer) -> PolicyFile | None:
     identity = policy.store.identity
     # From the policy's own folder, since the current one is somebody's project.
     full = os.path.normpath(path.parent / os.path.expanduser(identity.value))
-    return replace(policy, store=replace(policy.store, identity=replace(identity, value=full)))
+    return replace(policy, store=policy.store._replace(identity=replace(identity, value=full)))
 
 
 def _refuse_writable_by_others(path: Path) -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .exceptions import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-_PYTHON = re.compile(r"(python|pypy)[0-9.]*w?")
 _PYTHON_OPTIONS = ("-W", "-X")  # those of the interpreter that take a value
 # What the uploaders that ask within their own process are doing when they ask for a token, and when they store one.
 # Missing: pdm, which stores one between two uploads of `publish` and passes over a failure.
@@ -31,8 +29,8 @@ _STORING = {"flit": ("publish",), "hatch": ("publish",), "poetry": ("config",), 
 _MOST_BYTES = 10_000_000
 
 
-@dataclasses.dataclass(frozen=True)
-class Process:
+# No dataclass: making one would cost each `keyring get` most of a millisecond.
+class Process(NamedTuple):
     """What tells which upload a look-up is for.
 
     Attributes:
@@ -98,7 +96,7 @@ def read_command_line(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
         The program's name, empty where it has none, and its arguments.
     """
     rest = list(words)
-    if rest and _PYTHON.fullmatch(_program_name(rest[0]).lower()):
+    if rest and re.fullmatch(r"(python|pypy)[0-9.]*w?", _program_name(rest[0]).lower()):
         del rest[0]
         while rest and rest[0].startswith("-") and rest[0] not in ("-m", "-c"):
             del rest[: 2 if rest[0] in _PYTHON_OPTIONS else 1]
