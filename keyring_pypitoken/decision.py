@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from .exceptions import Refusal
 from .grant import DEFAULT, Grant, Origin, Sourced
@@ -27,8 +26,7 @@ _NO_PROJECT = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Policies:
+class Policies(NamedTuple):
     """The policy files in force, each None where there is no such file."""
 
     project: PolicyFile | None = None

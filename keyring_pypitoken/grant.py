@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Generic, NewType, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, NewType, TypeVar
 
 if TYPE_CHECKING:
     from .repository import Repository
@@ -23,8 +23,8 @@ class Sourced(Generic[T_co]):
     origin: Origin
 
 
-@dataclasses.dataclass(frozen=True)
-class Grant:
+# No dataclass, here and wherever each `keyring get` comes by: making one costs most of a millisecond.
+class Grant(NamedTuple):
     """What will be derived: everything that `derive` needs but the master.
 
     Attributes:

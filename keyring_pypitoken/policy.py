@@ -5,7 +5,6 @@ Pure: the text and its name go in, a `PolicyFile` or all of its problems come ou
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -55,8 +54,7 @@ STORE_KEYS: dict[str, Shape] = {
 _NOT_FOR_PROJECTS = {*(name for name, key in KEYS.items() if not key.project_may), *ENDPOINT_KEYS, "store"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What one table of a policy says; None where it does not speak.
 
     Durations are seconds, `not_before` and `not_after` Unix seconds, projects normalized names.
@@ -88,8 +86,7 @@ class StoreSettings(NamedTuple):
     identity: Sourced[str] | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class PolicyFile:
+class PolicyFile(NamedTuple):
     """One policy file.
 
     Attributes:

@@ -6,12 +6,12 @@ import os
 import shlex
 import stat
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import locations
 from .exceptions import PolicyError, Refusal
+from .grant import Sourced
 from .policy import PYPROJECT_TABLE, Layer, PolicyFile, parse_policy
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _read_own(name: str, layer: Layer) -> PolicyFile | None:
     identity = policy.store.identity
     # From the policy's own folder, since the current one is somebody's project.
     full = os.path.normpath(path.parent / os.path.expanduser(identity.value))
-    return replace(policy, store=policy.store._replace(identity=replace(identity, value=full)))
+    return policy._replace(store=policy.store._replace(identity=Sourced(full, identity.origin)))
 
 
 def _refuse_writable_by_others(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from binascii import unhexlify
 from typing import TYPE_CHECKING, Any
@@ -416,7 +415,7 @@ def test_refuses_a_master_of_pypi_for_testpypi() -> None:
 def test_takes_grants_for_the_same_at_any_moment() -> None:
     """Two grants that differ in the moment they are asked at are the same for the memory of a process."""
     grant = a_grant()
-    later = dataclasses.replace(grant, not_before=NOW, not_after=NOW + 960, policy=Origin("a file"), notice=False)
+    later = grant._replace(not_before=NOW, not_after=NOW + 960, policy=Origin("a file"), notice=False)
 
     assert later.key == grant.key
     assert hash(grant.key) == hash(later.key)
@@ -438,18 +437,18 @@ def test_takes_grants_for_the_same_at_any_moment() -> None:
 def test_tells_grants_apart(change: dict[str, Any]) -> None:
     """Two grants that differ in what they allow are two, wherever their parts come from."""
     grant = a_grant()
-    elsewhere = dataclasses.replace(grant, account=Sourced("default", Origin("policy.toml:3")))
+    elsewhere = grant._replace(account=Sourced("default", Origin("policy.toml:3")))
 
-    assert dataclasses.replace(grant, **change).key != grant.key
+    assert grant._replace(**change).key != grant.key
     assert elsewhere.key == grant.key
 
 
 @pytest.mark.parametrize("value", [a_grant(), Sourced("default", DEFAULT)], ids=["grant", "part"])
 def test_never_changes(value: Any) -> None:
     """A grant is a value: once decided on, nobody widens it on its way."""
-    for field in dataclasses.fields(value):
-        with pytest.raises(dataclasses.FrozenInstanceError):
-            setattr(value, field.name, None)
+    for name in ("value", "origin") if isinstance(value, Sourced) else value._fields:
+        with pytest.raises(AttributeError):
+            setattr(value, name, None)
 
 
 def test_refuses_more_names_than_version_1_of_the_format_can_hold() -> None:
