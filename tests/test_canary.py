@@ -140,6 +140,19 @@ def functions(module: ModuleType) -> list[str]:
     ]
 
 
+def break_step(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, error: Exception) -> None:
+    """Let a function raise, wherever in the package it was imported."""
+
+    def broken(*_arguments: object, **_named: object) -> object:
+        raise error
+
+    original = getattr(module, name)
+    for user in [found for key, found in sys.modules.items() if key.startswith("keyring_pypitoken.")]:
+        for attribute, value in list(vars(user).items()):
+            if value is original:
+                monkeypatch.setattr(user, attribute, broken)
+
+
 # The net itself is left out: what it catches is what is tested.
 AGE_STEPS = (age_file, age_keys, passphrase, private_file)
 IDENTITY_SETTING = '[store]\nidentity = "~/identity"\n'
@@ -172,14 +185,7 @@ def test_whatever_step_fails_nothing_gets_out(
     stage.project('projects = ["demo"]\nvalid-for = "5m"\n')
     stage.user(f"max-valid-for = 3600\n{IDENTITY_SETTING if where == 'identity' else ''}")
 
-    def broken(*_arguments: object, **_named: object) -> object:
-        raise ArithmeticError(master, *OPENERS)
-
-    original = getattr(module, name)
-    for user in [found for key, found in sys.modules.items() if key.startswith("keyring_pypitoken.")]:
-        for attribute, value in list(vars(user).items()):
-            if value is original:
-                monkeypatch.setattr(user, attribute, broken)
+    break_step(monkeypatch, module, name, ArithmeticError(master, *OPENERS))
     forget()
     told = ""
     try:
@@ -208,14 +214,7 @@ def test_whatever_step_fails_nothing_is_lost(
     path = Path(stage.age(identity=RECIPIENT))
     before, master = path.read_bytes(), new_master(identifier="another")
 
-    def broken(*_arguments: object, **_named: object) -> object:
-        raise ArithmeticError(master, *OPENERS)
-
-    original = getattr(module, name)
-    for user in AGE_STEPS:
-        for attribute, value in list(vars(user).items()):
-            if value is original:
-                monkeypatch.setattr(user, attribute, broken)
+    break_step(monkeypatch, module, name, ArithmeticError(master, *OPENERS))
     told = ""
     try:
         keyring.set_password(PYPI, TOKEN, master)
@@ -261,15 +260,7 @@ def test_whatever_step_of_the_command_fails_it_shows_no_master(
             stage.master(master)
             stage.stored.plant("upload.pypi.org", TOKEN, raw)
             patch.setattr(sys, "stdin", io.StringIO(raw))
-
-            def broken(*_arguments: object, **_named: object) -> object:
-                raise ArithmeticError(master, raw)
-
-            original = getattr(module, name)
-            for user in [found for key, found in sys.modules.items() if key.startswith("keyring_pypitoken")]:
-                for attribute, value in list(vars(user).items()):
-                    if value is original:
-                        patch.setattr(user, attribute, broken)
+            break_step(patch, module, name, ArithmeticError(master, raw))
             forget()
             code = main(words.split())
         out, err = capfd.readouterr()
