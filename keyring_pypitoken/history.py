@@ -155,7 +155,11 @@ def _set_aside(folder: str) -> None:
 
 
 def _files_set_aside(folder: str) -> list[str]:
-    """List the renamed files, the oldest first; their names begin with the time."""
+    """List the renamed files, the oldest first; their names begin with the time.
+
+    A process that is held up between its look at the clock and the renaming, for as long as others need to fill a
+    file, gives too early a name: then that file goes before an older one.
+    """
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
