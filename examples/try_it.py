@@ -2,7 +2,7 @@
 
     python3 examples/try_it.py
 
-It works in a temporary folder that it removes again, installs this clone there, serves an index on loopback that
+It works in a temporary directory that it removes again, installs this clone there, serves an index on loopback that
 judges tokens as PyPI does, and touches neither your keyring nor your settings nor PyPI.
 """
 
@@ -43,12 +43,12 @@ domain = "pypi.org"
 def main() -> None:
     """Install what is needed into a temporary environment, and show the demonstration there."""
     if sys.argv[1:] == ["--here"]:  # the tests, in an environment that has everything
-        with tempfile.TemporaryDirectory(prefix="keyring-pypitoken-") as folder:
-            demonstrate(Path(folder).resolve())
+        with tempfile.TemporaryDirectory(prefix="keyring-pypitoken-") as directory:
+            demonstrate(Path(directory).resolve())
         return
-    with tempfile.TemporaryDirectory(prefix="keyring-pypitoken-") as folder:
-        say("Installing this clone, twine and build into a temporary folder ...")
-        environment = Path(folder) / "environment"
+    with tempfile.TemporaryDirectory(prefix="keyring-pypitoken-") as directory:
+        say("Installing this clone, twine and build into a temporary directory ...")
+        environment = Path(directory) / "environment"
         python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         pip = [str(python), "-m", "pip"]
         if subprocess.run([sys.executable, "-m", "venv", environment], capture_output=True, check=False).returncode:
@@ -60,7 +60,7 @@ def main() -> None:
         raise SystemExit(subprocess.run([python, __file__, "--here"], check=False).returncode)
 
 
-def demonstrate(folder: Path) -> None:
+def demonstrate(directory: Path) -> None:
     """Store a master, upload with twine, and look at what the index received."""
     from loopback_index import LoopbackIndex, read_token
 
@@ -75,20 +75,20 @@ def demonstrate(folder: Path) -> None:
             return super().receive(authorization, form)
 
     with Overhearing() as index:
-        environ = prepare(folder, index.upload_url)
+        environ = prepare(directory, index.upload_url)
         master = index.create_master("you")
 
         step("Store a master token once, with keyring's own command")
         show(
             ["keyring", "set", index.upload_url, "__token__"],
-            folder,
+            directory,
             environ,
             stdin=master,
             remark="the master is pasted",
         )
 
         step("Build a project, and upload it with twine as ever")
-        project = make_project(folder, "try-it-demo")
+        project = make_project(directory, "try-it-demo")
         show(["python", "-m", "build", "--no-isolation"], project, environ, quiet=True)
         twine = ["twine", "upload", "--disable-progress-bar", "--repository-url", index.upload_url]
         show([*twine, "dist/*"], project, environ)
@@ -99,7 +99,7 @@ def demonstrate(folder: Path) -> None:
         explain(index.uploads[0].restrictions)
 
         step("Whoever overheard it cannot upload another project with it ...")
-        other = make_project(folder, "another-project")
+        other = make_project(directory, "another-project")
         show(["python", "-m", "build", "--no-isolation", "--wheel"], other, environ, quiet=True)
         stolen = environ | {"TWINE_USERNAME": "__token__", "TWINE_PASSWORD": index.overheard}
         show([*twine, "dist/*"], other, stolen, fails=True, remark="TWINE_PASSWORD is the token overheard")
@@ -114,18 +114,18 @@ def demonstrate(folder: Path) -> None:
         step("The master never left the store")
         used = [upload.filename for upload in index.uploads if upload.is_master]
         print(f"    uploads that came with the master: {len(used)} of {len(index.uploads)}")
-        print(f"    files in which it can be read: {', '.join(holding(master, folder)) or 'none'}")
+        print(f"    files in which it can be read: {', '.join(holding(master, directory)) or 'none'}")
         succeeded = [upload.status for upload in index.uploads] == [200, 200, 403, 403]
     say("\nDone: everything above is removed again." if succeeded and not used else "\nThis did not go as it should.")
     if used or not succeeded:
         raise SystemExit(1)
 
 
-def prepare(folder: Path, url: str) -> dict[str, str]:
-    """Give the programs a home, settings and a store within the folder, and nothing of the user's."""
+def prepare(directory: Path, url: str) -> dict[str, str]:
+    """Give the programs a home, settings and a store within the directory, and nothing of the user's."""
     from pyrage import x25519
 
-    home = folder / "home"
+    home = directory / "home"
     home.mkdir()
     foreign = ("KEYRING_", "PYTHON_KEYRING", "TWINE_", "XDG_", "DBUS_", "GITHUB_", "ACTIONS_")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
@@ -135,7 +135,7 @@ def prepare(folder: Path, url: str) -> dict[str, str]:
         "PYTHONIOENCODING": "utf-8",
         "COLUMNS": "200",
     }
-    code = "from keyring_pypitoken.locations import user_policy; print(user_policy())"
+    code = "from keyring_pypitoken.paths import user_policy; print(user_policy())"
     policy = Path(
         subprocess.run([sys.executable, "-c", code], env=environ, stdout=-1, check=True, text=True).stdout[:-1]
     )
@@ -148,9 +148,9 @@ def prepare(folder: Path, url: str) -> dict[str, str]:
     return environ
 
 
-def make_project(folder: Path, name: str) -> Path:
+def make_project(directory: Path, name: str) -> Path:
     """Write a project of one module."""
-    project = folder / name
+    project = directory / name
     project.mkdir()
     for file, text in MODULE.items():
         module = name.replace("-", "_")
@@ -160,7 +160,7 @@ def make_project(folder: Path, name: str) -> Path:
 
 def show(
     command: list[str],
-    folder: Path,
+    directory: Path,
     environ: Mapping[str, str],
     *,
     stdin: str = "",
@@ -175,7 +175,7 @@ def show(
         program = sys.executable
     done = subprocess.run(
         [program, *command[1:]],
-        cwd=folder,
+        cwd=directory,
         env=environ,
         input=stdin,
         stdout=subprocess.PIPE,
@@ -201,12 +201,12 @@ def explain(restrictions: list[Any]) -> None:
             print(f"    restricted to uploads of {', '.join(fields[0])}")
 
 
-def holding(master: str, folder: Path) -> list[str]:
+def holding(master: str, directory: Path) -> list[str]:
     """Name the files in which the master stands, as it is or encoded."""
     import base64
 
     spellings = {master.encode(), base64.b64encode(master.encode())[:60]}
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    files = [path for path in directory.rglob("*") if path.is_file()]
     return [path.name for path in files if any(text in path.read_bytes() for text in spellings)]
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .exceptions import (
+    from keyring_pypitoken.exceptions import (
         InvalidRestriction,
         LoaderError,
         MissingContextError,
         PyPITokenException,
         ValidationError,
     )
-    from .restrictions import (
+    from keyring_pypitoken.tokens.restrictions import (
         Context,
         DateRestriction,
         LegacyDateRestriction,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         UnknownCaveat,
         UserIDRestriction,
     )
-    from .token import Token
+    from keyring_pypitoken.tokens.token import Token
 
 __all__ = [
     "Context",
@@ -66,11 +66,10 @@ _EXCEPTIONS = frozenset(
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    module = "token" if name == "Token" else "exceptions" if name in _EXCEPTIONS else "restrictions"
+    module = "tokens.token" if name == "Token" else "exceptions" if name in _EXCEPTIONS else "tokens.restrictions"
     return getattr(import_module(f".{module}", __name__), name)
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from .command.main import main
+from keyring_pypitoken.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

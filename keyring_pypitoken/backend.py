@@ -1,7 +1,7 @@
 """The keyring backend: keyring's calling rules, and nothing else.
 
 keyring imports this module in every process that uses it for anything: everything heavier is imported when a
-look-up is likely to be ours. Rules that shape it (keyring 25.7, `backends/chainer.py`):
+lookup is likely to be ours. Rules that shape it (keyring 25.7, `backends/chainer.py`):
 
 - None hands the question to the next backend, which may hold the master raw: so None is returned only where no
   master exists, and everything else raises;
@@ -22,8 +22,8 @@ from keyring.backends import fail
 from keyring.credentials import SimpleCredential
 from keyring.errors import NoKeyringError, PasswordDeleteError, PasswordSetError
 
-from .exceptions import Refusal
-from .repository import (
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.lookup import (
     BUILT_IN,
     TOKEN_USERNAME,
     asks_for_token,
@@ -35,7 +35,7 @@ from .repository import (
 if TYPE_CHECKING:
     from keyring.credentials import Credential
 
-    from .pipeline import Answer, Deleted, Saved
+    from keyring_pypitoken.issue import Answer, Deleted, Saved
 
 _PRIVATE = "this name is keyring-pypitoken's own, and what it holds is never handed out: ask for the upload URL."
 # poetry asks for the first before anything else, and gives keyring up if that raises; were the others to raise, it
@@ -44,7 +44,7 @@ _POETRY = ("python-poetry-check", "poetry-repository-")
 
 
 class RefusedError(NoKeyringError):
-    """A look-up is ours, and nothing is handed out. A NoKeyringError, since twine passes over those quietly."""
+    """A lookup is ours, and nothing is handed out. A NoKeyringError, since twine passes over those quietly."""
 
 
 class RefusedSetError(RefusedError, PasswordSetError):
@@ -62,10 +62,10 @@ class PyPITokenKeyring(KeyringBackend):
     priority = 9.9
 
     def get_password(self, service: str, username: str) -> str | None:
-        """Return a derived token, or None where the look-up is none of ours or no master is stored.
+        """Return a derived token, or None where the lookup is not ours or no master is stored.
 
         Raises:
-            RefusedError: the look-up is ours and must not be answered.
+            RefusedError: the lookup is ours and must not be answered.
         """
         # None is no user name, but some backends take it for any: it must not reach them.
         found = None if username == "" else _ask(service, username)
@@ -78,7 +78,7 @@ class PyPITokenKeyring(KeyringBackend):
         """Return a derived token with its user name, like `get_password`; the user name may be None or empty.
 
         Raises:
-            RefusedError: the look-up is ours and must not be answered.
+            RefusedError: the lookup is ours and must not be answered.
         """
         found = _ask(service, username)
         if found is None:
@@ -91,7 +91,7 @@ class PyPITokenKeyring(KeyringBackend):
         """Check a master and store it.
 
         Raises:
-            NotImplementedError: the key is none of ours; the next backend is asked.
+            NotImplementedError: the key is not ours; the next backend is asked.
             RefusedSetError: the key is ours, and what was given is not stored.
         """
         if is_private(service):
@@ -99,9 +99,9 @@ class PyPITokenKeyring(KeyringBackend):
             _refuse(_PRIVATE, RefusedSetError)
         outcome: Saved | Refusal | None = None
         if username and _may_be_ours(service, username):
-            from . import pipeline
+            from keyring_pypitoken import issue
 
-            outcome = pipeline.save(service, username, password)
+            outcome = issue.save(service, username, password)
         del password
         if isinstance(outcome, Refusal):
             _refuse(str(outcome), RefusedSetError)
@@ -117,16 +117,16 @@ class PyPITokenKeyring(KeyringBackend):
         """Delete a stored master.
 
         Raises:
-            NotImplementedError: the key is none of ours; the next backend is asked.
+            NotImplementedError: the key is not ours; the next backend is asked.
             PasswordDeleteError: the key is ours, and nothing is stored under it or nothing can be deleted.
         """
         if is_private(service):
             _refuse(_PRIVATE, RefusedDeleteError)
         outcome: Deleted | Refusal | None = None
         if username and _may_be_ours(service, username):
-            from . import pipeline
+            from keyring_pypitoken import issue
 
-            outcome = pipeline.delete(service, username)
+            outcome = issue.delete(service, username)
         if isinstance(outcome, Refusal):
             _refuse(str(outcome), RefusedDeleteError)
         if outcome is None:
@@ -142,14 +142,14 @@ class PyPITokenKeyring(KeyringBackend):
 
 
 def _ask(service: str, username: str | None) -> Answer | None:
-    """Ask the pipeline; None where the look-up is none of ours."""
+    """Ask the pipeline; None where the lookup is not ours."""
     if is_private(service):
         _refuse(_PRIVATE, RefusedError)
     if not _may_be_ours(service, username):
         return None
-    from . import pipeline
+    from keyring_pypitoken import issue
 
-    found = pipeline.answer(service, username)
+    found = issue.answer(service, username)
     if isinstance(found, Refusal):
         _refuse(str(found), RefusedError)
     return found
@@ -162,9 +162,9 @@ def _hand_out(answer: Answer) -> str | None:
     for line in answer.notice:
         _tell(line)
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        from . import told
+        from keyring_pypitoken import notices
 
-        told.write(f"::add-mask::{answer.token.unwrap()}")
+        notices.write(f"::add-mask::{answer.token.unwrap()}")
     return answer.token.unwrap()
 
 
@@ -179,12 +179,12 @@ def _nobody() -> KeyringBackend | None:
 
 
 def _is_poetrys(service: object) -> bool:
-    """Say whether a foreign key is one that poetry asks for on its way to a master of ours."""
+    """Return True if a foreign key is one that poetry asks for on its way to a master of ours."""
     if not isinstance(service, str) or not service.startswith(_POETRY):
         return False
-    from . import pipeline
+    from keyring_pypitoken import issue
 
-    return pipeline.has_store()
+    return issue.has_store()
 
 
 def _may_be_ours(service: str, username: str | None) -> bool:
@@ -198,25 +198,25 @@ def _may_be_ours(service: str, username: str | None) -> bool:
         return True  # told by the pipeline
     if is_kept_by_uploader(service):
         return True
-    from . import locations
+    from keyring_pypitoken import paths
 
-    return locations.has_own_policies()
+    return paths.has_own_policies()
 
 
 def _refuse(message: str, kind: type[RefusedError]) -> NoReturn:
     """Tell the refusal on stderr, the one channel that nearly every uploader shows, and end what must not go on."""
     _tell(message)
-    from . import process
+    from keyring_pypitoken.uploaders import process
 
     # The sentence is on the screen. keyring and hatch would bury it in a traceback, others repeat it; most would go
     # on and ask for a password, and what a person types then is the master.
-    ends = {RefusedError: process.asks_for_an_upload, RefusedSetError: process.stores_a_token}.get(kind)
+    ends = {RefusedError: process.is_uploading, RefusedSetError: process.stores_a_token}.get(kind)
     if process.is_keyring_command() or (ends is not None and ends()):
         raise SystemExit(1)
     raise kind(message)
 
 
 def _tell(line: str) -> None:
-    from . import told
+    from keyring_pypitoken import notices
 
-    told.tell(line)
+    notices.notify(line)

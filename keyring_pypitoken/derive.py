@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .exceptions import InvalidRestriction, LoaderError, Refusal
-from .repository import PYPI, TOKEN_USERNAME
-from .restrictions import (
+from keyring_pypitoken.exceptions import InvalidRestriction, LoaderError, Refusal
+from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME
+from keyring_pypitoken.secret import DerivedToken, MasterToken
+from keyring_pypitoken.text import join_quoted, quoted, utc
+from keyring_pypitoken.tokens.restrictions import (
     DateRestriction,
     LegacyDateRestriction,
     LegacyProjectNamesRestriction,
     ProjectNamesRestriction,
     Restriction,
 )
-from .secret import DerivedToken, MasterToken
-from .token import PREFIX, Token
-from .wording import listed, quoted, utc
+from keyring_pypitoken.tokens.token import PREFIX, Token
 
 if TYPE_CHECKING:
-    from .grant import Grant
-    from .repository import Repository
+    from keyring_pypitoken.lookup import Repository
+    from keyring_pypitoken.policy.model import Grant
 
 
 def read_master(text: str, repository: Repository) -> MasterToken:
@@ -68,12 +68,12 @@ def derive(master: MasterToken, grant: Grant, *, now: int) -> tuple[DerivedToken
     try:
         token.restrict(not_before=grant.not_before, not_after=grant.not_after, project_names=names)
     except InvalidRestriction as error:
-        msg = f"the stored master for {grant.repository.name} cannot be restricted so: {error}"
-        raise Refusal(msg) from None
+        raise Refusal(f"the stored master for {grant.repository.name} cannot be restricted so: {error}") from None
     derived = DerivedToken(token.dump())
     if not _is_sound(derived, original, grant):
-        msg = "the derived token is not what was meant, which is a mistake in keyring-pypitoken: please report it."
-        raise Refusal(msg)
+        raise Refusal(
+            "the derived token is not what was meant, which is a mistake in keyring-pypitoken: please report it."
+        )
     return derived, not_after
 
 
@@ -92,14 +92,12 @@ def _load_master(master: MasterToken, repository: Repository) -> Token:
     try:
         token = Token.load(master.reveal_to_derive_or_store())
     except LoaderError as error:
-        msg = f"the stored master for {repository.name} cannot be read ({error}): {again}"
-        raise Refusal(msg) from None
+        raise Refusal(f"the stored master for {repository.name} cannot be read ({error}): {again}") from None
     if token.domain != repository.domain:
-        msg = (
+        raise Refusal(
             f"the stored master for {repository.name} is a token for {quoted(token.domain)}, "
             f"not for {repository.domain!r}: {again}"
         )
-        raise Refusal(msg)
     return token
 
 
@@ -109,33 +107,31 @@ def _check_master_can_serve(master: Token, grant: Grant, now: int) -> int:
     for restriction in master.caveats:
         if isinstance(restriction, (DateRestriction, LegacyDateRestriction)):
             if now >= restriction.not_after:
-                msg = (
+                raise Refusal(
                     f"the stored master for {grant.repository.name} expired on {utc(restriction.not_after)}: store "
                     f"a new one with `keyring set {grant.repository.url} {TOKEN_USERNAME}`."
                 )
-                raise Refusal(msg)
             if now < restriction.not_before:
-                msg = (
+                raise Refusal(
                     f"the stored master for {grant.repository.name} works only from "
                     f"{utc(restriction.not_before)} on: wait, or correct this machine's clock."
                 )
-                raise Refusal(msg)
             ends.append(restriction.not_after)
         elif isinstance(restriction, (ProjectNamesRestriction, LegacyProjectNamesRestriction)):
             names = () if grant.projects is None else grant.projects.value
             outside = [name for name in names if name not in restriction.project_names]
             if outside:
-                msg = (
+                raise Refusal(
                     f"the stored master for {grant.repository.name} is restricted to "
-                    f"{listed(restriction.project_names) or 'no project'} and cannot upload {listed(outside)}: "
+                    f"{join_quoted(restriction.project_names) or 'no project'} and cannot upload "
+                    f"{join_quoted(outside)}: "
                     "store one that can, or store this one under an account of its own."
                 )
-                raise Refusal(msg)
     return min(ends)
 
 
 def _is_sound(derived: DerivedToken, master: Token, grant: Grant) -> bool:
-    """Say whether the derived token is the master and exactly our restrictions."""
+    """Return True if the derived token is the master and exactly our restrictions."""
     token = Token.load(derived.unwrap())
     ours: list[Restriction] = [DateRestriction(grant.not_before, grant.not_after)]
     if grant.projects is not None:

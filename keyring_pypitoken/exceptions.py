@@ -1,4 +1,4 @@
-"""What can go wrong: the library's five exceptions, and the refusal of a look-up."""
+"""What can go wrong: the library's five exceptions, and the refusal of a lookup."""
 
 
 class PyPITokenException(Exception):  # noqa: N818 - the name is the API's (pypitoken)
@@ -22,7 +22,7 @@ class InvalidRestriction(PyPITokenException, ValueError):  # noqa: N818 - the na
 
 
 class Refusal(Exception):  # noqa: N818 - the word of this field: ours, but not allowed
-    """A look-up is ours but not allowed, or cannot be answered safely.
+    """A lookup is ours but not allowed, or cannot be answered safely.
 
     The message is one sentence for a person: the reason first, then the fix; it never holds secret text.
     """

@@ -13,16 +13,16 @@ import sys
 import time
 from typing import Any, NamedTuple
 
-from . import locations
-from .exceptions import Refusal
+from keyring_pypitoken import paths
+from keyring_pypitoken.exceptions import Refusal
 
 _CURRENT = "current.jsonl"
 # 256 KiB are about a thousand lines. With the current file it is 1 MiB in all, of which at least half is always kept.
-_MOST_IN_FILE = 256 * 1024
-_MOST_SET_ASIDE = 3 * _MOST_IN_FILE
+_MAX_IN_FILE = 256 * 1024
+_MAX_SET_ASIDE = 3 * _MAX_IN_FILE
 # Whatever a policy lists and however a program is called, a line is far smaller than a file.
-_MOST_PROJECTS = 500
-_MOST_CHARACTERS = 400
+_MAX_PROJECTS = 500
+_MAX_CHARACTERS = 400
 _LAST_SECOND = 253_402_300_799  # the end of the year 9999, the last that Python can write as a date
 
 
@@ -75,11 +75,10 @@ def read_history() -> list[Entry]:
     try:
         lines = [line for text in _contents() for line in text.split(b"\n")]
     except OSError as error:
-        msg = (
-            f"the history in {locations.history_folder()} cannot be read ({type(error).__name__}): "
+        raise Refusal(
+            f"the history in {paths.history_directory()} cannot be read ({type(error).__name__}): "
             "make its files readable, or remove them."
-        )
-        raise Refusal(msg) from None
+        ) from None
     found = [entry for entry in map(_parse, lines) if entry is not None]
     return sorted(found, key=lambda entry: entry.time)
 
@@ -87,29 +86,29 @@ def read_history() -> list[Entry]:
 def _plain(value: object) -> object:
     """Make a field safe and short."""
     if isinstance(value, tuple):
-        names = [_plain(name) for name in value[:_MOST_PROJECTS]]
-        return names if len(value) <= _MOST_PROJECTS else [*names, f"and {len(value) - _MOST_PROJECTS} more"]
+        names = [_plain(name) for name in value[:_MAX_PROJECTS]]
+        return names if len(value) <= _MAX_PROJECTS else [*names, f"and {len(value) - _MAX_PROJECTS} more"]
     if not isinstance(value, str):
         return value
-    return "".join(character if character.isprintable() else "?" for character in value[:_MOST_CHARACTERS])
+    return "".join(character if character.isprintable() else "?" for character in value[:_MAX_CHARACTERS])
 
 
 def _append(line: bytes) -> None:
-    folder = locations.history_folder()
-    if _write(folder, line, _MOST_IN_FILE):
+    directory = paths.history_directory()
+    if _write(directory, line, _MAX_IN_FILE):
         return
-    _set_aside(folder)
+    _set_aside(directory)
     # Where it could not be renamed the file grows on, but not for ever.
-    _write(folder, line, 2 * _MOST_IN_FILE)
+    _write(directory, line, 2 * _MAX_IN_FILE)
 
 
-def _write(folder: str, line: bytes, most: int) -> bool:
+def _write(directory: str, line: bytes, most: int) -> bool:
     """Append a line to the current file; say whether it had room for it."""
-    path = os.path.join(folder, _CURRENT)
+    path = os.path.join(directory, _CURRENT)
     try:
         handle = _open_to_append(path)
     except FileNotFoundError:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        os.makedirs(directory, mode=0o700, exist_ok=True)
         handle = _open_to_append(path)
     try:
         if os.fstat(handle).st_size + len(line) > most:
@@ -139,40 +138,40 @@ def _open_to_append(path: str) -> int:
         return os.open(path, flags, 0o600)
 
 
-def _set_aside(folder: str) -> None:
+def _set_aside(directory: str) -> None:
     """Rename the current file, and remove the oldest that were, so that the others are within the limit."""
-    current = os.path.join(folder, _CURRENT)
+    current = os.path.join(directory, _CURRENT)
     # Another process may rename or remove the same file first; what is small now was begun after that.
     with contextlib.suppress(OSError):
-        if os.path.getsize(current) > _MOST_IN_FILE // 2:
-            os.rename(current, os.path.join(folder, f"{time.time_ns():020}-{os.getpid()}.jsonl"))
+        if os.path.getsize(current) > _MAX_IN_FILE // 2:
+            os.rename(current, os.path.join(directory, f"{time.time_ns():020}-{os.getpid()}.jsonl"))
     size = 0
-    for path in reversed(_files_set_aside(folder)):
+    for path in reversed(_files_set_aside(directory)):
         with contextlib.suppress(OSError):
             size += os.path.getsize(path)
-            if size > _MOST_SET_ASIDE:
+            if size > _MAX_SET_ASIDE:
                 os.remove(path)
 
 
-def _files_set_aside(folder: str) -> list[str]:
+def _files_set_aside(directory: str) -> list[str]:
     """List the renamed files, the oldest first; their names begin with the time.
 
     A process that is held up between its look at the clock and the renaming, for as long as others need to fill a
     file, gives too early a name: then that file goes before an older one.
     """
     try:
-        names = os.listdir(folder)
+        names = os.listdir(directory)
     except FileNotFoundError:
         return []
-    return [os.path.join(folder, name) for name in sorted(names) if name.endswith(".jsonl") and name != _CURRENT]
+    return [os.path.join(directory, name) for name in sorted(names) if name.endswith(".jsonl") and name != _CURRENT]
 
 
 def _contents() -> list[bytes]:
     """Read all files, the oldest first."""
-    folder = locations.history_folder()
+    directory = paths.history_directory()
     # The current one comes first, since it may be renamed now: then it is found again, and read once nevertheless.
-    current = _read(os.path.join(folder, _CURRENT))
-    found = dict(_read(path) for path in _files_set_aside(folder))
+    current = _read(os.path.join(directory, _CURRENT))
+    found = dict(_read(path) for path in _files_set_aside(directory))
     found.setdefault(*current)
     return list(found.values())
 

@@ -1,7 +1,7 @@
 """Project names: validity (PEP 508) and the one spelling that PyPI compares (PEP 503).
 
 `packaging.utils.canonicalize_name` does the same, and tests compare the two. It is not called here, because
-importing it takes longer than all the rest of a look-up that names no file.
+importing it takes longer than all the rest of a lookup that names no file.
 """
 
 from __future__ import annotations

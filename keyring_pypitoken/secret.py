@@ -23,8 +23,7 @@ class _Secret:
         return format(repr(self), format_spec)
 
     def __reduce__(self) -> NoReturn:
-        msg = f"a {type(self).__name__} is never copied out of its process"
-        raise TypeError(msg)
+        raise TypeError(f"a {type(self).__name__} is never copied out of its process")
 
     # What Python 3.11 and later give every object would return the text.
     __getstate__ = __reduce__

@@ -6,7 +6,7 @@ import re
 import sys
 from typing import Any
 
-from .exceptions import PolicyError
+from keyring_pypitoken.exceptions import PolicyError
 
 
 def load_toml(text: str, name: str) -> dict[str, Any]:
@@ -25,8 +25,7 @@ def load_toml(text: str, name: str) -> dict[str, Any]:
         problem = _lower_first(str(error))
     except (ValueError, RecursionError):  # Python's own words are for programmers
         problem = "a number in it is too long, or it is nested too deeply"
-    msg = f"{name} is not valid TOML: {problem}; correct it there."
-    raise PolicyError(msg)
+    raise PolicyError(f"{name} is not valid TOML: {problem}; correct it there.")
 
 
 def entry(content: Any, *path: str) -> object:

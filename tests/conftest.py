@@ -6,34 +6,30 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
-import keyring.backend
-import keyring.core
 import pytest
+from file_keyring import FileKeyring
 from loopback_index import IndexProcess
+from refusal_cases import Stage
+from sandbox import _FOREIGN, STORES, Command, MatrixRow, Result, Run, WritePolicy, forget
 
-from keyring_pypitoken import Token, age_file, locations, passphrase, pipeline, process, told
+from keyring_pypitoken import paths
+from keyring_pypitoken.vault import passphrase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STORES = Path(__file__).parent / "stores"
-_FOREIGN = (
-    *("KEYRING_", "PYTHON_KEYRING", "GITHUB_", "ACTIONS_", "DBUS_", "XDG_", "PIP_"),
-    *("TWINE_", "UV_PUBLISH_", "UV_KEYRING_", "FLIT_", "HATCH_", "POETRY_", "PDM_"),
-)
-
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give the test a home folder and an environment in which nothing of the developer's is found."""
+    """Give the test a home directory and an environment in which nothing of the developer's is found."""
     home = tmp_path / "home"
     for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
         # pip's own settings stay: a test that builds a package installs its build tools.
         if not name.startswith("PIP_"):
             monkeypatch.delenv(name)
-    for name, folder in {
+    for name, directory in {
         "HOME": home,
         "USERPROFILE": home,
         "APPDATA": home / "roaming",
@@ -44,9 +40,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "XDG_STATE_HOME": home / "state",
         "XDG_CACHE_HOME": home / "cache",
         "XDG_RUNTIME_DIR": home / "runtime",
-        "TEST_KEYRING_FOLDER": home / "keyrings",
+        "TEST_KEYRING_DIRECTORY": home / "keyrings",
     }.items():
-        monkeypatch.setenv(name, str(folder))
+        monkeypatch.setenv(name, str(directory))
     (home / "keyrings").mkdir(parents=True, mode=0o700)
     work = home / "work"
     work.mkdir()
@@ -58,37 +54,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     forget()
 
 
-def forget() -> None:
-    """Forget what this process remembers: paths, tokens, lines told, and keyring's backends."""
-    for path in (
-        locations.user_policy,
-        locations.site_policy,
-        locations.accounts_folder,
-        locations.told_folder,
-        locations.history_folder,
-        locations.age_file,
-    ):
-        path.cache_clear()
-    pipeline._memory.clear()
-    told._told.clear()
-    process._parents_command_line.cache_clear()
-    age_file._opened.clear()
-    passphrase._known.clear()
-    vars(keyring.backend.get_all_keyring).pop("saved_result", None)
-    keyring.core._keyring_backend = None
-
-
 @pytest.fixture
 def work(home: Path) -> Path:
-    """Return the current folder: an empty one below the home folder."""
+    """Return the current directory: an empty one below the home directory."""
     return home / "work"
-
-
-class WritePolicy(Protocol):
-    """Writes a policy file and returns its path."""
-
-    def __call__(self, text: str, mode: int = 0o600) -> Path:  # noqa: D102 - the class says it
-        ...
 
 
 def _writer(path: str) -> WritePolicy:
@@ -103,41 +72,15 @@ def _writer(path: str) -> WritePolicy:
 
 
 @pytest.fixture
-def user_policy(home: Path) -> WritePolicy:  # noqa: ARG001 - the folder must be known first
+def user_policy(home: Path) -> WritePolicy:  # noqa: ARG001 - the directory must be known first
     """Return a function that writes the user's policy."""
-    return _writer(locations.user_policy())
+    return _writer(paths.user_policy())
 
 
 @pytest.fixture
-def site_policy(home: Path) -> WritePolicy:  # noqa: ARG001 - the folder must be known first
+def site_policy(home: Path) -> WritePolicy:  # noqa: ARG001 - the directory must be known first
     """Return a function that writes the machine's policy."""
-    return _writer(locations.site_policy())
-
-
-def new_master(domain: str = "pypi.org", identifier: str = "0fd630f1-f29d-4da9-953f-48f1a09f76b5") -> str:
-    """Make a master as PyPI does; no server knows its key."""
-    return Token.create(domain, identifier, b"a key of thirty-two bytes, no more").dump()
-
-
-class Run(Protocol):
-    """Runs a program in a process of its own."""
-
-    def __call__(  # noqa: D102 - the class says it
-        self, *arguments: str, stdin: str = "", cwd: Path | None = None, **environ: str
-    ) -> Result: ...
-
-
-class Result(subprocess.CompletedProcess[str]):
-    """What a program printed, and its exit code."""
-
-
-class MatrixRow(NamedTuple):
-    """What an uploader did in a test, for the table that ends the run."""
-
-    uploader: str
-    what: str
-    shown: str
-    received: list[str]
+    return _writer(paths.site_policy())
 
 
 _MATRIX: list[MatrixRow] = []
@@ -187,3 +130,17 @@ def index() -> Iterator[IndexProcess]:
     """Serve the loopback index in a process of its own."""
     with IndexProcess() as index:
         yield index
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Return what runs the command."""
+    return Command(capsys, monkeypatch)
+
+
+@pytest.fixture
+def stage(work: Path, user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """Set the stage: an empty project called demo, and no master."""
+    stage = Stage(work, user_policy, monkeypatch, FileKeyring())
+    stage.project('[project]\nname = "demo"\n', "pyproject.toml")
+    return stage

@@ -21,10 +21,11 @@ import pyrage
 
 from keyring_pypitoken import Token
 from keyring_pypitoken.backend import PyPITokenKeyring
-from keyring_pypitoken.evidence import find_evidence
-from keyring_pypitoken.policy import parse_policy
-from keyring_pypitoken.policy_files import project_folders, project_policy
-from keyring_pypitoken.process import Process
+from keyring_pypitoken.files import project_directories
+from keyring_pypitoken.policy.discovery import project_policy
+from keyring_pypitoken.policy.parser import parse_policy
+from keyring_pypitoken.uploaders.process import Process
+from keyring_pypitoken.uploaders.projects import find_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,13 +37,13 @@ URL = "https://upload.pypi.org/legacy/"
 def main() -> None:
     """Print a table: what, measured, budget."""
     print(f"Python {sys.version.split()[0]}")
-    with tempfile.TemporaryDirectory() as folder:
-        processes(Path(folder).resolve())
-    with tempfile.TemporaryDirectory() as folder:
-        secret_service(Path(folder).resolve())
+    with tempfile.TemporaryDirectory() as directory:
+        processes(Path(directory).resolve())
+    with tempfile.TemporaryDirectory() as directory:
+        secret_service(Path(directory).resolve())
     library()
-    with tempfile.TemporaryDirectory() as folder:
-        growth(Path(folder).resolve())
+    with tempfile.TemporaryDirectory() as directory:
+        growth(Path(directory).resolve())
 
 
 def row(what: str, measured: str, budget: str) -> None:
@@ -87,7 +88,7 @@ def processes(home: Path) -> None:
 
 def secret_service(home: Path) -> None:
     """Measure `keyring get` above a real Secret Service, where there is one."""
-    sys.path.append(str(Path(__file__).parent.parent))
+    sys.path.append(str(Path(__file__).parent.parent / "support"))
     from secret_service import SecretService, missing
 
     measured = "not here"
@@ -136,11 +137,11 @@ def run(environ: Mapping[str, str], *arguments: str, stdin: str = "") -> float:
 
 
 def library() -> None:
-    """Measure the library against pypitoken, and a declined look-up by itself."""
+    """Measure the library against pypitoken, and a declined lookup by itself."""
     backend = PyPITokenKeyring()  # type: ignore[no-untyped-call]  # the constructor is keyring's
     for service, username in (("system", "joe"), ("https://pypi.example/simple/", "__token__")):
         seconds = each(functools.partial(backend.get_password, service, username))
-        row(f"a declined look-up ({username})", f"{seconds * 1e6:.2f} us", "10 us")
+        row(f"a declined lookup ({username})", f"{seconds * 1e6:.2f} us", "10 us")
     raw = (
         Token.create("pypi.org", "0fd630f1", KEY)
         .restrict(not_before=1, not_after=2_000_000_000, project_names=["demo"])
@@ -179,7 +180,7 @@ class theirs:  # noqa: N801 - reads as what it stands for
         return str(token.restrict(not_before=1, not_after=2, project_names=["demo"]).dump())
 
 
-def growth(folder: Path) -> None:
+def growth(directory: Path) -> None:
     """Measure how the time grows with the size: ten times as much should take about ten times as long."""
     tokens = {}
     for size in (1_000, 10_000):
@@ -193,16 +194,16 @@ def growth(folder: Path) -> None:
     files = {n: tuple(f"dist/p{i}-1.0-py3-none-any.whl" for i in range(n)) for n in (1_000, 10_000)}
     grows(
         "files in the arguments",
-        lambda n: find_evidence(Process("twine", files[n], folder, {}), None, folder),
+        lambda n: find_evidence(Process("twine", files[n], directory, {}), None, directory),
         1_000,
         10_000,
     )
-    deep = {0: folder}
+    deep = {0: directory}
     for depth in range(1, 601):
         deep[depth] = deep[depth - 1] / "d"
         deep[depth].mkdir()
-    assert len(list(project_folders(deep[600]))) > 600
-    grows("folders up (paths end at 4096 bytes)", lambda n: project_policy(deep[n], {}), 60, 600)
+    assert len(list(project_directories(deep[600]))) > 600
+    grows("directories up (paths end at 4096 bytes)", lambda n: project_policy(deep[n], {}), 60, 600)
 
 
 def read_and_check(raw: str) -> None:

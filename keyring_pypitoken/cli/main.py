@@ -1,0 +1,263 @@
+"""The command line: its subcommands and options, and how it ends.
+
+Exit codes: 0; 1 where something is refused or a problem was found; 2 where the command line is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from keyring_pypitoken.exceptions import PyPITokenException, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_PROGRAM = "keyring-pypitoken"
+_DESCRIPTION = "Restricted, short-lived PyPI tokens for uploads, derived from one stored master."
+_EPILOG = """\
+examples:
+  keyring-pypitoken login                            store the token that PyPI showed you
+  keyring-pypitoken init                             write a policy for this repository
+  keyring-pypitoken explain dist/*                   what would an upload be granted, and why
+  keyring-pypitoken status                           is everything as it should be
+  keyring-pypitoken exec -- maturin publish          upload with a tool that knows no keyring
+
+An uploader that asks keyring (twine, uv, flit, hatch, poetry, pdm) needs none of these.
+"""
+
+
+class _Subcommand(NamedTuple):
+    """A subcommand: the module and function that run it, what it does, how it is called."""
+
+    run: str
+    help: str
+    examples: str
+    options: tuple[Callable[[argparse.ArgumentParser], object], ...] = ()
+
+
+def _repository(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-r", "--repository", metavar="NAME", help="pypi (the default), testpypi, one of your policy.toml, or a URL"
+    )
+
+
+def _account(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--account", metavar="LABEL", help="which of several masters (default: what the policies say)")
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def _files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="*", metavar="FILE", help="distribution files, as an uploader is given them")
+
+
+def _policies(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="*", metavar="FILE", help="policy files (default: those in force here)")
+
+
+def _error(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--error", metavar="TEXT", help="explain what PyPI answered, such as '403 Invalid API Token: ...'"
+    )
+
+
+def _init(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--from-dist",
+        nargs="?",
+        const="dist",
+        metavar="DIRECTORY",
+        help="list the projects of the files in dist/ instead",
+    )
+    parser.add_argument("--force", action="store_true", help="replace a policy that is there")
+
+
+def _dry_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="only tell what would be moved")
+
+
+def _limit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-n", "--number", type=int, default=20, metavar="N", help="how many of the latest (default: 20)"
+    )
+
+
+def _restrictions(parser: argparse.ArgumentParser) -> None:
+    names = parser.add_argument_group("restrictions, each of which narrows the token further")
+    names.add_argument(
+        "--project", action="append", metavar="NAME", help="only uploads of this project; may be repeated"
+    )
+    names.add_argument(
+        "--project-id", action="append", metavar="UUID", help="only the project of this id; may be repeated"
+    )
+    names.add_argument("--user-id", metavar="ID", help="only for the user of this id")
+    names.add_argument("--not-before", metavar="TIME", help="from then on: 2026-01-31T18:00:00Z, or Unix seconds")
+    names.add_argument("--not-after", metavar="TIME", help="until then")
+    names.add_argument("--valid-for", metavar="DURATION", help="for this long from now on: 90s, 15m, 1h30m, 2d")
+    legacy = parser.add_argument_group("restrictions as PyPI wrote them until 2022")
+    legacy.add_argument("--legacy-project", action="append", metavar="NAME", help="only uploads of this project")
+    legacy.add_argument("--legacy-project-id", action="append", metavar="UUID", help="only the project of this id")
+    legacy.add_argument("--legacy-not-before", metavar="TIME", help="from then on")
+    legacy.add_argument("--legacy-not-after", metavar="TIME", help="until then")
+    legacy.add_argument("--legacy-noop", action="store_true", help="no restriction, written down")
+
+
+_SUBCOMMANDS = {
+    "login": _Subcommand(
+        "masters:login",
+        "store a master: the token that PyPI showed you",
+        "keyring-pypitoken login\nkeyring-pypitoken login -r testpypi --account work\n"
+        "pass show pypi | keyring-pypitoken login",
+        (_repository, _account),
+    ),
+    "logout": _Subcommand(
+        "masters:logout", "delete a stored master", "keyring-pypitoken logout --account work", (_repository, _account)
+    ),
+    "init": _Subcommand(
+        "policies:init",
+        "write a commented pypitoken.toml for this repository",
+        "keyring-pypitoken init\nkeyring-pypitoken init --from-dist",
+        (_init,),
+    ),
+    "explain": _Subcommand(
+        "grants:explain",
+        "tell what an upload would be granted, and where every part of that comes from",
+        "keyring-pypitoken explain\nkeyring-pypitoken explain -r testpypi dist/*\n"
+        "keyring-pypitoken explain --error '403 Invalid API Token: token is expired'",
+        (_repository, _account, _files, _error, _json),
+    ),
+    "status": _Subcommand(
+        "status:status",
+        "tell whether uploads get restricted tokens, and what would bypass that",
+        "keyring-pypitoken status\nkeyring-pypitoken status --json",
+        (_json,),
+    ),
+    "adopt": _Subcommand(
+        "masters:adopt",
+        "move tokens that lie where uploaders would find them raw to where only this package looks",
+        "keyring-pypitoken adopt --dry-run\nkeyring-pypitoken adopt",
+        (_dry_run, _json),
+    ),
+    "token": _Subcommand(
+        "grants:token",
+        "print a restricted token, for tools that know no keyring",
+        "MATURIN_PYPI_TOKEN=$(keyring-pypitoken token) maturin publish",
+        (_repository, _account, _files),
+    ),
+    "exec": _Subcommand(
+        "grants:execute",
+        "run a command with a restricted token in the variables of the uploaders",
+        "keyring-pypitoken exec -- maturin publish\nkeyring-pypitoken exec -r testpypi dist/* -- make release",
+        (_repository, _account, _files),
+    ),
+    "restrict": _Subcommand(
+        "tokens:restrict",
+        "restrict the token on standard input, print the new one",
+        'echo "$TOKEN" | keyring-pypitoken restrict --project my-project --valid-for 1h',
+        (_restrictions,),
+    ),
+    "inspect": _Subcommand(
+        "tokens:inspect",
+        "tell what the token on standard input can do",
+        'echo "$TOKEN" | keyring-pypitoken inspect',
+        (_json,),
+    ),
+    "check": _Subcommand(
+        "policies:check",
+        "find all mistakes in policy files",
+        "keyring-pypitoken check\nkeyring-pypitoken check pypitoken.toml",
+        (_policies, _json),
+    ),
+    "history": _Subcommand(
+        "records:history",
+        "tell which tokens were derived, when, and for what",
+        "keyring-pypitoken history -n 5",
+        (_limit, _json),
+    ),
+}
+_ALIASES = {"status": ["doctor"]}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        _PROGRAM, description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"{_PROGRAM} {_version()}")
+    _add_completion(parser)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, subcommand in _SUBCOMMANDS.items():
+        added = subparsers.add_parser(
+            name,
+            aliases=_ALIASES.get(name, []),
+            help=subcommand.help,
+            description=f"{subcommand.help[0].upper()}{subcommand.help[1:]}.",
+            epilog="examples:\n" + "\n".join(f"  {line}" for line in subcommand.examples.splitlines()),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for add_options in subcommand.options:
+            add_options(added)
+        added.set_defaults(run=subcommand.run, name=name, command=[])
+        if name == "exec":
+            added.usage = f"{_PROGRAM} exec [-h] [-r NAME] [--account LABEL] [FILE ...] -- COMMAND [ARGUMENT ...]"
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: the command line without the program; this process's where it is left out.
+
+    Returns:
+        The exit code.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = build_parser()
+    command: list[str] = []
+    if "exec" in words[:1] and "--" in words:
+        at = words.index("--")
+        words, command = words[:at], words[at + 1 :]
+    options = parser.parse_args(words)
+    if options.name == "exec" and not command:
+        parser.error("exec needs a command, behind two dashes: keyring-pypitoken exec -- twine upload dist/*")
+    options.command = command
+    module, _, function = options.run.partition(":")
+    try:
+        return int(getattr(importlib.import_module(f".{module}", __package__), function)(options))
+    except Refusal as refusal:
+        return _fail(str(refusal))
+    except PyPITokenException as error:
+        return _fail(f"{error}.")
+    except KeyboardInterrupt:
+        return 130  # as shells count a program that was interrupted
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away; so would what Python says of it
+        return 1
+    except Exception as error:  # noqa: BLE001 - its own words, and a traceback, may hold what was read or typed
+        return _fail(f"something unexpected failed ({type(error).__name__}): please report it.")
+
+
+def _fail(message: str) -> int:
+    print(f"{_PROGRAM}: {message}", file=sys.stderr)
+    return 1
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version(_PROGRAM)
+
+
+def _add_completion(parser: argparse.ArgumentParser) -> None:
+    """Offer to print a script that completes the command in a shell, where shtab is installed."""
+    try:
+        import shtab
+    except ImportError:
+        return
+    shtab.add_argument_to(parser, "--print-completion", help=argparse.SUPPRESS)  # the README tells of it

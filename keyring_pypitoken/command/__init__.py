@@ -1,1 +1,0 @@
-"""The command `keyring-pypitoken`: for people, and for tools that know no keyring."""

@@ -1,0 +1,208 @@
+"""Which stores there are for masters, and in which order: keyring's backends, and the age file.
+
+Backends are called directly and never through keyring's own functions, which would call this package again.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from keyring.backend import KeyringBackend
+from keyring.backends import chainer, fail, null
+
+from keyring_pypitoken import paths
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.policy.parser import AGE
+
+if TYPE_CHECKING:
+    from keyring_pypitoken.policy.model import StoreSettings, WithOrigin
+    from keyring_pypitoken.vault.age import AgeFile
+
+_RECOMMENDED_PRIORITY = 1  # what keyring itself calls a recommended backend
+_KINDS = {
+    "keyring.backends.SecretService": "the desktop's keyring (Secret Service)",
+    "keyring.backends.libsecret": "the desktop's keyring (libsecret)",
+    "keyring.backends.kwallet": "the desktop's keyring (KWallet)",
+    "keyring.backends.macOS": "the desktop's keyring (macOS Keychain)",
+    "keyring.backends.Windows": "the desktop's keyring (Windows Credential Manager)",
+}
+
+
+class Store(Protocol):
+    """What keeps masters: a keyring backend, or the age file, which keyring must not take for one."""
+
+    def get_password(self, service: str, username: str, /) -> str | None:
+        """Return a password, or None."""
+
+    def set_password(self, service: str, username: str, password: str, /) -> None:
+        """Keep a password."""
+
+    def delete_password(self, service: str, username: str, /) -> None:
+        """Forget a password."""
+
+
+class KnownStore(NamedTuple):
+    """A store, as told to people.
+
+    Attributes:
+        name: the backend's `module.Class`, or the age file's path.
+        kind: what it is, and what protects the masters in it.
+        keeps: whether `keyring set` would store a master there.
+    """
+
+    name: str
+    kind: str
+    keeps: bool
+
+
+def list_stores(settings: StoreSettings | None) -> list[KnownStore]:
+    """List the stores in the order in which a master is looked for, without unlocking any or asking for a secret.
+
+    At most one of them `keeps`: where none does, `keyring set` refuses and tells what to install or set.
+
+    Args:
+        settings: what `[store]` says; None where the policies cannot be followed.
+
+    Returns:
+        The stores that are there, then the age file where it is none of them and would be made.
+
+    Raises:
+        Refusal: the backend that a policy names cannot be used.
+    """
+    readers, keepers = readable(settings), writable(settings)
+    stores = [*readers, *(store for store in keepers if store not in readers)]
+    return [KnownStore(name_of(store), _kind(store), store in keepers[:1]) for store in stores]
+
+
+def has_store(settings: StoreSettings | None) -> bool:
+    """Return True if there is a store that may hold a master.
+
+    Raises:
+        Refusal: the backend that a policy names cannot be used.
+    """
+    return bool(readable(settings))
+
+
+def has_age_file() -> bool:
+    """Return True if there is an age file, whatever it holds."""
+    return os.path.lexists(paths.age_file())
+
+
+def name_of(store: Store) -> str:
+    """Return what messages call a store."""
+    if isinstance(store, KeyringBackend):
+        return f"{type(store).__module__}.{type(store).__qualname__}"
+    return paths.age_file()
+
+
+def _kind(store: Store) -> str:
+    if isinstance(store, KeyringBackend):
+        if not _takes_passwords(store):
+            return "a plugin that stores nothing"
+        return "plaintext" if _is_plaintext(store) else _KINDS.get(type(store).__module__, "another keyring backend")
+    return str(store)
+
+
+def readable(settings: StoreSettings | None) -> list[Store]:
+    """Return the stores that may hold a master: the one that is named, then keyring's chain, then the age file."""
+    backends = keyring_backends(settings)
+    if settings is None or not has_age_file():
+        return [*backends]
+    age = _age_file(settings)
+    named = settings.backend is not None and settings.backend.value == AGE
+    return [age, *backends] if named else [*backends, age]
+
+
+def writable(settings: StoreSettings | None) -> list[Store]:
+    """Return the stores that a master may be stored in, the best first.
+
+    The age file is one of them where a policy names it, or else the last where it can be used: who installed the
+    extra `age` wants it, and is told if its passphrase is all that lacks.
+    """
+    named = settings.backend if settings else None
+    if settings and named and named.value == AGE:
+        return [_age_file(settings)]
+    backends = keyring_backends(settings)
+    if named is not None:
+        return [backend for backend in backends[:1] if _takes_passwords(backend)]
+    best = [
+        backend
+        for backend in backends
+        if type(backend).priority >= _RECOMMENDED_PRIORITY and not _is_plaintext(backend) and _takes_passwords(backend)
+    ]
+    return [*best, _age_file(settings)] if settings and (has_age_file() or _has_pyrage()) else [*best]
+
+
+def keyring_backends(settings: StoreSettings | None) -> list[KeyringBackend]:
+    """Return the keyring backends that may hold a master: the one that is named, then keyring's chain in its order."""
+    chain = _chain()
+    if settings is None or settings.backend is None or settings.backend.value == AGE:
+        return chain
+    first = _load_named(settings.backend, chain)
+    return [first, *(backend for backend in chain if backend is not first)]
+
+
+def _chain() -> list[KeyringBackend]:
+    """Return the backends of keyring's chain that hold passwords.
+
+    keyring asks each for its priority every time, and one whose service stopped since it was found answers with
+    an exception of its own.
+    """
+    try:
+        return [backend for backend in chainer.ChainerBackend.backends if _holds_passwords(backend)]
+    except Exception as error:  # noqa: BLE001 - backends raise what their services raise
+        problem = f"a keyring backend is gone ({type(error).__name__}): start its keyring again, and try again."
+    raise Refusal(problem)
+
+
+def _age_file(settings: StoreSettings) -> AgeFile:
+    from keyring_pypitoken.vault.age import (
+        AgeFile,
+    )  # only where there is one, or shall be: most machines have a keyring
+
+    return AgeFile(settings.identity)
+
+
+def _has_pyrage() -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec("pyrage") is not None
+
+
+def _is_plaintext(backend: KeyringBackend) -> bool:
+    return "plaintext" in name_of(backend).lower()
+
+
+def _takes_passwords(backend: KeyringBackend) -> bool:
+    """Return True if a backend stores anything: URL plugins only raise NotImplementedError.
+
+    Their code is looked at, since trying would store something.
+    """
+    method = type(backend).set_password
+    while hasattr(method, "__wrapped__"):  # by keyring, once for each class
+        method = method.__wrapped__
+    code = getattr(method, "__code__", None)
+    return code is None or not set(code.co_names) <= {"NotImplementedError"}
+
+
+def _holds_passwords(backend: KeyringBackend) -> bool:
+    ours = type(backend).__module__.partition(".")[0] == __package__.partition(".")[0]
+    return not ours and not isinstance(backend, (chainer.ChainerBackend, null.Keyring, fail.Keyring))
+
+
+def _load_named(named: WithOrigin[str], chain: list[KeyringBackend]) -> KeyringBackend:
+    for backend in chain:
+        if name_of(backend) == named.value:
+            return backend
+    from keyring.core import load_keyring
+
+    try:
+        backend = load_keyring(named.value)
+        usable = isinstance(backend, KeyringBackend) and _holds_passwords(backend)
+        problem = None if usable else "which holds no passwords"
+    except Exception as error:  # noqa: BLE001 - importing it, or looking at its priority, may raise anything
+        problem = f"which cannot be loaded ({type(error).__name__})"
+    if problem is not None:
+        raise Refusal(f"[store] names the backend {named.value!r}, {problem} ({named.origin}): correct or install it.")
+    return backend

@@ -1,0 +1,696 @@
+"""The backend under keyring's own rules: in its chain, alone, and above other backends."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import keyring
+import keyring.backend
+import keyring.errors
+import pytest
+from file_keyring import FileKeyring, PlaintextFileKeyring, SecondKeyring
+from keyring.backends import chainer, fail, null
+from sandbox import WritePolicy, forget, new_master
+
+from keyring_pypitoken import DateRestriction, ProjectNamesRestriction, Token, issue, paths
+from keyring_pypitoken.backend import PyPITokenKeyring, RefusedDeleteError, RefusedError, RefusedSetError
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.policy.model import StoreSettings
+from keyring_pypitoken.vault import backends
+
+PYPI, TEST = "https://upload.pypi.org/legacy/", "https://test.pypi.org/legacy/"
+PRIVATE = f"keyring-pypitoken:{PYPI}"
+TOKEN = "__token__"
+
+
+@pytest.fixture(autouse=True)
+def project(work: Path) -> None:
+    """Make the current directory a project's."""
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+
+
+def get(service: str = PYPI, username: str = TOKEN) -> Token:
+    """Ask keyring's chain, which must answer."""
+    found = keyring.get_password(service, username)
+    assert found is not None
+    return Token.load(found)
+
+
+def passwords(store: type[FileKeyring] = FileKeyring) -> dict[tuple[str, str], str]:
+    """Return what a store holds."""
+    return store().passwords()
+
+
+def alone() -> PyPITokenKeyring:
+    """Return the backend by itself, outside of keyring's chain."""
+    return PyPITokenKeyring()  # type: ignore[no-untyped-call]  # the constructor is keyring's, which has no types
+
+
+# The main job.
+
+
+def test_set_stores_the_master_under_a_name_that_no_uploader_asks_for() -> None:
+    """What `keyring set` is given lies in the next store, and under the private name only."""
+    master = new_master()
+    keyring.set_password(PYPI, TOKEN, f" {master}\n")
+    assert passwords() == {(PRIVATE, "default"): master}
+
+
+def test_get_hands_out_a_derived_token() -> None:
+    """What keyring hands out is the master and exactly two caveats: the window, then the project."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+    before = int(time.time())
+    token = get()
+    window, names = token.restrictions
+    assert isinstance(window, DateRestriction)
+    assert before - 60 <= window.not_before <= int(time.time()) - 60
+    assert window.not_after - window.not_before == 15 * 60 + 60
+    assert names == ProjectNamesRestriction(["demo"])
+    assert (token.domain, token.identifier) == ("pypi.org", "0fd630f1-f29d-4da9-953f-48f1a09f76b5")
+
+
+def test_get_credential_names_the_user() -> None:
+    """Without a user name, PyPI's user for tokens is told along with the token."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+    for username in (None, "", TOKEN, "pypi_token:project:demo"):
+        found = keyring.get_credential(PYPI, username)
+        assert found is not None
+        assert found.username == TOKEN
+        assert len(Token.load(found.password).restrictions) == 2
+
+
+def test_delete_forgets_the_master(capsys: pytest.CaptureFixture[str]) -> None:
+    """After `keyring del`, nothing is handed out any more."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert get()
+    keyring.delete_password(PYPI, TOKEN)
+    assert passwords() == {}
+    assert keyring.get_password(PYPI, TOKEN) is None
+    with pytest.raises(keyring.errors.PasswordDeleteError, match="there is nothing to delete") as nothing:
+        keyring.delete_password(PYPI, TOKEN)
+    assert isinstance(nothing.value, RefusedDeleteError)
+    assert capsys.readouterr().err.endswith(
+        "keyring-pypitoken: no master is stored under this key, so there is nothing to delete.\n"
+    )
+
+
+def test_delete_also_forgets_a_raw_token_under_the_same_key() -> None:
+    """Who deletes a key expects it to be gone, wherever it lay."""
+    os.environ["TEST_KEYRINGS"] = "first,second"
+    try:
+        SecondKeyring().plant(PYPI, TOKEN, new_master())
+        keyring.set_password(PYPI, TOKEN, new_master())
+        keyring.delete_password(PYPI, TOKEN)
+        assert passwords() == passwords(SecondKeyring) == {}
+    finally:
+        del os.environ["TEST_KEYRINGS"]
+
+
+def test_testpypi_has_a_master_of_its_own() -> None:
+    """Repositories share nothing."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert keyring.get_password(TEST, TOKEN) is None
+    keyring.set_password(TEST, TOKEN, new_master("test.pypi.org"))
+    assert (get().domain, get(TEST).domain) == ("pypi.org", "test.pypi.org")
+
+
+def test_replacing_a_master_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """A second master takes the first one's place, which is said; the same one again is no news."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert capsys.readouterr().err == ""
+    keyring.set_password(PYPI, TOKEN, new_master(identifier="another"))
+    assert capsys.readouterr().err == (
+        "keyring-pypitoken: replaced the master for pypi (account 'default') in file_keyring.FileKeyring\n"
+    )
+    assert get().identifier == "another"
+
+
+# Whose lookup it is.
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["with a master", "without one"])
+@pytest.mark.parametrize("enabled", ["", "first", "first,second"], ids=["alone", "one below", "two below"])
+def test_foreign_keys_pass_through(enabled: str, monkeypatch: pytest.MonkeyPatch, ours: bool) -> None:
+    """A key that is not ours reaches the backends below, in all four calls, as if we were not there."""
+    monkeypatch.setenv("TEST_KEYRINGS", enabled)
+    if not enabled:
+        _leave_alone(monkeypatch)
+        with pytest.raises(keyring.errors.NoKeyringError, match="No recommended backend"):
+            keyring.set_password("mail", "joe", "secret")
+        with pytest.raises(keyring.errors.NoKeyringError, match="No recommended backend"):
+            keyring.delete_password("mail", "joe")
+        with pytest.raises(keyring.errors.NoKeyringError, match="No recommended backend"):
+            keyring.get_password("mail", "joe")
+        assert keyring.get_credential("mail", None) is None
+        return
+    if ours:
+        keyring.set_password(PYPI, TOKEN, new_master())
+    keyring.set_password("mail", "joe", "secret")
+    assert passwords()["mail", "joe"] == "secret"
+    assert keyring.get_password("mail", "joe") == "secret"
+    found = keyring.get_credential("mail", None)
+    assert found is not None
+    assert (found.username, found.password) == ("joe", "secret")
+    keyring.delete_password("mail", "joe")
+    assert keyring.get_password("mail", "joe") is None
+    with pytest.raises(keyring.errors.PasswordDeleteError, match="no such password"):
+        keyring.delete_password("mail", "joe")
+
+
+def test_alone_without_a_master_every_look_up_is_declined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine without another backend we are the keyring, and have nothing."""
+    monkeypatch.setenv("TEST_KEYRINGS", "")
+    _leave_alone(monkeypatch)
+    assert isinstance(keyring.get_keyring(), PyPITokenKeyring)
+    assert keyring.get_password(PYPI, TOKEN) is None
+    assert keyring.get_credential(PYPI, None) is None
+    with pytest.raises(RefusedSetError, match=r"need a passphrase, and there is no terminal to ask for it"):
+        keyring.set_password(PYPI, TOKEN, new_master())
+    with pytest.raises(RefusedDeleteError):
+        keyring.delete_password(PYPI, TOKEN)
+
+
+def test_alone_poetry_is_told_whether_there_is_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """poetry gives keyring up where its check raises: it may do so only where nothing of ours can be found."""
+    monkeypatch.setenv("TEST_KEYRINGS", "")
+    _leave_alone(monkeypatch)
+    for service in ("python-poetry-check", "poetry-repository-other"):
+        with pytest.raises(keyring.errors.NoKeyringError, match="No recommended backend"):
+            keyring.get_password(service, "python-poetry")
+        assert keyring.get_credential(service, None) is None
+    age = Path(paths.age_file())
+    age.parent.mkdir(parents=True)
+    age.touch()
+    for service in ("python-poetry-check", "poetry-repository-other"):
+        assert keyring.get_password(service, "python-poetry") is None
+        assert keyring.get_credential(service, "python-poetry") is None
+
+
+def test_pinned_as_the_only_keyring_it_still_finds_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`PYTHON_KEYRING_BACKEND` may name us: masters are kept where they would be kept."""
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring_pypitoken.backend.PyPITokenKeyring")
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert isinstance(keyring.get_keyring(), PyPITokenKeyring)
+    assert get().restrictions[1] == ProjectNamesRestriction(["demo"])
+
+
+def test_without_a_master_a_broken_policy_is_nobodys_problem(work: Path, user_policy: WritePolicy) -> None:
+    """Where nothing is stored, nothing is asked of the policy: the uploader goes on as ever."""
+    (work / "pypitoken.toml").write_text("broken = [")
+    assert keyring.get_password(PYPI, TOKEN) is None
+    user_policy("broken = [")
+    assert keyring.get_password(PYPI, TOKEN) is None
+    assert keyring.get_password("https://index.example/simple/", TOKEN) is None
+
+
+def test_no_user_name_is_taken_for_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some backends answer a user name of None with whatever they have: it never gets there."""
+    FileKeyring().plant(PYPI, TOKEN, new_master())
+    monkeypatch.setattr(FileKeyring, "get_password", lambda *_: new_master())
+    found = keyring.get_password(PYPI, None)  # type: ignore[arg-type]  # that is the point
+    assert found is not None
+    assert len(Token.load(found).restrictions) == 2
+
+
+def test_with_a_broken_user_policy_the_notes_tell_what_is_stored(user_policy: WritePolicy) -> None:
+    """A store that only the policy names cannot be asked any more: that a master is there is still known."""
+    keyring.core.init_backend(limit=lambda found: not isinstance(found, FileKeyring))
+    try:
+        user_policy('[store]\nbackend = "file_keyring.FileKeyring"\n')
+        keyring.set_password(PYPI, TOKEN, new_master())
+        user_policy("broken")
+        with pytest.raises(RefusedError, match="is not valid TOML"):
+            keyring.get_password(PYPI, TOKEN)
+        assert keyring.get_password(TEST, TOKEN) is None
+    finally:
+        keyring.backend._limit = None
+
+
+def test_an_empty_user_name_is_nobodys_but_for_credentials() -> None:
+    """`get_password` needs a user."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert alone().get_password(PYPI, "") is None
+    with pytest.raises(NotImplementedError):
+        alone().delete_password(PYPI, "")
+    with pytest.warns(DeprecationWarning, match="Empty usernames"), pytest.raises(NotImplementedError):
+        alone().set_password(PYPI, "", "x")
+
+
+# Raw masters, which other programs stored where uploaders ask.
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        (PYPI, TOKEN),
+        ("https://upload.pypi.org/legacy", TOKEN),
+        ("upload.pypi.org", TOKEN),
+        ("poetry-repository-pypi", TOKEN),
+    ],
+)
+def test_a_raw_master_under_an_uploaders_key_serves_as_master(
+    key: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token stored by another program, in any backend of the chain, is derived from and never handed out."""
+    monkeypatch.setenv("TEST_KEYRINGS", "first,second")
+    SecondKeyring().plant(*key, new_master())
+    for service in (PYPI, key[0]):
+        assert get(service).restrictions[1:] == [ProjectNamesRestriction(["demo"])]
+
+
+def test_the_private_master_goes_before_a_raw_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A raw token counts only where nothing is stored under the private name."""
+    monkeypatch.setenv("TEST_KEYRINGS", "first,second")
+    FileKeyring().plant(PYPI, TOKEN, new_master(identifier="raw"))
+    SecondKeyring().plant(PRIVATE, "default", new_master(identifier="private"))
+    assert get().identifier == "private"
+
+
+def test_raw_masters_are_found_in_the_order_of_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two raw tokens, the one that the chain would hand out is used."""
+    monkeypatch.setenv("TEST_KEYRINGS", "first,second")
+    SecondKeyring().plant(PYPI, TOKEN, new_master(identifier="second"))
+    FileKeyring().plant("upload.pypi.org", TOKEN, new_master(identifier="first"))
+    assert get().identifier == "first"
+
+
+def test_a_raw_token_of_another_user_is_not_let_out_without_a_user_name() -> None:
+    """Asked for any user, the chain would hand out a token that was stored for somebody: it is derived from."""
+    FileKeyring().plant(PYPI, "me", new_master())
+    found = keyring.get_credential(PYPI, None)
+    assert found is not None
+    assert len(Token.load(found.password).restrictions) == 2
+
+
+def test_a_password_of_another_user_is_none_of_ours() -> None:
+    """Asked for any user, a password of the days before tokens passes through."""
+    FileKeyring().plant(PYPI, "me", "hunter2")
+    found = keyring.get_credential(PYPI, None)
+    assert found is not None
+    assert (found.username, found.password) == ("me", "hunter2")
+
+
+def test_a_broken_backend_below_is_a_refusal_unless_a_master_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows what a locked backend holds; where another one has the master, nobody needs to."""
+    monkeypatch.setenv("TEST_KEYRINGS", "first,second")
+    monkeypatch.setenv("TEST_KEYRING_BROKEN", "second:get")
+    with pytest.raises(RefusedError, match="SecondKeyring could not be read"):
+        keyring.get_password(PYPI, TOKEN)
+    FileKeyring().plant(PRIVATE, "default", new_master())
+    assert get()
+
+
+# Accounts and labels.
+
+
+def test_a_label_stores_and_finds_an_account(work: Path) -> None:
+    """`?work` behind the URL is an account once a master is stored so; a policy names it too."""
+    keyring.set_password(PYPI, TOKEN, new_master(identifier="mine"))
+    keyring.set_password(f"{PYPI}?work", TOKEN, new_master(identifier="work"))
+    assert passwords().keys() == {(PRIVATE, "default"), (PRIVATE, "work")}
+    assert get().identifier == "mine"
+    assert get(f"{PYPI}?work").identifier == "work"
+    assert get(f"{PYPI}?work").restrictions[1] == ProjectNamesRestriction(["demo"])
+    (work / "pypitoken.toml").write_text('account = "work"\n')
+    assert get().identifier == "work"
+    keyring.delete_password(f"{PYPI}?work", TOKEN)
+    assert passwords().keys() == {(PRIVATE, "default")}
+
+
+def test_a_label_that_is_no_account_is_a_project() -> None:
+    """`?project` behind the URL, as twine's users write it, tells the project."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert get(f"{PYPI}?Other.Project").restrictions[1] == ProjectNamesRestriction(["other-project"])
+
+
+def test_a_label_that_is_neither_is_refused() -> None:
+    """What can be neither an account nor a project is told."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+    with pytest.raises(RefusedError) as refused:
+        keyring.get_password(f"{PYPI}?a=b", TOKEN)
+    assert "'a=b'" in str(refused.value)
+    with pytest.raises(RefusedSetError) as put:
+        keyring.set_password(f"{PYPI}?a=b", TOKEN, new_master())
+    assert str(put.value) == (
+        "what follows the question mark is no name for an account: use up to 64 letters, digits or any of . _ @ + -"
+    )
+
+
+def test_flits_user_name_tells_the_project() -> None:
+    """flit asks for a project's own token first, before it has built anything."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert get(PYPI, "pypi_token:project:other").restrictions[1] == ProjectNamesRestriction(["other"])
+    keyring.set_password(PYPI, "pypi_token:project:other", new_master(identifier="typed into flit"))
+    assert passwords() == {(PRIVATE, "default"): new_master(identifier="typed into flit")}
+
+
+def test_stored_accounts_are_noted_without_a_secret() -> None:
+    """Keyrings cannot be listed, so a note for each account says what is stored, and nothing secret."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+    keyring.set_password(f"{TEST}?work", TOKEN, new_master("test.pypi.org"))
+    notes = [json.loads(path.read_text()) for path in Path(paths.accounts_directory()).glob("*.json")]
+    assert sorted((note["repository"], note["account"]) for note in notes) == [(TEST, "work"), (PYPI, "default")]
+    assert all(note.keys() == {"repository", "account", "stored"} for note in notes)
+    keyring.delete_password(PYPI, TOKEN)
+    assert len(list(Path(paths.accounts_directory()).iterdir())) == 1
+
+
+def test_damaged_notes_are_passed_over(work: Path) -> None:
+    """A note that cannot be read costs nothing but what it said."""
+    keyring.set_password(f"{PYPI}?work", TOKEN, new_master())
+    directory = Path(paths.accounts_directory())
+    (directory / "broken.json").write_text("{")
+    (directory / "list.json").write_text("[]")
+    (directory / "number.json").write_text(json.dumps({"repository": PYPI, "account": 3}))
+    (directory / "else.txt").write_text("")
+    (directory / "directory.json").mkdir()
+    assert keyring.get_password(TEST, TOKEN) is None
+    with pytest.raises(RefusedError, match=r"^no master is stored for the account 'default' of pypi"):
+        keyring.get_password(PYPI, TOKEN)
+    (work / "pypitoken.toml").write_text('account = "work"\n')
+    assert get()
+
+
+def test_a_master_is_stored_where_notes_cannot_be(home: Path) -> None:
+    """The master is safe in its store even if the data directory cannot be written."""
+    (home / "data").write_text("a file where a directory should be")
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert get()
+    keyring.delete_password(PYPI, TOKEN)
+
+
+# Stores.
+
+
+def test_the_policy_may_name_the_store(user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend named in [store] is used, although a better one is there, and although it is plain text."""
+    monkeypatch.setenv("TEST_KEYRINGS", "first,second")
+    user_policy('[store]\nbackend = "file_keyring.SecondKeyring"\n')
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert passwords() == {}
+    assert passwords(SecondKeyring).keys() == {(PRIVATE, "default")}
+    assert get()
+
+
+def test_a_named_store_need_not_be_in_the_chain(user_policy: WritePolicy) -> None:
+    """keyring leaves backends of no priority out of its chain; the policy may name one."""
+    user_policy('[store]\nbackend = "keyrings.alt.file.PlaintextKeyring"\n')
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert passwords() == {}
+    assert get()
+    user_policy('[store]\nbackend = "file_keyring.FileKeyring"\n')
+    forget()
+    assert get(), "what the other store holds is still found"
+
+
+def test_a_named_store_outside_the_chain_is_loaded(user_policy: WritePolicy) -> None:
+    """A backend that keyring itself was told to leave out can still keep masters."""
+    keyring.core.init_backend(limit=lambda found: not isinstance(found, FileKeyring))
+    user_policy('[store]\nbackend = "file_keyring.FileKeyring"\n')
+    try:
+        keyring.set_password(PYPI, TOKEN, new_master())
+        assert passwords().keys() == {(PRIVATE, "default")}
+        assert get()
+    finally:
+        keyring.backend._limit = None
+
+
+def test_plaintext_stores_and_url_plugins_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A master goes to the best store that is not plain text and that stores at all."""
+    monkeypatch.setenv("TEST_KEYRINGS", "first,second,plaintext,url")
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert passwords(PlaintextFileKeyring) == passwords(SecondKeyring) == {}
+    assert passwords().keys() == {(PRIVATE, "default")}
+    assert get()
+    assert keyring.get_password("https://plugin.example/simple/", "anybody") == "secret of its own"
+
+
+def test_a_store_that_turns_out_to_take_nothing_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin's code may not show that it stores nothing; the next store takes the master."""
+    monkeypatch.setenv("TEST_KEYRINGS", "first,second")
+    monkeypatch.setenv("TEST_KEYRING_BROKEN", "first:unsupported")
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert passwords() == {}
+    assert passwords(SecondKeyring).keys() == {(PRIVATE, "default")}
+
+
+def test_a_plugin_that_stores_nothing_is_no_choice(user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where the policy names it."""
+    monkeypatch.setenv("TEST_KEYRINGS", "first,url")
+    user_policy('[store]\nbackend = "file_keyring.URLPlugin"\n')
+    with pytest.raises(RefusedSetError, match=r"^no keyring backend on this machine can keep the master"):
+        keyring.set_password(PYPI, TOKEN, new_master())
+    assert passwords() == {}
+
+
+def test_never_asks_itself_the_chainer_or_a_backend_that_holds_nothing() -> None:
+    """Among the readers is nothing that would ask us again."""
+    keyring.get_keyring()
+    readers = backends.readable(StoreSettings())
+    assert readers
+    assert not any(
+        isinstance(found, (PyPITokenKeyring, chainer.ChainerBackend, null.Keyring, fail.Keyring)) for found in readers
+    )
+
+
+def test_a_store_that_cannot_delete_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is still there must not be believed gone."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+    monkeypatch.setenv("TEST_KEYRING_BROKEN", "first:delete")
+    with pytest.raises(RefusedDeleteError) as refused:
+        keyring.delete_password(PYPI, TOKEN)
+    assert str(refused.value) == (
+        "the keyring backend file_keyring.FileKeyring could not delete the master (KeyringLocked): "
+        "unlock or repair it, and try again."
+    )
+    assert get()
+
+
+# Repositories of the user's policy, and a policy that cannot be followed.
+
+LOCAL = '[repository.local]\nurl = "https://index.example/legacy/"\nservices = ["my-index"]\n'
+
+
+def test_a_configured_repository_has_masters_of_its_own(user_policy: WritePolicy, site_policy: WritePolicy) -> None:
+    """The user's policy, or the machine's, makes further repositories known, by URL and by other names."""
+    user_policy(LOCAL)
+    site_policy(
+        '[repository.site]\nurl = "https://site.example/legacy/"\n[repository.local]\nurl = "https://x.example/"\n'
+    )
+    keyring.set_password("my-index", TOKEN, new_master("index.example"))
+    assert passwords().keys() == {("keyring-pypitoken:https://index.example/legacy/", "default")}
+    assert get("https://index.example/legacy").domain == "index.example"
+    assert keyring.get_password("https://site.example/legacy/", TOKEN) is None
+    assert keyring.get_password("https://x.example/", TOKEN) is None
+    with pytest.raises(RefusedSetError):
+        keyring.set_password("https://site.example/legacy/", TOKEN, new_master())
+
+
+def test_built_in_repositories_can_have_further_names(user_policy: WritePolicy) -> None:
+    """`services` of PyPI's own table adds the key of yet another uploader."""
+    user_policy('[repository.pypi]\nservices = ["pdm-repository-pypi"]\n')
+    keyring.set_password("pdm-repository-pypi", TOKEN, new_master())
+    assert get().domain == get("upload.pypi.org").domain == "pypi.org"
+
+
+def test_with_a_broken_user_policy_no_raw_token_gets_out(user_policy: WritePolicy) -> None:
+    """Which repositories it names cannot be told: a token that the chain would hand out is held back."""
+    user_policy(LOCAL + "broken = 1\n")
+    FileKeyring().plant("https://index.example/legacy/", TOKEN, new_master("index.example"))
+    with pytest.raises(RefusedError, match=r"^the policy cannot be followed"):
+        keyring.get_password("https://index.example/legacy/", TOKEN)
+    with pytest.raises(RefusedError, match=r"^the policy cannot be followed"):
+        keyring.get_credential("https://index.example/legacy/", None)
+    assert keyring.get_password("https://elsewhere.example/", TOKEN) is None
+    with pytest.raises(RefusedSetError, match=r"^the policy cannot be followed"):
+        keyring.set_password("https://index.example/legacy/", TOKEN, new_master("index.example"))
+    keyring.set_password("https://elsewhere.example/", TOKEN, "a password of theirs")
+    assert passwords()["https://elsewhere.example/", TOKEN] == "a password of theirs"
+    with pytest.raises(RefusedDeleteError, match=r"^the policy cannot be followed"):
+        keyring.delete_password(PYPI, TOKEN)
+    keyring.delete_password("https://elsewhere.example/", TOKEN)
+
+
+def test_a_policy_of_the_user_leaves_foreign_keys_alone(user_policy: WritePolicy) -> None:
+    """What the policy does not name passes through in all four calls."""
+    user_policy(LOCAL)
+    keyring.set_password("https://elsewhere.example/", TOKEN, "theirs")
+    assert keyring.get_password("https://elsewhere.example/", TOKEN) == "theirs"
+    keyring.delete_password("https://elsewhere.example/", TOKEN)
+    assert passwords() == {}
+
+
+# What is told, and where.
+
+
+def test_a_derivation_is_told_in_one_line(
+    work: Path, capsys: pytest.CaptureFixture[str], user_policy: WritePolicy
+) -> None:
+    """stderr tells projects, repository, until when in local time, and the policy; stdout stays empty."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+    window = get().restrictions[0]
+    assert isinstance(window, DateRestriction)
+    until = time.strftime("%H:%M:%S", time.localtime(window.not_after))
+    day = time.strftime("%Y-%m-%d ", time.localtime(window.not_after))
+    line = "keyring-pypitoken: derived a token for {} on pypi, valid until {} (policy: {})\n"
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err in {line.format("demo", u, "none, the defaults") for u in (until, day + until)}
+    (work / "pypitoken.toml").write_text('projects = ["b", "a"]\nvalid-for = "1h"\n')
+    (work / "pyproject.toml").unlink()
+    user_policy("max-valid-for = '60d'\nvalid-for = '30d'\n")
+    assert get().restrictions[1] == ProjectNamesRestriction(["a", "b"])
+    assert "for a, b on pypi" in capsys.readouterr().err
+    (work / "pypitoken.toml").write_text('projects = ["b", "a"]\n')
+    window = get().restrictions[0]
+    assert isinstance(window, DateRestriction)
+    until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(window.not_after))
+    assert capsys.readouterr().err == line.format("a, b", until, "pypitoken.toml")
+    user_policy("notice = false\nvalid-for = '10m'\n")
+    assert get()
+    assert capsys.readouterr().err == ""
+
+
+def test_an_unscoped_token_says_so(work: Path, user_policy: WritePolicy, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the user allows it, a token for any project is derived, and told as that."""
+    (work / "pyproject.toml").unlink()
+    user_policy('unscoped = "allow"\n')
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert len(get().restrictions) == 1
+    assert "derived a token for any project on pypi" in capsys.readouterr().err
+
+
+def test_github_actions_are_told_to_mask_the_token(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In GitHub Actions the token is registered as a secret, and Trusted Publishing is mentioned where offered."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", "https://actions.example/")
+    keyring.set_password(PYPI, TOKEN, new_master())
+    token = get()
+    printed = capsys.readouterr()
+    lines = printed.err.splitlines()
+    assert printed.out == ""
+    assert lines[1:] == [
+        (
+            "keyring-pypitoken: this run could use Trusted Publishing, with no stored token: "
+            "https://docs.pypi.org/trusted-publishers/"
+        ),
+        f"::add-mask::{token.dump()}",
+    ]
+
+
+def test_a_closed_or_missing_stderr_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Without a console there is nobody to tell: the token is handed out, and stdout stays clean."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+    monkeypatch.setattr(sys, "stderr", None)
+    assert get()
+    forget()
+    with (tmp_path / "closed").open("w") as file:
+        monkeypatch.setattr(sys, "stderr", file)
+    assert get()
+    assert capsys.readouterr().out == ""
+
+
+def test_asked_twice_the_store_is_asked_once(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One derivation per process and grant: the second answer comes from memory, until half of its time is over."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+    first = get().dump()
+    FileKeyring().delete_password(PRIVATE, "default")
+    assert get().dump() == first
+    (work / "pypitoken.toml").write_text('valid-for = "5m"\n')
+    gone = "^no keyring that can be asked now holds the master"
+    with pytest.raises(RefusedError, match=gone):  # another grant is another derivation
+        keyring.get_password(PYPI, TOKEN)
+    (work / "pypitoken.toml").unlink()
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 8 * 60)
+    with pytest.raises(RefusedError, match=gone):  # half of the time is over
+        keyring.get_password(PYPI, TOKEN)
+
+
+def test_a_new_master_is_used_at_once() -> None:
+    """Storing and deleting clear the memory."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert get().identifier != "another"
+    keyring.set_password(PYPI, TOKEN, new_master(identifier="another"))
+    assert get().identifier == "another"
+
+
+# Whatever fails.
+
+
+def test_what_fails_unexpectedly_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake in this package hands out nothing: neither None, which would let the chain go on, nor the master."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+
+    def fail_with_the_secret(*_arguments: object, **_named: object) -> None:
+        raise LookupError(new_master())
+
+    for name in ("decide", "find_evidence", "_notice", "find_lookup"):
+        with monkeypatch.context() as broken:
+            broken.setattr(issue, name, fail_with_the_secret)
+            forget()
+            with pytest.raises(RefusedError) as refused:
+                keyring.get_password(PYPI, TOKEN)
+            assert str(refused.value) == (
+                "something unexpected failed (LookupError), and nothing was handed out: please report it."
+            )
+            assert refused.value.__context__ is None
+
+
+def test_a_directory_that_is_gone_is_told(work: Path) -> None:
+    """A shell may stand in a directory that was removed."""
+    if os.name == "nt":
+        pytest.skip("Windows does not remove a directory in which a process stands")
+    keyring.set_password(PYPI, TOKEN, new_master())
+    (work / "pyproject.toml").unlink()
+    work.rmdir()
+    with pytest.raises(RefusedError) as refused:
+        keyring.get_password(PYPI, TOKEN)
+    assert str(refused.value) == "the current directory does not exist any more: change to one that does."
+
+
+def test_properties_from_the_environment_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """keyring sets attributes of every backend from `KEYRING_PROPERTY_*`; not ours is a decision."""
+    for name in ("TOKEN", "STORE", "NOTICE", "UNSCOPED"):
+        monkeypatch.setenv(f"KEYRING_PROPERTY_{name}", "0.1")
+    assert vars(alone()) == dict.fromkeys(("token", "store", "notice", "unscoped"), "0.1")
+    alone().set_password(PYPI, TOKEN, new_master())
+    found = alone().get_password(PYPI, TOKEN)
+    assert found is not None
+    assert len(Token.load(found).restrictions) == 2
+
+
+def test_the_steps_return_refusals_instead_of_raising_them() -> None:
+    """No traceback leaves the pipeline, and so no frame that held a secret."""
+    refused = issue.answer("http://upload.pypi.org/legacy/", TOKEN)
+    assert isinstance(refused, Refusal)
+    assert (refused.__traceback__, refused.__context__, refused.__cause__) == (None, None, None)
+
+
+def _leave_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the last backends of the test environment out of the registry."""
+    classes = keyring.backend.KeyringBackend._classes
+    monkeypatch.setattr(
+        keyring.backend.KeyringBackend,
+        "_classes",
+        {found for found in classes if not found.__module__.startswith("keyrings.alt")},
+    )
+    forget()
+
+
+def test_what_the_policy_refuses_opens_no_store(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is asked for a passphrase or a touch for nothing: that a master is stored is noted."""
+    keyring.set_password(PYPI, TOKEN, new_master())
+    (work / "pypitoken.toml").write_text('projects = ["other"]\n')
+    monkeypatch.setenv("TEST_KEYRING_BROKEN", "first:get")
+    with pytest.raises(RefusedError, match=r"^project 'demo' is not allowed here: "):
+        keyring.get_password(PYPI, TOKEN)

@@ -1,0 +1,262 @@
+"""The canary: a marked secret appears in no output, log, cause, repr or local of a traceback, whatever fails."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import logging
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import keyring
+import keyring.core
+import pytest
+from refusal_cases import GET, IDENTITY, PASSPHRASE, PRIVATE, PYPI, RECIPIENT, SET, TOKEN, Stage
+from sandbox import forget, new_master
+
+import keyring_pypitoken
+from keyring_pypitoken import Token, derive, history, issue, toml
+from keyring_pypitoken.backend import RefusedError, RefusedSetError
+from keyring_pypitoken.policy import decision, discovery, parser, values
+from keyring_pypitoken.tokens import macaroon, parameters, restrictions, token
+from keyring_pypitoken.uploaders import command_line, projects
+from keyring_pypitoken.vault import accounts, age, backends, identities, masters, passphrase, private_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType, TracebackType
+
+
+PACKAGE = str(Path(keyring_pypitoken.__file__).parent)
+WINDOW = 12  # characters of a secret that give it away: less than that are found in any text
+STEPS = (
+    *(decision, derive, projects, history, macaroon, parameters, issue, parser),
+    *(discovery, values, restrictions, masters, toml, token, command_line),
+    *(accounts, age, identities, passphrase, private_file, backends),
+)
+OPENERS = (PASSPHRASE, IDENTITY.removeprefix("AGE-SECRET-KEY-1"))  # of the age file
+
+
+def leaks(text: str, secret: str) -> bool:
+    """Return True if any part of a secret stands in a text."""
+    return any(secret[at : at + WINDOW] in text for at in range(max(1, len(secret) - WINDOW)))
+
+
+def everything_about(error: BaseException, *, all_frames: bool) -> str:
+    """Write all that can be found out from an exception: texts, causes, and the locals of its frames."""
+    parts: list[str] = []
+    seen: list[BaseException] = []
+    rest: list[BaseException | None] = [error]
+    while rest:
+        found = rest.pop()
+        if found is None or found in seen:
+            continue
+        seen.append(found)
+        parts += [str(found), repr(found), repr(found.args), repr(vars(found)), repr(getattr(found, "object", None))]
+        rest += [found.__cause__, found.__context__]
+        for frame in frames(found.__traceback__):
+            if all_frames or frame.f_code.co_filename.startswith(PACKAGE):
+                parts += [f"{name} = {value!r}" for name, value in frame.f_locals.items()]
+    parts += traceback.TracebackException.from_exception(error).format()
+    return "\n".join(parts)
+
+
+def frames(start: TracebackType | None) -> Iterator[inspect.FrameType]:  # type: ignore[name-defined]  # typeshed hides it
+    """Yield the frames of a traceback but the test's own, which holds the secret."""
+    while start is not None:
+        if start.tb_frame.f_code.co_filename != __file__:
+            yield start.tb_frame
+        start = start.tb_next
+
+
+@pytest.fixture(autouse=True)
+def loud(caplog: pytest.LogCaptureFixture) -> None:
+    """Let every log speak."""
+    caplog.set_level(logging.DEBUG)
+
+
+@pytest.mark.parametrize("setting", GET.values(), ids=GET)
+def test_no_refusal_shows_the_master(
+    setting: Callable[[Stage], str],
+    stage: Stage,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A refused lookup tells nothing of what is stored, in none of the frames that it went through."""
+    setting(stage)
+    secrets = [*stage.stored.passwords().values(), *OPENERS]
+    for ask in (lambda: keyring.get_password(PYPI, TOKEN), lambda: keyring.get_credential(PYPI, None)):
+        with pytest.raises(RefusedError) as refused:
+            ask()
+        told = everything_about(refused.value, all_frames=True) + caplog.text + "".join(capfd.readouterr())
+        assert "keyring-pypitoken" in told or "Refused" in told
+        assert not [secret for secret in secrets if leaks(told, secret)]
+
+
+@pytest.mark.parametrize("setting", SET.values(), ids=SET)
+def test_no_refusal_shows_what_was_given(
+    setting: Callable[[Stage], tuple[str, str]],
+    stage: Stage,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A refused `set` shows nothing of the secret in any frame of ours; keyring's own hold what they were given."""
+    secret, _ = setting(stage)
+    with pytest.raises(RefusedSetError) as refused:
+        keyring.set_password(PYPI, TOKEN, secret)
+    told = everything_about(refused.value, all_frames=False) + caplog.text + "".join(capfd.readouterr())
+    assert not [opener for opener in OPENERS if leaks(told, opener)]
+    assert not secret or not leaks(told, secret)
+
+
+def functions(module: ModuleType) -> list[str]:
+    """List the functions that a module defines."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__
+    ]
+
+
+def break_step(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, error: Exception) -> None:
+    """Let a function raise, wherever in the package it was imported."""
+
+    def broken(*_arguments: object, **_named: object) -> object:
+        raise error
+
+    original = getattr(module, name)
+    for user in [found for key, found in sys.modules.items() if key.startswith("keyring_pypitoken.")]:
+        for attribute, value in list(vars(user).items()):
+            if value is original:
+                monkeypatch.setattr(user, attribute, broken)
+
+
+# The net itself is left out: what it catches is what is tested.
+AGE_STEPS = (age, identities, passphrase, private_file)
+IDENTITY_SETTING = '[store]\nidentity = "~/identity"\n'
+NET = {(issue, "answer"), (issue, "_settle")}
+EVERY_STEP = [(module, name) for module in STEPS for name in functions(module) if (module, name) not in NET]
+
+
+@pytest.mark.parametrize("where", ["keyring", "passphrase", "identity"])
+@pytest.mark.parametrize(
+    ("module", "name"), EVERY_STEP, ids=[f"{m.__name__.rpartition('.')[2]}.{n}" for m, n in EVERY_STEP]
+)
+def test_whatever_step_fails_nothing_gets_out(
+    module: ModuleType,
+    name: str,
+    where: str,
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With any one function broken, so that it raises the master itself: a derived token, or a refusal."""
+    master = new_master()
+    if where == "keyring":
+        stage.master(master)
+    elif where == "passphrase":
+        stage.age()
+    else:
+        stage.identity(IDENTITY)
+        stage.age(identity=RECIPIENT)
+    stage.project('projects = ["demo"]\nvalid-for = "5m"\n')
+    stage.user(f"max-valid-for = 3600\n{IDENTITY_SETTING if where == 'identity' else ''}")
+
+    break_step(monkeypatch, module, name, ArithmeticError(master, *OPENERS))
+    forget()
+    told = ""
+    try:
+        found = keyring.get_password(PYPI, TOKEN)
+    except RefusedError as refused:
+        told = everything_about(refused, all_frames=True)
+    else:
+        monkeypatch.undo()
+        assert found is not None
+        assert len(Token.load(found).restrictions) == 2
+    told += caplog.text + "".join(capfd.readouterr())
+    assert not [secret for secret in (master, *OPENERS) if leaks(told, secret)]
+
+
+@pytest.mark.parametrize(("module", "name"), [step for step in EVERY_STEP if step[0] in AGE_STEPS])
+def test_whatever_step_fails_nothing_is_lost(
+    module: ModuleType,
+    name: str,
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A master is stored in the age file, or refused and the file is as it was; no frame of ours shows either."""
+    stage.identity(IDENTITY)
+    path = Path(stage.age(identity=RECIPIENT))
+    before, master = path.read_bytes(), new_master(identifier="another")
+
+    break_step(monkeypatch, module, name, ArithmeticError(master, *OPENERS))
+    told = ""
+    try:
+        keyring.set_password(PYPI, TOKEN, master)
+    except RefusedSetError as refused:
+        told = everything_about(refused, all_frames=False)
+        if name != "_sync_directory":  # the last step, behind which the new file is in place
+            assert path.read_bytes() == before
+    told += caplog.text + "".join(capfd.readouterr())
+    assert not [secret for secret in (master, new_master(), *OPENERS) if leaks(told, secret)]
+
+
+COMMANDS = [
+    "login",
+    "logout",
+    "explain",
+    "status",
+    "adopt",
+    "adopt --dry-run",
+    "token",
+    "inspect",
+    "restrict --project a",
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+@pytest.mark.parametrize("module", STEPS, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_whatever_step_of_the_command_fails_it_shows_no_master(
+    module: ModuleType,
+    words: str,
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With any one function broken, so that it raises the master: no part of it is printed, and no traceback."""
+    from keyring_pypitoken.cli.main import main
+
+    master, raw = new_master(), new_master(identifier="of a raw one, which nothing may show either")
+    for name in functions(module):
+        with monkeypatch.context() as patch:
+            for key in list(stage.stored.passwords()):
+                stage.stored.delete_password(*key)
+            stage.master(master)
+            stage.stored.plant("upload.pypi.org", TOKEN, raw)
+            patch.setattr(sys, "stdin", io.StringIO(raw))
+            break_step(patch, module, name, ArithmeticError(master, raw))
+            forget()
+            code = main(words.split())
+        out, err = capfd.readouterr()
+        assert code in (0, 1)
+        assert "Traceback" not in err
+        told = out + err + caplog.text
+        restricted = [line for line in out.split() if line.startswith("pypi-")]
+        assert [len(Token.load(line).raw_caveats) > 0 for line in restricted] == [True] * len(restricted)
+        for line in restricted:  # it begins as its master does, and may be shown: it is what was asked for
+            told = told.replace(line, "")
+        assert not leaks(told, master), name
+        assert not leaks(told, raw), name
+
+
+def test_the_store_still_holds_the_master(stage: Stage) -> None:
+    """The canary sings: the secret that the tests look for is there to be found."""
+    stage.master()
+    assert leaks(repr(stage.stored.passwords()), new_master())
+    assert stage.stored.passwords().keys() == {(PRIVATE, "default")}

@@ -1,0 +1,446 @@
+"""Deriving appends the date and the names to a master, and refuses a master that cannot serve."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pypitoken
+import pytest
+from macaroons import mint
+
+from keyring_pypitoken import Token
+from keyring_pypitoken.derive import derive, read_master
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.lookup import PYPI, TESTPYPI, Repository
+from keyring_pypitoken.policy.model import DEFAULT, Grant, Origin, WithOrigin
+from keyring_pypitoken.secret import DerivedToken, MasterToken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+NOW = 1_790_000_000  # 2026-09-21 14:13:20 UTC
+AGAIN = "store a new one with `keyring set https://upload.pypi.org/legacy/ __token__`."
+CREATE = "create an API token on pypi.org and store that."
+ELSEWHERE = Repository("work", "https://pypi.work.example/legacy/", "work.example", ())
+
+
+def a_grant(*projects: str, repository: Repository = PYPI, unscoped: bool = False) -> Grant:
+    """Return what would be granted for projects: a window of 16 minutes around NOW."""
+    return Grant(
+        repository=repository,
+        account=WithOrigin("default", DEFAULT),
+        projects=None if unscoped else WithOrigin(projects or ("demo",), Origin("the arguments")),
+        not_before=NOW - 60,
+        not_after=NOW + 900,
+        valid_for=WithOrigin(900, DEFAULT),
+        clock_skew=WithOrigin(60, DEFAULT),
+        bounds=(),
+        policy=None,
+        notice=True,
+        history=True,
+    )
+
+
+def derived(text: str, grant: Grant | None = None, now: int = NOW) -> Token:
+    """Return the token that is derived from a master's text."""
+    token, _ = derive(MasterToken(text), grant or a_grant(), now=now)
+    return Token.load(token.unwrap())
+
+
+def texts_of(error: BaseException | None) -> Iterator[str]:
+    """Yield all that an exception shows: itself, what led to it, and the locals of the package's frames."""
+    if error is None:
+        return
+    yield from (str(error), repr(error), repr(vars(error)))
+    trace = error.__traceback__
+    while trace is not None:
+        if str(trace.tb_frame.f_globals["__name__"]).startswith("keyring_pypitoken"):
+            yield from map(repr, trace.tb_frame.f_locals.values())
+        trace = trace.tb_next
+    yield from texts_of(error.__cause__)
+    yield from texts_of(error.__context__)
+
+
+def refusal(text: str, step: Callable[[], object]) -> str:
+    """Return why a step is refused, after a look at whether the refusal shows any of a secret text."""
+    with pytest.raises(Refusal) as caught:
+        step()
+    assert type(caught.value) is Refusal
+    # A traceback shows this one exception.
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+    secret = text.strip().removeprefix("pypi-")
+    for shown in texts_of(caught.value):
+        assert [shown[at : at + 12] for at in range(len(shown) - 11) if shown[at : at + 12] in secret] == []
+    return str(caught.value)
+
+
+def refused_derivation(text: str, grant: Grant | None = None, now: int = NOW) -> str:
+    """Return why a master's text is not derived from."""
+    master = MasterToken(text)
+    return refusal(text, lambda: derive(master, grant or a_grant(), now=now))
+
+
+def refused_master(text: str, repository: Repository = PYPI) -> str:
+    """Return why a text is not taken for a master."""
+    return refusal(text, lambda: read_master(text, repository))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize(
+    "caveats",
+    [
+        (),
+        ('[1, ["demo", "other"]]',),
+        ("[99]", '{"some": "day"}', "not JSON", b"\xff\xfe", b"\0", ""),
+        ("[0, 1790000300, 0]", '[3, "u"]', '[2, ["an id"]]', '{"version": 1, "permissions": "user"}'),
+    ],
+    ids=["none", "names", "unreadable", "several"],
+)
+def test_appends_the_date_and_the_names(caveats: tuple[str | bytes, ...], version: int) -> None:
+    """The derived token is the master and two caveats more, in this order, whatever the master carries."""
+    text = mint(*caveats, version=version)
+    master, token = Token.load(text), derived(text, a_grant("demo", "other"))
+
+    assert token.raw_caveats == [*master.raw_caveats, b"[0, 1790000900, 1789999940]", b'[1, ["demo", "other"]]']
+    assert (token.prefix, token.domain, token.identifier) == (master.prefix, master.domain, master.identifier)
+    assert token.dump() == mint(*caveats, *token.raw_caveats[-2:], version=version)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_derives_what_pypitoken_derives(version: int) -> None:
+    """The derived token is, byte for byte, what pypitoken's `restrict` makes of the master."""
+    text = mint("[99]", '{"version": 1, "permissions": "user"}', version=version)
+    theirs = pypitoken.Token.load(text)
+    theirs.restrict(not_before=NOW - 60, not_after=NOW + 900, project_names=["a", "demo"])
+
+    assert derived(text, a_grant("a", "demo")).dump() == theirs.dump()
+
+
+def test_appends_the_date_alone_where_any_project_may_be_uploaded() -> None:
+    """A grant without projects, which the user's policy must allow, limits the time alone."""
+    text = mint('[1, ["other"]]')
+
+    assert derived(text, a_grant(unscoped=True)).raw_caveats == [b'[1, ["other"]]', b"[0, 1790000900, 1789999940]"]
+
+
+def test_derives_for_the_repository_that_the_master_is_for() -> None:
+    """Every repository has its own domain, and its masters are told by that."""
+    token = derived(mint(domain="work.example"), a_grant(repository=ELSEWHERE))
+
+    assert token.domain == "work.example"
+
+
+@pytest.mark.parametrize(
+    ("caveats", "not_after"),
+    [
+        ((), NOW + 900),
+        (("[0, 1790000900, 0]",), NOW + 900),
+        ((f"[0, {NOW + 901}, 0]",), NOW + 900),
+        ((f"[0, {NOW + 899}, 0]",), NOW + 899),
+        ((f"[0, {NOW + 1}, {NOW}]",), NOW + 1),
+        ((f'{{"nbf": {NOW}, "exp": {NOW + 60}}}',), NOW + 60),
+        ((f"[0, {NOW + 70}, 0]", f'{{"nbf": 0, "exp": {NOW + 60}}}', f"[0, {NOW + 80}, 0]"), NOW + 60),
+        (("[99]", '[1, ["demo"]]', b"\xff"), NOW + 900),
+    ],
+)
+def test_tells_when_the_token_will_end(caveats: tuple[str | bytes, ...], not_after: int) -> None:
+    """The end that is returned is the grant's, or an earlier one that the master itself carries."""
+    _, found = derive(MasterToken(mint(*caveats)), a_grant(), now=NOW)
+
+    assert found == not_after
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "the token is empty"),
+        ("hunter2 is a password", "the token has no prefix: PyPI's tokens begin with 'pypi-'"),
+        ("pypi-AgEI", "the token is malformed: it is cut short"),
+        (f"{mint()}=", "the token is malformed: not whole, or not URL-safe base64"),
+        (mint()[:-10], "the token is malformed: it is cut short"),
+        ("pypi-\udc80", "the token holds characters outside of ASCII, which no token does"),
+    ],
+    ids=ascii,
+)
+def test_refuses_a_master_that_cannot_be_read(text: str, reason: str) -> None:
+    """What another program stored may be no token at all: the refusal says why and how to store one."""
+    assert refused_derivation(text) == f"the stored master for pypi cannot be read ({reason}): {AGAIN}"
+
+
+@pytest.mark.parametrize(
+    ("domain", "shown"),
+    [
+        ("test.pypi.org", "'test.pypi.org'"),
+        ("", "''"),
+        ("PyPI.org", "'PyPI.org'"),
+        ("evil\nline", "'evil\\nline'"),
+        ("x" * 100, f"'{'x' * 100}'"),
+        ("x" * 101, "a text of 101 characters"),
+    ],
+)
+def test_refuses_a_master_of_another_repository(domain: str, shown: str) -> None:
+    """A master that is for somewhere else is not sent here, though its text could be read."""
+    expected = f"the stored master for pypi is a token for {shown}, not for 'pypi.org': {AGAIN}"
+
+    assert refused_derivation(mint(domain=domain)) == expected
+
+
+@pytest.mark.parametrize("caveat", ["[0, {}, 0]", '{{"nbf": 0, "exp": {}}}'])
+def test_refuses_a_master_that_expired(caveat: str) -> None:
+    """At the first second at which the master no longer works, nothing is derived from it any more."""
+    text = mint(caveat.format(NOW))
+
+    assert refused_derivation(text) == f"the stored master for pypi expired on 2026-09-21 14:13:20 UTC: {AGAIN}"
+    assert derived(text, now=NOW - 1).domain == "pypi.org"
+
+
+@pytest.mark.parametrize("caveat", ["[0, 9999999999, {}]", '{{"nbf": {}, "exp": 9999999999}}'])
+def test_refuses_a_master_that_is_not_valid_yet(caveat: str) -> None:
+    """Until the first second at which the master works, nothing is derived from it."""
+    text = mint(caveat.format(NOW))
+
+    assert refused_derivation(text, now=NOW - 1) == (
+        "the stored master for pypi works only from 2026-09-21 14:13:20 UTC on: wait, or correct this machine's clock."
+    )
+    assert derived(text, now=NOW).domain == "pypi.org"
+
+
+@pytest.mark.parametrize(
+    ("end", "shown"),
+    [
+        (0, "1970-01-01 00:00:00 UTC"),
+        (-(10**12), "the Unix second -1000000000000"),
+        (-(10**30), "the Unix second -1000000000000000000000000000000"),
+    ],
+)
+def test_tells_moments_beyond_the_calendar(end: int, shown: str) -> None:
+    """A moment that no date can be written for is told in Unix seconds."""
+    assert (
+        refused_derivation(mint(f"[0, {end}, {end - 1}]")) == f"the stored master for pypi expired on {shown}: {AGAIN}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "projects", "allowed", "refused"),
+    [
+        (["other"], ["demo"], "'other'", "'demo'"),
+        (["b", "a"], ["a", "c", "d"], "'a', 'b'", "'c', 'd'"),
+        (["Demo"], ["demo"], "'Demo'", "'demo'"),
+        ([], ["demo"], "no project", "'demo'"),
+        (list("gfedcba"), ["demo"], "'a', 'b', 'c', 'd', 'e' and 2 more", "'demo'"),
+        (list("edcba"), ["demo"], "'a', 'b', 'c', 'd', 'e'", "'demo'"),
+        (["x" * 101, "\ud800"], ["demo"], "a text of 101 characters, '\\ud800'", "'demo'"),
+        (["other"], [f"p{n}" for n in range(8)], "'other'", "'p0', 'p1', 'p2', 'p3', 'p4' and 3 more"),
+    ],
+)
+@pytest.mark.parametrize("spelling", ["[1, {}]", '{{"version": 1, "permissions": {{"projects": {}}}}}'])
+def test_refuses_a_master_of_other_projects(
+    names: list[str], projects: list[str], allowed: str, refused: str, spelling: str
+) -> None:
+    """A master that cannot upload one of the projects is refused before PyPI does; both sides are told."""
+    assert refused_derivation(mint(spelling.format(json.dumps(names))), a_grant(*projects)) == (
+        f"the stored master for pypi is restricted to {allowed} and cannot upload {refused}: "
+        "store one that can, or store this one under an account of its own."
+    )
+
+
+@pytest.mark.parametrize("caveat", ['[1, ["a", "demo"]]', '{"version": 1, "permissions": {"projects": ["demo"]}}'])
+def test_derives_from_a_master_of_the_project(caveat: str) -> None:
+    """A master that is restricted to the project serves for it."""
+    assert derived(mint(caveat)).raw_caveats[0] == caveat.encode()
+
+
+def add(token: Token, *caveats: bytes) -> Token:
+    """Append caveats to a token."""
+    for caveat in caveats:
+        token._own.append(caveat)
+    return token
+
+
+OURS = (b"[0, 1790000900, 1789999940]", b'[1, ["demo"]]')
+
+
+def lose_a_caveat(token: Token) -> None:
+    """Do all that is meant, and lose a caveat of the master."""
+    del add(token, *OURS)._own.caveats[0]
+
+
+def move(token: Token, **to: str) -> None:
+    """Do all that is meant, and change something else."""
+    add(token, *OURS)
+    token.prefix = to.get("prefix", token.prefix)
+    token._own.location = to.get("location", token._own.location)
+    token._own.identifier = to.get("identifier", token._own.identifier)
+
+
+MISTAKES: dict[str, Callable[[Token], object]] = {
+    "nothing added": lambda token: token,
+    "no names": lambda token: add(token, OURS[0]),
+    "no date": lambda token: add(token, OURS[1]),
+    "another order": lambda token: add(token, *reversed(OURS)),
+    "a longer window": lambda token: add(token, b"[0, 1790000901, 1789999940]", OURS[1]),
+    "an earlier window": lambda token: add(token, b"[0, 1790000900, 1789999939]", OURS[1]),
+    "another name": lambda token: add(token, OURS[0], b'[1, ["demo", "other"]]'),
+    "other bytes": lambda token: add(token, OURS[0], b'[1,["demo"]]'),
+    "something more": lambda token: add(token, *OURS, b'{"version": 1, "permissions": "user"}'),
+    "a caveat lost": lose_a_caveat,
+    "another prefix": lambda token: move(token, prefix="other"),
+    "another domain": lambda token: move(token, location="test.pypi.org"),
+    "another identifier": lambda token: move(token, identifier="another"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
+def test_refuses_what_was_not_meant(mistake: Callable[[Token], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should restricting do anything but what was meant, the result is refused and stays inside."""
+    monkeypatch.setattr(Token, "restrict", lambda token, **_: mistake(token))
+
+    assert refused_derivation(mint("[99]")) == (
+        "the derived token is not what was meant, which is a mistake in keyring-pypitoken: please report it."
+    )
+
+
+def test_lets_out_what_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mistakes above are told from what is meant, which passes by the same way."""
+    monkeypatch.setattr(Token, "restrict", lambda token, **_: add(token, *OURS))
+
+    assert derived(mint("[99]")).raw_caveats == [b"[99]", *OURS]
+
+
+def test_refuses_names_that_are_not_normalized() -> None:
+    """A grant holds normalized names; another spelling would never match, and is not let out."""
+    assert refused_derivation(mint(), a_grant("Demo")) == (
+        "the derived token is not what was meant, which is a mistake in keyring-pypitoken: please report it."
+    )
+
+
+def test_hands_out_a_derived_token_that_shows_nothing() -> None:
+    """What comes out is a `DerivedToken`, and the master is left as it was."""
+    master = MasterToken(mint())
+    token, _ = derive(master, a_grant(), now=NOW)
+
+    assert type(token) is DerivedToken
+    assert repr(token) == "DerivedToken(***)"
+    assert master.reveal_to_derive_or_store() == mint()
+
+
+@pytest.mark.parametrize("around", ["{}", " {}", "{}\n", "\t{}\r\n"])
+@pytest.mark.parametrize(
+    "caveats",
+    [
+        (),
+        ('[1, ["demo"]]',),
+        ('{"version": 1, "permissions": "user"}', '[2, ["an id"]]', '[3, "u"]'),
+        ("[99]", b"\xff"),
+    ],
+    ids=["none", "names", "several", "unreadable"],
+)
+def test_takes_a_master(around: str, caveats: tuple[str | bytes, ...]) -> None:
+    """A token of the repository without an end is a master; white space around it is stripped."""
+    text = mint(*caveats)
+    master = read_master(around.format(text), PYPI)
+
+    assert type(master) is MasterToken
+    assert master.reveal_to_derive_or_store() == text
+
+
+def test_takes_a_master_of_any_repository() -> None:
+    """The domain that a master must carry is the repository's."""
+    text = mint(domain="work.example")
+
+    assert read_master(text, ELSEWHERE).reveal_to_derive_or_store() == text
+
+
+NO_PASSWORD = f"; a password cannot be restricted: {CREATE}"
+SPELLING = "the token is malformed: not whole, or not URL-safe base64"
+NOT_ASCII = "the token holds characters outside of ASCII, which no token does"
+ELSE = f", and pypi takes those for pypi.org: store it for its own repository, or {CREATE}"
+EXPIRES = f"this token expires, so it is a derived one and no master: {CREATE}"
+NO_PREFIX = "this is no PyPI API token (it does not begin with 'pypi-')"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", f"nothing was given to store: {CREATE}"),
+        (" \t\n\u00a0", f"nothing was given to store: {CREATE}"),
+        ("hunter2 is a password", f"{NO_PREFIX}{NO_PASSWORD}"),
+        ("a-password-with-dashes", f"{NO_PREFIX}{NO_PASSWORD}"),
+        ("PYPI-AgEIcHlwaS5vcmc", f"{NO_PREFIX}{NO_PASSWORD}"),
+        ("pypi", f"{NO_PREFIX}{NO_PASSWORD}"),
+        ("pass\u00e9 is a password", f"{NO_PREFIX}{NO_PASSWORD}"),
+        ("  pypi-is-my-password", f"this is no PyPI API token ({SPELLING}){NO_PASSWORD}"),
+        ("pypi-pass\u00e9", f"this is no PyPI API token ({NOT_ASCII}){NO_PASSWORD}"),
+        (mint()[:-10], f"this is no PyPI API token (the token is malformed: it is cut short){NO_PASSWORD}"),
+        (mint().replace("pypi-", "test-", 1), f"{NO_PREFIX}: {CREATE}"),
+        (mint().replace("pypi-", "Pypi-", 1), f"{NO_PREFIX}: {CREATE}"),
+        (mint(domain="test.pypi.org"), f"this token is for 'test.pypi.org'{ELSE}"),
+        (mint(domain="x" * 101), f"this token is for a text of 101 characters{ELSE}"),
+        (mint("[0, 9999999999, 0]"), EXPIRES),
+        (mint('{"nbf": 0, "exp": 9999999999}'), EXPIRES),
+        (mint("[99]", "[0, 9, 0]", "[99]"), EXPIRES),
+    ],
+    ids=lambda value: ascii(value)[:40],
+)
+def test_refuses_what_is_no_master(text: str, message: str) -> None:
+    """What is no master of the repository is not stored: the refusal says why, and shows none of it."""
+    assert refused_master(text) == message
+
+
+def test_refuses_a_master_of_pypi_for_testpypi() -> None:
+    """The refusal names the repository that was asked for, and where to create a token for it."""
+    assert refused_master(mint(), TESTPYPI) == (
+        "this token is for 'pypi.org', and testpypi takes those for test.pypi.org: "
+        "store it for its own repository, or create an API token on test.pypi.org and store that."
+    )
+
+
+def test_takes_grants_for_the_same_at_any_moment() -> None:
+    """Two grants that differ in the moment they are asked at are the same for the memory of a process."""
+    grant = a_grant()
+    later = grant._replace(not_before=NOW, not_after=NOW + 960, policy=Origin("a file"), notice=False)
+
+    assert later.key == grant.key
+    assert hash(grant.key) == hash(later.key)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"repository": TESTPYPI},
+        {"account": WithOrigin("work", DEFAULT)},
+        {"projects": WithOrigin(("demo", "other"), DEFAULT)},
+        {"projects": None},
+        {"valid_for": WithOrigin(901, DEFAULT)},
+        {"clock_skew": WithOrigin(61, DEFAULT)},
+        {"bounds": (WithOrigin(NOW + 60, DEFAULT),)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_tells_grants_apart(change: dict[str, Any]) -> None:
+    """Two grants that differ in what they allow are two, wherever their parts come from."""
+    grant = a_grant()
+    elsewhere = grant._replace(account=WithOrigin("default", Origin("policy.toml:3")))
+
+    assert grant._replace(**change).key != grant.key
+    assert elsewhere.key == grant.key
+
+
+@pytest.mark.parametrize("value", [a_grant(), WithOrigin("default", DEFAULT)], ids=["grant", "part"])
+def test_never_changes(value: Any) -> None:
+    """A grant is a value: once decided on, nobody widens it on its way."""
+    for name in ("value", "origin") if isinstance(value, WithOrigin) else value._fields:
+        with pytest.raises(AttributeError):
+            setattr(value, name, None)
+
+
+def test_refuses_more_names_than_version_1_of_the_format_can_hold() -> None:
+    """A master in the old format takes 64 KiB of names; more is told, and not cut."""
+    names = [f"project-{number}" for number in range(6000)]
+    with pytest.raises(Refusal) as refused:
+        derive(MasterToken(mint(version=1)), a_grant(*names), now=NOW)
+    assert str(refused.value) == (
+        "the stored master for pypi cannot be restricted so: the restriction is longer than version 1 of the format "
+        "can hold (64 KiB): name fewer projects."
+    )

@@ -1,0 +1,507 @@
+"""The history tells what was derived, holds no token, is bounded, loses nothing, and is never in an upload's way."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import keyring
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from sandbox import WritePolicy, forget, new_master
+
+from keyring_pypitoken import DateRestriction, Token, history, paths
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.history import Entry, read_history, record
+from keyring_pypitoken.uploaders import process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PYPI = "https://upload.pypi.org/legacy/"
+TOKEN = "__token__"
+ENTRY = Entry(1_790_000_000, ("a", "b"), "pypi", "default", 1_789_999_940, 1_790_000_900, "twine", None)
+
+
+def directory() -> Path:
+    """Return the directory of the history."""
+    return Path(paths.history_directory())
+
+
+def content() -> bytes:
+    """Return all that stands in the directory, the current file last."""
+    return b"".join(path.read_bytes() for path in sorted(directory().iterdir()))
+
+
+@pytest.fixture
+def demo(work: Path) -> Path:
+    """Make a project and store a master."""
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+    keyring.set_password(PYPI, TOKEN, new_master())
+    return work
+
+
+def upload() -> Token:
+    """Derive a token, as an uploader's process does."""
+    forget()
+    found = keyring.get_password(PYPI, TOKEN)
+    assert found is not None
+    return Token.load(found)
+
+
+# What is told
+
+
+def test_tells_what_was_derived(demo: Path) -> None:
+    """When, for which projects and repository, from and until when, by which program, under which policy."""
+    before = int(time.time())
+    window = upload().restrictions[0]
+    assert isinstance(window, DateRestriction)
+    (entry,) = read_history()
+    assert before <= entry.time <= time.time()
+    assert entry == Entry(
+        entry.time, ("demo",), "pypi", "default", window.not_before, window.not_after, "uploader", None
+    )
+    policy = demo / "pypitoken.toml"
+    policy.write_text('projects = ["b", "a"]\naccount = "work"\n')
+    (demo / "pyproject.toml").unlink()
+    keyring.set_password(f"{PYPI}?work", TOKEN, new_master())
+    upload()
+    last = read_history()[-1]
+    assert (last.projects, last.account, last.policy) == (("a", "b"), "work", str(policy))
+
+
+def test_tells_of_a_token_for_any_project(demo: Path, user_policy: WritePolicy) -> None:
+    """No list of projects is not an empty one."""
+    (demo / "pyproject.toml").unlink()
+    user_policy('unscoped = "allow"\n')
+    upload()
+    assert [entry.projects for entry in read_history()] == [None]
+
+
+def test_holds_no_part_of_a_token(demo: Path) -> None:
+    """Neither the master nor the derived token, nor the identifier by which PyPI finds both."""
+    assert demo
+    token = upload()
+    text = content().decode()
+    assert "demo" in text
+    for secret in (new_master(), token.dump()):
+        assert not any(secret[at : at + 8] in text for at in range(len(secret) - 8))
+    assert not any(part in text for part in token.identifier.split("-"))
+
+
+def test_what_is_answered_from_memory_is_no_second_entry(demo: Path) -> None:
+    """One entry for each derivation, not for each question."""
+    assert demo
+    upload()
+    keyring.get_password(PYPI, TOKEN)
+    assert len(read_history()) == 1
+
+
+def test_a_refusal_is_no_entry(demo: Path) -> None:
+    """Nothing was derived."""
+    (demo / "pyproject.toml").unlink()
+    with pytest.raises(keyring.errors.NoKeyringError):
+        upload()
+    assert read_history() == []
+    assert not directory().exists()
+
+
+def test_can_be_switched_off(demo: Path, user_policy: WritePolicy) -> None:
+    """The user's policy decides, and then not even a directory is made."""
+    assert demo
+    user_policy("history = false\n")
+    upload()
+    assert not directory().exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "program"),
+    [
+        (["/usr/bin/twine", "upload"], "twine"),
+        ([os.path.join("lib", "twine", "__main__.py")], "twine"),
+        (["/usr/bin/keyring", "get"], "keyring for uv"),
+    ],
+)
+@pytest.mark.usefixtures("demo")
+def test_names_the_program(argv: list[str], program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And, for the keyring command, the one that started it."""
+    import keyring.cli  # noqa: F401 - it is what the command loads
+
+    monkeypatch.setitem(process._READERS, sys.platform, lambda _pid: ["uv", "publish"])
+    monkeypatch.setattr(sys, "argv", argv)
+    upload()
+    assert [entry.program for entry in read_history()] == [program]
+
+
+def test_what_a_terminal_would_obey_is_replaced(work: Path) -> None:
+    """A program or a directory of any name breaks neither a line nor a screen."""
+    record(ENTRY._replace(program="a\n\x1b[2J\u202e\ud800z", policy="b\nc"))
+    (entry,) = read_history()
+    assert entry == ENTRY._replace(program="a??[2J??z", policy=str(work / "b?c"))
+
+
+def test_what_is_too_long_is_cut() -> None:
+    """A line is always smaller than a file, whatever a policy lists."""
+    names = tuple(f"{number:05}{'x' * 1000}" for number in range(10_000))
+    record(ENTRY._replace(projects=names, program="\U0001f600" * 5000, account="y" * 500))
+    (entry,) = read_history()
+    assert entry == ENTRY._replace(
+        projects=(*(name[:400] for name in names[:500]), "and 9500 more"),
+        program="\U0001f600" * 400,
+        account="y" * 400,
+    )
+    assert (directory() / "current.jsonl").stat().st_size < history._MAX_IN_FILE
+
+
+# The file
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has access lists instead of modes")
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_only_the_user_can_read_it(umask: int) -> None:
+    """From creation on, whatever the umask is."""
+    old = os.umask(umask)
+    try:
+        record(ENTRY)
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(directory().stat().st_mode) == 0o700
+    assert [stat.S_IMODE(path.stat().st_mode) for path in directory().iterdir()] == [0o600]
+
+
+def test_without_a_history_there_is_none() -> None:
+    """Reading makes no directory."""
+    assert read_history() == []
+    assert not directory().exists()
+
+
+def test_the_oldest_come_first() -> None:
+    """By their time, and then by their place."""
+    for moment, program in ((5, "a"), (3, "b"), (5, "c"), (4, "d")):
+        record(ENTRY._replace(time=moment, program=program))
+    assert "".join(entry.program for entry in read_history()) == "bdac"
+
+
+def limited(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Make the files smaller, so that they are full sooner."""
+    monkeypatch.setattr(history, "_MAX_IN_FILE", most)
+    monkeypatch.setattr(history, "_MAX_SET_ASIDE", 3 * most)
+
+
+def test_the_oldest_go_when_it_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It never grows above its limit, and keeps at least the newest half of that."""
+    limited(monkeypatch, 2000)
+    for moment in range(200):
+        record(ENTRY._replace(time=moment))
+        assert sum(path.stat().st_size for path in directory().iterdir()) <= 8000
+        times = [entry.time for entry in read_history()]
+        assert times == list(range(times[0], moment + 1))
+    assert len(content()) > 4000
+
+
+def test_within_the_limit_nothing_goes() -> None:
+    """A few thousand derivations of ordinary size are all there, over several files."""
+    entries = [ENTRY._replace(time=moment) for moment in range(3500)]
+    for entry in entries:
+        record(entry)
+    assert read_history() == entries
+    assert len(list(directory().iterdir())) == 3
+
+
+def test_a_file_that_cannot_be_renamed_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice its limit is the end of it; as soon as it can be renamed, all goes on."""
+    limited(monkeypatch, 2000)
+
+    def refuse(*_paths: str) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "rename", refuse)
+        for _ in range(100):
+            record(ENTRY)
+    (path,) = directory().iterdir()
+    assert 3500 < path.stat().st_size <= 4000
+    record(ENTRY._replace(time=ENTRY.time + 1))
+    assert read_history()[-1].time == ENTRY.time + 1
+
+
+def test_a_file_that_was_just_begun_is_not_renamed() -> None:
+    """Whoever found the file full finds a new one, once another process has renamed it."""
+    record(ENTRY)
+    history._set_aside(str(directory()))
+    assert [path.name for path in directory().iterdir()] == ["current.jsonl"]
+
+
+def test_a_line_that_was_cut_short_spoils_no_other() -> None:
+    """A full disk may end a line anywhere."""
+    record(ENTRY)
+    current = directory() / "current.jsonl"
+    whole = current.read_bytes()
+    current.write_bytes(whole + whole[:40])
+    record(ENTRY._replace(program="next"))
+    assert read_history() == [ENTRY, ENTRY._replace(program="next")]
+
+
+def test_a_file_that_is_renamed_while_it_is_read_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither lost nor doubled, at the one moment that matters."""
+    record(ENTRY)
+    listing = history._files_set_aside
+
+    def meanwhile(path: str) -> list[str]:
+        record(ENTRY._replace(program="late"))
+        os.rename(directory() / "current.jsonl", directory() / "00000000000000000001-1.jsonl")
+        return listing(path)
+
+    monkeypatch.setattr(history, "_files_set_aside", meanwhile)
+    assert read_history() == [ENTRY, ENTRY._replace(program="late")]
+
+
+def test_a_file_that_is_removed_while_it_is_read_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest may go at any moment."""
+    record(ENTRY)
+    monkeypatch.setattr(history, "_files_set_aside", lambda path: [os.path.join(path, "gone.jsonl")])
+    assert read_history() == [ENTRY]
+
+
+def test_what_cannot_be_read_is_told() -> None:
+    """No history and an unreadable one are two things."""
+    (directory() / "current.jsonl").mkdir(parents=True)
+    with pytest.raises(Refusal) as refused:
+        read_history()
+    kind = "PermissionError" if os.name == "nt" else "IsADirectoryError"
+    assert str(refused.value) == (
+        f"the history in {directory()} cannot be read ({kind}): make its files readable, or remove them."
+    )
+
+
+# Several processes
+
+WRITER = """
+import sys
+from keyring_pypitoken import history
+history._MAX_IN_FILE = int(sys.argv[2])
+history._MAX_SET_ASIDE = int(sys.argv[3])
+sys.stdin.read()
+for number in range(int(sys.argv[4])):
+    history.record(history.Entry(number, ("demo",) * 5, "pypi", sys.argv[1], 0, 1, "x" * (number % 300), None))
+"""
+
+
+def written_at_once(processes: int, entries: int, most_in_file: int, most_set_aside: int) -> str:
+    """Let processes write their entries at the same time; return what they printed."""
+    numbers = (str(most_in_file), str(most_set_aside), str(entries))
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, f"p{number}", *numbers],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(processes)
+    ]
+    for writer in started:
+        assert writer.stdin is not None
+        writer.stdin.close()  # all of them begin
+        writer.stdin = None
+    return "".join(writer.communicate(timeout=120)[0] for writer in started)
+
+
+def entries_of(accounts: int, count: int) -> set[tuple[str, int]]:
+    """Return which entries the processes write."""
+    return {(f"p{account}", number) for account in range(accounts) for number in range(count)}
+
+
+@pytest.mark.parametrize("most_in_file", [10_000_000, 20_000], ids=["one file", "renamed all the time"])
+def test_processes_that_write_at_once_lose_nothing(most_in_file: int) -> None:
+    """Twenty of them: every entry is there, once and whole, though all rename the file that is full."""
+    assert written_at_once(20, 200, most_in_file, 10_000_000) == ""
+    lines = [line for line in content().split(b"\n") if line]
+    assert len(lines) == 4000
+    assert {(fields["account"], fields["time"]) for fields in map(json.loads, lines)} == entries_of(20, 200)
+    assert len(read_history()) == 4000
+
+
+def test_processes_that_rename_at_once_keep_what_the_limit_says() -> None:
+    """No line is broken or there twice, and the files stay within their limits."""
+    assert written_at_once(20, 200, 50_000, 150_000) == ""
+    files = list(directory().iterdir())
+    lines = [line for line in content().split(b"\n") if line]
+    assert len(read_history()) == len(lines)
+    # Whoever found the file full while another one renamed it writes one line more; some are renamed before they are.
+    assert 75_000 < sum(file.stat().st_size for file in files) <= 200_000 + 20 * 500
+    kept = [(fields["account"], fields["time"]) for fields in map(json.loads, lines)]
+    assert len(set(kept)) == len(kept)
+    assert set(kept) <= entries_of(20, 200)
+
+
+# Whatever fails, and whatever stands there
+
+
+def occupied() -> None:
+    """Put a file where the directory would be."""
+    directory().parent.mkdir(parents=True)
+    directory().touch()
+
+
+def a_directory() -> None:
+    """Put a directory where the file would be."""
+    (directory() / "current.jsonl").mkdir(parents=True)
+
+
+def a_link() -> None:
+    """Put somebody's link where the file would be."""
+    directory().mkdir(parents=True)
+    Path("target").touch()
+    (directory() / "current.jsonl").symlink_to(Path("target").resolve())
+
+
+def a_pipe() -> None:
+    """Put a pipe that nobody reads where the file would be."""
+    directory().mkdir(parents=True)
+    if sys.platform != "win32":
+        os.mkfifo(directory() / "current.jsonl")
+
+
+@pytest.mark.parametrize("obstacle", [occupied, a_directory, a_link, a_pipe])
+def test_no_obstacle_is_in_an_uploads_way(
+    obstacle: Callable[[], None], demo: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The token is derived at once, and nothing is said; what does not belong to the history stays as it is."""
+    if os.name == "nt" and obstacle in (a_link, a_pipe):
+        pytest.skip("Windows has no such files for everybody")
+    assert demo
+    obstacle()
+    assert len(upload().restrictions) == 2
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert not Path("target").exists() or Path("target").read_bytes() == b""
+
+
+@pytest.mark.parametrize("name", ["_append", "_plain", "_write", "_open_to_append"])
+def test_whatever_fails_the_token_is_derived(name: str, demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The history is worth less than the upload."""
+    assert demo
+
+    def fail(*_arguments: object) -> None:
+        raise ArithmeticError
+
+    monkeypatch.setattr(history, name, fail)
+    assert len(upload().restrictions) == 2
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_is_in_nobodys_way(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be written is not written."""
+    assert demo
+    monkeypatch.setattr(history, "_open_to_append", lambda _path: os.open("/dev/full", os.O_WRONLY))
+    assert len(upload().restrictions) == 2
+
+
+LINE = json.dumps(ENTRY._asdict())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "[]",
+        "3",
+        "{}",
+        "{",
+        LINE[:-1],
+        LINE + LINE,
+        "[" * 100_000,
+        *(
+            json.dumps(ENTRY._asdict() | {name: value})
+            for name, value in (
+                ("time", "1"),
+                ("time", True),
+                ("time", 1.0),
+                ("time", -1),
+                ("not_after", 253_402_300_800),
+                ("not_before", None),
+                ("projects", 3),
+                ("projects", [3]),
+                ("projects", ["a\x1b[2J"]),
+                ("repository", None),
+                ("account", []),
+                ("program", "a\nb"),
+                ("policy", 3),
+                ("policy", "\u202e"),
+            )
+        ),
+    ],
+    ids=lambda line: line[:60],
+)
+def test_lines_that_are_no_entries_are_skipped(line: str) -> None:
+    """Whoever wrote them: what is read is of the right types, and nothing that a terminal would obey."""
+    record(ENTRY)
+    with (directory() / "current.jsonl").open("a", encoding="utf-8") as file:
+        file.write(f"\n{line}")
+    record(ENTRY)
+    assert read_history() == [ENTRY, ENTRY]
+
+
+def test_further_fields_are_of_no_account() -> None:
+    """A later version may write more."""
+    directory().mkdir(parents=True)
+    (directory() / "current.jsonl").write_text(json.dumps(ENTRY._asdict() | {"more": 1}), encoding="utf-8")
+    assert read_history() == [ENTRY]
+
+
+TEXTS = st.text(max_size=30)
+MOMENTS = st.integers(0, 253_402_300_799)
+ENTRIES = st.builds(
+    Entry,
+    MOMENTS,
+    st.none() | st.lists(TEXTS, max_size=4).map(tuple),
+    TEXTS,
+    TEXTS,
+    MOMENTS,
+    MOMENTS,
+    TEXTS,
+    st.none() | TEXTS,
+)
+search = settings(deadline=None, database=None, max_examples=200)
+
+
+@search
+@given(
+    st.binary() | st.lists(st.sampled_from([LINE.encode(), b"\n", b"\r", b"{", b'"time"', b"\xff", b"1"])).map(b"".join)
+)
+@example(LINE.encode("utf-16"))
+def test_any_bytes_can_be_read(data: bytes) -> None:
+    """Nothing fails, and each entry could be shown."""
+    directory().mkdir(parents=True, exist_ok=True)
+    (directory() / "current.jsonl").write_bytes(data)
+    for entry in read_history():
+        assert "".join([entry.repository, entry.account, entry.program, entry.policy or ""]).isprintable()
+
+
+@search
+@given(ENTRIES)
+def test_any_entry_is_read_as_it_was_written(entry: Entry) -> None:
+    """But for characters that cannot be shown, and a path that was relative."""
+    (directory() / "current.jsonl").unlink(missing_ok=True)
+    record(entry)
+    (found,) = read_history()
+
+    def shown(text: str) -> str:
+        return "".join(character if character.isprintable() else "?" for character in text)
+
+    assert found == entry._replace(
+        projects=None if entry.projects is None else tuple(map(shown, entry.projects)),
+        repository=shown(entry.repository),
+        account=shown(entry.account),
+        program=shown(entry.program),
+        policy=found.policy if entry.policy is not None else None,
+    )

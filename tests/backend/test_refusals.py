@@ -1,0 +1,168 @@
+"""Bad input: one whole sentence each, nothing handed out, nothing overwritten, no secret shown.
+
+Every case is asked twice: of keyring's chain within this process, and of the real `keyring` command.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import keyring
+import keyring.errors
+import pytest
+from refusal_cases import GET, PRIVATE, PYPI, SET, TOKEN, Stage, _content, case
+from sandbox import Run, new_master
+
+from keyring_pypitoken.backend import RefusedDeleteError, RefusedError, RefusedSetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+if os.name == "posix":  # elsewhere not everybody may make links
+
+    @case
+    def age_file_is_a_link(stage: Stage) -> str:
+        """A link lies there."""
+        path = Path(stage.age())
+        path.rename(path.with_name("moved.age"))
+        path.symlink_to("moved.age")
+        return f"{path} is a link, and masters are kept in a file only: put the file itself there."
+
+
+@pytest.mark.parametrize("setting", GET.values(), ids=GET)
+def test_keyring_refuses_a_look_up(
+    setting: Callable[[Stage], str], stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The chain stops with one sentence; it says so on stderr once, and nothing is stored or handed out."""
+    sentence = setting(stage)
+    before = _content(stage)
+    for _ in range(2):
+        with pytest.raises(RefusedError) as refused:
+            keyring.get_password(PYPI, TOKEN)
+        assert str(refused.value) == sentence
+        assert isinstance(refused.value, keyring.errors.NoKeyringError)
+        assert refused.value.__cause__ is refused.value.__context__ is None
+    with pytest.raises(RefusedError):
+        keyring.get_credential(PYPI, None)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", f"keyring-pypitoken: {sentence}\n")
+    assert _content(stage) == before
+
+
+@pytest.mark.parametrize("setting", GET.values(), ids=GET)
+def test_the_keyring_command_refuses_a_look_up(setting: Callable[[Stage], str], stage: Stage, run: Run) -> None:
+    """`keyring get` prints the sentence and no traceback, and ends with 1."""
+    sentence = setting(stage)
+    done = run("keyring", "get", PYPI, TOKEN)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"keyring-pypitoken: {sentence}\n")
+
+
+@pytest.mark.parametrize("setting", SET.values(), ids=SET)
+def test_keyring_refuses_to_store(setting: Callable[[Stage], tuple[str, str]], stage: Stage) -> None:
+    """What is no master is refused with the reason, and what was stored before is still there."""
+    secret, sentence = setting(stage)
+    stage.master()
+    before = _content(stage)
+    with pytest.raises(RefusedSetError) as refused:
+        keyring.set_password(PYPI, TOKEN, secret)
+    assert str(refused.value) == sentence
+    assert isinstance(refused.value, keyring.errors.PasswordSetError)
+    assert refused.value.__cause__ is refused.value.__context__ is None
+    assert _content(stage) == before
+
+
+@pytest.mark.parametrize("setting", SET.values(), ids=SET)
+def test_the_keyring_command_refuses_to_store(
+    setting: Callable[[Stage], tuple[str, str]], stage: Stage, run: Run
+) -> None:
+    """`keyring set` prints the sentence and no traceback, ends with 1, and stores nothing."""
+    secret, sentence = setting(stage)
+    stage.master()
+    before = _content(stage)
+    # Given nothing at all, the command would ask on the terminal, and there is none.
+    done = run("keyring", "set", PYPI, TOKEN, stdin=secret or " \n")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"keyring-pypitoken: {sentence}\n")
+    assert _content(stage) == before
+
+
+def test_what_lies_in_a_keyring_that_is_gone_is_not_said_to_be_deleted(stage: Stage) -> None:
+    """Deleting forgets the note of a master that cannot be reached, and says that it did no more."""
+    stage.lost_master()
+    with pytest.raises(RefusedDeleteError) as refused:
+        keyring.delete_password(f"{PYPI}?default", TOKEN)
+    assert str(refused.value) == (
+        "no keyring that can be asked now holds this master, so only the note of it was deleted: "
+        "if the keyring that holds it comes back, delete it again."
+    )
+    assert keyring.get_password(PYPI, TOKEN) is None
+
+
+def test_a_backend_whose_service_stops_while_a_program_runs_is_a_refusal(stage: Stage) -> None:
+    """keyring's chain cannot be listed any more then, and nobody knows what it would hold."""
+    stage.env("PYTHON_KEYRING_BACKEND", "keyring_pypitoken.backend.PyPITokenKeyring")
+    stage.master()
+    assert keyring.get_password("https://test.pypi.org/legacy/", TOKEN) is None
+    stage.env("TEST_KEYRINGS", "second")
+    with pytest.raises(RefusedError) as refused:
+        keyring.get_password(PYPI, TOKEN)
+    assert str(refused.value) == ("a keyring backend is gone (RuntimeError): start its keyring again, and try again.")
+
+
+def test_plain_http_is_refused_in_every_call(stage: Stage) -> None:
+    """A token for a http URL is neither handed out, stored nor deleted."""
+    stage.master()
+    before = _content(stage)
+    url = "http://upload.pypi.org/legacy/"
+    sentence = (
+        "http would send the token to upload.pypi.org in clear, where anyone on the way can read it: "
+        "use https://upload.pypi.org/legacy/."
+    )
+    with pytest.raises(RefusedError) as got:
+        keyring.get_password(url, TOKEN)
+    with pytest.raises(RefusedSetError) as put:
+        keyring.set_password(url, TOKEN, new_master())
+    with pytest.raises(RefusedDeleteError) as deleted:
+        keyring.delete_password(url, TOKEN)
+    assert [str(error.value) for error in (got, put, deleted)] == [sentence] * 3
+    assert _content(stage) == before
+
+
+def test_the_private_name_is_refused_in_every_call(stage: Stage, run: Run) -> None:
+    """The name under which masters are stored is answered to nobody."""
+    stage.master()
+    before = _content(stage)
+    sentence = "this name is keyring-pypitoken's own, and what it holds is never handed out: ask for the upload URL."
+    for username, service in (("default", PRIVATE), (TOKEN, PRIVATE.upper()), ("anybody", f"default@{PRIVATE}")):
+        with pytest.raises(RefusedError) as got:
+            keyring.get_password(service, username)
+        with pytest.raises(RefusedError) as credential:
+            keyring.get_credential(PRIVATE, None)
+        with pytest.raises(RefusedSetError) as put:
+            keyring.set_password(PRIVATE, username, "x")
+        with pytest.raises(RefusedDeleteError) as deleted:
+            keyring.delete_password(PRIVATE, username)
+        assert {str(error.value) for error in (got, credential, put, deleted)} == {sentence}
+    done = run("keyring", "get", PRIVATE, "default")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"keyring-pypitoken: {sentence}\n")
+    assert _content(stage) == before
+
+
+def test_two_projects_in_dist_one_of_them_not_allowed(stage: Stage) -> None:
+    """One project outside of the policy refuses the whole upload."""
+    stage.master()
+    stage.project('projects = ["demo"]\n')
+    stage.monkeypatch.setattr(sys, "argv", ["uploader", "dist/*"])
+    dist = stage.work / "dist"
+    dist.mkdir()
+    for name in ("demo-1.0-py3-none-any.whl", "other-1.0.tar.gz"):
+        (dist / name).touch()
+    with pytest.raises(RefusedError) as refused:
+        keyring.get_password(PYPI, TOKEN)
+    assert str(refused.value) == (
+        "project 'other' is not allowed here: pypitoken.toml:1 allows only 'demo'; upload it from its own "
+        "repository, or add it there (it was named by the arguments)."
+    )

@@ -1,0 +1,151 @@
+"""`adopt` moves raw masters to where only this package looks; at every moment each is in one place at least."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import keyring
+import pytest
+from file_keyring import FileKeyring, SecondKeyring
+from sandbox import Command, forget, new_master
+
+from keyring_pypitoken import Token
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+PYPI, TEST, TOKEN = "https://upload.pypi.org/legacy/", "https://test.pypi.org/legacy/", "__token__"
+PRIVATE = (f"keyring-pypitoken:{PYPI}", "default")
+
+KEYS = {
+    PYPI: "pypi.org",
+    PYPI.removesuffix("/"): "pypi.org",
+    "upload.pypi.org": "pypi.org",
+    "poetry-repository-pypi": "pypi.org",
+    "pdm-repository-pypi": "pypi.org",
+    TEST: "test.pypi.org",
+    "test.pypi.org": "test.pypi.org",
+    "poetry-repository-testpypi": "test.pypi.org",
+}
+
+
+@pytest.mark.parametrize(("service", "domain"), KEYS.items())
+def test_moves_what_lies_under_an_uploaders_key(service: str, domain: str, command: Command, work: Path) -> None:
+    """First told, then done; lookups work before and after, and nothing raw is left."""
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+    master = new_master(domain)
+    FileKeyring().plant(service, TOKEN, master)
+    where = f"- {service!r} (user '__token__') in file_keyring.FileKeyring: it "
+    would = f"{where}would be moved to the master of the account 'default'\n"
+    assert command("adopt", "--dry-run") == (0, would, "")
+    assert FileKeyring().passwords() == {(service, TOKEN): master}
+    assert command("adopt") == (0, f"{where}was moved to the master of the account 'default'\n", "")
+    url = PYPI if domain == "pypi.org" else TEST
+    assert FileKeyring().passwords() == {(f"keyring-pypitoken:{url}", "default"): master}
+    forget()
+    assert command("adopt") == (0, "No token lies where an uploader would find it raw.\n", "")
+    forget()
+    found = keyring.get_password(url, TOKEN)
+    assert found is not None
+    assert len(Token.load(found).raw_caveats) == 2
+
+
+def test_moves_between_backends_too(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the second to the first, where masters are kept; in JSON without the token."""
+    monkeypatch.setenv("TEST_KEYRINGS", "first,second")
+    master = new_master()
+    SecondKeyring().plant("upload.pypi.org", TOKEN, master)
+    entry = {
+        "repository": "pypi",
+        "service": "upload.pypi.org",
+        "username": TOKEN,
+        "store": "file_keyring.SecondKeyring",
+        "outcome": "it would be moved to the master of the account 'default'",
+        "problem": "",
+    }
+    assert command.json("adopt", "--dry-run") == {"moved": False, "found": [entry]}
+    entry["outcome"] = "it was moved to the master of the account 'default'"
+    assert command.json("adopt") == {"moved": True, "found": [entry]}
+    assert (FileKeyring().passwords(), SecondKeyring().passwords()) == ({PRIVATE: master}, {})
+
+
+def test_deletes_a_copy_of_the_stored_master(command: Command) -> None:
+    """It is stored already."""
+    master = new_master()
+    keyring.set_password(PYPI, TOKEN, master)
+    for service in (PYPI, "upload.pypi.org"):
+        FileKeyring().plant(service, TOKEN, master)
+    _, out, _ = command("adopt", "--dry-run")
+    assert out.count("it is stored already, and the copy there would be deleted\n") == 2
+    assert len(FileKeyring().passwords()) == 3
+    code, out, _ = command("adopt")
+    assert (code, out.count("it is stored already, and the copy there was deleted\n")) == (0, 2)
+    assert FileKeyring().passwords() == {PRIVATE: master}
+
+
+def expiring() -> str:
+    """Return a derived token."""
+    return Token.load(new_master()).restrict(not_before=1, not_after=2).dump()
+
+
+LEFT = {
+    "hunter2-of-mine": "this is no PyPI API token (it does not begin with 'pypi-'); a password cannot be restricted: ",
+    expiring(): "this token expires, so it is a derived one and no master: ",
+    new_master("index.example"): "this token is for 'index.example', and pypi takes those for pypi.org: ",
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), LEFT.items(), ids=["password", "derived", "another index"])
+def test_leaves_what_is_no_master(text: str, reason: str, command: Command) -> None:
+    """With the reason, and exit code 1."""
+    FileKeyring().plant(PYPI, TOKEN, text)
+    code, out, err = command("adopt")
+    assert (code, err) == (1, "")
+    assert out.startswith(f"- '{PYPI}' (user '__token__') in file_keyring.FileKeyring: left there, since {reason}")
+    assert text not in out
+    assert FileKeyring().passwords() == {(PYPI, TOKEN): text}
+
+
+def test_leaves_another_master(command: Command) -> None:
+    """It could be that of another account, for which only a person has a label."""
+    master, other = new_master(), new_master(identifier="another")
+    keyring.set_password(PYPI, TOKEN, master)
+    FileKeyring().plant(PYPI, TOKEN, other)
+    found = command.json("adopt", code=1)["found"]
+    (problem,) = (entry["problem"] for entry in found)
+    assert problem == (
+        "another master is stored for pypi: store this one with `keyring-pypitoken login -r pypi --account LABEL`, or "
+        f"forget it with `keyring del {PYPI} {TOKEN}`."
+    )
+    assert FileKeyring().passwords() == {PRIVATE: master, (PYPI, TOKEN): other}
+
+
+@pytest.mark.parametrize(
+    ("broken", "what"), [("get", "be read"), ("set", "store the master"), ("delete", "delete the master")]
+)
+def test_loses_nothing_where_a_store_fails(
+    broken: str, what: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The raw one is deleted last, after the other was read back."""
+    master = new_master()
+    FileKeyring().plant(PYPI, TOKEN, master)
+    monkeypatch.setenv("TEST_KEYRING_BROKEN", f"first:{broken}")
+    assert command.refused("adopt") == (
+        f"the keyring backend file_keyring.FileKeyring could not {what} (KeyringLocked): unlock or repair it, and try "
+        "again."
+    )
+    monkeypatch.delenv("TEST_KEYRING_BROKEN")
+    kept = FileKeyring().passwords()
+    assert kept == {(PYPI, TOKEN): master} | ({PRIVATE: master} if broken == "delete" else {})
+    assert command("adopt")[0] == 0
+    assert FileKeyring().passwords() == {PRIVATE: master}
+
+
+def test_a_store_that_forgets_loses_nothing(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says it stored is read back before the raw one is deleted."""
+    master = new_master()
+    FileKeyring().plant(PYPI, TOKEN, master)
+    monkeypatch.setenv("TEST_KEYRING_BROKEN", "forget")
+    assert "did not keep the master" in command.refused("adopt")
+    assert FileKeyring().passwords() == {(PYPI, TOKEN): master}

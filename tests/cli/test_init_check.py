@@ -1,0 +1,249 @@
+"""`init` writes a policy that can be followed; `check` finds all that is wrong in policies."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from distributions import make_sdist, make_wheel
+from sandbox import ROOT, Command
+
+from keyring_pypitoken import paths
+from keyring_pypitoken.lookup import PYPI
+from keyring_pypitoken.policy.parser import parse_policy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox import WritePolicy
+
+
+def projects_of(text: str) -> list[str]:
+    """Return what a policy allows."""
+    policy = parse_policy(text, layer="project", name="pypitoken.toml")
+    assert policy is not None
+    allowed = policy.tables(PYPI)[0].projects
+    assert allowed is not None
+    return sorted(allowed.value)
+
+
+# init
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "name"),
+    [
+        ("pyproject.toml", '[project]\nname = "My.Demo"\n', "my-demo"),
+        ("pyproject.toml", '[tool.poetry]\nname = "demo"\n', "demo"),
+        ("setup.cfg", "[metadata]\nname = demo\n", "demo"),
+    ],
+)
+def test_init_writes_a_policy_for_the_project(file: str, text: str, name: str, command: Command, work: Path) -> None:
+    """It can be followed as it is, and with all that is a comment in it."""
+    (work / file).write_text(text)
+    written = f"Wrote pypitoken.toml: uploads from here are for {name} alone. Commit it.\n"
+    assert command("init") == (0, written, "")
+    content = (work / "pypitoken.toml").read_text("utf-8")
+    assert projects_of(content) == [name]
+    uncommented = re.sub(r"^# (?=[\[a-z-]+ ?[=\].])", "", content, flags=re.MULTILINE)
+    assert projects_of(uncommented) == [name]
+    for key in ("valid-for", "clock-skew", "account", "not-before", "not-after", "[repository.testpypi]"):
+        assert f"\n{key}" in uncommented
+    assert command("check") == (0, "Right: pypitoken.toml.\n", "")
+
+
+def test_init_writes_into_the_root_of_the_project(
+    command: Command, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a directory below it."""
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+    (work / "src").mkdir()
+    monkeypatch.chdir(work / "src")
+    _, out, _ = command("init")
+    assert out.startswith(f"Wrote {os.path.join('..', 'pypitoken.toml')}: ")
+    assert (work / "pypitoken.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("root", "names"),
+    [
+        ("", ["a", "b"]),
+        ('[project]\nname = "root"\n', ["a", "b", "root"]),
+        ('exclude = ["packages/b"]\n', ["a"]),
+    ],
+)
+def test_init_lists_the_members_of_a_workspace(root: str, names: list[str], command: Command, work: Path) -> None:
+    """As uv finds them: by patterns, less those that are excluded."""
+    workspace = '[tool.uv.workspace]\nmembers = ["packages/*", 3]\n'
+    (work / "pyproject.toml").write_text(root + workspace if root.startswith("[") else workspace + root)
+    for name in ("a", "b"):
+        (work / "packages" / name).mkdir(parents=True)
+        (work / "packages" / name / "pyproject.toml").write_text(f'[project]\nname = "{name}"\n')
+    (work / "packages" / "no-project").mkdir()
+    assert command("init")[0] == 0
+    assert projects_of((work / "pypitoken.toml").read_text("utf-8")) == names
+
+
+@pytest.mark.parametrize("directory", ["dist", "out"])
+def test_init_lists_the_projects_of_built_files(directory: str, command: Command, work: Path) -> None:
+    """In dist/, or in the directory that is named; what else lies there tells nothing."""
+    make_wheel(work / directory, "Demo.One", "1.0")
+    make_sdist(work / directory, "two", "1.0")
+    (work / directory / "notes.txt").touch()
+    assert command("init", "--from-dist", *([directory] if directory != "dist" else []))[0] == 0
+    assert projects_of((work / "pypitoken.toml").read_text("utf-8")) == ["demo-one", "two"]
+
+
+def test_init_from_files_writes_into_the_root_too(
+    command: Command, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is a project around."""
+    (work / "setup.py").touch()
+    make_wheel(work / "below" / "dist", "demo", "1.0")
+    monkeypatch.chdir(work / "below")
+    assert command("init", "--from-dist")[0] == 0
+    assert (work / "pypitoken.toml").exists()
+
+
+@pytest.mark.parametrize("content", [None, "[build-system]\n"])
+def test_init_needs_a_project(content: str | None, command: Command, work: Path) -> None:
+    """One sentence says how to get one."""
+    if content is not None:
+        (work / "pyproject.toml").write_text(content)
+    (work / "dist").mkdir()
+    sentence = (
+        "no project was found here: go to a directory whose pyproject.toml or setup.cfg names one, or build first "
+        "and use --from-dist."
+    )
+    assert command.refused("init") == sentence
+    assert command.refused("init", "--from-dist") == sentence
+    assert command.refused("init", "--from-dist", "none") == (
+        f"{work / 'none'} cannot be read (FileNotFoundError): build first, or name the directory that holds the files."
+    )
+    assert not (work / "pypitoken.toml").exists()
+
+
+def test_init_replaces_nothing_unless_forced(command: Command, work: Path) -> None:
+    """What is there may have been edited."""
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+    (work / "pypitoken.toml").write_text("# mine\n")
+    assert command.refused("init") == "pypitoken.toml is there already: edit it, or replace it with --force."
+    assert (work / "pypitoken.toml").read_text() == "# mine\n"
+    assert command("init", "--force")[0] == 0
+    assert projects_of((work / "pypitoken.toml").read_text("utf-8")) == ["demo"]
+
+
+def test_init_adds_no_second_policy(command: Command, work: Path) -> None:
+    """Two in one directory would be an error at every upload."""
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n[tool.keyring-pypitoken]\nvalid-for = "5m"\n')
+    assert command.refused("init") == (
+        "pyproject.toml has a [tool.keyring-pypitoken] already, and one policy is enough: edit it there."
+    )
+
+
+def test_init_tells_where_it_cannot_write(command: Command, work: Path) -> None:
+    """One sentence, no traceback."""
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+    (work / "pypitoken.toml").mkdir()
+    assert command.refused("init", "--force").startswith("pypitoken.toml cannot be written (")
+
+
+# check
+
+
+def test_check_without_a_policy(command: Command) -> None:
+    """The defaults are right."""
+    assert command("check") == (0, "No policy is in force here: the defaults are.\n", "")
+    assert command.json("check") == {"ok": True, "files": []}
+
+
+def test_check_finds_every_mistake_of_every_file_at_once(
+    command: Command, work: Path, user_policy: WritePolicy, site_policy: WritePolicy
+) -> None:
+    """Each with its line."""
+    (work / "pypitoken.toml").write_text('projcts = ["demo"]\nvalid-for = "soon"\nunscoped = "allow"\n')
+    user_policy("notice = 3\n")
+    site_policy("[store\n")
+    code, out, err = command("check")
+    assert (code, err) == (1, "")
+    lines = out.splitlines()
+    assert lines[0] == "- 'projcts' is no key of a policy, did you mean 'projects'? (pypitoken.toml:1)"
+    assert lines[1].startswith("- valid-for is 'soon', expected ")
+    assert lines[1].endswith("(pypitoken.toml:2)")
+    assert lines[2].endswith("a project cannot set it (pypitoken.toml:3)")
+    assert lines[3].endswith(f"({paths.user_policy()}:1)")
+    assert lines[4].startswith(f"- {paths.site_policy()} is not valid TOML: ")
+    assert len(lines) == 5
+    found = command.json("check", code=1)
+    assert found["ok"] is False
+    assert [len(file["problems"]) for file in found["files"]] == [3, 1, 1]
+
+
+def test_check_finds_two_policies_in_one_directory(command: Command, work: Path) -> None:
+    """Which no upload would be allowed under."""
+    (work / "pypitoken.toml").touch()
+    (work / "pyproject.toml").write_text("[tool.keyring-pypitoken]\n")
+    code, out, _ = command("check")
+    assert code == 1
+    assert out.startswith("- two policies lie in one directory, ")
+
+
+CONTRADICTIONS = {
+    "a ceiling": ("valid-for = 120\n", "max-valid-for = 60\n", "valid-for is 120 seconds (pypitoken.toml:1), above "),
+    "no moment": (
+        "not-before = 2030-01-02T00:00:00Z\n",
+        "not-after = 2030-01-01T00:00:00Z\n",
+        "not-before (pypitoken.toml:1) is not before not-after ({user}:1), so that no moment is allowed: ",
+    ),
+    "no project": ("projects = []\n", "", "projects is empty (pypitoken.toml:1), so that nothing is allowed: "),
+    "no such repository": ("[repository.testpipy]\n", "", "pypitoken.toml speaks about the unknown repository "),
+}
+
+
+@pytest.mark.parametrize(("project", "own", "begins"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_check_finds_what_no_upload_could_meet(
+    project: str, own: str, begins: str, command: Command, work: Path, user_policy: WritePolicy
+) -> None:
+    """Each file is right by itself; told once, though it concerns every repository."""
+    (work / "pypitoken.toml").write_text(project)
+    user_policy(own)
+    code, out, _ = command("check")
+    assert code == 1
+    (line,) = out.splitlines()
+    assert line.startswith(f"- {begins.format(user=paths.user_policy())}")
+    assert command.json("check", code=1)["files"][-1]["file"] == "together"
+
+
+def test_check_reads_the_files_that_are_named(command: Command, work: Path) -> None:
+    """As a pre-commit hook does; their names tell whose they are."""
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+    (work / "policy.toml").write_text('unscoped = "allow"\n[store]\nidentity = "x"\n')
+    other = work / "other" / "pypitoken.toml"
+    other.parent.mkdir()
+    other.write_text("account = 1\n")
+    assert command("check", "pyproject.toml", "policy.toml") == (0, "Right: pyproject.toml, policy.toml.\n", "")
+    code, out, _ = command("check", str(other), "gone.toml", "pyproject.toml")
+    assert code == 1
+    assert [line[:22] for line in out.splitlines()] == ["- account is 1, expect", "- gone.toml is not the"]
+    (work / "pyproject.toml").write_text("[tool.keyring-pypitoken]\nx = 1\n")
+    (file,) = command.json("check", "pyproject.toml", code=1)["files"]
+    (problem,) = file["problems"]
+    assert problem.startswith("'x' is no key of a policy, known here are projects, ")
+    assert problem.endswith(" (pyproject.toml:2)")
+
+
+def test_the_hook_for_pre_commit_runs_check_on_policies() -> None:
+    """On the files that may hold one."""
+    hook = (ROOT / ".pre-commit-hooks.yaml").read_text("utf-8")
+    assert "\n  entry: keyring-pypitoken check\n" in hook
+    assert "\n  language: python\n" in hook
+    (pattern,) = re.findall(r"^  files: '(.*)'$", hook, re.MULTILINE)
+    for name, taken in (
+        ("pypitoken.toml", True),
+        ("a/pyproject.toml", True),
+        ("pypitoken_toml", False),
+        ("x.toml", False),
+    ):
+        assert bool(re.search(pattern, name)) is taken

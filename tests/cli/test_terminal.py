@@ -1,0 +1,134 @@
+"""Every subcommand in a process of its own: on a real pseudo-terminal, and through pipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from sandbox import STORES, Run, new_master
+
+from keyring_pypitoken import Token
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WIDTH = 72
+
+
+class Step(NamedTuple):
+    """A command, what is typed at its prompt, its exit code, how the first line of its output begins."""
+
+    words: str
+    typed: str
+    code: int
+    begins: str
+
+
+MASTER = new_master()
+EXPIRED = Token.load(MASTER).restrict(not_before=1, not_after=2).dump()
+RUN = f"{sys.executable} -c print('ran')"
+SESSION = [
+    Step("status", "", 1, "Not ready, "),
+    Step("login", "hunter2", 1, "keyring-pypitoken: this is no PyPI API token"),
+    Step("login", EXPIRED, 1, "keyring-pypitoken: this token expires, so it is a derived one"),
+    Step("login", MASTER, 0, "Stored the master for pypi (account 'default') in"),
+    Step("explain", "", 0, "An upload to pypi would get a token for demo, for 15"),
+    Step("init", "", 0, "Wrote pypitoken.toml: uploads from here are for demo alone."),
+    Step("init", "", 1, "keyring-pypitoken: pypitoken.toml is there already: edit it,"),
+    Step("check", "", 0, "Right: pypitoken.toml."),
+    Step("explain dist/other-1.0.zip", "", 1, "Refused: project 'other' is not allowed here:"),
+    Step("token", "", 0, "pypi-AgEIcHlwaS5vcmcC"),
+    Step("token dist/other-1.0.zip", "", 1, "keyring-pypitoken: project 'other' is not allowed here:"),
+    Step(f"exec -- {RUN}", "", 0, "ran"),
+    Step("restrict --project demo", MASTER, 0, "pypi-AgEIcHlwaS5vcmcC"),
+    Step("restrict", MASTER, 1, "keyring-pypitoken: no restriction was given:"),
+    Step("inspect", EXPIRED, 0, "Expired "),
+    Step("inspect", "hunter2", 1, "keyring-pypitoken: "),
+    Step("history", "", 0, "20"),
+    Step("history -n 0", "", 1, "keyring-pypitoken: --number is 0, expected at least 1."),
+    Step("adopt --dry-run", "", 0, "No token lies where an uploader would find it raw."),
+    Step("doctor", "", 0, "Ready: uploads to pypi get restricted tokens,"),
+    Step("logout", "", 0, "Deleted the master for pypi (account 'default')."),
+    Step("logout", "", 1, "keyring-pypitoken: no master is stored for pypi (account"),
+    Step("explode", "", 2, "usage: keyring-pypitoken "),
+]
+
+
+@pytest.fixture(autouse=True)
+def project(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the current directory one of a project, in which no other `keyring` is found."""
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+    monkeypatch.setenv("PATH", str(work))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX's")
+def test_a_session_on_a_terminal(work: Path) -> None:
+    """Secrets are typed without being shown; no line is wider than the screen, except for tokens."""
+    import pexpect
+
+    environ = {**os.environ, "PYTHONPATH": str(STORES), "TERM": "xterm", "LANG": "C.UTF-8"}
+    environ.pop("COLUMNS", None)
+    for step in SESSION:
+        child = pexpect.spawn(
+            sys.executable,
+            ["-m", "keyring_pypitoken", *step.words.split(" ")],
+            cwd=work,
+            env=environ,
+            encoding="utf-8",
+            timeout=60,
+            dimensions=(40, WIDTH),
+        )
+        if step.typed:
+            child.expect_exact(": ")
+            child.waitnoecho(20)
+            child.sendline(step.typed)
+        child.expect(pexpect.EOF)
+        child.close()
+        screen = re.sub(r"\x1b\[\d*m|\r", "", child.before or "").strip()
+        # The notice of a token comes before it, on stderr, which a terminal shows as well.
+        first = next(line for line in screen.splitlines() if not line.startswith("keyring-pypitoken: derived "))
+        assert first.startswith(step.begins), (step, screen)
+        assert child.exitstatus == step.code, (step, screen)
+        assert not step.typed or step.typed not in screen
+        told = [line for line in screen.splitlines() if not line.startswith(("pypi-", "keyring-pypitoken: ", "usage:"))]
+        assert [line for line in told if len(line) > WIDTH and " " in line.strip()] == []
+
+
+def test_a_session_through_pipes(run: Run) -> None:
+    """The same commands, and no escape sequence in what a program may read."""
+    for step in SESSION:
+        done = run("keyring_pypitoken", *step.words.split(" "), stdin=step.typed)
+        shown = done.stdout or done.stderr
+        assert shown.startswith(step.begins), (step, shown)
+        assert done.returncode == step.code, (step, shown)
+        assert "\x1b" not in done.stdout + done.stderr
+        assert bool(done.stdout) is (step.code == 0 or step.words in ("status", "explain dist/other-1.0.zip"))
+
+
+def test_a_session_in_json(run: Run) -> None:
+    """Whatever can be read by a program is one document, good or bad."""
+    assert run("keyring_pypitoken", "login", stdin=MASTER).returncode == 0
+    assert run("keyring_pypitoken", "token").returncode == 0
+    for words, code, keys in (
+        ("explain", 0, {"granted", "repository", "account", "projects", "valid_for", "clock_skew", "not_before",
+                        "not_after", "bounds", "policy"}),
+        ("explain -r nowhere", 1, {"granted", "refusal"}),
+        ("explain --error malformed-macaroon", 1, set()),
+        ("status", 0, {"ready", "problems", "accounts", "stores", "policies", "command"}),
+        ("adopt --dry-run", 0, {"moved", "found"}),
+        ("inspect", 0, {"location", "identifier", "format", "not_before", "not_after", "standing", "state", "caveats",
+                        "note"}),
+        ("check", 0, {"ok", "files"}),
+        ("check nowhere.toml", 1, {"ok", "files"}),
+    ):  # fmt: skip
+        done = run("keyring_pypitoken", *words.split(), "--json", stdin=MASTER)
+        assert done.returncode == code, (words, done)
+        assert set(json.loads(done.stdout) if keys else {}) == keys
+    (entry,) = json.loads(run("keyring_pypitoken", "history", "--json").stdout)
+    assert set(entry) == {
+        *("time", "projects", "repository", "account", "not_before", "not_after", "program", "policy")
+    }  # fmt: skip

@@ -1,0 +1,294 @@
+"""The schemas that editors and validate-pyproject read say what the parser says, and are what the package ships."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fastjsonschema
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from policy_cases import ANY_LAYER, CASES, OWN_KEYS, POLICIES, WRONG, refusal_of, toml_text
+from sandbox import ROOT
+
+import keyring_pypitoken
+from keyring_pypitoken.policy.parser import ENDPOINT_KEYS, PYPROJECT_TABLE, STORE_KEYS
+from keyring_pypitoken.policy.schema import FILES, policy_schema, text_of, tool_schema, write_files
+from keyring_pypitoken.policy.values import KEYS
+from keyring_pypitoken.toml import load_toml
+
+if TYPE_CHECKING:
+    from sandbox import Run
+
+    from keyring_pypitoken.policy.model import Layer
+
+PACKAGE = Path(keyring_pypitoken.__file__).parent
+POLICY_FILES = ROOT / "examples" / "policies"
+TOOL = PYPROJECT_TABLE[-1]
+VALIDATORS = {
+    layer: fastjsonschema.compile(policy_schema(layer), use_default=False) for layer in ("project", "user", "site")
+}
+search = settings(deadline=None, database=None, max_examples=300)
+
+
+def fits(content: object, layer: Layer) -> bool:
+    """Return True if a policy's content is what the schema describes."""
+    try:
+        VALIDATORS[layer](content)
+    except fastjsonschema.JsonSchemaValueException:
+        return False
+    return True
+
+
+def properties(schema: Any, *path: str) -> dict[str, Any]:
+    """Return the properties of a table within a schema."""
+    for part in path:
+        schema = schema["properties"][part]
+    found: dict[str, Any] = schema["properties"]
+    return found
+
+
+# What is shipped
+
+
+@pytest.mark.parametrize(("name", "layer"), FILES.items())
+def test_the_files_are_up_to_date(name: str, layer: Layer) -> None:
+    """What the package ships is what its code describes."""
+    shipped = (PACKAGE / "policy" / name).read_text(encoding="utf-8")
+    assert shipped == text_of(policy_schema(layer)), "run `python -m keyring_pypitoken.policy.schema`"
+
+
+def test_writes_the_files(tmp_path: Path) -> None:
+    """As the package ships them, byte for byte and on every system."""
+    write_files(tmp_path)
+    written = {path.name: path.read_bytes() for path in tmp_path.glob("*.json")}
+    assert written == {name: text_of(policy_schema(layer)).encode() for name, layer in FILES.items()}
+    assert not any(b"\r" in data for data in written.values())
+
+
+@pytest.mark.parametrize("schema", [policy_schema("project"), policy_schema("user"), tool_schema(TOOL)])
+def test_the_schemas_are_json(schema: dict[str, object]) -> None:
+    """They hold nothing that JSON would change, and say which draft they follow."""
+    assert json.loads(text_of(schema)) == schema
+    assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
+
+
+def test_each_schema_has_a_name_of_its_own() -> None:
+    """validate-pyproject knows schemas by it; user and site write the same file."""
+    schemas = (policy_schema("project"), policy_schema("user"), tool_schema(TOOL))
+    assert [schema["$id"] for schema in schemas] == [
+        "urn:keyring-pypitoken:pypitoken.toml",
+        "urn:keyring-pypitoken:policy.toml",
+        "urn:keyring-pypitoken:tool.keyring-pypitoken",
+    ]
+    assert policy_schema("site") == policy_schema("user")
+
+
+# What they describe
+
+
+def test_describes_every_key_of_its_layer() -> None:
+    """A project may say less than its user, at the top and for a repository."""
+    all_keys, project_keys = {*KEYS}, {*KEYS} - {*OWN_KEYS}
+    project, user = policy_schema("project"), policy_schema("user")
+    assert properties(project).keys() == project_keys | {"repository"}
+    assert properties(user).keys() == all_keys | {"repository", "store"}
+    assert properties(user, "store").keys() == STORE_KEYS.keys()
+    assert properties(properties(project)["repository"]["additionalProperties"]).keys() == project_keys
+    repository = properties(user)["repository"]
+    assert properties(repository["additionalProperties"]).keys() == all_keys | ENDPOINT_KEYS.keys()
+    for name in ("pypi", "testpypi"):
+        assert properties(repository, name).keys() == all_keys | {"services"}
+
+
+def test_describes_keys_in_the_words_of_the_readme() -> None:
+    """An editor shows what the table tells."""
+    readme = (POLICY_FILES.parent.parent / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]*`) \|.*\| (.*) \|$", readme, re.MULTILINE)
+    told = {name: text.replace("`", "") for names, text in rows for name in re.findall(r"`([^`]+)`", names)}
+    described = {name: shape["description"] for name, shape in properties(policy_schema("user")).items()}
+    assert {name: described[name] for name in KEYS} == {name: told[name] for name in KEYS}
+
+
+@pytest.mark.parametrize(("key", "text"), [(key, text) for key, text, _ in CASES])
+def test_takes_what_the_parser_takes(key: str, text: str) -> None:
+    """Every value of the parser's own tests, at the top and for a repository."""
+    assert fits(load_toml(f"{key} = {text}", "p"), "user")
+    assert fits(load_toml(f"[repository.pypi]\n{key} = {text}", "p"), "site")
+    assert fits(load_toml(f"[repository.testpypi]\n{key} = {text}", "p"), "project") == (key not in OWN_KEYS)
+
+
+# Values that the parser refuses and JSON Schema cannot.
+BEYOND = {
+    *((key, text) for key in ("not-before", "not-after") for text in ("2026-01-31", "18:30:00", "2026-01-31 18:00:00")),
+    *((key, '"2026-01-31T18:00:00Z"') for key in ("not-before", "not-after")),
+    ("clock-skew", '"10m1s"'),
+}
+
+
+@pytest.mark.parametrize(("key", "text"), [(key, text) for key, text, _ in WRONG])
+def test_refuses_what_the_parser_refuses(key: str, text: str) -> None:
+    """Every wrong value of the parser's own tests, but for those that the module names."""
+    content = load_toml(f"{key} = {text}", "p")
+    assert fits(content, "user") == ((key, text) in BEYOND)
+
+
+@pytest.mark.parametrize("file", sorted(POLICY_FILES.iterdir()), ids=lambda path: path.name)
+def test_takes_the_sample_policies(file: Path) -> None:
+    """Each as a policy of its layer, and a user's is none of a project."""
+    content = load_toml(file.read_text(encoding="utf-8"), file.name)
+    user = file.name == "policy.toml"
+    assert fits(content, "user")
+    assert fits(content, "project") != user
+
+
+@pytest.mark.parametrize(
+    ("text", "fitting"),
+    [
+        ("2026-01-31T18:00:00Z", True),
+        ("2026-01-31t18:00:00.25z", True),
+        ("2026-01-31 18:00+01:00", True),
+        ("2026-01-31T18:00:00", False),
+        ("2026-01-31", False),
+        ("soon", False),
+    ],
+)
+def test_takes_date_times_as_editors_pass_them_on(text: str, fitting: bool) -> None:
+    """A text with an offset, since JSON has no date-times."""
+    assert fits({"not-before": text}, "project") == fitting
+
+
+# Everything else: what hypothesis finds
+
+GOOD_URLS = [
+    "https://example.org/",
+    "HTTPS://a.b:1",
+    "https://a/b@c?",
+    "https://a/#",
+    "http://localhost/",
+    "http://[::1]/",
+]
+LENGTHS = st.from_regex(r"\A(?:[0-9]{1,3}d)?(?:[0-9]{1,2}h)?(?:[0-9]{1,2}m)?(?:[0-9]{1,2}s)?\Z")
+SKEWS = st.from_regex(r"\A(?:[0-9]m)?(?:[0-5]?[0-9]s)?\Z")
+NUMBERS = st.integers(-2, 3) | st.integers(595, 605) | st.integers(315_359_998, 315_360_002)
+BOOLS = st.booleans()
+ZONES = st.integers(-1439, 1439).map(lambda minutes: datetime.timezone(datetime.timedelta(minutes=minutes)))
+# Python writes no year below 1000 as TOML wants it, and the ends of its calendar have no Unix seconds.
+MOMENTS = st.datetimes(datetime.datetime(1000, 1, 1), datetime.datetime(9999, 1, 1), timezones=ZONES)  # noqa: DTZ001 - hypothesis adds the zone
+LABELS = st.from_regex(r"\A[a-zA-Z0-9._@+-]{1,64}\Z") | st.text(max_size=3)
+PROJECT_NAMES = st.from_regex(r"\A[a-zA-Z0-9._-]{1,5}\Z") | st.text(max_size=3)
+TEXTS = st.text(max_size=3)
+# For each key values that it may take, near misses, and what another key takes.
+VALUES: dict[str, st.SearchStrategy[object]] = {
+    "projects": st.lists(PROJECT_NAMES, max_size=3),
+    "valid-for": LENGTHS | NUMBERS,
+    "max-valid-for": LENGTHS | NUMBERS,
+    "clock-skew": SKEWS | NUMBERS,
+    "not-before": MOMENTS,
+    "not-after": MOMENTS,
+    "account": LABELS,
+    "require-policy": BOOLS,
+    "unscoped": st.sampled_from(["refuse", "allow", "Allow"]),
+    "notice": BOOLS,
+    "history": BOOLS,
+    "url": st.sampled_from([*GOOD_URLS, "https://", "https://a/?b", "https://u@a/", "ftp://a/", "https://a b/", ""]),
+    "domain": TEXTS,
+    "services": st.lists(TEXTS, max_size=2),
+    "backend": st.from_regex(r"\A[a-zA-Z0-9_.\u00e4]{1,6}\Z"),
+}
+# Strings and floats are left out: in the place of a date-time and of a whole number JSON cannot tell them.
+STRANGE: st.SearchStrategy[object] = BOOLS | st.lists(BOOLS, max_size=1) | st.just({}) | st.just(0.5)
+
+
+def table(names: list[str]) -> st.SearchStrategy[dict[str, object]]:
+    """Write a table of some of the keys, and now and then of a wrong value or an unknown key."""
+    pairs = [st.tuples(st.just(name), VALUES[name]) for name in names]
+    wrong = st.tuples(st.sampled_from([*VALUES, "valid_for", "repository", "store"]), STRANGE)
+    return st.lists(st.one_of(*pairs) | wrong, max_size=4).map(dict)
+
+
+URLS = VALUES["url"].map(lambda url: {"url": url})
+REPOSITORY = st.tuples(table(list(VALUES)), URLS | st.just({})).map(lambda pair: pair[0] | pair[1])
+REPOSITORIES = st.dictionaries(st.sampled_from(["pypi", "testpypi", "corp"]) | LABELS, REPOSITORY | STRANGE, max_size=2)
+DOCUMENTS = st.tuples(
+    table(list(KEYS)),
+    st.fixed_dictionaries({}, optional={"repository": REPOSITORIES, "store": table(["backend"])}),
+).map(lambda pair: pair[0] | pair[1])
+
+
+@search
+@given(DOCUMENTS, ANY_LAYER)
+def test_agrees_with_the_parser(content: dict[str, Any], layer: Layer) -> None:
+    """Whatever stands in a policy, as far as JSON Schema can tell it: followed by the one, taken by the other."""
+    refusal = refusal_of(toml_text(content, ()), layer, ())
+    assert fits(content, layer) == (refusal is None), refusal
+
+
+@search
+@given(st.one_of(*(st.tuples(st.just(name), VALUES[name]) for name in KEYS)), ANY_LAYER)
+def test_agrees_with_the_parser_on_each_key(pair: tuple[str, object], layer: Layer) -> None:
+    """The same for one key alone, so that most documents can be followed."""
+    refusal = refusal_of(toml_text(dict([pair]), ()), layer, ())
+    assert fits(dict([pair]), layer) == (refusal is None), refusal
+
+
+@search
+@given(POLICIES, ANY_LAYER)
+def test_never_refuses_what_the_parser_takes(content: dict[str, Any], layer: Layer) -> None:
+    """Whatever the keys and values are."""
+    if refusal_of(toml_text(content, ()), layer, ()) is None:
+        assert fits(content, layer)
+
+
+@search
+@given(st.from_regex(r"\A[hH]ttps?://[ -~\u00a0]{1,20}\Z"))
+def test_never_refuses_a_url_that_the_parser_takes(url: str) -> None:
+    """The schema knows less of URLs than the parser, and is never the stricter one."""
+    content = {"repository": {"corp": {"url": url}}}
+    assume(refusal_of(toml_text(content, ()), "user", ()) is None)
+    assert fits(content, "user")
+
+
+# validate-pyproject
+
+
+def test_validate_pyproject_finds_it() -> None:
+    """The entry point has the table's name, and leads to the function."""
+    found = importlib.metadata.entry_points(group="validate_pyproject.tool_schema", name=TOOL)
+    assert [entry_point.load() for entry_point in found] == [tool_schema]
+
+
+HEAD = '[project]\nname = "demo"\nversion = "1"\n[tool.keyring-pypitoken]\n'
+
+
+def test_validate_pyproject_takes_a_policy(run: Run, work: Path) -> None:
+    """The program itself, with a table of every key that a project may set."""
+    keys = {key: text for key, text, _ in reversed(CASES) if key not in OWN_KEYS}
+    lines = [f"{key} = {text}" for key, text in keys.items()]
+    lines += ["[tool.keyring-pypitoken.repository.testpypi]", *lines]
+    (work / "pyproject.toml").write_text(HEAD + "\n".join(lines), encoding="utf-8")
+    done = run("validate_pyproject", "pyproject.toml")
+    assert (done.returncode, done.stdout) == (0, "Valid file: pyproject.toml\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("valid_for = 3", "`tool.keyring-pypitoken` must not contain {'valid_for'} properties"),
+        ('valid-for = "soon"', "`tool.keyring-pypitoken.valid-for` cannot be validated by any definition"),
+        ("not-before = 3", "`tool.keyring-pypitoken.not-before` must NOT match"),
+        ("notice = true", "`tool.keyring-pypitoken` must not contain {'notice'} properties"),
+        ("repository.pypi.account = 1", "`tool.keyring-pypitoken.repository.pypi.account` must be string"),
+    ],
+)
+def test_validate_pyproject_refuses_what_is_no_policy(line: str, problem: str, run: Run, work: Path) -> None:
+    """Before the first upload is refused for it."""
+    (work / "pyproject.toml").write_text(HEAD + line, encoding="utf-8")
+    done = run("validate_pyproject", "pyproject.toml")
+    assert done.returncode == 1
+    assert problem in done.stdout + done.stderr

@@ -1,0 +1,28 @@
+"""Put the plugin program of the tests on PATH."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pyrage
+import pytest
+from sandbox import STORES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLUGIN_IDENTITY = str(pyrage.plugin.Identity.default_for_plugin("demo"))
+
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="the plugin is a script, which Windows does not run")
+
+
+def install_plugin(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the plugin of the tests on PATH."""
+    program = directory / "age-plugin-demo"
+    source = (STORES.parent / "plugins" / "age_plugin_demo.py").read_text(encoding="utf-8")
+    program.write_text(f"#!{sys.executable}\n{source}", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")

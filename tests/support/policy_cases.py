@@ -1,0 +1,426 @@
+"""Values of every policy key, right and wrong, and strategies that make policies."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from keyring_pypitoken.exceptions import PolicyError
+from keyring_pypitoken.lookup import PYPI
+from keyring_pypitoken.policy.model import Origin, PolicyFile, Settings, WithOrigin
+from keyring_pypitoken.policy.parser import PYPROJECT_TABLE, parse_policy
+
+if sys.version_info >= (3, 11):
+    pass
+else:
+    pass
+
+if TYPE_CHECKING:
+    from keyring_pypitoken.policy.model import Layer
+    from keyring_pypitoken.uploaders.process import Process
+
+
+import datetime
+import json
+import re
+from typing import TYPE_CHECKING
+
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.names import normalize_valid
+from keyring_pypitoken.policy.decision import Policies, decide
+from keyring_pypitoken.policy.model import Grant
+from keyring_pypitoken.policy.values import KEYS
+from keyring_pypitoken.uploaders.command_line import project_directory
+from keyring_pypitoken.uploaders.projects import find_evidence
+
+if TYPE_CHECKING:
+    from keyring_pypitoken.policy.model import Layer
+
+LAYERS: tuple[Layer, ...] = ("project", "user", "site")
+
+
+OWN_LAYERS: tuple[Layer, ...] = ("user", "site")
+
+
+# The keys of a top table, by whether a project may set them.
+VALUES: dict[str, tuple[bool, list[tuple[str, object]]]] = {
+    "projects": (
+        True,
+        [
+            ('["demo"]', frozenset({"demo"})),
+            ('["Demo.Pkg", "demo_pkg", "other"]', frozenset({"demo-pkg", "other"})),
+            ("[]", frozenset()),
+        ],
+    ),
+    "valid-for": (True, [('"15m"', 900), ("1", 1)]),
+    "max-valid-for": (False, [('"2h"', 7200), ("7200", 7200)]),
+    "clock-skew": (True, [('"0s"', 0), ("0", 0), ('"10m"', 600)]),
+    "not-before": (
+        True,
+        [("2026-01-31T18:00:00Z", 1_769_882_400), ("1970-01-01T01:00:00+01:00", 0)],
+    ),
+    "not-after": (
+        True,
+        [("2026-01-31T20:00:00+02:00", 1_769_882_400), ("2026-01-31 12:30:00.9-05:30", 1_769_882_400)],
+    ),
+    "account": (True, [('"work"', "work"), ('"Me.2_@x+y-z"', "Me.2_@x+y-z")]),
+    "require-policy": (False, [("true", True), ("false", False)]),
+    "unscoped": (False, [('"allow"', "allow"), ('"refuse"', "refuse")]),
+    "notice": (False, [("true", True), ("false", False)]),
+    "history": (False, [("true", True), ("false", False)]),
+}
+
+
+CASES = [(key, text, value) for key, (_, values) in VALUES.items() for text, value in values]
+
+
+OWN_KEYS = [key for key, (project_may, _) in VALUES.items() if not project_may]
+
+
+PROJECT_CASES = [case for case in CASES if case[0] not in OWN_KEYS]
+
+
+LENGTH = 'expected a length of time of at most 3650 days such as "90s", "15m", "1h30m" or "2d", or whole seconds'
+
+
+MOMENT = "expected a date-time with its offset such as 2026-01-31T18:00:00Z"
+
+
+LABEL = "expected up to 64 letters, digits or any of . _ @ + -"
+
+
+NAIVE = (
+    "is the naive date-time 2026-01-31T18:00:00, which is another moment in every time zone: "
+    "write its offset, as in 2026-01-31T18:00:00Z"
+)
+
+
+NO_MOMENTS = [
+    ('"2026-01-31T18:00:00Z"', f"is '2026-01-31T18:00:00Z', {MOMENT}"),
+    ("2026-01-31", f"is 2026-01-31, {MOMENT}"),
+    ("18:30:00", f"is 18:30:00, {MOMENT}"),
+    ("1769882400", f"is 1769882400, {MOMENT}"),
+    ("2026-01-31 18:00:00", NAIVE),
+]
+
+
+WRONG = [
+    ("projects", '"demo"', """is 'demo', expected a list of project names such as ["demo"]"""),
+    ("projects", "true", 'is true, expected a list of project names such as ["demo"]'),
+    ("projects", "{demo = 1}", 'is a table, expected a list of project names such as ["demo"]'),
+    ("projects", '["a", 3]', "holds 3, expected project names in quotes"),
+    ("projects", '[["a"]]', "holds a list, expected project names in quotes"),
+    ("projects", '[""]', "holds '', expected project names in quotes"),
+    ("projects", '["a", "-b"]', "holds '-b', which no project can be called"),
+    ("projects", '["dem\u00f6"]', "holds 'dem\u00f6', which no project can be called"),
+    ("projects", r'["a\u001b[2J"]', r"holds 'a\x1b[2J', which no project can be called"),
+    ("projects", f'["{"a" * 100}/"]', "holds a text of 101 characters, which no project can be called"),
+    ("valid-for", "[]", f"is a list, {LENGTH}"),
+    ("valid-for", "true", f"is true, {LENGTH}"),
+    ("valid-for", "1.5", f"is 1.5, {LENGTH}"),
+    ("valid-for", "nan", f"is a number out of range, {LENGTH}"),
+    ("valid-for", '"0s"', "is 0, expected at least one second"),
+    ("valid-for", "0", "is 0, expected at least one second"),
+    ("max-valid-for", "{}", f"is a table, {LENGTH}"),
+    ("max-valid-for", '"0d"', "is 0, expected at least one second"),
+    ("clock-skew", "-1", f"is -1, {LENGTH}"),
+    ("clock-skew", '"soon"', f"is 'soon', {LENGTH}"),
+    ("clock-skew", '"10m1s"', """is '10m1s', expected at most "10m\""""),
+    ("clock-skew", "601", 'is 601, expected at most "10m"'),
+    *((key, *case) for key in ("not-before", "not-after") for case in NO_MOMENTS),
+    ("account", "3", f"is 3, {LABEL}"),
+    ("account", '""', f"is '', {LABEL}"),
+    ("account", '"my work"', f"is 'my work', {LABEL}"),
+    ("account", f'"{"a" * 65}"', f"is '{'a' * 65}', {LABEL}"),
+    ("require-policy", '"yes"', "is 'yes', expected true or false"),
+    ("require-policy", "1", "is 1, expected true or false"),
+    ("unscoped", "true", 'is true, expected "refuse" or "allow"'),
+    ("unscoped", '"Allow"', """is 'Allow', expected "refuse" or "allow\""""),
+    ("unscoped", "[]", 'is a list, expected "refuse" or "allow"'),
+    ("notice", "0", "is 0, expected true or false"),
+    ("notice", "-1e13", "is a number out of range, expected true or false"),
+    ("notice", "1000000000001", "is a number out of range, expected true or false"),
+    ("notice", "1000000000000", "is 1000000000000, expected true or false"),
+    ("history", '"on"', "is 'on', expected true or false"),
+]
+
+
+TOP_KEYS = (
+    "projects, valid-for, max-valid-for, clock-skew, not-before, not-after, account, require-policy, unscoped, "
+    "notice, history"
+)
+
+
+PROJECT_KEYS = "projects, valid-for, clock-skew, not-before, not-after, account"
+
+
+URL = "expected an https URL (http for a loopback address only), without user, query or fragment"
+
+
+IDENTITY = "expected the path of an age identity file or an SSH private key"
+
+
+KEY_ITSELF = "a key itself or no path"
+
+
+ODD_NAME = "age-plugin-demo-1.txt"
+
+
+PYPROJECTS = {
+    "header": ('[tool.keyring-pypitoken]\nprojects = ["demo"]\n', 2),
+    "header with a comment": ('[tool . keyring-pypitoken] # ours\n\nprojects = ["demo"]\n', 3),
+    "quoted": ('["tool"."keyring-pypitoken"]\n"projects" = ["demo"]\n', 2),
+    "quoted in single quotes": ("[tool.'keyring-pypitoken']\n'projects' = ['demo']\n", 2),
+    "dotted": ('[tool]\nkeyring-pypitoken.projects = ["demo"]\n', 2),
+    "dotted from the top": ('tool.keyring-pypitoken.projects = ["demo"]\n', 1),
+    "inline": ('[tool]\nkeyring-pypitoken = { projects = ["demo"] }\n', 2),
+    "inline from the top": ('\ntool = { keyring-pypitoken = { projects = ["demo"] } }\n', 2),
+    "after others": ("[project]\nprojects = 1\n[tool.keyring-pypitoken]\nprojects = ['demo']\n", 4),
+}
+
+
+LINES: dict[str, tuple[str, dict[tuple[str, ...], int]]] = {
+    "nothing": ("", {}),
+    "comments": ("# a = 1\n  # [b]\na = 1 # b = 2\n\n\tb = 2", {("a",): 3, ("b",): 5}),
+    "a list of several lines": (
+        'a = [\n  "x", # one\n  "y=z",\n]\nb = [ # two\n]\n',
+        {("a",): 1, ("b",): 5},
+    ),
+    "CRLF": (
+        "# x\r\na = 1\r\n[b]\r\nc = [\r\n1]\r\n[d] # e\r\nf = 1\r\n",
+        {("a",): 2, ("b",): 3, ("b", "c"): 4, ("d",): 6, ("d", "f"): 7},
+    ),
+    "dotted keys": (
+        "a.b . \"c\".'d' = 1\na.e = 2\n",
+        {("a",): 1, ("a", "b"): 1, ("a", "b", "c"): 1, ("a", "b", "c", "d"): 1, ("a", "e"): 2},
+    ),
+    "dots and marks within quotes": (
+        '[x."a.b"]\n"c = d" = 1\n"#e" = 2\n',
+        {("x", "a.b"): 1, ("x", "a.b", "c = d"): 2, ("x", "a.b", "#e"): 3},
+    ),
+    "arrays of tables, of which the first counts": (
+        "[[a]]\nb = 1\n[[a]]\nb = 2\nc = 3\n",
+        {("a",): 1, ("a", "b"): 2, ("a", "c"): 5},
+    ),
+    "a table's own dotted keys": ("[a.b]\nc.d = 1\n", {("a", "b"): 1, ("a", "b", "c"): 2, ("a", "b", "c", "d"): 2}),
+    # These end a line for str.splitlines, and for no editor.
+    "other separators of Unicode": (
+        "# \x85 \u2028 \u2029\na = '\x85 \u2028'\nb = 1",
+        {("a",): 2, ("b",): 3},
+    ),
+}
+
+
+# How long an example takes proves nothing on a busy machine, and nothing is left behind.
+search = settings(deadline=None, database=None, max_examples=200)
+
+
+ANY_LAYER: st.SearchStrategy[Layer] = st.sampled_from(("project", "user", "site"))
+
+
+TABLES: st.SearchStrategy[tuple[str, ...]] = st.sampled_from(((), PYPROJECT_TABLE))
+
+
+TEXT = st.text(st.characters(codec="utf-8"))
+
+
+LINE = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]))
+
+
+def toml_value(value: object) -> str:
+    """Write a value as TOML, whose texts and numbers are nearly JSON's."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{toml_value(key)} = {toml_value(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    text = json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")
+    return {"Infinity": "inf", "-Infinity": "-inf"}.get(text, text)
+
+
+def toml_text(content: dict[str, Any], table: tuple[str, ...]) -> str:
+    """Write a file: the keys of one table, and its own tables below it."""
+    header = ".".join(table)
+    lines = [f"[{header}]"] if table else []
+    lines += [f"{toml_value(key)} = {toml_value(value)}" for key, value in content.items() if type(value) is not dict]
+    for key, value in content.items():
+        if isinstance(value, dict):
+            lines.append(f"[{header}{'.' if table else ''}{toml_value(key)}]")
+            lines += [f"{toml_value(inner)} = {toml_value(item)}" for inner, item in value.items()]
+    return "\n".join(lines)
+
+
+OUR_NAMES = [
+    *KEYS,
+    "repository",
+    "store",
+    "backend",
+    "identity",
+    "url",
+    "domain",
+    "services",
+    "pypi",
+    "corp",
+    "valid_for",
+]
+
+
+NAMES = st.sampled_from(OUR_NAMES) | TEXT
+
+
+MOMENTS = st.datetimes(
+    timezones=st.none() | st.integers(-1439, 1439).map(lambda m: datetime.timezone(datetime.timedelta(minutes=m)))
+)
+
+
+OUR_VALUES = st.sampled_from(
+    ["demo", "15m", "refuse", "allow", "a.B", "https://example.org/", "http://[::1]/", "https://[", ["demo"], [], {}]
+)
+
+
+PLAIN = st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT | st.dates() | st.times() | MOMENTS
+
+
+ANY_VALUES = st.recursive(
+    OUR_VALUES | PLAIN,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+POLICIES = st.dictionaries(NAMES, ANY_VALUES, max_size=6) | st.fixed_dictionaries(
+    {"repository": st.dictionaries(NAMES, st.dictionaries(NAMES, ANY_VALUES, max_size=4), max_size=3)},
+    optional={"store": st.dictionaries(NAMES, ANY_VALUES, max_size=2), "projects": ANY_VALUES, "not-after": MOMENTS},
+)
+
+
+def refusal_of(text: str, layer: Layer, table: tuple[str, ...]) -> str | None:
+    """Return why a policy is refused, if it is; anything but a `PolicyError` fails the test."""
+    try:
+        parse_policy(text, layer=layer, name="p.toml", table=table)
+    except PolicyError as error:
+        return str(error)
+    return None
+
+
+QUOTED = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="\"'\\"))
+
+
+KEY_NAMES = st.from_regex(re.compile(r"[A-Za-z0-9_-]{1,8}", re.ASCII), fullmatch=True) | QUOTED
+
+
+SPACES = st.sampled_from(["", " ", "\t", "  \t "])
+
+
+COMMENTS = st.just("") | LINE.map(lambda text: f" # {text}")
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> tuple[str, dict[tuple[str, ...], int]]:
+    """Write a document of tables and keys, and tell in which lines they stand."""
+    lines: list[str] = []
+    expected: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    for name in draw(st.lists(KEY_NAMES, unique=True, max_size=8)):
+        lines += draw(st.lists(COMMENTS, max_size=2))
+        bare = [name] if re.fullmatch(r"[A-Za-z0-9_-]+", name) else []
+        written = draw(st.sampled_from([*bare, f'"{name}"', f"'{name}'"]))
+        before, between, after, comment = draw(st.tuples(SPACES, SPACES, SPACES, COMMENTS))
+        if draw(st.booleans()):
+            value = draw(st.sampled_from(["1", '"[x]"', "'a = 1'", "[]", "[ # [y]\n  'b = 2',\n]"]))
+            expected[(*table, name)] = 1 + sum(line.count("\n") + 1 for line in lines)
+            lines.append(f"{before}{written}{between}={after}{value}{comment}")
+        else:
+            table = (name,)
+            expected[table] = 1 + sum(line.count("\n") + 1 for line in lines)
+            lines.append(f"{before}[{between}{written}{after}]{comment}")
+    return "\n".join(lines), expected
+
+
+# As a system passes them: no NUL. One slash at most, since no test shall list the whole file system.
+WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0/\\"), max_size=20) | st.text(
+    "*?[!]a-.~=", max_size=8
+)
+
+
+OPTIONS = st.sampled_from(["--", "-r", "--sign", "--comm", "--x=y", "-", "demo==1.0", "a-1.0.zip", "*-1.0.zip"])
+
+
+ARGUMENTS = OPTIONS | WORDS | st.tuples(WORDS, WORDS).map("x/".join)
+
+
+PROGRAMS = ["", "twine", "uv", "flit", "hatch", "poetry", "pdm"]
+
+
+def check_evidence(process: Process, hint: str | None) -> None:
+    """Check that evidence is sorted names, or none, or is refused in words that a terminal can show."""
+    try:
+        found = find_evidence(process, hint, project_directory(process))
+    except Refusal as refusal:
+        assert str(refusal).isprintable()  # noqa: PT017 - refusing is allowed and not expected
+    else:
+        assert found is None or found.value == tuple(sorted({normalize_valid(name) for name in found.value})) != ()
+
+
+CFG = st.lists(st.sampled_from(["[metadata]", "name", "=", ":", " ", "\n", "\n ", "demo", "%(x)s", "#", ";", "]"]))
+
+
+NOW = 1_000
+
+
+# Lists that mostly leave something, since they meet in up to six tables.
+ALLOWED = st.sampled_from(["abc", "abc", "ab", "bc", "a", ""]).map(frozenset)
+
+
+def sourced(values: st.SearchStrategy[Any]) -> st.SearchStrategy[WithOrigin[Any]]:
+    """Give values a place."""
+    return values.map(lambda value: WithOrigin(value, Origin("p.toml:1")))
+
+
+def limits(*, spoken: bool) -> st.SearchStrategy[Settings]:
+    """Make a table of limits; those with a default that another value may exceed are spoken, or not at all."""
+    return st.builds(
+        lambda **said: Settings(**said),  # noqa: PLW0108 - hypothesis would fill what is left out of a NamedTuple
+        projects=st.none() | sourced(ALLOWED),
+        not_before=st.none() | sourced(st.integers(NOW - 200, NOW + 2)),
+        not_after=st.none() | sourced(st.integers(NOW - 20, NOW + 5_000)),
+        require_policy=st.none() | sourced(st.sampled_from([False, False, False, True])),
+        max_valid_for=sourced(st.integers(300, 10_000)) if spoken else st.none(),
+        unscoped=sourced(st.sampled_from(["allow", "allow", "allow", "refuse"])) if spoken else st.none(),
+    )
+
+
+def files(layer: Layer, top: st.SearchStrategy[Settings]) -> st.SearchStrategy[PolicyFile]:
+    """Make a layer's policy, with or without a table for the repository."""
+    nothing: dict[str, Settings] = {}
+    tables = st.just(nothing) | st.fixed_dictionaries({"pypi": limits(spoken=layer != "project")})
+    return st.builds(PolicyFile, st.just(layer), st.just(Origin("p.toml")), top, tables, st.just(()), st.none())
+
+
+WISHES = st.fixed_dictionaries(
+    {},
+    optional={
+        "valid_for": sourced(st.integers(1, 1_500)),
+        "clock_skew": sourced(st.integers(0, 600)),
+    },
+)
+
+
+PROJECT = st.none() | files(
+    "project", st.tuples(limits(spoken=False), WISHES).map(lambda pair: pair[0]._replace(**pair[1]))
+)
+
+
+EVIDENCE = st.none() | sourced(st.sampled_from([("a",), ("a",), ("b", "c")]))
+
+
+def granted(policies: Policies, evidence: WithOrigin[tuple[str, ...]] | None) -> Grant | None:
+    """Decide; None stands for a refusal."""
+    try:
+        return decide(PYPI, policies, evidence, now=NOW)
+    except Refusal:
+        return None

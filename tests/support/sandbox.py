@@ -1,0 +1,118 @@
+"""What tests stand in: a home of their own, masters, policies, programs and the command."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import keyring
+import keyring.backend
+import keyring.core
+
+from keyring_pypitoken import Token, issue, notices, paths
+from keyring_pypitoken.cli.main import main
+from keyring_pypitoken.uploaders import process
+from keyring_pypitoken.vault import age, passphrase
+
+if TYPE_CHECKING:
+    import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+DATA = Path(__file__).parent.parent / "data"
+STORES = Path(__file__).parent / "stores"
+
+
+_FOREIGN = (
+    *("KEYRING_", "PYTHON_KEYRING", "GITHUB_", "ACTIONS_", "DBUS_", "XDG_", "PIP_"),
+    *("TWINE_", "UV_PUBLISH_", "UV_KEYRING_", "FLIT_", "HATCH_", "POETRY_", "PDM_"),
+)
+
+
+def forget() -> None:
+    """Forget what this process remembers: paths, tokens, lines told, and keyring's backends."""
+    for path in (
+        paths.user_policy,
+        paths.site_policy,
+        paths.accounts_directory,
+        paths.told_directory,
+        paths.history_directory,
+        paths.age_file,
+    ):
+        path.cache_clear()
+    issue._memory.clear()
+    notices._told.clear()
+    process._parents_command_line.cache_clear()
+    age._opened.clear()
+    passphrase._known.clear()
+    vars(keyring.backend.get_all_keyring).pop("saved_result", None)
+    keyring.core._keyring_backend = None
+
+
+class WritePolicy(Protocol):
+    """Writes a policy file and returns its path."""
+
+    def __call__(self, text: str, mode: int = 0o600) -> Path: ...
+
+
+def new_master(domain: str = "pypi.org", identifier: str = "0fd630f1-f29d-4da9-953f-48f1a09f76b5") -> str:
+    """Make a master as PyPI does; no server knows its key."""
+    return Token.create(domain, identifier, b"a key of thirty-two bytes, no more").dump()
+
+
+class Run(Protocol):
+    """Runs a program in a process of its own."""
+
+    def __call__(self, *arguments: str, stdin: str = "", cwd: Path | None = None, **environ: str) -> Result: ...
+
+
+class Result(subprocess.CompletedProcess[str]):
+    """What a program printed, and its exit code."""
+
+
+class MatrixRow(NamedTuple):
+    """What an uploader did in a test, for the table that ends the run."""
+
+    uploader: str
+    what: str
+    shown: str
+    received: list[str]
+
+
+class Command:
+    """Runs the command in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Run with pytest's own means."""
+        self._capsys = capsys
+        self._monkeypatch = monkeypatch
+
+    def __call__(self, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
+        """Return the exit code, and what was printed on stdout and stderr."""
+        forget()
+        self._monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        self._monkeypatch.setattr(sys, "argv", ["keyring-pypitoken", *arguments])
+        try:
+            code = main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        out, err = self._capsys.readouterr()
+        return code, out, err
+
+    def json(self, *arguments: str, stdin: str = "", code: int = 0) -> Any:
+        """Return the JSON that is printed."""
+        ended, out, err = self(*arguments, "--json", stdin=stdin)
+        assert (ended, err) == (code, "")
+        return json.loads(out)
+
+    def refused(self, *arguments: str, stdin: str = "") -> str:
+        """Return the one sentence of a refusal."""
+        code, out, err = self(*arguments, stdin=stdin)
+        assert (code, out) == (1, "")
+        assert err.startswith("keyring-pypitoken: ")
+        assert err.endswith(".\n")
+        assert err.count("\n") == 1
+        return err.removeprefix("keyring-pypitoken: ").strip()

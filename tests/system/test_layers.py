@@ -1,0 +1,180 @@
+"""Imports go down only, heavy modules are loaded late, and one module imports pymacaroons."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import keyring_pypitoken
+
+PACKAGE = Path(keyring_pypitoken.__file__).parent
+# The floors of the house. A module may import those on the floors before its own, and those of its own sub-package.
+FLOORS = (
+    {"exceptions", "secret", "text", "names", "paths"},
+    {"files", "toml"},
+    {"lookup"},
+    {"policy", "tokens"},
+    {"uploaders"},
+    {"notices"},
+    {"vault"},
+    {"derive", "history"},
+    {"issue"},
+    {"backend"},
+    {"cli"},
+)
+# No files, environment or clock. `tokens.token` reads the clock if `Token.check` is given no time.
+PURE = (
+    "lookup",
+    "derive",
+    "policy.decision",
+    "policy.model",
+    "policy.parser",
+    "policy.values",
+    "tokens.describe",
+    "tokens.macaroon",
+    "tokens.restrictions",
+)
+IMPURE = {"os", "sys", "pathlib", "time", "io", "glob", "shutil", "tempfile", "subprocess", "socket", "platformdirs"}
+HEAVY = ("pymacaroons", "nacl", "tomllib", "tomli", "packaging", "platformdirs", "argparse", "json.decoder", "hmac")
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if path.name not in ("__init__.py", "__main__.py")
+)
+
+
+def room(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def floor(module: str) -> int:
+    (found,) = [number for number, rooms in enumerate(FLOORS) if room(module) in rooms]
+    return found
+
+
+def imports(module: str) -> tuple[set[str], set[str]]:
+    """Return what a module imports, anywhere in it: our modules, and the top names of others."""
+    ours: set[str] = set()
+    others: set[str] = set()
+    path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+    package = f"keyring_pypitoken.{module}".split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            if source.partition(".")[0] != "keyring_pypitoken":
+                others.add(source.partition(".")[0])
+                continue
+            for name in node.names:
+                full = f"{source}.{name.name}".partition(".")[2]
+                ours.add(full if full in MODULES else source.partition(".")[2] or full)
+        elif isinstance(node, ast.Import):
+            others.update(name.name.partition(".")[0] for name in node.names)
+    return ours, others
+
+
+def test_every_module_is_on_a_floor() -> None:
+    assert {room(module) for module in MODULES} == set().union(*FLOORS)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down_only(module: str) -> None:
+    strange = [
+        name
+        for name in imports(module)[0]
+        if room(name) != room(module) and name[0].islower() and floor(name) > floor(module)
+    ]
+    assert not strange
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_is_imported_in_a_circle(module: str) -> None:
+    seen: set[str] = set()
+    rest = [name for name in imports(module)[0] if name in MODULES]
+    while rest:
+        name = rest.pop()
+        if name not in seen:
+            seen.add(name)
+            rest += [further for further in imports(name)[0] if further in MODULES]
+    assert module not in seen
+
+
+def test_the_init_files_of_the_rooms_are_empty() -> None:
+    assert [path.read_bytes() for path in PACKAGE.glob("*/__init__.py")] == [b""] * 5
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_modules_see_no_files_environment_or_clock(module: str) -> None:
+    assert not imports(module)[1] & IMPURE
+
+
+def test_one_module_imports_pymacaroons() -> None:
+    assert [module for module in MODULES if "pymacaroons" in imports(module)[1]] == ["tokens.macaroon"]
+
+
+def test_only_edges_know_keyring() -> None:
+    """keyring's rules for backends are the backend's, its registry the store's; what goes before it is looked for."""
+    knowing = [module for module in MODULES if "keyring" in imports(module)[1]]
+    assert knowing == ["backend", "cli.bypasses", "vault.backends", "vault.masters"]
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return the modules that a fresh interpreter loads for a piece of code, beyond keyring.backend."""
+    script = f"import sys, keyring.backend\nbefore = set(sys.modules)\n{code}\nprint(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_the_backend_loads_nothing_heavy() -> None:
+    """It happens in every process that uses keyring for anything."""
+    loaded = loaded_by("import keyring_pypitoken.backend")
+    assert not loaded.intersection(HEAVY)
+    assert {name for name in loaded if name.startswith("keyring_pypitoken.")} == {
+        "keyring_pypitoken.backend",
+        "keyring_pypitoken.exceptions",
+        "keyring_pypitoken.lookup",
+    }
+
+
+@pytest.mark.parametrize(
+    ("service", "username"),
+    [
+        ("system", "joe"),
+        ("https://upload.pypi.org/legacy/", "joe"),
+        ("python-poetry-check", "python-poetry"),
+        ("https://upload.pypi.org/legacy/\n", "__token__"),
+    ],
+)
+def test_declining_loads_nothing(service: str, username: str) -> None:
+    """A lookup that nobody could mean for us costs no import."""
+    asked = f"keyring_pypitoken.backend.PyPITokenKeyring().get_password({service!r}, {username!r})"
+    loaded = loaded_by("import keyring_pypitoken.backend\nbefore = set(sys.modules)\n" + asked)
+    assert loaded == set()
+
+
+def test_declining_a_foreign_index_loads_only_what_finds_the_users_policy() -> None:
+    """It could be a repository of the user's policy: whether there is such a file is all that is looked at."""
+    asked = 'keyring_pypitoken.backend.PyPITokenKeyring().get_password("https://evil.example/legacy/", "__token__")'
+    loaded = loaded_by(f"import keyring_pypitoken.backend\n{asked}")
+    assert not loaded.intersection({*HEAVY} - {"platformdirs"})
+    assert {name for name in loaded if name.startswith("keyring_pypitoken.")} == {
+        "keyring_pypitoken.backend",
+        "keyring_pypitoken.exceptions",
+        "keyring_pypitoken.lookup",
+        "keyring_pypitoken.paths",
+    }
+
+
+def test_the_tests_run_against_what_is_installed() -> None:
+    """keyring finds the plugin by the installed distribution, whose module this is."""
+    from importlib.metadata import distribution
+
+    installed = distribution("keyring-pypitoken")
+    (entry_point,) = installed.entry_points.select(group="keyring.backends")
+    assert entry_point.value == "keyring_pypitoken.backend"
+    assert entry_point.load().PyPITokenKeyring.priority == 9.9
+    assert (PACKAGE / "py.typed").exists()

@@ -1,0 +1,438 @@
+"""A token in words says what PyPI reads in it, and shows neither its signature nor what a terminal would obey."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pymacaroons
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from macaroons import mint
+from sandbox import DATA
+
+from keyring_pypitoken import LoaderError, Restriction, Token
+from keyring_pypitoken.text import in_words
+from keyring_pypitoken.tokens import restrictions
+from keyring_pypitoken.tokens.describe import (
+    _KINDS,
+    HIDDEN_RESTRICTIONS,
+    CaveatDescription,
+    Description,
+    Standing,
+    Window,
+    describe,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+VERDICTS = json.loads((DATA / "pypi_verdicts.json").read_text("utf-8"))["cases"]
+NOW = 1_790_000_000  # 2026-09-21 14:13:20 UTC
+IDENTIFIER = Token.load(mint()).identifier
+
+
+def caveat_of(raw: str | bytes) -> CaveatDescription:
+    """Describe a token's only caveat."""
+    (caveat,) = describe(mint(raw), NOW).caveats
+    return caveat
+
+
+# Lengths of time
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 seconds"),
+        (1, "1 second"),
+        (59, "59 seconds"),
+        (60, "1 minute"),
+        (61, "1 minute 1 second"),
+        (240, "4 minutes"),
+        (3599, "59 minutes 59 seconds"),
+        (3600, "1 hour"),
+        (3601, "1 hour"),
+        (3900, "1 hour 5 minutes"),
+        (86_399, "23 hours 59 minutes"),
+        (86_400, "1 day"),
+        (86_400 + 3599, "1 day"),
+        (2 * 86_400 + 3 * 3600 + 59, "2 days 3 hours"),
+        (365 * 86_400 - 1, "364 days 23 hours"),
+        (365 * 86_400, "1 year"),
+        (800 * 86_400, "2 years 70 days"),
+        (1000 * 365 * 86_400 - 1, "999 years 364 days"),
+        (1000 * 365 * 86_400, "1000 years or more"),
+        (10**4000, "1000 years or more"),
+    ],
+)
+def test_writes_lengths_of_time(seconds: int, words: str) -> None:
+    """The largest unit and the next one, and nothing that is zero."""
+    assert in_words(seconds) == words
+
+
+# Caveats
+
+A_WINDOW = "only from 2026-09-21 14:12:20 UTC until 2026-09-21 14:17:20 UTC"
+UUID = "11111111-1111-4111-8111-111111111111"
+OTHER = "22222222-2222-4222-8222-222222222222"
+# The text of a caveat; its kind, its meaning, the values that it lists, what it means now.
+CAVEATS: list[tuple[str, str, str, tuple[str, ...], str | None]] = [
+    ("[0, 1790000240, 1789999940]", "date", A_WINDOW, (), "valid for another 4 minutes"),
+    ("[0, 1790000240, 1789999940, true]", "date", A_WINDOW, (), "valid for another 4 minutes"),
+    ('{"nbf": 1789999940, "exp": 1790000240}', "legacy_date", A_WINDOW, (), "valid for another 4 minutes"),
+    (
+        "[0, 1790000001, 1790000000]",
+        "date",
+        "only from 2026-09-21 14:13:20 UTC until 2026-09-21 14:13:21 UTC",
+        (),
+        "valid for another 1 second",
+    ),
+    (
+        "[0, 1790000000, 1789999940]",
+        "date",
+        "only from 2026-09-21 14:12:20 UTC until 2026-09-21 14:13:20 UTC",
+        (),
+        "expired just now",
+    ),
+    (
+        "[0, 1789999820, 1789999760]",
+        "date",
+        "only from 2026-09-21 14:09:20 UTC until 2026-09-21 14:10:20 UTC",
+        (),
+        "expired 3 minutes ago",
+    ),
+    (
+        "[0, 1790003600, 1790000120]",
+        "date",
+        "only from 2026-09-21 14:15:20 UTC until 2026-09-21 15:13:20 UTC",
+        (),
+        "begins in 2 minutes",
+    ),
+    (
+        "[0, 1790000000, 1790000000]",
+        "date",
+        "never: it would begin at 2026-09-21 14:13:20 UTC and end at 2026-09-21 14:13:20 UTC",
+        (),
+        "never valid",
+    ),
+    (
+        "[0, 99999999999999999999, -1]",
+        "date",
+        "only from 1969-12-31 23:59:59 UTC until the Unix second 99999999999999999999",
+        (),
+        "valid for another 1000 years or more",
+    ),
+    ('[1, ["b", "a"]]', "project_names", "only uploads of the projects 'a', 'b'", ("b", "a"), None),
+    ('[true, ["a"]]', "project_names", "only uploads of the project 'a'", ("a",), None),
+    (
+        '{"version": 1, "permissions": {"projects": ["a"]}}',
+        "legacy_project_names",
+        "only uploads of the project 'a'",
+        ("a",),
+        None,
+    ),
+    (
+        '[1, ["A", "b", "c_d"]]',
+        "project_names",
+        "only uploads of the projects 'A', 'b', 'c_d'; PyPI compares normalized names, which 'A', 'c_d' are not",
+        ("A", "b", "c_d"),
+        None,
+    ),
+    (
+        json.dumps([1, [f"p{number}" for number in range(7)]]),
+        "project_names",
+        "only uploads of the projects 'p0', 'p1', 'p2', 'p3', 'p4' and 2 more",
+        ("p0", "p1", "p2", "p3", "p4", "p5", "p6"),
+        None,
+    ),
+    (
+        r'[1, ["a\u001b[k"]]',
+        "project_names",
+        r"only uploads of the project 'a\x1b[k'",
+        ("a\x1b[k",),
+        None,
+    ),
+    ("[1, []]", "project_names", "no upload at all: its list of projects is empty", (), None),
+    (f'[2, ["{UUID}"]]', "project_ids", f"only the project with the id '{UUID}'", (UUID,), None),
+    (
+        f'[2, ["{UUID}", "{OTHER}"]]',
+        "project_ids",
+        f"only the projects with the ids '{UUID}', '{OTHER}'",
+        (UUID, OTHER),
+        None,
+    ),
+    (f'{{"project_ids": ["{UUID}"]}}', "legacy_project_ids", f"only the project with the id '{UUID}'", (UUID,), None),
+    ("[2, []]", "project_ids", "no project at all: its list of ids is empty", (), None),
+    (f'[3, "{UUID}"]', "user_id", f"only for the user with the id '{UUID}'", (UUID,), None),
+    (
+        '[1, ["A"]]',
+        "project_names",
+        "only uploads of the project 'A'; PyPI compares normalized names, which 'A' is not",
+        ("A",),
+        None,
+    ),
+    (
+        '[4, "7"]',
+        "oidc_publisher",
+        "issued by Trusted Publishing, to the publisher with the id '7'",
+        ("7",),
+        None,
+    ),
+    (
+        '[4, "7", {"sha": "c0ffee", "n": NaN}]',
+        "oidc_publisher",
+        "issued by Trusted Publishing, to the publisher with the id '7'",
+        ("7",),
+        None,
+    ),
+    (
+        '{"version": 1, "permissions": "user"}',
+        "legacy_noop",
+        "no restriction: all that its user may do",
+        (),
+        None,
+    ),
+    ("[9]", "unknown", "unknown: PyPI would deny it (the caveat has the unknown tag 9)", (), None),
+    (
+        '["\\u001b"]',
+        "unknown",
+        r"unknown: PyPI would deny it (the caveat has the unknown tag '\x1b')",
+        (),
+        None,
+    ),
+    (
+        "[0, 1.5, true]",
+        "unknown",
+        "unknown: PyPI would deny it (the caveat's not_before is a value of type bool, expected an integer)",
+        (),
+        None,
+    ),
+    ("[", "unknown", "unknown: PyPI would deny it (the caveat is not JSON (JSONDecodeError))", (), None),
+    ("", "unknown", "unknown: PyPI would deny it (the caveat is not JSON (JSONDecodeError))", (), None),
+    (
+        "{}",
+        "unknown",
+        "unknown: PyPI would deny it (the caveat is an object of unknown keys, expected an array)",
+        (),
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("raw", "kind", "meaning", "values", "state"), CAVEATS, ids=[case[0][:50] for case in CAVEATS])
+def test_tells_a_caveat_in_words(raw: str, kind: str, meaning: str, values: tuple[str, ...], state: str | None) -> None:
+    """What it demands, and what that means now."""
+    found = caveat_of(raw)
+    assert (found.raw, found.kind, found.meaning, found.values, found.state) == (raw, kind, meaning, values, state)
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        (b"\xff\x00'\"", r"\xff\x00\'" + '"'),
+        (b'[9, "\x1b[2J"]', r'[9, "\x1b[2J"]'),
+        ('[9, "\u202e"]'.encode(), r'[9, "\xe2\x80\xae"]'),
+        ('[9, "\u00e4"]'.encode(), '[9, "\u00e4"]'),
+        (b"[1,\n[]]", r"[1,\n[]]"),
+        (b"", ""),
+    ],
+)
+def test_shows_the_text_of_a_caveat_safely(raw: bytes, shown: str) -> None:
+    """What can be printed as it is, and everything else by its bytes."""
+    assert caveat_of(raw).raw == shown
+
+
+def test_knows_every_class_of_restriction() -> None:
+    """None is described as another one."""
+    named = {
+        found for found in vars(restrictions).values() if isinstance(found, type) and issubclass(found, Restriction)
+    }
+    assert {found for found in named if not found.__name__.startswith("_")} - {Restriction} == {*_KINDS} - {
+        restrictions.UnknownCaveat
+    }
+
+
+# Tokens
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_describes_a_token(version: int) -> None:
+    """Where it belongs, what it carries, and what that means now."""
+    text = mint("[0, 1790000900, 1789999940]", '[1, ["demo"]]', domain="test.pypi.org", version=version)
+    assert describe(text, NOW) == Description(
+        location="test.pypi.org",
+        identifier=IDENTIFIER,
+        format=version,
+        caveats=(
+            CaveatDescription(
+                "[0, 1790000900, 1789999940]",
+                "date",
+                "only from 2026-09-21 14:12:20 UTC until 2026-09-21 14:28:20 UTC",
+                (),
+                Window(1_789_999_940, 1_790_000_900, Standing.VALID, "valid for another 15 minutes"),
+            ),
+            CaveatDescription('[1, ["demo"]]', "project_names", "only uploads of the project 'demo'", ("demo",)),
+        ),
+        window=Window(1_789_999_940, 1_790_000_900, Standing.VALID, "valid for another 15 minutes"),
+    )
+
+
+def test_a_token_and_its_text_are_described_alike() -> None:
+    """Whichever is at hand; white space around the text is of no account."""
+    text = mint("[1, []]")
+    assert describe(Token.load(text), NOW) == describe(f"\n{text} ", NOW)
+
+
+def test_a_master_has_no_state() -> None:
+    """It speaks of no time."""
+    found = describe(mint('[1, ["demo"]]'), NOW)
+    assert (found.window, found.state, found.caveats[0].state) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("caveats", "standing", "state"),
+    [
+        (["[0, 1790000100, 0]", "[0, 1790000060, 5]"], Standing.VALID, "valid for another 1 minute"),
+        (["[0, 1790000100, 0]", "[0, 1790000200, 1790000060]"], Standing.FUTURE, "begins in 1 minute"),
+        (["[0, 1789999940, 0]", "[0, 1790000200, 5]"], Standing.EXPIRED, "expired 1 minute ago"),
+        (["[0, 1789999940, 0]", "[0, 1790000200, 1790000060]"], Standing.NEVER, "never valid"),
+        (['{"nbf": 0, "exp": 1790000060}', "[9]", "[0, 1790000061, 0]"], Standing.VALID, "valid for another 1 minute"),
+    ],
+)
+def test_all_dates_apply(caveats: list[str], standing: Standing, state: str) -> None:
+    """The last beginning and the first end make the window of the whole token."""
+    found = describe(mint(*caveats), NOW)
+    assert found.window is not None
+    assert (found.window.standing, found.state) == (standing, state)
+
+
+def test_what_programs_read_is_stable() -> None:
+    """The keys and their order; moments are Unix seconds."""
+    found = describe(mint("[0, 1790000900, 1789999940]", "[9]"), NOW).as_dict()
+    window = {
+        "not_before": 1_789_999_940,
+        "not_after": 1_790_000_900,
+        "standing": "valid",
+        "state": "valid for another 15 minutes",
+    }
+    timeless = {"not_before": None, "not_after": None, "standing": None, "state": None}
+    expected: dict[str, Any] = {
+        "location": "pypi.org",
+        "identifier": IDENTIFIER,
+        "format": 2,
+        **window,
+        "caveats": [
+            {
+                "kind": "date",
+                "meaning": "only from 2026-09-21 14:12:20 UTC until 2026-09-21 14:28:20 UTC",
+                "values": [],
+                **window,
+                "raw": "[0, 1790000900, 1789999940]",
+            },
+            {
+                "kind": "unknown",
+                "meaning": "unknown: PyPI would deny it (the caveat has the unknown tag 9)",
+                "values": [],
+                **timeless,
+                "raw": "[9]",
+            },
+        ],
+        "note": "PyPI may hold further restrictions of its own that cannot be seen in the token.",
+    }
+    assert found == expected
+    assert json.dumps(found) == json.dumps(expected)
+    assert found["note"] == HIDDEN_RESTRICTIONS
+
+
+def test_the_names_in_a_token_are_shown_safely() -> None:
+    """Location and identifier are anybody's texts too."""
+    macaroon = pymacaroons.Macaroon("a\x1b[2J\u00e4", "b\n\u202e", "key", version=2)
+    found = describe(f"pypi-{macaroon.serialize()}", NOW)
+    assert (found.location, found.identifier) == ("a\\x1b[2J\u00e4", "b\\n\\u202e")
+
+
+def with_third_party() -> str:
+    """Return a token with a caveat of a third party."""
+    macaroon = pymacaroons.Macaroon("pypi.org", "id", "key", version=2)
+    macaroon.add_third_party_caveat("https://example.org", "caveat key", "caveat id")
+    return f"pypi-{macaroon.serialize()}"
+
+
+def frames(traceback: TracebackType | None) -> list[str]:
+    """Return the locals of every frame of this package."""
+    found = []
+    while traceback is not None:
+        if "keyring_pypitoken" in traceback.tb_frame.f_code.co_filename.split("tests")[-1]:
+            found.append(repr(traceback.tb_frame.f_locals))
+        traceback = traceback.tb_next
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "the token is empty"),
+        ("a password", "the token has no prefix: PyPI's tokens begin with 'pypi-'"),
+        ("pypi-secretsecret", "the token is malformed: its parts are not those of a PyPI token"),
+        (mint()[:-4], "the token is malformed: not whole, or not URL-safe base64"),
+        (mint()[:-3], "the token is malformed: it is cut short"),
+        (with_third_party(), "the token is malformed: its parts are not those of a PyPI token"),
+    ],
+)
+def test_what_is_no_token_is_told_as_by_the_library(text: str, reason: str) -> None:
+    """In its words, and without the text."""
+    with pytest.raises(LoaderError) as caught:
+        describe(text, NOW)
+    assert str(caught.value) == reason
+    told = frames(caught.value.__traceback__)
+    assert told
+    assert not text or not any(text in local for local in told)
+
+
+@pytest.mark.parametrize("case", VERDICTS, ids=lambda case: case["label"][:60])
+def test_describes_every_token_of_pypis_verdicts(case: dict[str, Any]) -> None:
+    """What PyPI reads is told, what it cannot read is called unknown, and no signature is shown."""
+    try:
+        token = Token.load(case["token"])
+    except LoaderError:
+        with pytest.raises(LoaderError):
+            describe(case["token"], NOW)
+        return
+    found = describe(token, case["context"]["now"])
+    assert len(found.caveats) == len(token.raw_caveats)
+    if case["allowed"]:
+        assert "unknown" not in [caveat.kind for caveat in found.caveats]
+        assert found.window is None or found.window.standing is Standing.VALID
+    if case["reason"] == "token is expired":
+        assert found.window is not None
+        assert found.window.standing is not Standing.VALID
+    shown = repr(found) + json.dumps(found.as_dict())
+    assert token._macaroon.signature not in shown
+    assert case["token"][-20:] not in shown
+
+
+search = settings(deadline=None, database=None, max_examples=200)
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=5,
+)
+KNOWN = st.tuples(st.integers(-1, 5)).flatmap(
+    lambda tag: st.lists(JSON_VALUES, max_size=3).map(lambda rest: [*tag, *rest])
+)
+BYTES = st.binary(max_size=40) | (JSON_VALUES | KNOWN).map(lambda value: json.dumps(value).encode())
+
+
+@search
+@given(st.lists(BYTES, max_size=3), st.integers(0, 2**40), st.sampled_from([1, 2]))
+def test_any_caveats_can_be_described(raws: list[bytes], now: int, version: int) -> None:
+    """Nothing fails; every text can be shown, and the whole be written as JSON."""
+    macaroon = pymacaroons.Macaroon("pypi.org", "id", "key", version=version)
+    macaroon.caveats = [pymacaroons.Caveat(caveat_id=raw, version=version) for raw in raws]
+    found = describe(Token("pypi", macaroon), now)
+    assert len(found.caveats) == len(raws)
+    texts = [text for caveat in found.caveats for text in (caveat.raw, caveat.meaning, caveat.state or "")]
+    assert all(text.isprintable() for text in texts)
+    assert json.loads(json.dumps(found.as_dict(), allow_nan=False)) == found.as_dict()

@@ -1,0 +1,424 @@
+"""Restrictions are read, written and checked as PyPI's own code does it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from sandbox import DATA
+
+from keyring_pypitoken import (
+    Context,
+    DateRestriction,
+    LegacyDateRestriction,
+    LegacyNoopRestriction,
+    LegacyProjectIDsRestriction,
+    LegacyProjectNamesRestriction,
+    LoaderError,
+    MissingContextError,
+    OIDCPublisherRestriction,
+    ProjectIDsRestriction,
+    ProjectNamesRestriction,
+    Restriction,
+    Token,
+    UserIDRestriction,
+    ValidationError,
+)
+
+VERDICTS = json.loads((DATA / "pypi_verdicts.json").read_text("utf-8"))["cases"]
+
+PROJECT = "11111111-1111-4111-8111-111111111111"
+OTHER = "22222222-2222-4222-8222-222222222222"
+USER = "33333333-3333-4333-8333-333333333333"
+
+# Each class as it is written today, byte for byte.
+WRITTEN: list[tuple[Restriction, str]] = [
+    (DateRestriction(not_before=5, not_after=9), "[0, 9, 5]"),
+    (DateRestriction(not_before=-1, not_after=0), "[0, 0, -1]"),
+    (ProjectNamesRestriction(["b", "a"]), '[1, ["b", "a"]]'),
+    (ProjectNamesRestriction([]), "[1, []]"),
+    (ProjectNamesRestriction(["dé"]), '[1, ["d\\u00e9"]]'),
+    (ProjectNamesRestriction(["\ud800"]), '[1, ["\\ud800"]]'),
+    (ProjectIDsRestriction([PROJECT, OTHER]), f'[2, ["{PROJECT}", "{OTHER}"]]'),
+    (UserIDRestriction(USER), f'[3, "{USER}"]'),
+    (OIDCPublisherRestriction("7"), '[4, "7"]'),
+    (OIDCPublisherRestriction("7", {"sub": "x", "n": [1, None]}), '[4, "7", {"sub": "x", "n": [1, null]}]'),
+    (OIDCPublisherRestriction("7", {}), '[4, "7", {}]'),
+    (LegacyNoopRestriction(), '{"version": 1, "permissions": "user"}'),
+    (LegacyProjectNamesRestriction(["b", "a"]), '{"version": 1, "permissions": {"projects": ["b", "a"]}}'),
+    (LegacyProjectIDsRestriction([PROJECT]), f'{{"project_ids": ["{PROJECT}"]}}'),
+    (LegacyDateRestriction(not_before=5, not_after=9), '{"nbf": 5, "exp": 9}'),
+]
+
+# What PyPI reads too, though nobody writes it so.
+TOLERATED: list[tuple[str | bytes, Restriction]] = [
+    ("[0, 9, 5, null]", DateRestriction(5, 9)),
+    ("[0, 9, 5, 1, 2, 3]", DateRestriction(5, 9)),
+    ('[1, ["a"], "more"]', ProjectNamesRestriction(["a"])),
+    ('[2, ["a"], 1]', ProjectIDsRestriction(["a"])),
+    ('[3, "u", []]', UserIDRestriction("u")),
+    ('[4, "7", null]', OIDCPublisherRestriction("7")),
+    ('[4, "7", {"a": 1}, 5]', OIDCPublisherRestriction("7", {"a": 1})),
+    ("[false, 9, 5]", DateRestriction(5, 9)),
+    ("[0.0, 9, 5]", DateRestriction(5, 9)),
+    ("[-0.0, 9, 5]", DateRestriction(5, 9)),
+    ('[true, ["a"]]', ProjectNamesRestriction(["a"])),
+    ('[1.0, ["a"]]', ProjectNamesRestriction(["a"])),
+    ('[2.0, ["a"]]', ProjectIDsRestriction(["a"])),
+    (' [1,\n\t["a"]\r\n] ', ProjectNamesRestriction(["a"])),
+    (b'[1, ["a"]]', ProjectNamesRestriction(["a"])),
+    ('[1, ["d\u00e9"]]'.encode(), ProjectNamesRestriction(["dé"])),
+    (f"[0, {'9' * 4000}, -{'9' * 4000}]", DateRestriction(-int("9" * 4000), int("9" * 4000))),
+    ('{"version": 1, "permissions": "user", "x": 1}', LegacyNoopRestriction()),
+    ('{"version": 1.0, "permissions": "user"}', LegacyNoopRestriction()),
+    ('{"version": true, "permissions": "user"}', LegacyNoopRestriction()),
+    ('{"version": 1, "permissions": "user", "nbf": 5, "exp": 9}', LegacyNoopRestriction()),
+    ('{"version": 1, "permissions": {"x": 1, "projects": ["a"]}, "x": 1}', LegacyProjectNamesRestriction(["a"])),
+    ('{"nbf": 5, "exp": 9, "x": 1}', LegacyDateRestriction(5, 9)),
+    ('{"exp": 9, "nbf": 5, "project_ids": ["a"]}', LegacyDateRestriction(5, 9)),
+    ('{"version": 2, "nbf": 5, "exp": 9}', LegacyDateRestriction(5, 9)),
+    ('{"exp": 9, "project_ids": ["a"]}', LegacyProjectIDsRestriction(["a"])),
+    ('{"nbf": 9, "project_ids": ["a"], "x": 1}', LegacyProjectIDsRestriction(["a"])),
+    ('{"nbf": 1, "nbf": 5, "exp": 9}', LegacyDateRestriction(5, 9)),
+]
+
+# JSON that PyPI takes for no caveat: it would refuse the token.
+NO_CAVEAT: list[tuple[str, str]] = [
+    ("null", "the caveat is null, expected an array"),
+    ("true", "the caveat is a value of type bool, expected an array"),
+    ("1", "the caveat is a value of type int, expected an array"),
+    ("NaN", "the caveat is a value of type float, expected an array"),
+    ('"hello"', "the caveat is a value of type str, expected an array"),
+    ("[]", "the caveat is an empty array, expected a tag and its fields"),
+    ("[5]", "the caveat has the unknown tag 5"),
+    ("[-1, 1]", "the caveat has the unknown tag -1"),
+    ("[1.5, []]", "the caveat has the unknown tag 1.5"),
+    ("[NaN, []]", "the caveat has the unknown tag nan"),
+    ("[null]", "the caveat has the unknown tag None"),
+    ('["1", ["a"]]', "the caveat has the unknown tag '1'"),
+    ('["\\ud800"]', "the caveat has the unknown tag '\\ud800'"),
+    (f'["{"x" * 1000}"]', "the caveat has the unknown tag 'xxxxxxxxxxxx...xxxxxxxxxxxxx'"),
+    (f"[{'9' * 1000}]", "the caveat has the unknown tag 999999999999999999...9999999999999999999"),
+    ('[[1], ["a"]]', "the caveat has the unknown tag [1]"),
+    ('[{"a": 1}]', "the caveat has the unknown tag {'a': 1}"),
+    ("[0]", "the caveat lacks its not_before"),
+    ("[0, 9]", "the caveat lacks its not_before"),
+    ('[0, 9, "5"]', "the caveat's not_before is a value of type str, expected an integer"),
+    ("[0, 9, true]", "the caveat's not_before is a value of type bool, expected an integer"),
+    ("[0, 9, null]", "the caveat's not_before is null, expected an integer"),
+    ("[0, 9.0, 5]", "the caveat's not_after is a value of type float, expected an integer"),
+    ("[0, 1e400, 5]", "the caveat's not_after is a value of type float, expected an integer"),
+    ("[0, [9], 5]", "the caveat's not_after is a value of type list, expected an integer"),
+    ("[1]", "the caveat lacks its project names"),
+    ('[1, "a"]', "the caveat's project names are a value of type str, expected an array of strings"),
+    ("[1, null]", "the caveat's project names are null, expected an array of strings"),
+    ('[1, {"a": 1}]', "the caveat's project names are a value of type dict, expected an array of strings"),
+    ('[1, ["a", 1]]', "the caveat's project names hold a value of type int, expected strings only"),
+    ('[1, ["a", null]]', "the caveat's project names hold null, expected strings only"),
+    ("[2]", "the caveat lacks its project ids"),
+    ('[2, "a"]', "the caveat's project ids are a value of type str, expected an array of strings"),
+    ('[2, [["a"]]]', "the caveat's project ids hold a value of type list, expected strings only"),
+    ("[3]", "the caveat lacks its user id"),
+    ('[3, ["u"]]', "the caveat's user id is a value of type list, expected a string"),
+    ("[3, null]", "the caveat's user id is null, expected a string"),
+    ("[4]", "the caveat lacks its publisher id"),
+    ("[4, 7]", "the caveat's publisher id is a value of type int, expected a string"),
+    ('[4, "7", "sub"]', "the caveat's claims are a value of type str, expected an object"),
+    ('[4, "7", false]', "the caveat's claims are a value of type bool, expected an object"),
+    ("{}", "the caveat is an object of unknown keys, expected an array"),
+    ('{"version": 1}', "the caveat is an object of unknown keys, expected an array"),
+    ('{"version": 2, "permissions": "user"}', "the caveat is an object of unknown keys, expected an array"),
+    ('{"version": "1", "permissions": "user"}', "the caveat is an object of unknown keys, expected an array"),
+    ('{"permissions": "user"}', "the caveat is an object of unknown keys, expected an array"),
+    ('{"version": 1, "permissions": null}', "the caveat is an object of unknown keys, expected an array"),
+    ('{"version": 1, "permissions": ["projects"]}', "the caveat is an object of unknown keys, expected an array"),
+    ('{"version": 1, "permissions": {}}', "the caveat is an object of unknown keys, expected an array"),
+    ('{"version": 1, "nbf": 5, "exp": 9}', "the caveat is an object of unknown keys, expected an array"),
+    ('{"version": 1, "project_ids": []}', "the caveat is an object of unknown keys, expected an array"),
+    (
+        '{"version": 1, "permissions": {"projects": "a"}}',
+        "the caveat's project names are a value of type str, expected an array of strings",
+    ),
+    (
+        '{"version": 1, "permissions": {"projects": [1]}}',
+        "the caveat's project names hold a value of type int, expected strings only",
+    ),
+    ('{"nbf": 5}', "the caveat is an object of unknown keys, expected an array"),
+    ('{"exp": 9}', "the caveat is an object of unknown keys, expected an array"),
+    ('{"nbf": true, "exp": 9}', "the caveat's not_before is a value of type bool, expected an integer"),
+    ('{"nbf": 5, "exp": 9.0}', "the caveat's not_after is a value of type float, expected an integer"),
+    (
+        '{"nbf": null, "exp": 9, "project_ids": ["a"]}',
+        "the caveat's not_before is null, expected an integer",
+    ),
+    ('{"project_ids": "a"}', "the caveat's project ids are a value of type str, expected an array of strings"),
+    ('{"project_ids": [1]}', "the caveat's project ids hold a value of type int, expected strings only"),
+]
+
+NO_JSON: list[tuple[Any, str]] = [
+    ("", "JSONDecodeError"),
+    ("hello", "JSONDecodeError"),
+    ("[1,", "JSONDecodeError"),
+    ('[1, ["a"]', "JSONDecodeError"),
+    ('[1, ["a"]] x', "JSONDecodeError"),
+    ("[1, ['a']]", "JSONDecodeError"),
+    ("\ud800", "JSONDecodeError"),
+    ("[0, 9, 05]", "JSONDecodeError"),
+    ("[1, ['a',]]", "JSONDecodeError"),
+    (f"[0, {'9' * 5000}, 5]", "ValueError"),
+    ("[" * 100_000 + "]" * 100_000, "RecursionError"),
+    ('{"a":' * 100_000 + "1" + "}" * 100_000, "RecursionError"),
+    (b'[1, ["\xff"]]', "UnicodeDecodeError"),
+    (b'[1, ["\xed\xa0\x80"]]', "UnicodeDecodeError"),
+    # PyPI reads UTF-8 only; json.loads would guess what these are, and take them for caveats.
+    (b'\xef\xbb\xbf[1, ["a"]]', "JSONDecodeError"),
+    ('[1, ["a"]]'.encode("utf-16"), "UnicodeDecodeError"),
+    ('[1, ["a"]]'.encode("utf-16-le"), "JSONDecodeError"),
+    ('[1, ["a"]]'.encode("utf-32-be"), "JSONDecodeError"),
+    (None, "TypeError"),
+    (1, "TypeError"),
+]
+
+MANY = [f"p{number}" for number in range(10_000)]
+
+MET: list[tuple[Restriction, Context]] = [
+    (DateRestriction(5, 9), Context(now=5)),
+    (DateRestriction(5, 9), Context(now=8)),
+    (LegacyDateRestriction(5, 9), Context(now=5)),
+    (LegacyDateRestriction(5, 9), Context(now=8)),
+    (DateRestriction(-1, 1), Context(now=0)),
+    (ProjectNamesRestriction(["a", "my-proj-x"]), Context(project_name="my-proj-x")),
+    (ProjectNamesRestriction(["a", "my-proj-x"]), Context(project_name="My_Proj.-_X")),
+    (LegacyProjectNamesRestriction(["demo"]), Context(project_name="Demo")),
+    (ProjectNamesRestriction(MANY), Context(project_name="p9999")),
+    (ProjectIDsRestriction([OTHER, PROJECT]), Context(project_id=PROJECT)),
+    (LegacyProjectIDsRestriction([PROJECT]), Context(project_id=PROJECT)),
+    (UserIDRestriction(USER), Context(user_id=USER)),
+    (LegacyNoopRestriction(), Context()),
+]
+
+UNMET: list[tuple[Restriction, Context, str]] = [
+    (
+        DateRestriction(5, 9),
+        Context(now=4),
+        "the token is valid from 5 until before 9 (Unix seconds), and it was used at 4",
+    ),
+    (
+        DateRestriction(5, 9),
+        Context(now=9),
+        "the token is valid from 5 until before 9 (Unix seconds), and it was used at 9",
+    ),
+    (
+        DateRestriction(9, 5),
+        Context(now=7),
+        "the token is valid from 9 until before 5 (Unix seconds), and it was used at 7",
+    ),
+    (
+        LegacyDateRestriction(5, 9),
+        Context(now=4),
+        "the token is valid from 5 until before 9 (Unix seconds), and it was used at 4",
+    ),
+    (
+        LegacyDateRestriction(5, 9),
+        Context(now=9),
+        "the token is valid from 5 until before 9 (Unix seconds), and it was used at 9",
+    ),
+    (
+        ProjectNamesRestriction(["demo"]),
+        Context(project_name="Other_One"),
+        "the token is for the projects ['demo'], and it was used for 'other-one'",
+    ),
+    (
+        ProjectNamesRestriction(["Demo"]),
+        Context(project_name="Demo"),
+        "the token is for the projects ['Demo'], and it was used for 'demo'",
+    ),
+    (
+        ProjectNamesRestriction([]),
+        Context(project_name="demo"),
+        "the token is for the projects [], and it was used for 'demo'",
+    ),
+    (
+        ProjectNamesRestriction(["demo"]),
+        Context(project_name=""),
+        "the token is for the projects ['demo'], and it was used for ''",
+    ),
+    (
+        ProjectNamesRestriction(MANY),
+        Context(project_name="demo"),
+        "the token is for the projects ['p0', 'p1', 'p2', 'p3', 'p4', 'p5', ...], and it was used for 'demo'",
+    ),
+    (
+        ProjectNamesRestriction(["demo"]),
+        Context(project_name="\ud800"),
+        "the token is for the projects ['demo'], and it was used for '\\ud800'",
+    ),
+    (
+        LegacyProjectNamesRestriction(["demo"]),
+        Context(project_name="other"),
+        "the token is for the projects ['demo'], and it was used for 'other'",
+    ),
+    (
+        ProjectIDsRestriction(["A", "b"]),
+        Context(project_id="a"),
+        "the token is for the project ids ['A', 'b'], and it was used for 'a'",
+    ),
+    (
+        LegacyProjectIDsRestriction([]),
+        Context(project_id="a"),
+        "the token is for the project ids [], and it was used for 'a'",
+    ),
+    (
+        UserIDRestriction("u"),
+        Context(user_id="U"),
+        "the token is for the user id 'u', and it was used by 'U'",
+    ),
+    (
+        OIDCPublisherRestriction("7"),
+        Context("demo", PROJECT, USER, 7),
+        "the token works within Trusted Publishing only",
+    ),
+]
+
+# Everything but what the restriction needs.
+MISSING: list[tuple[Restriction, Context, str]] = [
+    (DateRestriction(5, 9), Context("demo", PROJECT, USER), "now"),
+    (LegacyDateRestriction(5, 9), Context("demo", PROJECT, USER), "now"),
+    (ProjectNamesRestriction(["demo"]), Context(None, PROJECT, USER, 7), "project_name"),
+    (LegacyProjectNamesRestriction(["demo"]), Context(None, PROJECT, USER, 7), "project_name"),
+    (ProjectIDsRestriction([PROJECT]), Context("demo", None, USER, 7), "project_id"),
+    (LegacyProjectIDsRestriction([PROJECT]), Context("demo", None, USER, 7), "project_id"),
+    (UserIDRestriction(USER), Context("demo", PROJECT, None, 7), "user_id"),
+]
+
+
+def short(value: object) -> str:
+    """Name a case by the beginning of its value."""
+    return ascii(value)[:60]
+
+
+@pytest.mark.parametrize("case", VERDICTS, ids=lambda case: str(case["label"]))
+def test_agrees_with_pypi(case: dict[str, Any]) -> None:
+    """The verdict is that of the code that runs PyPI, and a refusal is a ValidationError."""
+    context = case["context"]
+    token = Token.load(case["token"])
+    try:
+        token.check(
+            bytes.fromhex(case["key"]),
+            project_name=context["project"],
+            project_id=context["project_id"],
+            user_id=context["user_id"],
+            now=context["now"],
+        )
+        allowed = True
+    except ValidationError:
+        allowed = False
+
+    assert allowed == case["allowed"]
+
+
+@pytest.mark.parametrize(("restriction", "text"), WRITTEN, ids=short)
+def test_writes_as_pypi_reads(restriction: Restriction, text: str) -> None:
+    """The JSON of a restriction is fixed, byte for byte, since tokens are signed over it."""
+    assert restriction.dump_json() == text
+    assert restriction.dump() == json.loads(text)
+
+
+@pytest.mark.parametrize(("restriction", "text"), WRITTEN, ids=short)
+def test_reads_what_it_writes(restriction: Restriction, text: str) -> None:
+    """A restriction that was written is read again as the same one, from text, bytes and values."""
+    assert Restriction.load_json(text) == restriction
+    assert Restriction.load_json(text.encode()) == restriction
+    assert Restriction.load(restriction.dump()) == restriction
+
+
+@pytest.mark.parametrize(("text", "restriction"), TOLERATED, ids=short)
+def test_reads_what_pypi_tolerates(text: str | bytes, restriction: Restriction) -> None:
+    """Trailing fields, further keys and tags that equal a known one are read as PyPI reads them."""
+    assert Restriction.load_json(text) == restriction
+
+
+@pytest.mark.parametrize(("text", "message"), NO_CAVEAT, ids=short)
+def test_refuses_what_is_no_caveat(text: str, message: str) -> None:
+    """JSON that PyPI would not accept as a caveat is refused, and the message says what is wrong."""
+    with pytest.raises(LoaderError) as caught:
+        Restriction.load_json(text)
+
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(("text", "cause"), NO_JSON, ids=short)
+def test_refuses_what_is_no_json(text: Any, cause: str) -> None:
+    """What is no JSON in UTF-8 is refused, however it is wrong; the message names the kind of error."""
+    with pytest.raises(LoaderError) as caught:
+        Restriction.load_json(text)
+
+    assert str(caught.value) == f"the caveat is not JSON ({cause})"
+    assert type(caught.value.__cause__).__name__ == cause
+
+
+@pytest.mark.parametrize("cls", [Restriction, DateRestriction, LegacyNoopRestriction])
+def test_loads_any_kind_from_any_class(cls: type[Restriction]) -> None:
+    """Loading is the base class's work, whichever class it is asked of, as in pypitoken."""
+    assert cls.load([1, ["a"]]) == ProjectNamesRestriction(["a"])
+
+
+@pytest.mark.parametrize(("restriction", "context"), MET, ids=short)
+def test_accepts_a_use_within_the_restriction(restriction: Restriction, context: Context) -> None:
+    """A use within the restriction passes, where the rest of the context is unknown."""
+    restriction.check(context)
+
+
+@pytest.mark.parametrize(("restriction", "context", "message"), UNMET, ids=short)
+def test_refuses_a_use_outside_the_restriction(restriction: Restriction, context: Context, message: str) -> None:
+    """A use outside the restriction is refused with what was expected and what was found."""
+    with pytest.raises(ValidationError) as caught:
+        restriction.check(context)
+
+    assert str(caught.value) == message
+    assert type(caught.value) is ValidationError
+
+
+@pytest.mark.parametrize(("restriction", "context", "what"), MISSING, ids=short)
+def test_refuses_what_it_cannot_check(restriction: Restriction, context: Context, what: str) -> None:
+    """Where the context lacks what the restriction is about, the error is a kind of its own."""
+    with pytest.raises(MissingContextError) as caught:
+        restriction.check(context)
+
+    assert str(caught.value) == f"the token's restrictions cannot be checked without {what}"
+
+
+def test_tells_the_spellings_apart() -> None:
+    """Two classes that demand the same are not equal, since they are written differently."""
+    pairs: list[tuple[object, object]] = [
+        (DateRestriction(5, 9), LegacyDateRestriction(5, 9)),
+        (ProjectNamesRestriction(["a"]), LegacyProjectNamesRestriction(["a"])),
+        (ProjectIDsRestriction(["a"]), LegacyProjectIDsRestriction(["a"])),
+        (ProjectNamesRestriction(["a"]), ProjectIDsRestriction(["a"])),
+        (OIDCPublisherRestriction("7"), OIDCPublisherRestriction("7", {})),
+    ]
+
+    assert [left == right for left, right in pairs] == [False] * len(pairs)
+
+
+@pytest.mark.parametrize(("restriction", "_text"), WRITTEN, ids=short)
+def test_never_changes(restriction: Restriction, _text: str) -> None:
+    """A restriction is a value: its fields cannot be set anew."""
+    names = [field.name for field in dataclasses.fields(restriction)]  # type: ignore[arg-type]  # each class is one
+    for name in names or ["anything"]:
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(restriction, name, None)
+
+
+def test_shows_what_it_demands() -> None:
+    """The repr of a restriction names its class and every field."""
+    shown = [repr(restriction) for restriction, _ in (WRITTEN[0], WRITTEN[3], WRITTEN[11], WRITTEN[14])]
+
+    assert shown == [
+        "DateRestriction(not_before=5, not_after=9)",
+        "ProjectNamesRestriction(project_names=[])",
+        "LegacyNoopRestriction()",
+        "LegacyDateRestriction(not_before=5, not_after=9)",
+    ]

@@ -1,0 +1,215 @@
+"""Which program asks: its name, its arguments, what it is doing; or the same of its parent."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import keyring
+import pytest
+from sandbox import Run, new_master
+
+from keyring_pypitoken.backend import RefusedDeleteError, RefusedError, RefusedSetError
+from keyring_pypitoken.uploaders import process
+from keyring_pypitoken.uploaders.process import read_command_line, this_process
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
+HTTP = "http://upload.pypi.org/legacy/"
+POSIX = pytest.mark.skipif(os.name != "posix", reason="another process's command line is read on POSIX systems only")
+
+
+@pytest.mark.parametrize(
+    ("words", "program", "arguments"),
+    [
+        ("/usr/bin/uv publish", "uv", "publish"),
+        ("uv.exe publish", "uv", "publish"),
+        ("/v/bin/python /v/bin/pdm publish -p x", "pdm", "publish -p x"),
+        ("/v/bin/python3.11 -I -X dev -Wd /v/bin/pdm publish", "pdm", "publish"),
+        ("python3 -W error -m pdm publish", "pdm", "publish"),
+        ("pypy3.10 -m hatch", "hatch", ""),
+        ("pythonw.exe pdm-script.py publish", "pdm", "publish"),
+        ("python /lib/pdm/__main__.py publish", "pdm", "publish"),
+        ("Python -m pdm publish", "pdm", "publish"),
+        ("python -c code demo-1.0.zip", "", "demo-1.0.zip"),
+        ("python", "", ""),
+        ("python -I", "", ""),
+        ("-bash", "-bash", ""),
+        ("evil\x1b[2J publish", "", "publish"),
+        ("", "", ""),
+    ],
+)
+def test_reads_a_command_line(words: str, program: str, arguments: str) -> None:
+    """Behind an interpreter stands the program itself."""
+    assert read_command_line(words.split(" ") if words else []) == (program, tuple(arguments.split()))
+
+
+@pytest.mark.parametrize(
+    ("argument", "loaded", "expected"),
+    [
+        ("/usr/bin/keyring", True, True),
+        ("keyring.exe", True, True),
+        ("keyring-script.py", True, True),
+        (os.path.join("site-packages", "keyring", "__main__.py"), True, True),
+        ("/usr/bin/twine", True, False),
+        ("keyring", False, False),
+        ("my-keyring", True, False),
+        (None, True, False),
+    ],
+)
+def test_tells_the_keyring_command_from_other_programs(
+    argument: str | None, loaded: bool, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the program that has loaded keyring's command is that command."""
+    import keyring.cli  # noqa: F401 - it is what the command loads
+
+    monkeypatch.setattr(sys, "argv", [] if argument is None else [argument, "get"])
+    if not loaded:
+        monkeypatch.delitem(sys.modules, "keyring.cli")
+    assert process.is_keyring_command() is expected
+
+
+def test_describes_this_process(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name, its arguments, its directory."""
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/twine", "upload", "dist/*"])
+    found = this_process()
+    assert (found.program, found.arguments, found.directory) == ("twine", ("upload", "dist/*"), work)
+    assert found.environ is os.environ
+    assert not found.is_parent
+
+
+def test_a_program_without_a_name_is_described_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interpreter that is part of another program may have no arguments at all."""
+    monkeypatch.setattr(sys, "argv", [])
+    found = this_process()
+    assert (found.program, found.arguments) == ("", ())
+
+
+@POSIX
+def test_the_keyring_command_stands_for_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uv and pdm start it, and only they know the files; here the parent is whatever started the tests."""
+    import keyring.cli  # noqa: F401 - it is what the command loads
+
+    monkeypatch.setattr(sys, "argv", ["keyring", "get", PYPI, TOKEN])
+    found = this_process()
+    assert found.is_parent
+    with open(f"/proc/{os.getppid()}/cmdline", "rb") as file:
+        words = os.fsdecode(file.read()).rstrip("\0").split("\0")
+    assert (found.program, found.arguments) == read_command_line(words)
+
+
+@POSIX
+@pytest.mark.parametrize("reader", sorted(process._READERS))
+def test_each_system_tells_the_words_of_another_process(reader: str) -> None:
+    """On Linux its own file does, elsewhere ps, which is here too."""
+    if reader == "linux" and sys.platform != "linux":
+        pytest.skip("there is no /proc here")
+    words = [sys.executable, "-c", "print(flush=True);input()", "demo-1.0.zip"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as waiting:
+        assert waiting.stdout is not None
+        waiting.stdout.readline()
+        found = process._READERS[reader](waiting.pid)
+        waiting.communicate(b"\n")
+    assert found == words
+
+
+@pytest.mark.parametrize("platform", ["win32", "linux", "darwin"])
+def test_where_the_parent_cannot_be_told_nothing_is(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next source of evidence speaks then."""
+    import keyring.cli  # noqa: F401 - it is what the command loads
+
+    def gone(pid: int) -> list[str]:
+        raise ProcessLookupError(pid)
+
+    monkeypatch.setattr(sys, "argv", ["keyring", "get", PYPI, TOKEN])
+    monkeypatch.setattr(process, "_READERS", {"linux": gone, "darwin": gone})
+    monkeypatch.setattr(sys, "platform", platform)
+    found = this_process()
+    assert (found.program, found.arguments, found.is_parent) == ("", (), True)
+    assert process.started_by() == ""
+
+
+def test_a_program_that_is_no_keyring_command_was_started_by_nobody_of_interest() -> None:
+    """Lines are told once per process then."""
+    assert process.started_by() == ""
+
+
+# When a refusal ends the program
+
+UPLOADERS = {
+    "twine": ["upload"],
+    "flit": ["publish"],
+    "hatch": ["publish"],
+    "poetry": ["publish", "-r", "pypi"],
+    "pdm": ["publish"],
+    "devpi": ["push", "demo==1.0", "pypi:main"],
+}
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Let this process be another program: its module is loaded, its name stands first."""
+    for name in UPLOADERS:
+        monkeypatch.setitem(sys.modules, name, sys)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("name", UPLOADERS)
+def test_a_refusal_ends_an_uploader(name: str, program: pytest.MonkeyPatch) -> None:
+    """It would go on otherwise: ask for a password, send none, or show a traceback."""
+    program.setattr(sys, "argv", [f"/usr/bin/{name}", *UPLOADERS[name]])
+    for ask in (lambda: keyring.get_password(HTTP, TOKEN), lambda: keyring.get_credential(HTTP, None)):
+        with pytest.raises(SystemExit) as ended:
+            ask()
+        assert ended.value.code == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["/usr/bin/poetry", "install"], ["/usr/bin/pdm", "config"], ["/usr/bin/release", "publish"], []]
+)
+def test_a_refusal_ends_nothing_else(arguments: list[str], program: pytest.MonkeyPatch) -> None:
+    """An uploader that does not upload, and a program that is none, get an exception to deal with."""
+    program.setattr(sys, "argv", arguments)
+    with pytest.raises(RefusedError):
+        keyring.get_password(HTTP, TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ends"),
+    [
+        (["flit", "publish"], True),
+        (["hatch", "publish"], True),
+        (["poetry", "config", "pypi-token.pypi"], True),
+        (["pdm", "config", "repository.pypi.password"], True),
+        (["pdm", "publish"], False),  # another file is yet to be uploaded
+        (["twine", "upload"], False),
+        (["release"], False),
+    ],
+)
+def test_what_cannot_be_stored_ends_some(arguments: list[str], ends: bool, program: pytest.MonkeyPatch) -> None:
+    """Those that would store it in clear elsewhere, go on with it, or end in a traceback."""
+    program.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit if ends else RefusedSetError):
+        keyring.set_password(PYPI, TOKEN, "hunter2")
+
+
+@pytest.mark.parametrize("arguments", [["poetry", "config", "pypi-token.pypi", "--unset"], ["pdm", "config"]])
+def test_what_cannot_be_deleted_ends_no_uploader(arguments: list[str], program: pytest.MonkeyPatch) -> None:
+    """pdm deletes from its own settings afterwards."""
+    program.setattr(sys, "argv", arguments)
+    with pytest.raises(RefusedDeleteError):
+        keyring.delete_password(PYPI, TOKEN)
+
+
+def test_the_keyring_command_ends_with_the_sentence(run: Run) -> None:
+    """No traceback, exit code 1, whatever it was asked to do."""
+    assert run("keyring", "set", PYPI, TOKEN, stdin=new_master()).returncode == 0
+    for words in (("get", HTTP), ("del", HTTP), ("get", PYPI)):
+        done = run("keyring", *words, TOKEN)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("keyring-pypitoken: ")
+        assert done.stderr.count("\n") == 1

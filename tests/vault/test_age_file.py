@@ -1,0 +1,482 @@
+"""The age file as a store: through keyring's own calls, in many processes, and whatever it holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import keyring
+import pyrage
+import pytest
+from age_plugin import PLUGIN_IDENTITY, POSIX, install_plugin
+from age_writer import encrypt_cheaply
+from file_keyring import FileKeyring
+from hypothesis import given
+from hypothesis import strategies as st
+from sandbox import STORES, Run, WritePolicy, forget, new_master
+
+from keyring_pypitoken import ProjectNamesRestriction, Token, paths
+from keyring_pypitoken.backend import RefusedError, RefusedSetError
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.policy.model import Origin, StoreSettings, WithOrigin
+from keyring_pypitoken.secret import MasterToken, Passphrase
+from keyring_pypitoken.vault import age, backends, passphrase
+from keyring_pypitoken.vault.age import AgeFile, parse_document
+from keyring_pypitoken.vault.identities import PassphraseKey
+
+PYPI, TEST = "https://upload.pypi.org/legacy/", "https://test.pypi.org/legacy/"
+PRIVATE = f"keyring-pypitoken:{PYPI}"
+TOKEN = "__token__"
+PASSPHRASE = "correct horse"
+VARIABLE = "KEYRING_PYPITOKEN_PASSPHRASE"
+
+
+@pytest.fixture(autouse=True)
+def server(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in a project on a machine without a keyring."""
+    monkeypatch.setenv("TEST_KEYRINGS", "")
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+
+
+@pytest.fixture
+def identity(home: Path, user_policy: WritePolicy) -> pyrage.x25519.Identity:
+    """Name an identity in the user's policy."""
+    found = pyrage.x25519.Identity.generate()
+    (home / "identity.txt").write_text(f"# mine\n{found}\n")
+    user_policy('[store]\nidentity = "~/identity.txt"\n')
+    return found
+
+
+def path() -> Path:
+    """Return where the file lies."""
+    return Path(paths.age_file())
+
+
+def plant(masters: object, passphrase: str = PASSPHRASE) -> None:
+    """Write the file as another program could, with a cheap passphrase."""
+    path().parent.mkdir(parents=True, exist_ok=True)
+    path().write_bytes(encrypt_cheaply(json.dumps({"version": 1, "masters": masters}).encode(), passphrase))
+
+
+def held_by(identity: pyrage.x25519.Identity) -> object:
+    """Open the file as the program `age` would."""
+    return json.loads(pyrage.decrypt(path().read_bytes(), [identity]))
+
+
+def projects() -> object:
+    """Ask keyring for a token, and return what it is restricted to."""
+    found = keyring.get_password(PYPI, TOKEN)
+    assert found is not None
+    return Token.load(found).restrictions[1]
+
+
+# What it is for.
+
+
+def test_keeps_and_hands_out_by_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no keyring is, `keyring set` makes the file, which age opens, and `keyring get` derives from it."""
+    monkeypatch.setenv(VARIABLE, PASSPHRASE)
+    master = new_master()
+    keyring.set_password(PYPI, TOKEN, master)
+    content = json.loads(pyrage.passphrase.decrypt(path().read_bytes(), PASSPHRASE))
+    assert content == {"version": 1, "masters": {PRIVATE: {"default": master}}}
+    forget()
+    assert projects() == ProjectNamesRestriction(["demo"])
+
+
+def test_keeps_and_hands_out_by_identity(identity: pyrage.x25519.Identity, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every account lies in the one file; replacing is told, and deleting leaves the others."""
+    one, two = new_master(), new_master("test.pypi.org")
+    keyring.set_password(PYPI, TOKEN, one)
+    keyring.set_password(TEST, TOKEN, two)
+    keyring.set_password(f"{PYPI}?work", TOKEN, one)
+    forget()
+    assert projects() == ProjectNamesRestriction(["demo"])
+    assert held_by(identity) == {
+        "version": 1,
+        "masters": {PRIVATE: {"default": one, "work": one}, f"keyring-pypitoken:{TEST}": {"default": two}},
+    }
+    capsys.readouterr()
+    keyring.set_password(PYPI, TOKEN, new_master(identifier="another"))
+    assert capsys.readouterr().err == (
+        f"keyring-pypitoken: replaced the master for pypi (account 'default') in {path()}\n"
+    )
+    keyring.delete_password(PYPI, TOKEN)
+    keyring.delete_password(f"{PYPI}?work", TOKEN)
+    assert held_by(identity) == {"version": 1, "masters": {f"keyring-pypitoken:{TEST}": {"default": two}}}
+    assert keyring.get_password(PYPI, TOKEN) is None
+    keyring.delete_password(TEST, TOKEN)
+    assert not path().exists(), "nobody shall be asked to open a file that holds nothing"
+    assert keyring.get_password(TEST, TOKEN) is None
+
+
+@POSIX
+def test_only_its_owner_may_read_it(identity: pyrage.x25519.Identity) -> None:
+    """Its directory too, which the notes of accounts may have made."""
+    del identity
+    path().parent.mkdir(parents=True, mode=0o755)
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert stat.S_IMODE(path().stat().st_mode) == 0o600
+    assert stat.S_IMODE(path().parent.stat().st_mode) == 0o700
+
+
+def test_a_foreign_password_is_never_kept_in_it(identity: pyrage.x25519.Identity) -> None:
+    """It is no keyring: what is not ours goes to the backends below, plain as they may be."""
+    del identity
+    keyring.set_password("mail", "joe", "secret")
+    assert keyring.get_password("mail", "joe") == "secret"
+    assert not path().exists()
+
+
+@POSIX
+def test_a_plugin_is_asked_once_per_process(
+    home: Path, user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A touch releases what one upload needs, however often its uploader asks."""
+    install_plugin(home, monkeypatch)
+    (home / "identity.txt").write_text(PLUGIN_IDENTITY)
+    user_policy('[store]\nidentity = "~/identity.txt"\nbackend = "age"\n')
+    keyring.set_password(PYPI, TOKEN, new_master())
+    forget()
+    capsys.readouterr()
+    for service in (PYPI, f"{PYPI}?demo", "upload.pypi.org", f"{PYPI}?other"):
+        assert keyring.get_password(service, TOKEN)
+    assert capsys.readouterr().err.count("touch the demo key") == 1
+    forget()
+    monkeypatch.setenv("DEMO_PLUGIN", "refuse")
+    with pytest.raises(RefusedError, match="or the identity's plugin refused"):
+        keyring.get_password(PYPI, TOKEN)
+
+
+def test_a_plugin_that_cannot_open_what_it_encrypted_replaces_nothing(
+    home: Path, user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would be written is opened before the old file goes: it may hold other masters."""
+    if os.name != "posix":
+        pytest.skip("the plugin is a script, which Windows does not run")
+    install_plugin(home, monkeypatch)
+    (home / "identity.txt").write_text(PLUGIN_IDENTITY)
+    user_policy('[store]\nidentity = "~/identity.txt"\n')
+    keyring.set_password(TEST, TOKEN, new_master("test.pypi.org"))
+    before = path().read_bytes()
+    monkeypatch.setenv("DEMO_PLUGIN", "refuse")
+    with pytest.raises(RefusedSetError) as refused:
+        keyring.set_password(PYPI, TOKEN, new_master())
+    assert str(refused.value) == (
+        f"what {path()} would hold could not be opened again, so nothing was stored: "
+        "see whether the identity and its plugin fit, and try again."
+    )
+    assert path().read_bytes() == before
+
+
+def test_a_passphrase_gives_way_to_the_identity_that_is_named_later(
+    home: Path, user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there is opened by what it was encrypted to, and written for what the policy says today."""
+    monkeypatch.setenv(VARIABLE, PASSPHRASE)
+    plant({PRIVATE: {"old": new_master()}})
+    found = pyrage.x25519.Identity.generate()
+    (home / "identity.txt").write_text(str(found))
+    user_policy(f"[store]\nidentity = '{home / 'identity.txt'}'\n")
+    keyring.set_password(PYPI, TOKEN, new_master())
+    content = held_by(found)
+    assert isinstance(content, dict)
+    assert content["masters"][PRIVATE].keys() == {"old", "default"}
+
+
+def test_an_existing_passphrase_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for as such, and not as a new one."""
+    plant({PRIVATE: {"old": new_master()}})
+    monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
+    monkeypatch.setattr(passphrase, "ask_terminal", Passphrase)
+    key = AgeFile()._key_to_write()
+    assert isinstance(key, PassphraseKey)
+    assert key.passphrase.reveal_to_age() == f"Passphrase of {path()}: "
+
+
+def test_a_new_file_of_the_same_name_is_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this process remembers counts for the very bytes that it opened."""
+    monkeypatch.setenv(VARIABLE, PASSPHRASE)
+    plant({PRIVATE: {"default": new_master()}})
+    assert AgeFile().get_password(PRIVATE, "default") == new_master()
+    plant({PRIVATE: {"default": "pypi-another"}})
+    assert AgeFile().get_password(PRIVATE, "default") == "pypi-another"
+
+
+def test_without_the_file_a_look_up_loads_nothing_of_it(run: Run) -> None:
+    """Who keeps masters in a keyring pays nothing for the file."""
+    code = "import keyring, sys; keyring.get_password('{}', '{}'); print(*sys.modules)"
+    script = Path("script.py")
+    script.write_text(code.format(PYPI, TOKEN))
+    done = run("runpy", str(script))
+    loaded = set(done.stdout.split())
+    assert "keyring_pypitoken.vault.masters" in loaded, done.stderr
+    assert not [name for name in loaded if "age" in name.split(".")[-1].split("_") or name.startswith("pyrage")]
+
+
+# Many processes.
+
+EACH = """
+import sys, keyring
+url, master = "https://upload.pypi.org/legacy/?a" + sys.argv[1], sys.stdin.read()
+keyring.set_password(url, "__token__", master)
+assert keyring.get_password(url, "__token__")
+"""
+
+
+def test_twenty_processes_at_once_lose_nothing(identity: pyrage.x25519.Identity) -> None:
+    """Each of them stores an account and asks for it."""
+    environ = os.environ | {"PYTHONPATH": str(STORES)}
+    command = [sys.executable, "-c", EACH]
+    running = [
+        subprocess.Popen([*command, str(n)], env=environ, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for n in range(20)
+    ]
+    for process in running:
+        _, told = process.communicate(new_master(), timeout=120)
+        assert process.returncode == 0, told
+    content = held_by(identity)
+    assert isinstance(content, dict)
+    assert content["masters"] == {PRIVATE: {f"a{n}": new_master() for n in range(20)}}
+
+
+# What the file may hold.
+
+
+FORMS: tuple[object, ...] = ([], "x", {"a": 1}, {"a": {"b": 1}}, {"a": {"b": None}})
+
+
+def document(version: object = 1, masters: object = None) -> bytes:
+    """Write a document."""
+    return json.dumps({"version": version, "masters": {} if masters is None else masters}).encode()
+
+
+DAMAGED = "masters.age holds no masters in a form that is known: restore it from a backup."
+NEWER = "masters.age was written by a newer version of keyring-pypitoken: upgrade this one."
+
+
+@pytest.mark.parametrize(
+    ("plain", "expected"),
+    [
+        (b"", DAMAGED),
+        (b"\xff", DAMAGED),
+        (b"[]", DAMAGED),
+        (b"{}", DAMAGED),
+        (b"[" * 100_000, DAMAGED),
+        (b'{"version": ' + b"9" * 5000 + b"}", DAMAGED),
+        *((document(version), DAMAGED) for version in (None, True, "1", 1.0, 0, -1)),
+        (document(2), NEWER),
+        (b'{"version": 3}', NEWER),
+        *((document(1, masters), DAMAGED) for masters in FORMS),
+    ],
+)
+def test_a_document_of_another_form_is_refused(plain: bytes, expected: str) -> None:
+    """Nothing is guessed, and nothing is left out of what would be written back."""
+    found = parse_document(plain, "masters.age")
+    assert isinstance(found, Refusal)
+    assert (str(found), found.__context__, found.__traceback__) == (expected, None, None)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=10,
+)
+DOCUMENTS = st.fixed_dictionaries({"version": JSON | st.just(1), "masters": JSON | st.dictionaries(st.text(), JSON)})
+
+
+@given(st.binary() | JSON.map(json.dumps).map(str.encode) | DOCUMENTS.map(json.dumps).map(str.encode))
+def test_whatever_is_decrypted_is_masters_or_a_refusal(plain: bytes) -> None:
+    """Anybody can encrypt anything to a public key: no text of it is raised, and only texts are masters."""
+    found = parse_document(plain, "masters.age")
+    if isinstance(found, Refusal):
+        assert str(found) in (DAMAGED, NEWER)
+    else:
+        assert all(isinstance(part, str) for name in found for part in name)
+        assert {type(master).__name__ for master in found.values()} <= {"MasterToken"}
+
+
+@given(st.dictionaries(st.tuples(st.text(), st.text()), st.text()))
+def test_what_is_written_is_read_again(masters: dict[tuple[str, str], str]) -> None:
+    """For any names and tokens."""
+
+    class Clear:
+        def encrypt(self, plain: bytes) -> bytes:
+            return plain
+
+        def decrypt(self, data: bytes) -> bytes:
+            return data
+
+    secrets = {name: MasterToken(text) for name, text in masters.items()}
+    plain = age._encrypted(secrets, Clear(), "masters.age")
+    assert isinstance(plain, bytes)
+    found = parse_document(plain, "masters.age")
+    assert not isinstance(found, Refusal)
+    assert {name: master.reveal_to_derive_or_store() for name, master in found.items()} == masters
+
+
+# Which stores there are, and which is used.
+
+
+def settings(text: str, write: WritePolicy) -> StoreSettings:
+    """Return what a user's policy says about the store."""
+    from keyring_pypitoken.issue import read_config
+
+    write(text)
+    return read_config().store
+
+
+FIRST = backends.KnownStore("file_keyring.FileKeyring", "another keyring backend", keeps=False)
+SECOND = backends.KnownStore("file_keyring.SecondKeyring", "another keyring backend", keeps=False)
+PLAINTEXT = backends.KnownStore("file_keyring.PlaintextFileKeyring", "plaintext", keeps=False)
+PLUGIN = backends.KnownStore("file_keyring.URLPlugin", "a plugin that stores nothing", keeps=False)
+
+
+def join_quoted(text: str, write: WritePolicy) -> list[backends.KnownStore]:
+    """List the stores but those of keyrings.alt, which is installed for the tests."""
+    return [found for found in backends.list_stores(settings(text, write)) if not found.name.startswith("keyrings.alt")]
+
+
+def keeping(found: backends.KnownStore) -> backends.KnownStore:
+    """Return a store as the one that `keyring set` uses."""
+    return found._replace(keeps=True)
+
+
+def file_store(kind: str) -> backends.KnownStore:
+    """Return the age file, as it is listed."""
+    return backends.KnownStore(str(path()), kind, keeps=False)
+
+
+def test_stores_are_listed_in_their_order(user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plugins and plaintext stores are read in the chain's order, and kept in only where they are named."""
+    monkeypatch.setenv("TEST_KEYRINGS", "first,second,plaintext,url")
+    age = file_store("age file, passphrase")
+    assert join_quoted("", user_policy) == [PLUGIN, PLAINTEXT, keeping(FIRST), SECOND, age]
+    second = '[store]\nbackend = "file_keyring.SecondKeyring"\n'
+    assert join_quoted(second, user_policy) == [keeping(SECOND), PLUGIN, PLAINTEXT, FIRST]
+    plaintext = '[store]\nbackend = "file_keyring.PlaintextFileKeyring"\n'
+    assert join_quoted(plaintext, user_policy) == [keeping(PLAINTEXT), PLUGIN, FIRST, SECOND]
+    plant({})
+    assert join_quoted("", user_policy) == [PLUGIN, PLAINTEXT, keeping(FIRST), SECOND, age]
+    assert join_quoted('[store]\nbackend = "age"\n', user_policy) == [keeping(age), PLUGIN, PLAINTEXT, FIRST, SECOND]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("", "age file, passphrase"),
+        ('[store]\nbackend = "age"\n', "age file, passphrase"),
+        ('[store]\nidentity = "~/keys/mine.txt"\n', f"age file, identity {os.path.join('~', 'keys', 'mine.txt')}"),
+        ('[store]\nidentity = "/keys/mine.txt"\n', f"age file, identity {os.path.normpath('/keys/mine.txt')}"),
+    ],
+)
+def test_the_age_file_tells_what_protects_it(text: str, kind: str, user_policy: WritePolicy) -> None:
+    """Before there is one, by the policy."""
+    if os.name == "nt" and "/keys" in kind:
+        pytest.skip("such a path has no drive")
+    assert join_quoted(text, user_policy) == [keeping(file_store(kind))]
+
+
+def test_the_age_file_tells_what_protects_it_today(user_policy: WritePolicy) -> None:
+    """Once there is one, by its own first lines, whatever a policy says."""
+    plant({})
+    named = '[store]\nidentity = "~/mine.txt"\n'
+    assert join_quoted(named, user_policy) == [keeping(file_store("age file, passphrase"))]
+    path().write_bytes(pyrage.encrypt(b"", [pyrage.x25519.Identity.generate().to_public()]))
+    assert join_quoted(named, user_policy)[0].kind == f"age file, identity {os.path.join('~', 'mine.txt')}"
+    assert join_quoted("", user_policy)[0].kind == "age file, identity that no policy names"
+    path().unlink()
+    path().mkdir()
+    assert join_quoted("", user_policy)[0].kind == "age file, passphrase"
+
+
+def test_without_pyrage_the_age_file_is_no_choice(user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody installed it; a file that is there is listed, and asks for what it needs."""
+    monkeypatch.setitem(sys.modules, "pyrage", None)
+    assert join_quoted("", user_policy) == []
+    plant({})
+    assert join_quoted("", user_policy) == [keeping(file_store("age file, passphrase"))]
+
+
+def test_a_policy_that_cannot_be_followed_leaves_the_chain() -> None:
+    """Neither the backend that it may name nor the identity of the file is known."""
+    plant({})
+    assert [found for found in backends.list_stores(None) if not found.name.startswith("keyrings.alt")] == []
+
+
+def test_listing_opens_nothing(identity: pyrage.x25519.Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No touch, no prompt, and no word with a keyring."""
+    del identity
+    keyring.set_password(PYPI, TOKEN, new_master())
+    forget()
+    monkeypatch.setenv("TEST_KEYRINGS", "first")
+    monkeypatch.setenv("TEST_KEYRING_BROKEN", "first:get,first:set,first:delete")
+    monkeypatch.setitem(sys.modules, "pyrage", None)
+    from keyring_pypitoken.issue import read_config
+
+    assert len(backends.list_stores(read_config().store)) >= 2
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["a keyring without it", "a broken keyring"])
+@pytest.mark.parametrize("text", ["", '[store]\nbackend = "file_keyring.FileKeyring"\n'], ids=["chosen", "named"])
+def test_a_master_in_the_file_is_found_behind_a_keyring(
+    text: str, broken: bool, user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A desktop's keyring that nobody can unlock on a server keeps no master of the file from serving."""
+    monkeypatch.setenv("TEST_KEYRINGS", "first")
+    monkeypatch.setenv("TEST_KEYRING_BROKEN", "first:get" if broken else "")
+    monkeypatch.setenv(VARIABLE, PASSPHRASE)
+    plant({PRIVATE: {"default": new_master()}})
+    user_policy(text)
+    assert projects() == ProjectNamesRestriction(["demo"])
+
+
+def test_a_master_in_a_keyring_is_found_behind_the_file(
+    identity: pyrage.x25519.Identity, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was stored before the file was chosen still serves, even if the file cannot be opened."""
+    del identity
+    caplog.set_level("DEBUG")
+    monkeypatch.setenv("TEST_KEYRINGS", "first")
+    FileKeyring().plant(PRIVATE, "default", new_master())
+    assert projects() == ProjectNamesRestriction(["demo"])
+    forget()
+    path().mkdir(parents=True)
+    assert projects() == ProjectNamesRestriction(["demo"])
+    assert f"skipped {path()}, which raised Refusal" in caplog.text
+
+
+def test_with_a_keyring_nobody_opens_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A master that the keyring holds needs no passphrase."""
+    monkeypatch.setenv("TEST_KEYRINGS", "first")
+    plant({PRIVATE: {"default": new_master()}})
+    FileKeyring().plant(PRIVATE, "default", new_master())
+    assert projects() == ProjectNamesRestriction(["demo"])
+
+
+def test_with_a_broken_policy_a_file_that_is_there_counts(user_policy: WritePolicy) -> None:
+    """Nobody can tell what it holds: a lookup that is ours is refused, and others are nobody's business."""
+    user_policy("broken")
+    assert keyring.get_password(PYPI, TOKEN) is None
+    plant({})
+    with pytest.raises(RefusedError, match="is not valid TOML"):
+        keyring.get_password(PYPI, TOKEN)
+    assert keyring.get_password("https://index.example/", TOKEN) is None
+
+
+def test_the_user_decides_over_the_machine(user_policy: WritePolicy, site_policy: WritePolicy, home: Path) -> None:
+    """Each key of [store] comes from the user's policy where that speaks; paths start at the policy that names them."""
+    from keyring_pypitoken.issue import read_config
+
+    site = site_policy('[store]\nidentity = "keys/site.txt"\n')
+    expected = WithOrigin(str(site.parent / "keys" / "site.txt"), Origin(f"{site}:2"))
+    assert read_config().store == StoreSettings(WithOrigin("age", Origin(f"{site}:2")), expected)
+    user = user_policy('[store]\nbackend = "a.B"\n')
+    assert read_config().store == StoreSettings(WithOrigin("a.B", Origin(f"{user}:2")), expected)
+    user_policy('[store]\nidentity = "~/../mine.txt"\n')
+    mine = WithOrigin(str(home.parent / "mine.txt"), Origin(f"{user}:2"))
+    assert read_config().store == StoreSettings(WithOrigin("age", Origin(f"{user}:2")), mine)
