@@ -198,9 +198,9 @@ def _may_be_ours(service: str, username: str | None) -> bool:
         return True  # told by the pipeline
     if is_kept_by_uploader(service):
         return True
-    from keyring_pypitoken import paths
+    from keyring_pypitoken import files, paths
 
-    return paths.has_own_policies()
+    return files.any_present((paths.user_policy(), *paths.site_policies()))
 
 
 def _refuse(message: str, kind: type[RefusedError]) -> NoReturn:

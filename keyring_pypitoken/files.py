@@ -1,68 +1,297 @@
-"""The only door to the file system for what others wrote."""
+"""The only door to the file system for what others wrote.
+
+A file is absent only if the system says so (ENOENT, ENOTDIR) and no link on its path leads nowhere. Everything else
+that keeps it from being read (no permission, an I/O error, a loop, a link to something unmounted) is a refusal: to
+read an error as absence would lift the limits that the file sets, or hand the question to the next keyring backend.
+Nothing here waits: pipes, devices and terminals are refused unopened.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keyring_pypitoken.exceptions import PolicyError
+from keyring_pypitoken.exceptions import PolicyError, Refusal
+from keyring_pypitoken.text import printable, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-_VCS = (".git", ".hg", ".svn", ".bzr", "_darcs", ".jj")
-
-# A policy or a pyproject.toml is some kilobytes; what is larger is no such file.
-_MAX_BYTES = 10_000_000
-
-
-def project_directories(directory: Path) -> Iterator[Path]:
-    """Yield a directory and those above it, up to the root of its repository, the home directory or the root."""
-    home = os.path.expanduser("~")
-    homes = (Path(home), Path(os.path.realpath(home)))  # the current directory is told with its links resolved
-    for candidate in (directory, *directory.parents):
-        yield candidate
-        if candidate in homes or any(os.path.lexists(os.path.join(candidate, name)) for name in _VCS):
-            return
+MAX_BYTES = 1024 * 1024
+_MAX_FOUND = 1000  # files that a pattern of a project may find
+_MAX_VISITED = 10_000  # directory entries that are looked at for that
+# Never wait for whoever opens the other end of a pipe, never take a terminal, never hand the file to a child.
+_OPEN = (
+    os.O_RDONLY
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+_DIRECTORY = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-def read_text(path: Path, name: str) -> str | None:
-    """Read a text file.
+def status(path: str | os.PathLike[str], name: str) -> os.stat_result | None:
+    """Return the status of a file or directory, links followed; None only if it is absent.
+
+    Raises:
+        PolicyError: the system cannot say, or a link on the path leads nowhere.
+    """
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        _refuse_dangling(path, name)
+        return None
+    except (OSError, ValueError) as error:
+        raise PolicyError(_cannot_read(name, error)) from None
+
+
+def any_present(paths: Iterable[str]) -> bool:
+    """Return True if one of the files is there, or if the system cannot say."""
+    try:
+        return any(status(path, path) is not None for path in paths)
+    except PolicyError:
+        return True
+
+
+def read_bytes(path: str | os.PathLike[str], name: str, *, max_bytes: int = MAX_BYTES) -> bytes | None:
+    """Return the content of a regular file; None only if it is absent. Links to regular files are followed.
 
     Args:
         path: the file.
-        name: how messages call it.
-
-    Returns:
-        Its text, or None where there is no such file.
+        name: what messages call it.
+        max_bytes: a longer file is refused.
 
     Raises:
-        Refusal: it is there and cannot be read.
+        PolicyError: it cannot be read, is not a regular file, or is too long.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        if path.is_symlink():
-            raise PolicyError(
-                f"{name} is a link to a file that is not there: restore the file, or remove the link."
-            ) from None
+    found = status(path, name)
+    if found is None:
         return None
+    problem = ""
+    try:
+        if stat.S_ISREG(found.st_mode):
+            with open(os.open(path, _OPEN), "rb") as file:
+                # It may have been replaced since.
+                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    data = file.read(max_bytes + 1)
+                    if len(data) <= max_bytes:
+                        return data
+                    problem = f"is longer than {max_bytes} bytes: shorten it"
     except OSError as error:
-        raise PolicyError(f"{name} cannot be read ({type(error).__name__}): make it a readable file.") from None
-    if len(data) > _MAX_BYTES:
-        raise PolicyError(f"{name} is longer than {_MAX_BYTES} bytes: shorten it.")
+        raise PolicyError(_cannot_read(name, error)) from None
+    raise PolicyError(f"{printable(name)} {problem or 'is not a regular file: replace it with one'}.")
+
+
+def read_text(path: str | os.PathLike[str], name: str, *, max_bytes: int = MAX_BYTES) -> str | None:
+    """Return the text of a UTF-8 file, without a byte order mark; None only if it is absent.
+
+    Raises:
+        PolicyError: as `read_bytes`; or it is not UTF-8.
+    """
+    data = read_bytes(path, name, max_bytes=max_bytes)
+    if data is None:
+        return None
     try:
         return data.decode("utf-8-sig")  # Windows editors begin a file with a mark
     except UnicodeDecodeError:
-        raise PolicyError(f"{name} is not UTF-8 text: save it as UTF-8.") from None
+        found = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "not UTF-8"
+        raise PolicyError(f"{printable(name)} is {found} text: save it as UTF-8.") from None
+
+
+def is_directory(path: str | os.PathLike[str], name: str) -> bool:
+    """Return True if the path is a directory, False if it is a file or absent.
+
+    Raises:
+        PolicyError: the system cannot say.
+    """
+    found = status(path, name)
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def list_directory(path: str | os.PathLike[str], name: str) -> list[str]:
+    """Return the sorted names in a directory; nothing if it is absent.
+
+    Raises:
+        PolicyError: it cannot be read.
+    """
+    try:
+        return sorted(os.listdir(path))
+    except (FileNotFoundError, NotADirectoryError):
+        _refuse_dangling(path, name)
+        return []
+    except OSError as error:
+        raise PolicyError(_cannot_read(name, error)) from None
+
+
+def climb(start: Path, names: tuple[str, ...]) -> Iterator[tuple[Path, frozenset[str]]]:
+    """Yield a directory and each one above it, with those of the names that are in it.
+
+    Each directory is opened once and asked by handle if the system can do that, so that the kernel does not walk the
+    whole path for every name. Links among the names count as present, wherever they lead.
+
+    Raises:
+        PolicyError: the system cannot say whether one of the names is there.
+    """
+    directory = Path(os.path.realpath(start))
+    handle = _open_directory(directory, None)
+    try:
+        for current in (directory, *directory.parents):
+            if handle is None:
+                yield current, frozenset(name for name in names if _is_there(os.path.join(current, name), None))
+                continue
+            yield current, frozenset(name for name in names if _is_there(name, handle, current))
+            above = _open_directory("..", handle)
+            os.close(handle)
+            handle = above
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def find_program(name: str, environ: Mapping[str, str], *, platform: str = os.name) -> str | None:
+    """Return the absolute path of a program: itself, or found in the absolute entries of PATH.
+
+    Relative entries are passed over, and the current directory is never searched, which Windows does by itself: both
+    may be somebody's checkout. On Windows only `.exe` counts, since others are scripts for a shell.
+    """
+    if os.path.isabs(name):
+        return name if _is_program(name) else None
+    if os.path.basename(name) != name or not name:
+        return None
+    suffix = ".exe" if platform == "nt" and not name.lower().endswith(".exe") else ""
+    for entry in environ.get("PATH", "").split(os.pathsep):
+        path = os.path.join(entry, name + suffix)
+        if os.path.isabs(entry) and _is_program(path):
+            return path
+    return None
+
+
+def find_inside(root: Path, pattern: str) -> list[Path]:
+    """Return the sorted paths below a project's directory that a pattern of that project finds; links are not followed.
+
+    `*`, `?` and `[...]` stay within one part of a path, and `**` stands for any number of directories.
+
+    Raises:
+        PolicyError: the pattern leads out of the project, or would look at too much.
+    """
+    parts = pattern.replace("\\", "/").split("/")
+    if os.path.isabs(pattern) or ".." in parts or ":" in parts[0]:
+        raise PolicyError(f"the pattern {quoted(pattern)} leads out of the project: name directories inside it.")
+    found: set[Path] = set()
+    visited = 0
+    rest = [(root, tuple(part for part in parts if part not in ("", ".")))]
+    seen = set(rest)
+    while rest:
+        directory, wanted = rest.pop()
+        if not wanted:
+            found.add(directory)
+            continue
+        matched = _matches(directory, wanted)
+        visited += len(matched) + 1
+        if len(found) > _MAX_FOUND or visited > _MAX_VISITED:
+            raise PolicyError(f"the pattern {quoted(pattern)} finds too many directories: make it narrower.")
+        for further in matched:
+            if further not in seen:
+                seen.add(further)
+                rest.append(further)
+    return sorted(found)
 
 
 def display_name(path: Path, directory: Path) -> str:
-    """Return how messages call a file: by its path from the current directory where that is shorter."""
+    """Return what messages call a file: its path from a directory if that is shorter, escaped for a terminal."""
     try:
         relative = os.path.relpath(path, directory)
     except ValueError:  # on another drive (Windows)
-        return str(path)
-    return min(relative, str(path), key=len)
+        return printable(str(path))
+    return printable(min(relative, str(path), key=len))
+
+
+def _matches(directory: Path, wanted: tuple[str, ...]) -> list[tuple[Path, tuple[str, ...]]]:
+    import fnmatch
+
+    part, further = wanted[0], wanted[1:]
+    try:
+        with os.scandir(directory) as entries:
+            inside = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries if not entry.is_symlink()]
+    except OSError:
+        return []  # what cannot be listed holds nothing that the pattern can name
+    if part == "**":
+        below = [(directory / name, wanted) for name, is_dir in inside if is_dir and not name.startswith(".")]
+        return [(directory, further), *below]
+    return [
+        (directory / name, further)
+        for name, is_dir in inside
+        if (is_dir or not further) and fnmatch.fnmatchcase(name, part) and (part[0] == "." or name[0] != ".")
+    ]
+
+
+def _refuse_dangling(path: str | os.PathLike[str], name: str) -> None:
+    """Refuse if a link on the path leads nowhere: what it should lead to may only be unmounted."""
+    prefix = os.path.abspath(path)
+    while True:
+        try:
+            is_link = stat.S_ISLNK(os.lstat(prefix).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            prefix = os.path.dirname(prefix)
+            continue
+        except OSError as error:
+            raise PolicyError(_cannot_read(name, error)) from None
+        break
+    try:
+        if is_link:
+            os.stat(prefix)
+    except OSError:
+        raise PolicyError(
+            f"{printable(name)} cannot be found, because the link {printable(prefix)} leads nowhere: restore what it "
+            "leads to, or remove the link."
+        ) from None
+
+
+def _open_directory(path: str | os.PathLike[str], above: int | None) -> int | None:
+    if os.stat not in os.supports_dir_fd or os.open not in os.supports_dir_fd:
+        return None
+    try:
+        # O_PATH needs no permission to read the directory, only to search it.
+        return os.open(path, getattr(os, "O_PATH", os.O_RDONLY) | _DIRECTORY, dir_fd=above)
+    except OSError:
+        return None
+
+
+def _is_there(name: str, handle: int | None, directory: Path | None = None) -> bool:
+    try:
+        if handle is None:
+            os.lstat(name)
+        else:
+            os.stat(name, dir_fd=handle, follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise PolicyError(_cannot_read(str(directory / name) if directory else name, error)) from None
+    return True
+
+
+def _is_program(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode) and os.access(path, os.X_OK)
+    except (OSError, ValueError):
+        return False  # such an entry of PATH is passed over by every shell
+
+
+def _cannot_read(name: str, error: Exception) -> str:
+    reason = (getattr(error, "strerror", None) or type(error).__name__).lower()
+    return f"{printable(name)} cannot be read ({reason}): repair it or its directory, or remove it."
+
+
+def current_directory() -> Path:
+    """Return the current directory.
+
+    Raises:
+        Refusal: it is gone.
+    """
+    try:
+        return Path(os.getcwd())
+    except OSError:
+        raise Refusal("the current directory does not exist any more: change to one that does.") from None

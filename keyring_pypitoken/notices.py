@@ -46,7 +46,7 @@ def _is_new(line: str) -> bool:
     """Note a line for the process that started this one; say whether it was not noted yet."""
     import hashlib  # loads OpenSSL: only for a refusal or a notice that another process may repeat
 
-    directory = paths.told_directory()
+    directory = paths.notices_directory()
     note = os.path.join(directory, hashlib.sha256(f"{os.getppid()}\n{line}".encode()).hexdigest())
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)

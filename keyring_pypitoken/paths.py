@@ -1,61 +1,63 @@
-"""Where this package's files lie, by platformdirs; asked once per process."""
+"""Where this package's files are; asked of platformdirs once per process."""
 
 from __future__ import annotations
 
-import functools
 import os
+import sys
+
+from keyring_pypitoken.memory import recall
 
 _APP = "keyring-pypitoken"
+# platformdirs 4.4 and later follow XDG variables on macOS too, and its answer for a site depends on the Python build:
+# a policy that is looked for in a place that varies can be lost without a word.
+_MACOS = {
+    "user_config": "~/Library/Application Support",
+    "site_config": "/Library/Application Support",
+    "user_data": "~/Library/Application Support",
+    "user_state": "~/Library/Application Support",
+    "user_cache": "~/Library/Caches",
+}
 
 
-@functools.cache
 def user_policy() -> str:
     """Return the path of the user's own policy file."""
-    import platformdirs
-
-    return os.path.join(platformdirs.user_config_dir(_APP, appauthor=False), "policy.toml")
+    return os.path.join(_directories("user_config")[0], "policy.toml")
 
 
-@functools.cache
-def site_policy() -> str:
-    """Return the path of the machine's policy file."""
-    import platformdirs
-
-    return os.path.join(platformdirs.site_config_dir(_APP, appauthor=False), "policy.toml")
+def site_policies() -> tuple[str, ...]:
+    """Return the paths of the machine's policy files, one in each site configuration directory."""
+    return tuple(os.path.join(directory, "policy.toml") for directory in _directories("site_config"))
 
 
-@functools.cache
 def accounts_directory() -> str:
     """Return the directory that holds the labels of stored accounts."""
-    import platformdirs
-
-    return os.path.join(platformdirs.user_data_dir(_APP, appauthor=False), "accounts")
+    return os.path.join(_directories("user_data")[0], "accounts")
 
 
-@functools.cache
-def told_directory() -> str:
-    """Return the directory that holds notes of lines told: nothing that matters when the session is over."""
-    import platformdirs
-
-    return os.path.join(platformdirs.user_cache_dir(_APP, appauthor=False), "told")
+def notices_directory() -> str:
+    """Return the directory that notes which lines were printed; nothing in it matters after an upload."""
+    return os.path.join(_directories("user_cache")[0], "told")
 
 
-@functools.cache
 def history_directory() -> str:
     """Return the directory that holds the history of derived tokens."""
-    import platformdirs
-
-    return os.path.join(platformdirs.user_state_dir(_APP, appauthor=False), "history")
+    return os.path.join(_directories("user_state")[0], "history")
 
 
-@functools.cache
 def age_file() -> str:
-    """Return the path of the file that keeps masters where no keyring does."""
+    """Return the path of the file that keeps masters on a machine without a keyring."""
+    return os.path.join(_directories("user_data")[0], "masters.age")
+
+
+def _directories(kind: str) -> tuple[str, ...]:
+    return recall(("paths", kind), lambda: find_directories(kind, sys.platform))
+
+
+def find_directories(kind: str, platform: str) -> tuple[str, ...]:
+    """Return the directories of a kind, such as `user_config`, on a platform, the most important first."""
+    if platform == "darwin":
+        return (os.path.join(os.path.expanduser(_MACOS[kind]), _APP),)
     import platformdirs
 
-    return os.path.join(platformdirs.user_data_dir(_APP, appauthor=False), "masters.age")
-
-
-def has_own_policies() -> bool:
-    """Return True if the user or the machine has a policy file, which may make further repositories known."""
-    return os.path.lexists(user_policy()) or os.path.lexists(site_policy())
+    found: str = getattr(platformdirs.PlatformDirs(_APP, appauthor=False, multipath=True), f"{kind}_dir")
+    return tuple(dict.fromkeys(found.split(os.pathsep))) if kind == "site_config" else (found,)

@@ -1,8 +1,7 @@
-"""How values are written into sentences for people."""
+"""How values are written in sentences for people."""
 
 from __future__ import annotations
 
-import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,22 +9,49 @@ if TYPE_CHECKING:
 
 _MAX_NAMES = 5
 _MAX_CHARACTERS = 100
+_MAX_PROJECT_NAME = 60  # longer than the names of nearly all projects; PyPI's tokens have 90 characters and more
+_UNITS = (("year", 365 * 86_400), ("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
+_MAX_YEARS = 1000  # longer than anybody counts
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey or cannot show: control characters, line ends, lone surrogates."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def looks_like_token(text: str) -> bool:
+    """Return True if a text may be a token or the beginning of one; projects such as `pypi-attestations` are not."""
+    start = text.strip("'\" \t\r\n").lower()
+    return start.startswith("pypi-age") or (start.startswith("pypi-") and len(start) > _MAX_PROJECT_NAME)
+
+
+def quoted(text: str) -> str:
+    """Quote text that somebody else wrote. It is not shown if it is too long to read or looks like a token."""
+    if looks_like_token(text):
+        return "a text that looks like a token"
+    if len(text) > _MAX_CHARACTERS:
+        return f"a text of {len(text)} characters"
+    return repr(text)
 
 
 def join_quoted(names: Collection[str]) -> str:
-    """Write names sorted and quoted, the first few of many."""
+    """Join names sorted and quoted: the first few of many."""
     found = sorted(names)
     shown = ", ".join(quoted(name) for name in found[:_MAX_NAMES])
     return f"{shown} and {len(found) - _MAX_NAMES} more" if len(found) > _MAX_NAMES else shown
 
 
-def quoted(text: str) -> str:
-    """Quote a text that somebody else wrote; what is too long to be read is not shown."""
-    return repr(text) if len(text) <= _MAX_CHARACTERS else f"a text of {len(text)} characters"
+def join_names(names: Collection[str]) -> str:
+    """Join project names for a line: the first few of many."""
+    found = sorted(names)
+    shown = ", ".join(printable(name) for name in found[:_MAX_NAMES])
+    return f"{shown} and {len(found) - _MAX_NAMES} more" if len(found) > _MAX_NAMES else shown
 
 
 def utc(timestamp: int) -> str:
     """Write Unix seconds as a date and time."""
+    import datetime
+
     try:
         moment = datetime.datetime.fromtimestamp(timestamp, datetime.timezone.utc)
     except (OverflowError, ValueError, OSError):  # beyond the years that Python, or the platform, can write
@@ -33,18 +59,8 @@ def utc(timestamp: int) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-_UNITS = (("year", 365 * 86_400), ("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
-
-
-_MAX_YEARS = 1000  # beyond, nobody counts
-
-
 def in_words(seconds: int) -> str:
-    """Write a length of time by its largest unit and the next one, such as `1 hour 5 minutes`.
-
-    Args:
-        seconds: at least 0.
-    """
+    """Write a length of time, at least 0 seconds, by its largest unit and the next, such as `1 hour 5 minutes`."""
     if seconds >= _MAX_YEARS * _UNITS[0][1]:
         return f"{_MAX_YEARS} years or more"
     parts = []

@@ -80,7 +80,7 @@ def user_policy(home: Path) -> WritePolicy:  # noqa: ARG001 - the directory must
 @pytest.fixture
 def site_policy(home: Path) -> WritePolicy:  # noqa: ARG001 - the directory must be known first
     """Return a function that writes the machine's policy."""
-    return _writer(paths.site_policy())
+    return _writer(paths.site_policies()[0])
 
 
 _MATRIX: list[MatrixRow] = []

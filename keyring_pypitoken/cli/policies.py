@@ -62,7 +62,7 @@ def init(options: argparse.Namespace) -> int:
     if options.from_dist is None:
         directory, names = projects_in_directory(here)
     else:
-        directory = next((found for found in files.project_directories(here) if _is_root(found)), here)
+        directory = next((found for found in discovery.project_directories(here) if _is_root(found)), here)
         names = _in_distributions(here / options.from_dist)
     if not names:
         raise Refusal(
@@ -124,7 +124,7 @@ def _check_all() -> list[_Checked]:
     readers: tuple[tuple[str, Callable[[], PolicyFile | None]], ...] = (
         ("the project's policy", lambda: discovery.project_policy(process.directory, process.environ)),
         (paths.user_policy(), discovery.user_policy),
-        (paths.site_policy(), discovery.site_policy),
+        (paths.site_policies()[0], discovery.site_policy),
     )
     checked: list[_Checked] = []
     found: list[PolicyFile | None] = []

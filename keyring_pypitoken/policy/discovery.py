@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
-from keyring_pypitoken.files import display_name, project_directories, read_text
+from keyring_pypitoken.files import climb, display_name, read_text
 from keyring_pypitoken.policy.model import Layer, PolicyFile, WithOrigin
 from keyring_pypitoken.policy.parser import PYPROJECT_TABLE, parse_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 POLICY_VARIABLE = "KEYRING_PYPITOKEN_POLICY"
 _POLICY_NAME = "pypitoken.toml"
@@ -39,7 +39,7 @@ def site_policy() -> PolicyFile | None:
     Raises:
         Refusal: it cannot be followed or trusted.
     """
-    return _read_own(paths.site_policy(), "site")
+    return _read_own(paths.site_policies()[0], "site")
 
 
 def project_policy(directory: Path, environ: Mapping[str, str], here: Path | None = None) -> PolicyFile | None:
@@ -71,6 +71,19 @@ def project_policy(directory: Path, environ: Mapping[str, str], here: Path | Non
             return policy
         found = found or in_pyproject
     return found
+
+
+_VCS = (".git", ".hg", ".svn", ".bzr", "_darcs", ".jj")
+
+
+def project_directories(directory: Path) -> Iterator[Path]:
+    """Yield a directory and those above it, up to the root of its repository, the home directory or the root."""
+    home = os.path.expanduser("~")
+    homes = (Path(home), Path(os.path.realpath(home)))
+    for candidate, found in climb(directory, _VCS):
+        yield candidate
+        if candidate in homes or found:
+            return
 
 
 def _read(path: Path, layer: Layer, directory: Path, table: tuple[str, ...] = ()) -> PolicyFile | None:

@@ -9,8 +9,9 @@ import re
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.files import display_name, project_directories, read_text
+from keyring_pypitoken.files import display_name, read_text
 from keyring_pypitoken.names import InvalidNameError, normalize_valid
+from keyring_pypitoken.policy.discovery import project_directories
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.text import quoted
 from keyring_pypitoken.toml import entry, load_toml

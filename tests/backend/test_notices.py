@@ -45,7 +45,7 @@ def test_an_uploader_that_asks_again_is_told_once(
         started_by(name)
         notices.notify("a line")
     assert capsys.readouterr().err == LINE
-    (note,) = Path(paths.told_directory()).iterdir()
+    (note,) = Path(paths.notices_directory()).iterdir()
     assert note.read_bytes() == b""
     if os.name == "posix":
         assert note.stat().st_mode & 0o777 == 0o600
@@ -57,7 +57,7 @@ def test_a_person_is_told_each_time(started_by: Callable[[str], None], capsys: p
         started_by("bash")
         notices.notify("a line")
     assert capsys.readouterr().err == LINE * 2
-    assert not os.path.exists(paths.told_directory())
+    assert not os.path.exists(paths.notices_directory())
 
 
 def test_another_uploader_is_told_again(
@@ -75,20 +75,20 @@ def test_old_notes_do_not_count(started_by: Callable[[str], None], capsys: pytes
     """Numbers of processes come again; notes of another day are removed."""
     started_by("uv")
     notices.notify("a line")
-    (note,) = Path(paths.told_directory()).iterdir()
+    (note,) = Path(paths.notices_directory()).iterdir()
     os.utime(note, (0, time.time() - 601))
     started_by("uv")
     notices.notify("a line")
     assert capsys.readouterr().err == LINE * 2
-    assert len(list(Path(paths.told_directory()).iterdir())) == 1
+    assert len(list(Path(paths.notices_directory()).iterdir())) == 1
 
 
 def test_where_nothing_can_be_noted_it_is_told(
     started_by: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Better twice than never."""
-    Path(paths.told_directory()).parent.mkdir(parents=True)
-    Path(paths.told_directory()).write_text("no directory")
+    Path(paths.notices_directory()).parent.mkdir(parents=True)
+    Path(paths.notices_directory()).write_text("no directory")
     for _ in range(2):
         started_by("uv")
         notices.notify("a line")

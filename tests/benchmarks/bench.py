@@ -21,8 +21,7 @@ import pyrage
 
 from keyring_pypitoken import Token
 from keyring_pypitoken.backend import PyPITokenKeyring
-from keyring_pypitoken.files import project_directories
-from keyring_pypitoken.policy.discovery import project_policy
+from keyring_pypitoken.policy.discovery import project_directories, project_policy
 from keyring_pypitoken.policy.parser import parse_policy
 from keyring_pypitoken.uploaders.process import Process
 from keyring_pypitoken.uploaders.projects import find_evidence

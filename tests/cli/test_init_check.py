@@ -174,7 +174,7 @@ def test_check_finds_every_mistake_of_every_file_at_once(
     assert lines[1].endswith("(pypitoken.toml:2)")
     assert lines[2].endswith("a project cannot set it (pypitoken.toml:3)")
     assert lines[3].endswith(f"({paths.user_policy()}:1)")
-    assert lines[4].startswith(f"- {paths.site_policy()} is not valid TOML: ")
+    assert lines[4].startswith(f"- {paths.site_policies()[0]} is not valid TOML: ")
     assert len(lines) == 5
     found = command.json("check", code=1)
     assert found["ok"] is False

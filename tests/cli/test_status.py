@@ -91,7 +91,7 @@ def test_tells_of_every_account_and_every_policy(
     assert found["policies"] == {
         "project": "pypitoken.toml",
         "user": paths.user_policy(),
-        "site": paths.site_policy(),
+        "site": paths.site_policies()[0],
     }
     assert [store["name"] for store in found["stores"] if store["keeps"]] == ["file_keyring.FileKeyring"]
     assert found["command"] is None

@@ -14,9 +14,9 @@ import pytest
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
-from keyring_pypitoken.files import display_name, project_directories, read_text
+from keyring_pypitoken.files import display_name, read_text
 from keyring_pypitoken.policy import discovery
-from keyring_pypitoken.policy.discovery import POLICY_VARIABLE, project_policy
+from keyring_pypitoken.policy.discovery import POLICY_VARIABLE, project_directories, project_policy
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -457,7 +457,7 @@ def write_own(layer: str, user_policy: WritePolicy, site_policy: WritePolicy) ->
 @pytest.fixture
 def own_path(layer: str, home: Path) -> Path:  # noqa: ARG001 - the directory must be known first
     """Return where the layer's policy lies; its directory is there."""
-    path = Path(paths.user_policy() if layer == "user" else paths.site_policy())
+    path = Path(paths.user_policy() if layer == "user" else paths.site_policies()[0])
     path.parent.mkdir(parents=True, mode=0o700)
     return path
 

@@ -13,7 +13,7 @@ import keyring
 import keyring.backend
 import keyring.core
 
-from keyring_pypitoken import Token, issue, notices, paths
+from keyring_pypitoken import Token, issue, memory, notices
 from keyring_pypitoken.cli.main import main
 from keyring_pypitoken.uploaders import process
 from keyring_pypitoken.vault import age, passphrase
@@ -34,15 +34,7 @@ _FOREIGN = (
 
 def forget() -> None:
     """Forget what this process remembers: paths, tokens, lines told, and keyring's backends."""
-    for path in (
-        paths.user_policy,
-        paths.site_policy,
-        paths.accounts_directory,
-        paths.told_directory,
-        paths.history_directory,
-        paths.age_file,
-    ):
-        path.cache_clear()
+    memory.forget()
     issue._memory.clear()
     notices._told.clear()
     process._parents_command_line.cache_clear()

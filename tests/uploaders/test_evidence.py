@@ -519,4 +519,4 @@ def test_refuses_a_broken_setup_cfg(work: Path, text: str, kind: str) -> None:
 def test_refuses_a_file_that_is_no_text(work: Path, name: str) -> None:
     """It cannot be read."""
     (work / name).write_bytes(b"\xff\xfe")
-    assert refused() == f"{name} is not UTF-8 text: save it as UTF-8."
+    assert refused() == f"{name} is UTF-16 text: save it as UTF-8."

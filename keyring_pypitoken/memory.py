@@ -1,0 +1,28 @@
+"""What this process remembers: one place, so that one call forgets all of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+T = TypeVar("T")
+
+_values: dict[Hashable, Any] = {}
+
+
+def recall(key: Hashable, make: Callable[[], T]) -> T:
+    """Return what is remembered under a key; make it first if there is nothing."""
+    if key not in _values:
+        _values[key] = make()
+    found: T = _values[key]
+    return found
+
+
+def forget(key: Hashable = None) -> None:
+    """Forget what is remembered under a key, or everything."""
+    if key is None:
+        _values.clear()
+    else:
+        _values.pop(key, None)
