@@ -1,0 +1,89 @@
+"""Settings files that several uploaders share: .pypirc, netrc, TOML in the user's configuration directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keyring_pypitoken.exceptions import PolicyError
+from keyring_pypitoken.files import display_name, read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MAX_LINE = 4096  # characters; configparser takes quadratic time for a line of many spaces
+
+
+def read_ini(path: Path, name: str) -> Mapping[str, Mapping[str, str]]:
+    """Return the sections of an INI file, such as .pypirc or setup.cfg; nothing if it is absent.
+
+    Raises:
+        PolicyError: it cannot be read, or is not an INI file.
+    """
+    text = read_text(path, name)
+    if text is None:
+        return {}
+    import configparser
+
+    parser = configparser.RawConfigParser()
+    if any(len(line) > _MAX_LINE for line in text.splitlines()):
+        raise PolicyError(f"{name} has a line of more than {_MAX_LINE} characters: shorten it.")
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise PolicyError(f"{name} is not a valid INI file ({type(error).__name__}): correct it.") from None
+    return {section: dict(parser.items(section)) for section in parser.sections()}
+
+
+def read_pypirc(environ: Mapping[str, str], path: str | None = None) -> Mapping[str, Mapping[str, str]]:
+    """Return the sections of ~/.pypirc, or of the file that an option names; nothing if it is absent.
+
+    Raises:
+        PolicyError: it cannot be read.
+    """
+    file = Path(path) if path else home(environ) / ".pypirc"
+    return read_ini(file, path or "~/.pypirc")
+
+
+def find_netrc(environ: Mapping[str, str], host: str) -> Path | None:
+    """Return the netrc file that holds a password for a host, or one for every host; None if there is none.
+
+    `NETRC` names it, else it is `.netrc` (or `_netrc`) in the home directory, as requests and uv have it. An
+    unreadable one counts as one that has none: its readers pass over it, too.
+    """
+    import netrc
+
+    named = environ.get("NETRC")
+    for file in [Path(named)] if named else [home(environ) / ".netrc", home(environ) / "_netrc"]:
+        try:
+            if read_text(file, display_name(file, home(environ))) is not None:
+                return file if netrc.netrc(file).authenticators(host) else None
+        except (PolicyError, OSError, netrc.NetrcParseError, UnicodeDecodeError):
+            return None
+    return None
+
+
+def read_toml(path: Path, name: str) -> dict[str, Any]:
+    """Return the content of a TOML file; nothing if it is absent.
+
+    Raises:
+        PolicyError: it cannot be read, or is not TOML.
+    """
+    from keyring_pypitoken.toml import load_toml
+
+    text = read_text(path, name)
+    return {} if text is None else load_toml(text, name)
+
+
+def user_config(program: str, *, roaming: bool = False) -> Path:
+    """Return the directory that a program keeps its user's configuration in, as platformdirs has it."""
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir(program, appauthor=False, roaming=roaming))
+
+
+def home(environ: Mapping[str, str]) -> Path:
+    """Return the home directory of an environment."""
+    named = environ.get("USERPROFILE" if os.name == "nt" else "HOME")
+    return Path(named) if named else Path(os.path.expanduser("~"))
