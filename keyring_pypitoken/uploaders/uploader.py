@@ -63,7 +63,7 @@ class Uploader(ABC):
         prompts: whether it asks a person if keyring has nothing.
         saves: whether it stores a typed token with `set_password`, and under which keys, in words.
         asks_for: keys it asks keyring for, in their order, in words for people: `{url}` and `{host}` stand for parts.
-        kept_services: services under which it stores tokens of any repository: whole names, or prefixes that end in `-`.
+        kept_services: services under which it stores tokens of any repository: names, or prefixes that end in `-`.
         before_keyring: credentials it takes before it asks keyring, in words.
         token_variables: variables by which it takes a token; `{token}` is replaced.
         address_variables: variables by which it takes an upload URL; `{url}` is replaced.
@@ -104,7 +104,7 @@ class Uploader(ABC):
         return process.directory
 
     def find_files(self, process: Process) -> tuple[Path, ...] | None:  # noqa: ARG002 - some build them
-        """Return the paths of the distributions it would upload, expanded and filtered as it does; None if not known.
+        """Return the distributions it would upload, expanded and filtered as it does; None if not known.
 
         Not known: it builds them itself, or no command line names them. What it attaches or skips is left out.
 
