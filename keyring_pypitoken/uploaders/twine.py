@@ -152,7 +152,7 @@ def _read(process: Process) -> _Settings:
 
 
 def _from_url(url: str, origin: str) -> _Settings:
-    parts = urlsplit(_checked(url, origin))
+    parts = urlsplit(_checked(url if url.startswith("http") else "", origin))  # here it takes no `HTTPS:`
     if not parts.username:
         return _Settings(Address(parts.geturl(), "", origin), None, None)
     without = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
