@@ -31,8 +31,8 @@ _PUBLISH = Grammar(
     "-m/--manifest-path",
     # Of these, two take any number of values, which then count as arguments for rustc and are not looked at.
     f"{_FLAGS} -i/--interpreter --manylinux/--compatibility --debug --no-strip --no-sdist --pgo -f/--find-interpreter "
-    "--zig --include-debuginfo -q/--quiet --ignore-rust-version --future-incompat-report --generate-stubs "
-    "--timings --compression-enable-large-file-support --all-features --no-default-features --frozen --locked --offline",
+    "--zig --include-debuginfo -q/--quiet --ignore-rust-version --future-incompat-report --generate-stubs --timings "
+    "--compression-enable-large-file-support --all-features --no-default-features --frozen --locked --offline",
 )
 _BUILT_IN = {"pypi": PYPI.url, "testpypi": TESTPYPI.url}
 

@@ -201,6 +201,6 @@ def other_user(program: str, name: str, origin: str) -> Problem:
     """Return the problem of a user name that PyPI takes no tokens from."""
     where = printable(origin)
     return Problem(
-        f"{where} names the user {quoted(name)}, and {program} asks keyring for that user's password, not for a token",
-        f"set the user name in {where} to `__token__`, or leave it out",
+        f"{where} names the user {quoted(name)}, and {program} asks keyring for that user, who has no token",
+        f"set the user name in {where} to `__token__`",
     )

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from keyring_pypitoken.exceptions import Refusal
@@ -129,7 +129,9 @@ def _argparse() -> argparse.ArgumentParser:
 _VALUE = st.sampled_from(["x", "dist/a.whl", "a=b", "", "sv"])
 _WORDS = st.one_of(
     st.lists(st.sampled_from(["-s", "-v", "-sv", "--sign", "--skip", "--verb", "--skip-existing", "--s"]), max_size=1),
-    st.tuples(st.sampled_from(["-r", "-i", "-sr", "-vsi", "--repository", "--ident", "--repository-u", "--si"]), _VALUE),
+    st.tuples(
+        st.sampled_from(["-r", "-i", "-sr", "-vsi", "--repository", "--ident", "--repository-u", "--si"]), _VALUE
+    ),
     st.tuples(st.builds("{}={}".format, st.sampled_from(["-r", "--repository", "--sign-w", "--id", "--rep"]), _VALUE)),
     st.tuples(st.builds("{}{}".format, st.sampled_from(["-r", "-si", "-svr"]), st.sampled_from(["x", "sv", "a b"]))),
 )
@@ -145,7 +147,7 @@ def test_what_argparse_accepts_is_read_as_argparse_does(
         with contextlib.redirect_stderr(io.StringIO()):
             expected = vars(_argparse().parse_args(line))
     except SystemExit:
-        assume(False)
+        reject()
     parsed = LIKE_ARGPARSE.parse(line)
     assert list(parsed.positional_args) == expected.pop("files")
     assert parsed.doubtful == ()
@@ -168,18 +170,30 @@ def tree(work: Path) -> Path:
 @pytest.mark.parametrize(
     "pattern",
     [
-        *("*.whl", ".*.whl", "?.whl", "[ab].whl", "[!a].whl", "*", "**", "**/*.whl", "*/*.whl", "*/deep/*", "sub/*/*.whl"),
+        *(
+            "*.whl",
+            ".*.whl",
+            "?.whl",
+            "[ab].whl",
+            "[!a].whl",
+            "*",
+            "**",
+            "**/*.whl",
+            "*/*.whl",
+            "*/deep/*",
+            "sub/*/*.whl",
+        ),
         *("a.whl", "missing*", "missing", "", "./*.whl", "sub//*.whl", "../work/*.whl", "*/../a.whl", "a.whl/*"),
         *("[x]/*.whl", "[[]x]/*", "dangling*", "dangling.whl", ".hidden/*", ".*/f.whl", "a/*"),
     ],
 )
 def test_patterns_are_expanded_as_glob_does(tree: Path, pattern: str) -> None:
-    expected = [os.path.normpath(tree / name) for name in glob.glob(pattern)]  # noqa: PTH207 - it is compared with
+    expected = [os.path.normpath(tree / name) for name in glob.glob(pattern)]
     assert [os.path.normpath(path) for path in expand(tree, pattern)] == expected
 
 
 def test_an_absolute_pattern_is_expanded_wherever_the_program_runs(tree: Path) -> None:
-    assert expand(tree / "sub", f"{tree}/?.whl") == glob.glob(f"{tree}/?.whl")  # noqa: PTH207 - it is compared with
+    assert expand(tree / "sub", f"{tree}/?.whl") == glob.glob(f"{tree}/?.whl")
 
 
 def test_a_pattern_that_looks_at_too_many_files_is_refused(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ username = alice
 repository = https://example.org/
 """,
     "none": "[pypi]\nusername = __token__\n",
-    "without-test": "[distutils]\nindex-servers = pypi\n[pypi]\nrepository = https://test.pypi.org/legacy/\npassword = x\n",
+    "without-test": "[distutils]\nindex-servers = pypi\n[pypi]\nrepository = https://test.pypi.org/legacy/\npassword=x\n",
     "defaults": "[DEFAULT]\nusername = eve\n[distutils]\nindex-servers = a\n[a]\nrepository = https://a.example/\n",
     "broken": "[distutils\nindex-servers = a\n",
     "twice": "[a]\nx = 1\n[a]\n",
