@@ -101,8 +101,8 @@ class Maturin(Uploader):
         else:
             if "username" in values and "password" in values:
                 found.append(pypirc_taken_first(self.name, "~/.pypirc", section))
-        words = " ".join(["maturin", *process.arguments[:1]])
-        remedy = f"`keyring-pypitoken exec -- {words} ...`"
+        command = "publish" if _parse(process)[0].positional_args == ("publish",) else "upload"
+        remedy = f"`keyring-pypitoken exec -- maturin {command} ...`"
         return [
             *found,
             Problem("maturin does not ask Python's keyring, so it would not get a restricted token", remedy),

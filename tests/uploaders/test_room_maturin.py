@@ -157,6 +157,11 @@ def test_it_never_asks_this_package(make: Make) -> None:
     assert ROOM.find_problems(make("publish -r testpypi"), address) == [_BYPASS]
 
 
+def test_the_advice_shows_nothing_that_others_wrote(make: Make) -> None:
+    advised = ROOM.find_problems(make("\x1b[31m upload x"), Address(PYPI.url, "pypi", "default"))[-1].remedy
+    assert advised == "`keyring-pypitoken exec -- maturin upload ...`"
+
+
 def test_passwords_that_it_takes_are_reported_too(make: Make) -> None:
     process = make("publish -r local", MATURIN_PYPI_TOKEN="x", MATURIN_PASSWORD="")
     assert ROOM.find_problems(process, ROOM.find_address(process)) == [
