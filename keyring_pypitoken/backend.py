@@ -92,7 +92,7 @@ class PyPITokenKeyring(KeyringBackend):
         key = _parse(service, username)
         if key is None:
             del password
-            return _pass_on("set", service, username)
+            _pass_on("set", service, username)
         from keyring_pypitoken import issue
         from keyring_pypitoken.secret import MasterToken
 
@@ -100,13 +100,12 @@ class PyPITokenKeyring(KeyringBackend):
         del password
         saved = _settle(lambda: issue.save(key, text), RefusedSetError)
         if saved is None:
-            return _pass_on("set", service, username)
+            _pass_on("set", service, username)
         if saved.replaced:
             _notify(
                 f"replaced the master for {saved.repository.name} (account {saved.account!r}) in {saved.store}; if you "
                 f"no longer need the previous one, revoke it on {saved.repository.domain}"
             )
-        return None
 
     def delete_password(self, service: str, username: str) -> None:
         """Delete a stored master.
@@ -119,15 +118,14 @@ class PyPITokenKeyring(KeyringBackend):
             _refuse(_PRIVATE, RefusedDeleteError)
         key = _parse(service, username)
         if key is None:
-            return _pass_on("delete", service, username)
+            _pass_on("delete", service, username)
         from keyring_pypitoken import issue
 
         deleted = _settle(lambda: issue.delete(key), RefusedDeleteError)
         if deleted is None:
-            return _pass_on("delete", service, username)
+            _pass_on("delete", service, username)
         if not deleted.found:
             _refuse("no master is stored under this key, so there is nothing to delete.", RefusedDeleteError)
-        return None
 
 
 def hand_out(issued: Issued, program: str, note: str | None = None) -> str:

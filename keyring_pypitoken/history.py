@@ -166,7 +166,7 @@ def _parse(line: bytes) -> Entry | None:
     """Read a line; None if it is not an entry, whoever wrote it."""
     try:
         fields: Any = json.loads(str(line, "utf-8"))
-        entry = Entry(*(fields[name] for name in Entry._fields[:-1]), fields.get("note"))
+        entry = Entry(**{name: fields[name] for name in Entry._fields if name != "note"}, note=fields.get("note"))
         entry = entry._replace(projects=None if entry.projects is None else tuple(entry.projects))
     except (ValueError, TypeError, LookupError, RecursionError, AttributeError):
         return None

@@ -15,11 +15,11 @@ from keyring_pypitoken import memory
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import KEPT_SERVICES, TOKEN_USERNAME, Key, Repository, check_kind, match
 from keyring_pypitoken.policy.decision import check_repository_names, decide
-from keyring_pypitoken.policy.discovery import find_way, load_config, read_override
+from keyring_pypitoken.policy.discovery import find_way, load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import looks_like_token
-from keyring_pypitoken.uploaders.evidence import find_evidence
+from keyring_pypitoken.uploaders.evidence import find_evidence, read_override
 from keyring_pypitoken.uploaders.process import Process, this_process
 from keyring_pypitoken.vault import accounts, masters
 from keyring_pypitoken.vault.backends import has_age_file
@@ -228,8 +228,15 @@ def _find_master(
     repository: Repository, key: Key | None, account: WithOrigin[str], config: Config
 ) -> MasterToken | None:
     """Find an account's master; a raw one, which has no label, serves the default account."""
-    if config.store.command is not None:
-        return masters.run_command(repository, account, config)
+    command = config.store.command
+    if command is not None:
+        own = [policy.origin for policy in (config.user, *config.sites) if policy]
+        if account.value != masters.DEFAULT_ACCOUNT and not account.origin.startswith(("--account", *own)):
+            raise Refusal(
+                f"the account {account.value!r} is named by {account.origin} only, and is not passed to the program that "
+                f"[store] names: set it in your own policy.toml, or with --account."
+            )
+        return masters.run_command(command.value, repository, account.value)
     master = masters.find_master(repository, account.value, config.store)
     if master is None and account.value == masters.DEFAULT_ACCOUNT:
         master = masters.find_raw_master(repository, key, config.store)

@@ -129,8 +129,9 @@ def _judge(
     config: Config,
 ) -> Report:
     """Run the one path, up to the store, for the first lookup that is ours."""
-    keys = [key for key in (Key.parse(*lookup) for lookup in lookups) if key and match(key, config.repositories)]
-    key = next((key for key in keys if (found := match(key, config.repositories)) and found.kind == "endpoint"), None)
+    keys = [key for key in (Key.parse(*lookup) for lookup in lookups) if key is not None]
+    fits = [(key, match(key, config.repositories)) for key in keys]
+    key = next((key for key, fit in fits if fit is not None and fit.kind == "endpoint"), None)
     if key is None:
         problem = Problem(f"{room.name} asks keyring for {lookups[0][0]!r} only, which is not ours", "name the repository by its URL")
         return _report(room, program, _BYPASS, problem)

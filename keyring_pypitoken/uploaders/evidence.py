@@ -12,12 +12,13 @@ from keyring_pypitoken.policy.model import Evidence, NamedFile, Origin, WithOrig
 from keyring_pypitoken.text import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from keyring_pypitoken.uploaders.process import Process
 
 PROJECT_VARIABLE = "KEYRING_PYPITOKEN_PROJECT"
+VALID_FOR_VARIABLE = "KEYRING_PYPITOKEN_VALID_FOR"
 _PYPROJECT, _SETUP_CFG = "pyproject.toml", "setup.cfg"
 
 
@@ -64,6 +65,27 @@ def find_evidence(
     if uploading and room is not None:
         found = found or _projects(room.find_projects(process), origin)
     return Evidence(found or find_metadata(directory, process.directory), directory, files)
+
+
+def read_override(environ: Mapping[str, str]) -> WithOrigin[int] | None:
+    """Return the seconds that the environment shortens the window to; None if it does not.
+
+    Raises:
+        Refusal: it is not a length of time.
+    """
+    text = environ.get(VALID_FOR_VARIABLE)
+    if not text:
+        return None
+    from keyring_pypitoken.policy.values import WrongValueError, parse_duration
+
+    try:
+        # Nine digits are thirty years; Python makes no integer of thousands of them.
+        seconds = parse_duration(int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text)
+    except WrongValueError as error:
+        raise Refusal(f"{VALID_FOR_VARIABLE} {error}.") from None
+    if not seconds:
+        raise Refusal(f"{VALID_FOR_VARIABLE} is 0, expected at least one second.")
+    return WithOrigin(seconds, Origin(VALID_FOR_VARIABLE), text)
 
 
 def read_file(path: Path, name: str) -> NamedFile:

@@ -13,7 +13,7 @@ from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TOKEN_USERNAME, Key, Repository, raw_keys
 from keyring_pypitoken.secret import MasterToken
-from keyring_pypitoken.vault.accounts import forget_account, note_account, noted_accounts
+from keyring_pypitoken.vault.accounts import forget_account, note_account, noted_accounts, refuse_similar
 from keyring_pypitoken.vault.backends import keyring_backends, name_of, readable, writable
 
 if TYPE_CHECKING:
@@ -46,6 +46,17 @@ def find_master(repository: Repository, account: str, settings: StoreSettings) -
     """
     service = repository.private_service
     return _search(readable(settings), lambda store: store.get_password(service, account))
+
+
+def run_command(command: tuple[str, ...], repository: Repository, account: str) -> MasterToken:
+    """Return the master that the program of [store] prints; it runs once per process and account.
+
+    Raises:
+        Refusal: it fails, prints no token, or does not end.
+    """
+    from keyring_pypitoken.vault.command import CommandStore  # few name a program
+
+    return CommandStore(command, repository.name, account).read_master()
 
 
 def find_in_keyrings(repository: Repository, account: str, settings: StoreSettings) -> MasterToken | None:
@@ -126,9 +137,7 @@ def save_master(
     Raises:
         Refusal: no store takes it, one does not keep what it took, or only case tells two accounts apart.
     """
-    twin = next((n for n in noted_accounts(repository) if n != account and n.lower() == account.lower()), None)
-    if twin is not None:
-        raise Refusal(f"the account {account!r} differs from {twin!r} only in case: use {twin!r}, or another label.")
+    refuse_similar(repository, account)
     service = repository.private_service
     for store in writable(settings):
         old = _read(store, service, account)
