@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from keyring_pypitoken.exceptions import PolicyError
 from keyring_pypitoken.lookup import BUILT_IN, Repository
-from keyring_pypitoken.policy.model import Layer, Origin, PolicyFile, Settings, StoreSettings, WithOrigin
+from keyring_pypitoken.policy.model import AGE, PYPROJECT_TABLE, Layer, Origin, PolicyFile, Settings, StoreSettings, WithOrigin
 from keyring_pypitoken.policy.values import KEYS, NAMES, WrongValueError, read_names, shown, valid_label, whole
 from keyring_pypitoken.text import quoted
 from keyring_pypitoken.toml import find_lines, load_toml
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyring_pypitoken.policy.values import Shape
-
-PYPROJECT_TABLE = ("tool", "keyring-pypitoken")
 
 _PART = "[A-Za-z_][A-Za-z0-9_]*"
 _MODULE_AND_CLASS = rf"{_PART}(?:\.{_PART})+"
@@ -37,7 +35,6 @@ ENDPOINT_KEYS: dict[str, Shape] = {
     "services": {"description": "further names under which uploaders ask keyring for it", **NAMES},
 }
 FIXED_ENDPOINT_KEYS = ("url", "domain")
-AGE = "age"  # stands where a keyring backend could be named
 STORE_KEYS: dict[str, Shape] = {
     "backend": {
         "description": "the keyring backend that keeps the masters, as module.Class, or age for an encrypted file",

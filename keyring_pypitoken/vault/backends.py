@@ -13,7 +13,7 @@ from keyring.backends import chainer, fail, null
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.policy.parser import AGE
+from keyring_pypitoken.policy.model import AGE
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import StoreSettings, WithOrigin
