@@ -62,15 +62,16 @@ def derive(master: MasterToken, grant: Grant, *, now: int) -> tuple[DerivedToken
         Refusal: the master cannot be read, is another repository's, or visibly cannot serve.
     """
     original = _load_master(master, grant.repository)
-    not_after = _check_master_can_serve(original, grant, now)
+    window = grant.window(now)
+    not_after = min(window[1], *_check_master_can_serve(original, grant, now))
     names = None if grant.projects is None else grant.projects.value
     token = Token.load(master.reveal_to_derive_or_store())
     try:
-        token.restrict(not_before=grant.not_before, not_after=grant.not_after, project_names=names)
+        token.restrict(not_before=window[0], not_after=window[1], project_names=names)
     except InvalidRestriction as error:
         raise Refusal(f"the stored master for {grant.repository.name} cannot be restricted so: {error}") from None
     derived = DerivedToken(token.dump())
-    if not _is_sound(derived, original, grant):
+    if not _is_sound(derived, original, grant, window):
         raise Refusal(
             "the derived token is not what was meant, which is a mistake in keyring-pypitoken: please report it."
         )
@@ -101,9 +102,9 @@ def _load_master(master: MasterToken, repository: Repository) -> Token:
     return token
 
 
-def _check_master_can_serve(master: Token, grant: Grant, now: int) -> int:
-    """Refuse what PyPI would refuse for restrictions that can be read; return when the token will end."""
-    ends = [grant.not_after]
+def _check_master_can_serve(master: Token, grant: Grant, now: int) -> list[int]:
+    """Refuse what PyPI would refuse for restrictions that can be read; return the ends it carries."""
+    ends: list[int] = []
     for restriction in master.caveats:
         if isinstance(restriction, (DateRestriction, LegacyDateRestriction)):
             if now >= restriction.not_after:
@@ -127,13 +128,13 @@ def _check_master_can_serve(master: Token, grant: Grant, now: int) -> int:
                     f"{join_quoted(outside)}: "
                     "store one that can, or store this one under an account of its own."
                 )
-    return min(ends)
+    return ends
 
 
-def _is_sound(derived: DerivedToken, master: Token, grant: Grant) -> bool:
+def _is_sound(derived: DerivedToken, master: Token, grant: Grant, window: tuple[int, int]) -> bool:
     """Return True if the derived token is the master and exactly our restrictions."""
     token = Token.load(derived.unwrap())
-    ours: list[Restriction] = [DateRestriction(grant.not_before, grant.not_after)]
+    ours: list[Restriction] = [DateRestriction(*window)]
     if grant.projects is not None:
         ours.append(ProjectNamesRestriction(list(grant.projects.value)))
     expected = [

@@ -25,8 +25,8 @@ from keyring_pypitoken.lookup import (
     is_kept_by_uploader,
 )
 from keyring_pypitoken.policy import discovery
-from keyring_pypitoken.policy.decision import Policies, check_repository_names, decide
-from keyring_pypitoken.policy.model import Grant, Origin, StoreSettings, WithOrigin
+from keyring_pypitoken.policy.decision import check_repository_names, decide
+from keyring_pypitoken.policy.model import Config, Evidence, Grant, Origin, StoreSettings, WithOrigin
 from keyring_pypitoken.policy.values import WrongValueError, parse_duration, valid_label
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import join_quoted, quoted
@@ -38,7 +38,6 @@ from keyring_pypitoken.vault import accounts, backends, masters
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from keyring_pypitoken.policy.model import PolicyFile
     from keyring_pypitoken.secret import DerivedToken
     from keyring_pypitoken.uploaders.process import Process
 
@@ -47,28 +46,6 @@ T = TypeVar("T")
 VALID_FOR_VARIABLE = "KEYRING_PYPITOKEN_VALID_FOR"
 _DEFAULT_ACCOUNT = "default"
 _LOOKUP = Origin("the lookup")
-
-
-class Config(NamedTuple):
-    """What the user and the machine say, as opposed to the project."""
-
-    user: PolicyFile | None
-    site: PolicyFile | None
-
-    @property
-    def repositories(self) -> tuple[Repository, ...]:
-        """The endpoints that are known: PyPI's, and those that the policies add."""
-        known = {repository.name: repository for repository in BUILT_IN}
-        for policy in (self.site, self.user):
-            for endpoint in policy.endpoints if policy else ():
-                known[endpoint.name] = endpoint
-        return tuple(known.values())
-
-    @property
-    def store(self) -> StoreSettings:
-        """Where the masters shall be kept."""
-        user, site = (policy.store if policy else StoreSettings() for policy in (self.user, self.site))
-        return StoreSettings(user.backend or site.backend, user.identity or site.identity)
 
 
 class Answer(NamedTuple):
@@ -98,7 +75,10 @@ def read_config() -> Config:
     Raises:
         Refusal: one of them cannot be followed or trusted.
     """
-    return Config(discovery.user_policy(), discovery.site_policy())
+    found = discovery.load_config()
+    if found.problem is not None:
+        raise found.problem
+    return found
 
 
 def plan(
@@ -127,11 +107,13 @@ def plan(
         Refusal: the policies do not allow the upload, or one cannot be followed.
     """
     project = project_directory(process)
-    policies = Policies(discovery.project_policy(project, process.environ, process.directory), own.user, own.site)
+    policies = own.policies(discovery.find_way(project, process.directory, process.environ))
     check_repository_names(policies, own.repositories)
-    evidence = find_evidence(process, hint, project)
+    evidence = Evidence(find_evidence(process, hint, project), project)
     shorter = _valid_for_override(process.environ)
-    return decide(lookup.repository, policies, evidence, now=now, shorter=shorter, account=account)
+    grant = decide(lookup.repository, policies, evidence, shorter=shorter, account=account)
+    grant.window(now)
+    return grant
 
 
 class Saved(NamedTuple):
@@ -399,10 +381,10 @@ def _record(grant: Grant, process: Process, not_after: int, now: int) -> None:
             projects=grant.projects.value if grant.projects else None,
             repository=grant.repository.name,
             account=grant.account.value,
-            not_before=grant.not_before,
+            not_before=grant.window(now)[0],
             not_after=not_after,
             program=f"keyring for {process.program}" if process.is_parent else process.program,
-            policy=grant.policy,
+            policy=", ".join(grant.policies) or None,
         )
     )
 
@@ -414,7 +396,7 @@ def _notice(grant: Grant, not_after: int) -> tuple[str, ...]:
     end, today = time.localtime(not_after), time.localtime()
     until = time.strftime("%H:%M:%S" if end[:3] == today[:3] else "%Y-%m-%d %H:%M:%S", end)
     projects = ", ".join(grant.projects.value) if grant.projects else "any project"
-    policy = grant.policy or "none, the defaults"
+    policy = ", ".join(grant.policies) or "none, the defaults"
     line = f"derived a token for {projects} on {grant.repository.name}, valid until {until} (policy: {policy})"
     if "ACTIONS_ID_TOKEN_REQUEST_URL" not in os.environ:
         return (line,)

@@ -9,7 +9,7 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.vault import masters
 
 if TYPE_CHECKING:
-    from keyring_pypitoken.issue import Config
+    from keyring_pypitoken.policy.model import Config
     from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.vault.masters import RawMaster
 

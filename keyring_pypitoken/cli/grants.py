@@ -143,7 +143,9 @@ def _plan(options: argparse.Namespace) -> Grant | Refusal:
 
 def _tell(grant: Grant, origin: str) -> None:
     projects = ", ".join(grant.projects.value) if grant.projects else "any project"
-    length = in_words(grant.not_after - int(time.time()))
+    now = int(time.time())
+    not_before, not_after = grant.window(now)
+    length = in_words(not_after - now)
     say(f"An upload to {grant.repository.name} would get a token for {projects}, for {length}.", "good")
     table(
         [
@@ -152,15 +154,12 @@ def _tell(grant: Grant, origin: str) -> None:
             ("projects", f"{projects} ({grant.projects.origin if grant.projects else 'unscoped'})"),
             ("valid for", f"{in_words(grant.valid_for.value)} ({grant.valid_for.origin})"),
             ("clock skew", f"from {in_words(grant.clock_skew.value)} ago on ({grant.clock_skew.origin})"),
-            *((_bound_name(bound, grant), f"{_local(bound.value)} ({bound.origin})") for bound in grant.bounds),
-            ("window", f"from {_local(grant.not_before)} until {_local(grant.not_after)}"),
-            ("policy", grant.policy or "none, the defaults"),
+            *(("not before", f"{_local(bound.value)} ({bound.origin})") for bound in (grant.start,) if bound),
+            *(("not after", f"{_local(bound.value)} ({bound.origin})") for bound in (grant.end,) if bound),
+            ("window", f"from {_local(not_before)} until {_local(not_after)}"),
+            ("policy", ", ".join(grant.policies) or "none, the defaults"),
         ]
     )
-
-
-def _bound_name(bound: WithOrigin[int], grant: Grant) -> str:
-    return "not before" if bound.value <= grant.not_before else "not after"
 
 
 def _with_origin(found: WithOrigin[Any]) -> str:
@@ -181,10 +180,10 @@ def _as_dict(found: Grant | Refusal, origin: str) -> dict[str, object]:
         "projects": _sourced(found.projects),
         "valid_for": _sourced(found.valid_for),
         "clock_skew": _sourced(found.clock_skew),
-        "not_before": found.not_before,
-        "not_after": found.not_after,
-        "bounds": [_sourced(bound) for bound in found.bounds],
-        "policy": found.policy,
+        "not_before": found.window(int(time.time()))[0],
+        "not_after": found.window(int(time.time()))[1],
+        "bounds": [_sourced(bound) for bound in (found.start, found.end) if bound],
+        "policy": found.policies[0] if found.policies else None,
     }
 
 

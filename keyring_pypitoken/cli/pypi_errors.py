@@ -119,7 +119,7 @@ def _facts(name: str, text: str, planned: Grant | Refusal, repository: str) -> l
                 f"so this machine's clock may be at most {in_words(length.value)} behind PyPI's, the time of the "
                 f"upload included, and at most {in_words(skew.value)} ahead of it"
             )
-            facts += [f"{bound.origin} cuts the window" for bound in planned.bounds]
+            facts += [f"{bound.origin} cuts the window" for bound in (planned.start, planned.end) if bound]
         facts += [_last_window(last)] if last else []
     elif name == "project":
         wanted = re.search(_ANSWERS["project"].pattern, text)

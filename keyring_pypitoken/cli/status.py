@@ -20,7 +20,7 @@ from keyring_pypitoken.vault.backends import list_stores
 if TYPE_CHECKING:
     import argparse
 
-    from keyring_pypitoken.issue import Config
+    from keyring_pypitoken.policy.model import Config
     from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.vault.backends import KnownStore
 
@@ -32,7 +32,7 @@ def status(options: argparse.Namespace) -> int:
         own = issue.read_config()
     except Refusal as refusal:
         problems.append(Problem(str(refusal), "`keyring-pypitoken check` tells all of it"))
-        own = issue.Config(None, None)
+        own = Config()
     repositories = BUILT_IN if problems else own.repositories
     accounts = _accounts(own, repositories, problems)
     problems += find_bypasses(os.environ, repositories)
@@ -48,7 +48,7 @@ def status(options: argparse.Namespace) -> int:
                 "policies": {
                     "project": project,
                     "user": own.user.origin if own.user else None,
-                    "site": own.site.origin if own.site else None,
+                    "site": own.sites[0].origin if own.sites else None,
                 },
                 "command": shutil.which("keyring"),
             }
@@ -113,12 +113,12 @@ def _stores(own: Config) -> list[KnownStore]:
 def _project_policy(problems: list[Problem]) -> str | None:
     try:
         process = this_process()
-        policy = discovery.project_policy(process.directory, process.environ)
+        way = discovery.find_way(process.directory, process.directory, process.environ)
     except Refusal as refusal:
         problems.append(Problem(str(refusal).rstrip("."), "`keyring-pypitoken check` tells all of it"))
         return None
-    return policy.origin if policy else None
+    return way.policies[0].origin if way.policies else None
 
 
 def _policies(own: Config, project: str | None) -> list[str]:
-    return [*([project] if project else []), *(policy.origin for policy in (own.user, own.site) if policy)]
+    return [*([project] if project else []), *(policy.origin for policy in (own.user, *own.sites) if policy)]

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_VALID_FOR = WithOrigin(3600, DEFAULT, "1h")
-CLOCK_SKEW = WithOrigin(60, DEFAULT, "60s")
-ACCOUNT = WithOrigin("default", DEFAULT)
-UPLINK = WithOrigin(5_000_000, DEFAULT, "5 Mbit/s")
-AUTO: WithOrigin[int | Literal["auto"]] = WithOrigin("auto", DEFAULT)
-# `auto`, in seconds. An upload rarely has the whole line, and PyPI takes a while to answer for each file.
-AUTO_UNKNOWN = 15 * 60  # as long as PyPI's own Trusted Publishing tokens live
-AUTO_MINIMUM = 5 * 60
+DEFAULT_VALID_FOR = 15 * 60  # seconds if the files are unknown: as long as PyPI's Trusted Publishing tokens live
+DEFAULT_MAX_VALID_FOR = 60 * 60  # seconds
+DEFAULT_CLOCK_SKEW = 60  # seconds
+_MAX_VALID_FOR = WithOrigin(DEFAULT_MAX_VALID_FOR, DEFAULT, "1h")
+_UPLINK = WithOrigin(5_000_000, DEFAULT, "5 Mbit/s")
+_AUTO: WithOrigin[int | Literal["auto"]] = WithOrigin("auto", DEFAULT)
+# The parts of `auto`, in seconds: an upload rarely has the whole line, and PyPI takes a while to answer for each file.
+_AUTO_MINIMUM = 5 * 60
 _AUTO_RESERVE = 3 * 60
 _AUTO_PER_FILE = 30
 _AUTO_FACTOR = 4
@@ -66,21 +66,28 @@ def decide(
     if shorter is not None:
         valid_for = _shorten(valid_for, shorter)
     start, end = _bounds(tables)
+    misnamed = dict.fromkeys(misnamed_problem(name) for way in policies.ways for name in way.misnamed)
     notice, history = _first(t.notice for t in own), _first(t.history for t in own)
     return Grant(
         repository=repository,
         account=account or _decide_account(_wishes(policies, repository, lambda t: t.account)),
         projects=_decide_projects(repository, policies, evidence, tables),
         valid_for=valid_for,
-        clock_skew=_least(_wishes(policies, repository, lambda t: t.clock_skew)) or CLOCK_SKEW,
+        clock_skew=_least(_wishes(policies, repository, lambda t: t.clock_skew))
+        or WithOrigin(DEFAULT_CLOCK_SKEW, DEFAULT),
         start=start,
         end=end,
         policies=tuple(dict.fromkeys(policy.origin for policy in _project_files(policies))),
-        warnings=(*_misnamed(policies), *_warn_of_speed(evidence.files, valid_for, _uplink(own))),
+        warnings=(*misnamed, *_warn_of_speed(evidence.files, valid_for, _uplink(own))),
         notice=notice is None or notice.value,
         history=history is None or history.value,
         max_master_age=_least(t.max_master_age for t in own),
     )
+
+
+def misnamed_problem(name: str) -> str:
+    """Return what is wrong with a file or table that looks like a policy and is not read as one."""
+    return f"{name} is not read as a policy: rename it to pypitoken.toml or [tool.keyring-pypitoken]"
 
 
 def check_repository_names(policies: Policies, known: Iterable[Repository]) -> None:
@@ -123,9 +130,7 @@ def _contradictions(policies: Policies, repository: Repository) -> Iterator[str]
         yield f"projects is empty ({empty.origin}), so nothing is allowed: list one, or leave it out."
 
 
-def _unknown_repository(
-    name: str, setting: WithOrigin[object] | None, policy: PolicyFile, known: list[str]
-) -> str:
+def _unknown_repository(name: str, setting: WithOrigin[object] | None, policy: PolicyFile, known: list[str]) -> str:
     import difflib
 
     nearest = difflib.get_close_matches(name, known, n=1)
@@ -181,11 +186,11 @@ def _decide_account(wishes: list[WithOrigin[str]]) -> WithOrigin[str]:
                 f"the files are under policies for two accounts, {quoted(wishes[0].value)} ({wishes[0].origin}) and "
                 f"{quoted(other.value)} ({other.origin}): upload them separately."
             )
-    return wishes[0] if wishes else ACCOUNT
+    return wishes[0] if wishes else WithOrigin("default", DEFAULT)
 
 
 def _uplink(own: list[Settings]) -> WithOrigin[int]:
-    return _first(t.uplink for t in own) or UPLINK
+    return _first(t.uplink for t in own) or _UPLINK
 
 
 def _decide_valid_for(
@@ -195,11 +200,11 @@ def _decide_valid_for(
     typed: WithOrigin[int] | None,
 ) -> WithOrigin[int]:
     own = _tables(policies.own, repository)
-    ceiling = _least(t.max_valid_for for t in own) or MAX_VALID_FOR
+    ceiling = _least(t.max_valid_for for t in own) or _MAX_VALID_FOR
     if typed is not None:
         return _check_typed(typed, _least(t.max_token_valid_for for t in own), ceiling)
     lengths = []
-    for wish in _wishes(policies, repository, lambda t: t.valid_for) or [AUTO]:
+    for wish in _wishes(policies, repository, lambda t: t.valid_for) or [_AUTO]:
         if isinstance(wish.value, str):
             lengths.append(_auto(files, _uplink(own), ceiling, wish.origin))
             continue
@@ -242,16 +247,14 @@ def _shorten(valid_for: WithOrigin[int], shorter: WithOrigin[int]) -> WithOrigin
 def _auto(
     files: tuple[NamedFile, ...] | None, uplink: WithOrigin[int], ceiling: WithOrigin[int], stated: Origin
 ) -> WithOrigin[int]:
-    seconds, reason = AUTO_UNKNOWN, "files not known"
+    seconds, reason = DEFAULT_VALID_FOR, "files not known"
     if files:
         transfer = -(-_AUTO_FACTOR * _bits(files) // uplink.value)
-        seconds = max(AUTO_MINIMUM, transfer + _AUTO_PER_FILE * len(files) + _AUTO_RESERVE)
+        seconds = max(_AUTO_MINIMUM, transfer + _AUTO_PER_FILE * len(files) + _AUTO_RESERVE)
         reason = f"{_amount(files)} at {uplink.spelling or _speed(uplink.value)}"
     origin = f"auto: {reason}" if stated == DEFAULT else f"auto ({stated}): {reason}"
     if seconds > ceiling.value:
-        return WithOrigin(
-            ceiling.value, Origin(f"{origin}; cut to max-valid-for ({ceiling.origin})"), ceiling.spelling
-        )
+        return WithOrigin(ceiling.value, Origin(f"{origin}; cut to max-valid-for ({ceiling.origin})"), ceiling.spelling)
     return WithOrigin(seconds, Origin(origin))
 
 
@@ -290,11 +293,6 @@ def _speed(bits: float) -> str:
         if bits >= size:
             return f"{bits / size:.1f} {unit}"
     return f"{bits / 1e3:.1f} kbit/s"
-
-
-def _misnamed(policies: Policies) -> Iterator[str]:
-    for name in dict.fromkeys(name for way in policies.ways for name in way.misnamed):
-        yield f"{name} is not read as a policy: rename it to pypitoken.toml or [tool.keyring-pypitoken]"
 
 
 def _bounds(tables: list[Settings]) -> tuple[WithOrigin[int] | None, WithOrigin[int] | None]:

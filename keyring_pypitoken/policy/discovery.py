@@ -21,10 +21,12 @@ POLICY_NAME = "pypitoken.toml"
 PYPROJECT = "pyproject.toml"
 # A `.git` is a file in worktrees and submodules.
 _MARKERS = (".git", ".hg", ".svn", ".bzr", "_darcs", ".jj")
-_MISNAMED = ("pypi-token.toml", "pypi_token.toml", ".pypitoken.toml", "keyring-pypitoken.toml", "policy.toml")
-_MISNAMED_TABLE = re.compile(r"""^\s*\[\s*tool\s*\.\s*["']?(pypitoken|pypi-token|keyring[_.]?pypitoken)\b""", re.MULTILINE)
+MISNAMED = ("pypi-token.toml", "pypi_token.toml", ".pypitoken.toml", "keyring-pypitoken.toml", "policy.toml")
+_MISNAMED_TABLE = re.compile(
+    r"""^\s*\[\s*tool\s*\.\s*["']?(pypitoken|pypi-token|keyring[_.]?pypitoken)\b""", re.MULTILINE
+)
 _TELLING_KEY = re.compile(r"^\s*(?:projects|valid-for|max-valid-for|clock-skew|require-policy)\s*=", re.MULTILINE)
-_NAMES = (*_MARKERS, POLICY_NAME, PYPROJECT, *_MISNAMED)
+_NAMES = (*_MARKERS, POLICY_NAME, PYPROJECT, *MISNAMED)
 
 
 def load_config() -> Config:
@@ -138,13 +140,13 @@ def _read_directory(
     policies: list[PolicyFile] = []
     misnamed = [
         display_name(directory / name, here)
-        for name in _MISNAMED
+        for name in MISNAMED
         if name in found and (name != "policy.toml" or _looks_like_policy(directory / name))
     ]
     for name in (POLICY_NAME, PYPROJECT):
         path, shown = directory / name, display_name(directory / name, here)
         text = read_text(path, shown) if name in found else None
-        if text is None or "pypitoken" not in text and name == PYPROJECT:
+        if text is None or ("pypitoken" not in text and name == PYPROJECT):
             continue
         if name == PYPROJECT:
             misnamed += [f"[tool.{table}] of {shown}" for table in _MISNAMED_TABLE.findall(text)]
