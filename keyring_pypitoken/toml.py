@@ -49,7 +49,7 @@ def load_toml(text: str, name: str) -> dict[str, Any]:
 
 def read_toml(text: str, name: str) -> tuple[dict[str, Any], dict[Path, Place]]:
     """Parse TOML; return its content, and where the tables and keys are. Raises as `load_toml`."""
-    found = _find_keys(text, name)
+    found = _find_keys(text, name).found
     if sys.version_info >= (3, 11):
         import tomllib  # pragma: no cover - one version of Python takes this line
     else:
@@ -80,46 +80,71 @@ def _first_places(found: list[tuple[Path, Place]]) -> dict[Path, Place]:
     return places
 
 
-def _find_keys(text: str, name: str) -> list[tuple[Path, Place]]:
-    """List each header and key with its place, in their order; whether they are right is for the parser to say."""
-    found: list[tuple[Path, Place]] = []
-    brackets: list[tuple[str, Path]] = []  # those open in a value, each with the key that it belongs to
-    table: Path = ()
-    parts: list[str] = []  # of the key that is being read
-    line, line_start, start, in_value = 1, 0, 1, False
+def _find_keys(text: str, name: str) -> _Scanner:
+    """Find each header and key; whether they are right is for the parser to say."""
+    scanner = _Scanner()
+    line, line_start = 1, 0
     for number, token in enumerate(_TOKEN.finditer(text)):
-        word, first = token[0], token[0][0]
-        column = token.start() - line_start + 1
-        if not in_value and first not in "\n\r\t #.[]={},":
-            start = start if parts else column
-            parts.append(word.strip("\"'"))
-        elif first == "\n":
-            in_value, parts = in_value and bool(brackets), parts if brackets else []
-        elif first.isspace() or first == "#":
-            continue
-        elif in_value:
-            if not found[-1][1].value_column:
-                found[-1] = (found[-1][0], found[-1][1]._replace(value_column=column))
-            if first in "[{":
-                brackets.append((first, found[-1][0]))
-            elif first in "]}" and brackets:
-                brackets.pop()
-            in_value = first != "{" and not (first == "," and bool(brackets) and brackets[-1][0] == "{")
-        elif first == "]" and parts and not brackets:
-            table, parts = tuple(parts), []
-            found.append((table, Place(line, start, start)))
-        elif first == "=" and parts:
-            found.append(((*(brackets[-1][1] if brackets else table), *parts), Place(line, start, 0)))
-            in_value, parts = True, []
-        elif first == "}" and brackets:
-            brackets.pop()
-            in_value = True
+        word = token[0]
+        scanner.take(word, line, token.start() - line_start + 1)
         if "\n" in word:
             line, line_start = line + word.count("\n"), token.start() + word.rfind("\n") + 1
-        long = len(word) > _MAX_WORD and (word[0].isalnum() or word[0] in "-_")
-        if long or max(len(parts), len(brackets)) > _MAX_DEPTH or len(found) > _MAX_KEYS or number > _MAX_TOKENS:
+        is_long = len(word) > _MAX_WORD and (word[0].isalnum() or word[0] in "-_")
+        if is_long or scanner.is_deep() or number > _MAX_TOKENS:
             raise PolicyError(f"{name}:{line} is nested too deeply, or the file is too long: simplify it.")
-    return found
+    return scanner
+
+
+class _Scanner:
+    """Takes the tokens of a file one by one."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[Path, Place]] = []  # headers and keys in their order
+        self._table: Path = ()
+        self._brackets: list[tuple[str, Path]] = []  # those open in a value, each with the key that it belongs to
+        self._parts: list[str] = []  # of the key that is being read
+        self._start = 1
+        self._in_value = False
+
+    def is_deep(self) -> bool:
+        return max(len(self._parts), len(self._brackets)) > _MAX_DEPTH or len(self.found) > _MAX_KEYS
+
+    def take(self, word: str, line: int, column: int) -> None:
+        first = word[0]
+        if first == "\n" and not self._brackets:
+            self._in_value, self._parts = False, []
+        elif first.isspace() or first == "#":
+            return
+        elif self._in_value:
+            self._take_value(first, column)
+        elif first not in ".[]={},":
+            self._start = self._start if self._parts else column
+            self._parts.append(word.strip("\"'"))
+        else:
+            self._take_mark(first, line)
+
+    def _take_value(self, first: str, column: int) -> None:
+        path, place = self.found[-1]
+        if not place.value_column:
+            self.found[-1] = (path, place._replace(value_column=column))
+        if first in "[{":
+            self._brackets.append((first, path))
+        elif first in "]}" and self._brackets:
+            self._brackets.pop()
+        in_table = bool(self._brackets) and self._brackets[-1][0] == "{"
+        self._in_value = not (first == "{" or (first == "," and in_table))
+
+    def _take_mark(self, first: str, line: int) -> None:
+        if first == "]" and self._parts and not self._brackets:
+            self._table, self._parts = tuple(self._parts), []
+            self.found.append((self._table, Place(line, self._start, self._start)))
+        elif first == "=" and self._parts:
+            above = self._brackets[-1][1] if self._brackets else self._table
+            self.found.append(((*above, *self._parts), Place(line, self._start, 0)))
+            self._in_value, self._parts = True, []
+        elif first == "}" and self._brackets:
+            self._brackets.pop()
+            self._in_value = True
 
 
 def _syntax_error(message: str, found: list[tuple[Path, Place]], text: str, name: str) -> PolicyError:

@@ -16,7 +16,7 @@ from keyring_pypitoken.policy.model import PYPROJECT_TABLE, Config, Way
 from keyring_pypitoken.policy.parser import parse_policy
 from keyring_pypitoken.text import printable, quoted
 from keyring_pypitoken.uploaders.process import this_process
-from keyring_pypitoken.uploaders.evidence import project_of_file, projects_in_directory
+from keyring_pypitoken.uploaders.projects import project_of_file, projects_in_directory
 
 if TYPE_CHECKING:
     import argparse
@@ -122,14 +122,13 @@ def _check_file(path: Path) -> _Checked:
     table = PYPROJECT_TABLE if path.name == discovery.PYPROJECT else ()
     layer: Layer = "user" if path.name == "policy.toml" else "project"
 
-    def read() -> tuple[PolicyFile, ...]:
+    def read() -> PolicyFile | None:
         text = files.read_text(path, shown)
         if text is None:
             raise PolicyError(f"{shown} does not exist: correct its name.")
-        policy = parse_policy(text, layer=layer, name=shown, table=table)
-        return () if policy is None else (policy,)
+        return parse_policy(text, layer=layer, name=shown, table=table)
 
-    _, problems = _problems_of(read, ())
+    _, problems = _problems_of(read, None)
     alike = (misnamed_problem(shown),) if path.name in discovery.MISNAMED and layer == "project" else ()
     return _Checked(shown, (*alike, *problems))
 

@@ -146,7 +146,7 @@ def _read_directory(
     for name in (POLICY_NAME, PYPROJECT):
         path, shown = directory / name, display_name(directory / name, here)
         text = read_text(path, shown) if name in found else None
-        if text is None or "pypitoken" not in text and name == PYPROJECT:
+        if text is None or ("pypitoken" not in text and name == PYPROJECT):
             continue
         if name == PYPROJECT:
             misnamed += [f"[tool.{table}] of {shown}" for table in _MISNAMED_TABLE.findall(text)]

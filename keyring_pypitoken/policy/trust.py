@@ -22,8 +22,8 @@ _SAFE_ON_WINDOWS = {
     *("SY", "S-1-5-18", "BA", "S-1-5-32-544", "CO", "S-1-3-0", "OW", "S-1-3-4"),
     "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464",
 }
-# Delete a child, delete, change permissions, take ownership, write, all; for a file also to write or append data. In the
-# machine's directory every user may add files, which replaces none.
+# Delete a child, delete, change permissions, take ownership, write, all; for a file also to write or append data. In
+# the machine's directory every user may add files, which replaces none.
 _REPLACE = 0x40 | 0x10000 | 0x40000 | 0x80000 | 0x40000000 | 0x10000000
 REPLACE_OR_WRITE = _REPLACE | 0x2 | 0x4
 _RIGHTS = {"FA": 0x1F01FF, "FW": 0x120116, "GA": 0x10000000, "GW": 0x40000000, "SD": 0x10000, "WD": 0x40000}
@@ -48,9 +48,8 @@ def check_own(path: str, layer: Layer) -> None:
             continue  # reported when it is read
         if problem is not None:
             reason, fix = problem
-            raise PolicyError(
-                f"{printable(passed)} {reason}, who could loosen the policy: run `{fix} {shlex.quote(printable(passed))}`."
-            )
+            shown = printable(passed)
+            raise PolicyError(f"{shown} {reason}, who could loosen the policy: run `{fix} {shlex.quote(shown)}`.")
 
 
 def windows_problem(descriptor: str, user: str, forbidden: int = REPLACE_OR_WRITE) -> str:
