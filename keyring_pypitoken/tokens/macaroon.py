@@ -34,9 +34,13 @@ _SIGNATURE_BYTES = 32  # HMAC-SHA256
 
 
 class Macaroon:
-    """A macaroon with first-party caveats only: their bytes, in order.
+    """A macaroon with first-party caveats only.
 
-    The `location` is the domain of the index that minted it, the `identifier` what that index finds it by.
+    Attributes:
+        version: of the binary format, 1 or 2.
+        location: the domain of the index that minted it.
+        identifier: what that index finds it by.
+        caveats: their bytes, in order.
     """
 
     __slots__ = ("_signature", "caveats", "identifier", "location", "version")

@@ -261,7 +261,7 @@ class LegacyNoopRestriction(Value, Restriction):
 
 
 class LegacyProjectNamesRestriction(_Names):
-    """`ProjectNamesRestriction` as PyPI's first tokens wrote it; the attributes are the same."""
+    """`ProjectNamesRestriction` as PyPI's first tokens wrote it, with the same attributes."""
 
     __slots__ = ()
     _legacy = "legacy_"
