@@ -22,7 +22,7 @@ from keyring.credentials import SimpleCredential
 from keyring.errors import NoKeyringError, PasswordDeleteError, PasswordSetError
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.lookup import BUILT_IN, TOKEN_USERNAME, Key, is_probe, is_private, match
+from keyring_pypitoken.lookup import BUILT_IN, TOKEN_USERNAME, Key, is_private, is_probe, match
 
 if TYPE_CHECKING:
     from collections.abc import Callable

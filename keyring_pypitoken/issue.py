@@ -290,8 +290,10 @@ def _read_label(key: Key, repository: Repository, config: Config) -> tuple[WithO
 
 def _refuse_token(label: str) -> None:
     if looks_like_token(label):
-        raise Refusal("a token follows the question mark of the URL, where a label belongs: revoke that token, because "
-                      "it is in your shell's history now, and store a new one with `keyring-pypitoken login`.")
+        raise Refusal(
+            "a token follows the question mark of the URL, where a label belongs: revoke that token, because "
+            "it is in your shell's history now, and store a new one with `keyring-pypitoken login`."
+        )
 
 
 def _repository_of(token: MasterToken, config: Config) -> Repository | None:

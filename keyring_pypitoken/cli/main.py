@@ -66,7 +66,9 @@ def _policies(parser: argparse.ArgumentParser) -> None:
 def _limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--project", action="append", metavar="NAME", help="a project to upload; may be repeated")
     parser.add_argument("--valid-for", metavar="DURATION", help="how long the token works: 90s, 15m, 1h30m, 7d")
-    parser.add_argument("--master-stdin", action="store_true", help="read the master from standard input, store nothing")
+    parser.add_argument(
+        "--master-stdin", action="store_true", help="read the master from standard input, store nothing"
+    )
     parser.add_argument("--note", metavar="TEXT", help="a note for the history")
 
 
@@ -259,8 +261,11 @@ def _check_words(parser: argparse.ArgumentParser, words: list[str]) -> None:
     from keyring_pypitoken.text import looks_like_token
 
     if any(looks_like_token(part) for word in words for part in word.split("=")):
-        parser.exit(2, f"{_PROGRAM}: a token is never an argument, because shells and logs keep those: revoke it on the "
-                       "index, and store a new one with `keyring-pypitoken login`.\n")
+        parser.exit(
+            2,
+            f"{_PROGRAM}: a token is never an argument, because shells and logs keep those: revoke it on the "
+            "index, and store a new one with `keyring-pypitoken login`.\n",
+        )
     known = [*_SUBCOMMANDS, *(alias for aliases in _ALIASES.values() for alias in aliases)]
     if words and not words[0].startswith("-") and words[0] not in known:
         import difflib

@@ -15,8 +15,7 @@ from keyring_pypitoken.policy.decision import check_repository_names, find_contr
 from keyring_pypitoken.policy.model import PYPROJECT_TABLE, Config, Way
 from keyring_pypitoken.policy.parser import parse_policy
 from keyring_pypitoken.text import printable, quoted
-from keyring_pypitoken.uploaders.process import this_process
-from keyring_pypitoken.uploaders.projects import project_of_file, projects_in_directory
+from keyring_pypitoken.uploaders.evidence import find_workspace, project_of_file
 
 if TYPE_CHECKING:
     import argparse
@@ -60,9 +59,9 @@ class _Checked(NamedTuple):
 
 def init(options: argparse.Namespace) -> int:
     """Write a policy that lists the projects of this repository."""
-    here = this_process().directory
+    here = files.current_directory()
     if options.from_dist is None:
-        directory, names = projects_in_directory(here)
+        directory, names = find_workspace(here, here)
     else:
         directory = next((found for found in discovery.project_directories(here) if _is_root(found)), here)
         names = _in_distributions(here / options.from_dist)
@@ -135,10 +134,9 @@ def _check_file(path: Path) -> _Checked:
 
 def _check_all() -> list[_Checked]:
     """Check the files that are in force, each by itself and then together."""
-    process = this_process()
-    here = process.directory
+    here = files.current_directory()
     own = [_check_own(path, layer) for path, layer in discovery.own_paths()]
-    way, problems = _problems_of(lambda: discovery.find_way(here, here, process.environ), Way(here))
+    way, problems = _problems_of(lambda: discovery.find_way(here, here, os.environ), Way(here))
     checked = [_Checked(policy.origin, ()) for policy in way.policies]
     checked += [_Checked("the project's policy", problems)] if problems else []
     checked += [_Checked(name, (misnamed_problem(name),)) for name in way.misnamed]

@@ -78,7 +78,9 @@ def _window_facts(grant: Grant | None, last: Entry | None) -> list[str]:
     if last is not None:
         now = int(time.time())
         ended = now >= last.not_after
-        state = f"ended {in_words(now - last.not_after)} ago" if ended else f"lasts {in_words(last.not_after - now)} more"
+        state = (
+            f"ended {in_words(now - last.not_after)} ago" if ended else f"lasts {in_words(last.not_after - now)} more"
+        )
         facts.append(
             f"the last token, for {_projects(last)}, was derived {in_words(max(0, now - last.time))} ago by this "
             f"machine's clock, and its window {state}"

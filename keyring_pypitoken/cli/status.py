@@ -66,7 +66,9 @@ def status(options: argparse.Namespace) -> int:
             {
                 "ready": not every,
                 "problems": [problem._asdict() for problem in every],
-                "uploaders": [report._asdict() | {"problems": [p._asdict() for p in report.problems]} for report in reports],
+                "uploaders": [
+                    report._asdict() | {"problems": [p._asdict() for p in report.problems]} for report in reports
+                ],
                 "accounts": known,
                 "stores": [store._asdict() for store in stores],
                 "policies": _policies(config),
@@ -116,7 +118,9 @@ def _simulate(room: Uploader, program: str, config: Config) -> Report:
     lacking = lacks_plugin(room, program, os.environ)
     problems = [*([lacking] if lacking else []), *problems]
     if problems:
-        return Report(room.name, program, _BYPASS, f"would bypass keyring-pypitoken: {problems[0].problem}", tuple(problems))
+        return Report(
+            room.name, program, _BYPASS, f"would bypass keyring-pypitoken: {problems[0].problem}", tuple(problems)
+        )
     return _judge(room, program, process, repository, lookups, config)
 
 
@@ -133,7 +137,9 @@ def _judge(
     fits = [(key, match(key, config.repositories)) for key in keys]
     key = next((key for key, fit in fits if fit is not None and fit.kind == "endpoint"), None)
     if key is None:
-        problem = Problem(f"{room.name} asks keyring for {lookups[0][0]!r} only, which is not ours", "name the repository by its URL")
+        problem = Problem(
+            f"{room.name} asks keyring for {lookups[0][0]!r} only, which is not ours", "name the repository by its URL"
+        )
         return _report(room, program, _BYPASS, problem)
     noted = {label.casefold(): label for label in accounts.noted_accounts(repository)}
     account = None
@@ -144,7 +150,9 @@ def _judge(
         grant = issue.plan(issue.Request(repository, process, config, key, account, project))
         found = _has_master(repository, grant.account.value, config, key)
     except Refusal as refusal:
-        return _report(room, program, _REFUSED, Problem(f"{room.name} would be refused: {str(refusal).rstrip('.')}", "see above"))
+        return _report(
+            room, program, _REFUSED, Problem(f"{room.name} would be refused: {str(refusal).rstrip('.')}", "see above")
+        )
     if not found:
         suffix = "" if grant.account.value == masters.DEFAULT_ACCOUNT else f" --account {grant.account.value}"
         option = "" if repository.name == "pypi" else f" -r {repository.name}"

@@ -6,8 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import PolicyError, Refusal
-from keyring_pypitoken.files import climb, display_name, find_inside, is_directory, read_text, status
+from keyring_pypitoken.files import display_name, find_inside, is_directory, read_text, status
 from keyring_pypitoken.names import InvalidNameError, normalize_valid
+from keyring_pypitoken.policy.discovery import project_directories
 from keyring_pypitoken.policy.model import Evidence, NamedFile, Origin, WithOrigin
 from keyring_pypitoken.text import quoted
 
@@ -119,9 +120,7 @@ def find_metadata(directory: Path, here: Path) -> WithOrigin[tuple[str, ...]] | 
     Raises:
         Refusal: the metadata cannot be understood.
     """
-    from keyring_pypitoken.policy.discovery import find_way
-
-    for candidate in find_way(directory, here, {}).directories:
+    for candidate in project_directories(directory):
         for name in (_PYPROJECT, _SETUP_CFG):
             if status(candidate / name, display_name(candidate / name, here)) is not None:
                 return _from_metadata(candidate, here)
@@ -137,10 +136,11 @@ def find_workspace(directory: Path, here: Path) -> tuple[Path, list[str]]:
     Raises:
         Refusal: the metadata cannot be understood.
     """
-    for candidate, present in climb(directory, (_PYPROJECT, _SETUP_CFG)):
-        found = [_from_metadata(folder, here) for folder in (candidate, *_workspace_members(candidate))] if present else []
-        if present:
-            return candidate, sorted({name for names in found if names for name in names.value})
+    for candidate in project_directories(directory):
+        found = [_from_metadata(member, here) for member in (candidate, *_workspace_members(candidate))]
+        names = {name for names in found if names for name in names.value}
+        if names or any(status(candidate / name, name) is not None for name in (_PYPROJECT, _SETUP_CFG)):
+            return candidate, sorted(names)
     return directory, []
 
 
@@ -155,7 +155,11 @@ def expand(patterns: Iterable[str], directory: Path) -> tuple[Path, ...]:
     paths: list[Path] = []
     for pattern in patterns:
         path = directory / pattern
-        found = [path] if status(path, pattern) is not None else [directory / name for name in sorted(glob.glob(pattern, root_dir=directory))]
+        found = (
+            [path]
+            if status(path, pattern) is not None
+            else [directory / name for name in sorted(glob.glob(pattern, root_dir=directory))]
+        )
         if not found:
             raise Refusal(f"{quoted(pattern)} is not a file, and finds none as a pattern: build it, or correct it.")
         paths += found

@@ -26,7 +26,9 @@ _LAUNCHERS = {
     ("stdbuf",): Grammar("-i/--input -o/--output -e/--error", ""),
     ("setsid",): Grammar("", "-w/--wait"),
     ("timeout",): Grammar("-k/--kill-after -s/--signal", ""),
-    ("uvx",): Grammar("--from -w/--with -p/--python --index --cache-dir", "-q/--quiet --isolated --offline -n/--no-cache"),
+    ("uvx",): Grammar(
+        "--from -w/--with -p/--python --index --cache-dir", "-q/--quiet --isolated --offline -n/--no-cache"
+    ),
     ("uv", "tool", "run"): Grammar("--from -w/--with -p/--python --index", "-q/--quiet --isolated --offline"),
     ("uv", "run"): Grammar(
         "--with --extra --group --only-group -p/--python --project --directory --env-file --package",

@@ -126,9 +126,7 @@ def other_accounts(repository: Repository, account: str, settings: StoreSettings
     return [label for label in labels if find_master(repository, label, settings) is not None]
 
 
-def save_master(
-    repository: Repository, account: str, master: MasterToken, settings: StoreSettings
-) -> tuple[str, bool]:
+def save_master(repository: Repository, account: str, master: MasterToken, settings: StoreSettings) -> tuple[str, bool]:
     """Keep a master under its private name, in the first store that takes it.
 
     Returns:
