@@ -227,7 +227,7 @@ def _settle(step: Callable[[], T], kind: type[RefusedError]) -> T:
         return step()
     except Refusal as refusal:
         message = str(refusal)
-    _refuse(message, kind)
+    return _refuse(message, kind)
 
 
 def _refuse_get(message: str) -> str:
@@ -242,7 +242,7 @@ def _refuse_get(message: str) -> str:
     if room is not None and room.goes_on and room.is_uploading(this_process()):
         _notify(message)
         return REFUSED
-    _refuse(message, RefusedError)
+    return _refuse(message, RefusedError)
 
 
 def _refuse(message: str, kind: type[RefusedError]) -> NoReturn:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from keyring_pypitoken.exceptions import LoaderError, Refusal
+from keyring_pypitoken.exceptions import InvalidRestriction, LoaderError, Refusal
 from keyring_pypitoken.lookup import PYPI
+from keyring_pypitoken.names import normalize
 from keyring_pypitoken.secret import DerivedToken, MasterToken
 from keyring_pypitoken.text import join_quoted, quoted, utc
 from keyring_pypitoken.tokens.macaroon import Macaroon, read_text, write_text
@@ -69,14 +70,17 @@ def derive(master: MasterToken, grant: Grant, *, now: int) -> tuple[DerivedToken
     ends = _check_can_serve(original, grant, now)
     caveats = [json.dumps([0, not_after, not_before]).encode()]
     if grant.projects is not None:
-        caveats.append(json.dumps([1, list(grant.projects.value)]).encode())
+        caveats.append(json.dumps([1, sorted(map(normalize, grant.projects.value))]).encode())
     macaroon = _load(master, grant.repository)
-    macaroon.append(*caveats)
+    try:
+        macaroon.append(*caveats)
+    except InvalidRestriction as error:
+        raise Refusal(f"the stored master for {grant.repository.name} cannot be restricted so: {error}") from None
     derived = DerivedToken(write_text(_PREFIX, macaroon))
     again = read_text(derived.unwrap())
     if isinstance(again, LoaderError) or again[0] != _PREFIX or _parts(again[1]) != _parts(original, *caveats):
         raise Refusal("internal error: the derived token does not match the grant; please report it.")
-    return derived, grant, min(not_after, *ends)
+    return derived, grant, min([not_after, *ends])
 
 
 def domain_of(master: MasterToken) -> str:

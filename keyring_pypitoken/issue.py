@@ -17,7 +17,6 @@ from keyring_pypitoken.lookup import KEPT_SERVICES, TOKEN_USERNAME, Key, Reposit
 from keyring_pypitoken.policy.decision import check_repository_names, decide
 from keyring_pypitoken.policy.discovery import find_way, load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
-from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import looks_like_token
 from keyring_pypitoken.uploaders.evidence import find_evidence, read_override
 from keyring_pypitoken.uploaders.process import Process, this_process
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyring_pypitoken.policy.model import Config, Grant
-    from keyring_pypitoken.secret import DerivedToken
+    from keyring_pypitoken.secret import DerivedToken, MasterToken
 
 T = TypeVar("T")
 
@@ -233,8 +232,8 @@ def _find_master(
         own = [policy.origin for policy in (config.user, *config.sites) if policy]
         if account.value != masters.DEFAULT_ACCOUNT and not account.origin.startswith(("--account", *own)):
             raise Refusal(
-                f"the account {account.value!r} is named by {account.origin} only, and is not passed to the program that "
-                f"[store] names: set it in your own policy.toml, or with --account."
+                f"the account {account.value!r} is named by {account.origin} only, and is not passed to the program "
+                "that [store] names: set it in your own policy.toml, or with --account."
             )
         return masters.run_command(command.value, repository, account.value)
     master = masters.find_master(repository, account.value, config.store)

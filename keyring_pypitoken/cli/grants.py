@@ -101,8 +101,8 @@ def find_repository(name: str | None, config: Config) -> Repository:
     found = match(key, config.repositories) if key else None
     if found is None or found.repository is None or found.kind != "endpoint":
         raise Refusal(
-            f"{quoted(name)} is not a known repository; known are {join_quoted([r.name for r in config.repositories])}: "
-            "correct the name, or add a [repository.NAME] with its url to your own policy.toml."
+            f"{quoted(name)} is not a known repository; known are "
+            f"{join_quoted([known.name for known in config.repositories])}: correct the name, or add a [repository.NAME] with its url to your own policy.toml."
         )
     return found.repository
 
@@ -128,6 +128,7 @@ def _repository_of_command(
 
 
 def find_repository_at(address: Address, config: Config) -> Repository | None:
+    """Return the known repository that an uploader's address is; None if it is another one."""
     key = Key.parse(address.url, TOKEN_USERNAME)
     found = match(key, config.repositories) if key else None
     return found.repository if found is not None and found.kind == "endpoint" else None

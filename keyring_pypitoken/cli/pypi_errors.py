@@ -68,13 +68,15 @@ def _window_facts(grant: Grant | None, last: Entry | None) -> list[str]:
     facts: list[str] = []
     if grant is not None:
         length, skew = in_words(grant.valid_for.value), in_words(grant.clock_skew.value)
-        facts += [
+        facts.append(
             f"a token works for {length} (valid-for: {grant.valid_for.origin}), and from {skew} before it is derived on "
-            f"(clock-skew: {grant.clock_skew.origin})",
+            f"(clock-skew: {grant.clock_skew.origin})"
+        )
+        facts.append(
             f"so this machine's clock may be at most {length} behind PyPI's, the time of the upload included, and at "
-            f"most {skew} ahead of it",
-            *(f"{bound.origin} cuts the window" for bound in (grant.start, grant.end) if bound is not None),
-        ]
+            f"most {skew} ahead of it"
+        )
+        facts += [f"{bound.origin} cuts the window" for bound in (grant.start, grant.end) if bound is not None]
     if last is not None:
         now = int(time.time())
         ended = now >= last.not_after

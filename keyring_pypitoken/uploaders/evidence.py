@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PROJECT_VARIABLE = "KEYRING_PYPITOKEN_PROJECT"
 VALID_FOR_VARIABLE = "KEYRING_PYPITOKEN_VALID_FOR"
+_MAX_DIGITS = 10
 _PYPROJECT, _SETUP_CFG = "pyproject.toml", "setup.cfg"
 
 
@@ -81,7 +82,7 @@ def read_override(environ: Mapping[str, str]) -> WithOrigin[int] | None:
 
     try:
         # Nine digits are thirty years; Python makes no integer of thousands of them.
-        seconds = parse_duration(int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text)
+        seconds = parse_duration(int(text) if text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS else text)
     except WrongValueError as error:
         raise Refusal(f"{VALID_FOR_VARIABLE} {error}.") from None
     if not seconds:

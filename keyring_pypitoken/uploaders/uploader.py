@@ -136,7 +136,8 @@ class Uploader(ABC):
         """Return what makes this run send something else than keyring's answer.
 
         That is: credentials that it takes before it asks keyring or after a refusal, another user name, keyring that
-        is switched off. Nothing but the place is shown: no password, no token. Settings that cannot be read are a problem, too.
+        is switched off. Nothing but the place is shown: no password, no token. Settings that cannot be read are a
+        problem, too.
         """
 
     def variables(self, token: str, repository: Repository) -> dict[str, str]:

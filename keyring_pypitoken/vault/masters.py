@@ -232,7 +232,7 @@ def _read(store: Store, service: str, username: str) -> MasterToken | None:
 
 
 def _write(store: Store, service: str, username: str, master: MasterToken, old: MasterToken | None) -> bool:
-    """Store a master; return False if the store takes none. Put the old one back if its place is empty after a failure."""
+    """Store a master; return False if the store takes none. After a failure the old one is put back if it is gone."""
     try:
         store.set_password(service, username, master.reveal())
     except NotImplementedError:
