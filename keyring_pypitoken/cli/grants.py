@@ -102,7 +102,8 @@ def find_repository(name: str | None, config: Config) -> Repository:
     if found is None or found.repository is None or found.kind != "endpoint":
         raise Refusal(
             f"{quoted(name)} is not a known repository; known are "
-            f"{join_quoted([known.name for known in config.repositories])}: correct the name, or add a [repository.NAME] with its url to your own policy.toml."
+            f"{join_quoted([known.name for known in config.repositories])}: correct the name, or add a "
+            "[repository.NAME] with its url to your own policy.toml."
         )
     return found.repository
 

@@ -69,8 +69,8 @@ def _window_facts(grant: Grant | None, last: Entry | None) -> list[str]:
     if grant is not None:
         length, skew = in_words(grant.valid_for.value), in_words(grant.clock_skew.value)
         facts.append(
-            f"a token works for {length} (valid-for: {grant.valid_for.origin}), and from {skew} before it is derived on "
-            f"(clock-skew: {grant.clock_skew.origin})"
+            f"a token works for {length} (valid-for: {grant.valid_for.origin}), and from {skew} before it is derived "
+            f"on (clock-skew: {grant.clock_skew.origin})"
         )
         facts.append(
             f"so this machine's clock may be at most {length} behind PyPI's, the time of the upload included, and at "
