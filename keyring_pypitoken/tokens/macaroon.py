@@ -34,13 +34,9 @@ _SIGNATURE_BYTES = 32  # HMAC-SHA256
 
 
 class Macaroon:
-    """A macaroon with first-party caveats only.
+    """A macaroon with first-party caveats only: their bytes, in order.
 
-    Attributes:
-        version: of the binary format, 1 or 2.
-        location: the domain of the index that minted it.
-        identifier: what that index finds it by.
-        caveats: their bytes, in order.
+    The `location` is the domain of the index that minted it, the `identifier` what that index finds it by.
     """
 
     __slots__ = ("_signature", "caveats", "identifier", "location", "version")
