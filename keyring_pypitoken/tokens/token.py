@@ -245,7 +245,7 @@ def _is_signed_with(macaroon: Macaroon, key: str | bytes) -> bool:
         again.append(*macaroon.caveats)
     except (LoaderError, TypeError, ValueError):  # an empty key, one of a wrong type, lone surrogates
         return False
-    return hmac.compare_digest(again.write(), macaroon.write())
+    return hmac.compare_digest(again.signature, macaroon.signature)
 
 
 def _creation_problem(domain: object, identifier: object, key: object, prefix: object, version: object) -> str | None:
