@@ -55,17 +55,15 @@ class Standing(str, enum.Enum):
 
 
 class CaveatDescription(NamedTuple):
-    """What one caveat demands.
+    """What one caveat demands, in words and values; fields about time are None if it is about something else.
 
     Attributes:
-        kind: what it restricts: `date`, `project_names`, `project_ids`, each also with `legacy_` before it,
-            `user_id`, `oidc_publisher`, `legacy_noop`, or `unknown`.
-        meaning: what it demands, in words.
+        kind: `date`, `project_names`, `project_ids`, each also with `legacy_` before it, `user_id`, `oidc_publisher`,
+            `legacy_noop`, or `unknown`.
         values: the names or ids that it lists, as they are in it.
-        not_before: first Unix second at which it is met; None, like the next three, unless it is about time.
+        not_before: first Unix second at which it is met.
         not_after: first Unix second at which it no longer is.
-        standing: that window, seen now.
-        state: the same in words, such as `valid for another 4 minutes`.
+        state: the standing in words, such as `valid for another 4 minutes`.
         raw: its text, or its bytes as Python writes them if a terminal should not show the text.
     """
 
@@ -84,18 +82,12 @@ class CaveatDescription(NamedTuple):
 
 
 class Description(NamedTuple):
-    """A token, for people and programs.
+    """A token, for people and programs; its window is the time in which all caveats are met, or None.
 
     Attributes:
         location: the index that it is for, as it says.
         identifier: what the index finds it by, which every token derived from one master shares.
         format: the version of its binary format, 1 or 2.
-        not_before: first Unix second at which all its caveats are met; None, like the next three, if none is
-            about time.
-        not_after: first Unix second at which they no longer are.
-        standing: that window, seen now.
-        state: the same in words.
-        caveats: what each of them demands, in order.
     """
 
     location: str
@@ -114,11 +106,9 @@ class Description(NamedTuple):
 
 
 def describe(token: Token | str, now: int) -> Description:
-    """Describe what can be seen in a token, or in its text; only PyPI knows whether it is valid.
+    """Describe what can be seen in a token, or in its text, at a moment in Unix seconds.
 
-    Args:
-        token: the token, or its text.
-        now: the moment that it is described for, in Unix seconds.
+    Only PyPI knows whether it is valid.
 
     Raises:
         LoaderError: the text is not a token of PyPI's.

@@ -34,16 +34,13 @@ _SIGNATURE_BYTES = 32  # HMAC-SHA256
 
 
 class Macaroon:
-    """A macaroon with first-party caveats only.
+    """A macaroon with first-party caveats only: their bytes, in order.
 
-    Attributes:
-        version: of the binary format, 1 or 2.
-        location: the domain of the index that minted it.
-        identifier: what that index finds it by.
-        caveats: their bytes, in order.
+    The `location` is the domain of the index that minted it, the `identifier` what that index finds it by,
+    the `signature` its one secret.
     """
 
-    __slots__ = ("_signature", "caveats", "identifier", "location", "version")
+    __slots__ = ("caveats", "identifier", "location", "signature", "version")
 
     def __init__(self, version: int, location: str, identifier: str, caveats: list[bytes], signature: bytes) -> None:
         if len(signature) != _SIGNATURE_BYTES:
@@ -52,7 +49,7 @@ class Macaroon:
         self.location = location
         self.identifier = identifier
         self.caveats = caveats
-        self._signature = signature
+        self.signature = signature
 
     def append(self, *caveats: bytes) -> None:
         """Add caveats, all or none; raise InvalidRestriction if version 1 cannot hold one of them."""
@@ -65,7 +62,7 @@ class Macaroon:
         for caveat in caveats:
             self.caveats.append(caveat)
             # The old signature is the key of the new one and cannot be found from it: no caveat can be taken away.
-            self._signature = hmac.digest(self._signature, caveat, "sha256")
+            self.signature = hmac.digest(self.signature, caveat, "sha256")
 
     def write(self) -> bytes:
         """Return the binary form."""
@@ -78,7 +75,7 @@ class Macaroon:
         parts += [_packet(_IDENTIFIER, self.identifier.encode()), bytes([_END])]
         for caveat in self.caveats:
             parts += [_packet(_IDENTIFIER, caveat), bytes([_END])]
-        parts += [bytes([_END]), _packet(_SIGNATURE, self._signature)]
+        parts += [bytes([_END]), _packet(_SIGNATURE, self.signature)]
         return b"".join(parts)
 
     def to_pymacaroons(self) -> PyMacaroon:
@@ -87,7 +84,7 @@ class Macaroon:
         from pymacaroons import Macaroon as PyMacaroon
 
         caveats = [Caveat(caveat_id=caveat, version=self.version) for caveat in self.caveats]
-        return PyMacaroon(self.location, self.identifier, None, caveats, self._signature.hex(), self.version)
+        return PyMacaroon(self.location, self.identifier, None, caveats, self.signature.hex(), self.version)
 
     @classmethod
     def from_pymacaroons(cls, macaroon: PyMacaroon) -> Macaroon:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import reprlib
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from keyring_pypitoken.exceptions import InvalidRestriction, LoaderError, MissingContextError, ValidationError
 from keyring_pypitoken.names import normalize
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from keyring_pypitoken.tokens.values import Context
 
-_T = TypeVar("_T")
-
 
 class Restriction:
     """What one caveat demands, in typed form."""
@@ -32,9 +30,7 @@ class Restriction:
 
     @classmethod
     def load(cls, caveat: object) -> Restriction:
-        """Read a caveat from its JSON value, as a restriction of the class that fits.
-
-        Trailing fields and extra keys are ignored, as PyPI does.
+        """Read a caveat from its JSON value; trailing fields and extra keys are ignored, as by PyPI.
 
         Raises:
             LoaderError: PyPI would not accept the value as a caveat.
@@ -261,7 +257,7 @@ class LegacyNoopRestriction(Value, Restriction):
 
 
 class LegacyProjectNamesRestriction(_Names):
-    """`ProjectNamesRestriction` as PyPI's first tokens wrote it, with the same attributes."""
+    """`ProjectNamesRestriction` as PyPI's first tokens wrote it; the attributes are the same."""
 
     __slots__ = ()
     _legacy = "legacy_"
@@ -336,7 +332,7 @@ def _read_object(caveat: dict[str, Any]) -> Restriction:
     raise LoaderError("the caveat is an object with unknown keys, expected an array")
 
 
-def _typed(expected: type[_T], value: Any, what: str) -> _T:
+def _typed(expected: type, value: Any, what: str) -> Any:
     # PyPI reads strictly: `true` is not an integer here, and neither is 1.0.
     if type(value) is not expected:
         raise LoaderError(f"the caveat's {what} is of type {type(value).__name__}, expected {expected.__name__}")

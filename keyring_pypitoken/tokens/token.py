@@ -45,9 +45,7 @@ class Token:
     def __init__(self, prefix: str, macaroon: Macaroon | PyMacaroon) -> None:
         """Wrap a macaroon; `load` and `create` are the usual ways to a token.
 
-        Args:
-            prefix: the text before the dash.
-            macaroon: what the token consists of; changing a `pymacaroons.Macaroon` later changes the token.
+        What is later done to a `pymacaroons.Macaroon` is done to the token.
 
         Raises:
             LoaderError: PyPI issues no such macaroon. If it becomes one later, whatever needs it raises this.
@@ -92,13 +90,13 @@ class Token:
     def load(cls, raw: str) -> Token:
         """Read a token; its validity is not checked, since only PyPI has the key.
 
-        White space around it is stripped, as PyPI does. Otherwise only the text that `dump` writes is read: PyPI
-        also takes base64 with padding or foreign characters, and bytes after the signature. The prefix may
-        be any text, as in pypitoken; PyPI takes `pypi` only.
+        White space around it is stripped, as PyPI does. Otherwise only the text that `dump` writes is read: PyPI also
+        takes base64 with padding or foreign characters, and bytes after the signature. The prefix may be any text, as
+        in pypitoken; PyPI takes `pypi` only.
 
         Raises:
-            LoaderError: the text is not a token. Its cause names the type of the original exception, if there
-                was one; that exception itself could hold a part of the token.
+            LoaderError: the text is not a token. Its cause names the type of the original exception, if there was
+                one, which itself could hold a part of the token.
         """
         found = read_text(raw)
         del raw  # nothing secret stays among the locals of a frame that raises
@@ -117,12 +115,8 @@ class Token:
     ) -> Token:
         """Mint a token without restrictions, as PyPI does.
 
-        Args:
-            domain: the location, usually `pypi.org` or `test.pypi.org`.
-            identifier: what the token is found by in the database of whoever mints it.
-            key: the secret that `check` will need; whoever has it can lift every restriction.
-            prefix: the text before the dash.
-            version: the version of the binary format, 1 or 2.
+        `domain` is usually `pypi.org` or `test.pypi.org`, and `identifier` what the index finds the token by. `check`
+        needs the secret `key`, with which every restriction can be lifted. `version` is that of the format, 1 or 2.
 
         Raises:
             PyPITokenException: a parameter cannot be part of a token.
@@ -147,20 +141,10 @@ class Token:
     ) -> Token:
         """Add restrictions to this token, and return it. A token only ever gets narrower.
 
+        It works from `not_before` until before `not_after`, each in Unix seconds or a date-time with a time zone; they
+        need each other. Project names are normalized (PEP 503), since PyPI compares normalized ones only. `legacy_`
+        parameters write the formats of PyPI's first tokens; `legacy_noop=True` adds a caveat that restricts nothing.
         Two restrictions of a kind both apply. If a parameter is wrong, nothing is added.
-
-        Args:
-            not_before: first moment at which the token works: Unix seconds, or a date-time with a time zone.
-                Needs `not_after`.
-            not_after: first moment at which it no longer works. Needs `not_before`.
-            project_names: the projects it works for; names are normalized (PEP 503), since PyPI compares with
-                normalized ones only.
-            project_ids: the ids of the projects it works for.
-            user_id: the id of the user it works for.
-            legacy_project_names: `project_names` in the format of PyPI's first tokens.
-            legacy_not_before: `not_before` likewise. Needs `legacy_not_after`.
-            legacy_not_after: `not_after` likewise. Needs `legacy_not_before`.
-            legacy_noop: True adds a caveat that restricts nothing.
 
         Raises:
             InvalidRestriction: the parameters describe no restriction.
@@ -195,14 +179,9 @@ class Token:
     ) -> None:
         """Check the token as PyPI would, for one use. A restriction whose context is not given is not met.
 
-        Prefix and domain are not checked. Unlike PyPI's, an empty key never fits.
-
-        Args:
-            key: the secret that the token was created with.
-            project_name: the project uploaded to, in any spelling.
-            project_id: its id.
-            user_id: the id of the user who uploads.
-            now: the moment of the upload, as Unix seconds or a date-time with a time zone; default: now.
+        `key` is the secret that the token was created with; unlike at PyPI, an empty one never fits. The project may be
+        in any spelling; `now` is in Unix seconds or a date-time with a time zone, by default the current time. Prefix
+        and domain are not checked.
 
         Raises:
             MissingContextError: every restriction that is not met lacks only its context.
@@ -266,7 +245,7 @@ def _is_signed_with(macaroon: Macaroon, key: str | bytes) -> bool:
         again.append(*macaroon.caveats)
     except (LoaderError, TypeError, ValueError):  # an empty key, one of a wrong type, lone surrogates
         return False
-    return hmac.compare_digest(again.write(), macaroon.write())
+    return hmac.compare_digest(again.signature, macaroon.signature)
 
 
 def _creation_problem(domain: object, identifier: object, key: object, prefix: object, version: object) -> str | None:

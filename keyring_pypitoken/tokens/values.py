@@ -28,9 +28,8 @@ class Value:
             object.__setattr__(self, name, value)
 
     def _values(self) -> tuple[object, ...]:
-        return tuple(
-            [getattr(self, name, None) for name in self.__match_args__]
-        )  # None: a traceback may show it half made
+        # None: a traceback may show a value before it has its fields.
+        return tuple([getattr(self, name, None) for name in self.__match_args__])
 
     def _refuse(self, *_: object) -> NoReturn:
         raise AttributeError(f"a {type(self).__name__} cannot be changed")
@@ -75,19 +74,14 @@ class Context(Value):
         now: int | datetime.datetime | None = None,
     ) -> None:
         """Take the moment as `to_timestamp` does; by default it is the current time."""
-        moment = int(time.time()) if now is None else to_timestamp("now", now)
-        self._set(project_name, project_id, user_id, moment)
+        self._set(project_name, project_id, user_id, int(time.time()) if now is None else to_timestamp("now", now))
 
 
 def to_timestamp(parameter: str, moment: int | datetime.datetime) -> int:
-    """Return a moment as Unix seconds.
-
-    Args:
-        parameter: its name, for the message.
-        moment: Unix seconds, or a date-time that has a time zone.
+    """Return a moment, Unix seconds or a date-time with a time zone, as Unix seconds.
 
     Raises:
-        InvalidRestriction: it is neither.
+        InvalidRestriction: it is neither; the message names the parameter.
     """
     if isinstance(moment, int) and not isinstance(moment, bool):
         if moment.bit_length() > _MAX_BITS:

@@ -307,7 +307,6 @@ def short(value: object) -> str:
 
 @pytest.mark.parametrize("case", VERDICTS, ids=lambda case: str(case["label"]))
 def test_agrees_with_pypi(case: dict[str, Any]) -> None:
-    """The verdict is that of the code that runs PyPI, and a refusal is a ValidationError."""
     context = case["context"]
     token = Token.load(case["token"])
     try:
@@ -327,14 +326,12 @@ def test_agrees_with_pypi(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("restriction", "text"), WRITTEN, ids=short)
 def test_writes_as_pypi_reads(restriction: Restriction, text: str) -> None:
-    """The JSON of a restriction is fixed, byte for byte, since tokens are signed over it."""
     assert restriction.dump_json() == text
     assert restriction.dump() == json.loads(text)
 
 
 @pytest.mark.parametrize(("restriction", "text"), WRITTEN, ids=short)
 def test_reads_what_it_writes(restriction: Restriction, text: str) -> None:
-    """A restriction that was written is read again as the same one, from text, bytes and values."""
     assert Restriction.load_json(text) == restriction
     assert Restriction.load_json(text.encode()) == restriction
     assert Restriction.load(restriction.dump()) == restriction
@@ -342,13 +339,11 @@ def test_reads_what_it_writes(restriction: Restriction, text: str) -> None:
 
 @pytest.mark.parametrize(("text", "restriction"), TOLERATED, ids=short)
 def test_reads_what_pypi_tolerates(text: str | bytes, restriction: Restriction) -> None:
-    """Trailing fields, further keys and tags that equal a known one are read as PyPI reads them."""
     assert Restriction.load_json(text) == restriction
 
 
 @pytest.mark.parametrize(("text", "message"), NO_CAVEAT, ids=short)
-def test_refuses_what_is_no_caveat(text: str, message: str) -> None:
-    """JSON that PyPI would not accept as a caveat is refused, and the message says what is wrong."""
+def test_refuses_json_that_is_not_a_caveat(text: str, message: str) -> None:
     with pytest.raises(LoaderError) as caught:
         Restriction.load_json(text)
 
@@ -356,8 +351,7 @@ def test_refuses_what_is_no_caveat(text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "cause"), NO_JSON, ids=short)
-def test_refuses_what_is_no_json(text: Any, cause: str) -> None:
-    """What is no JSON in UTF-8 is refused, however it is wrong; the message names the kind of error."""
+def test_refuses_what_is_not_json(text: Any, cause: str) -> None:
     with pytest.raises(LoaderError) as caught:
         Restriction.load_json(text)
 
@@ -367,19 +361,16 @@ def test_refuses_what_is_no_json(text: Any, cause: str) -> None:
 
 @pytest.mark.parametrize("cls", [Restriction, DateRestriction, LegacyNoopRestriction])
 def test_loads_any_kind_from_any_class(cls: type[Restriction]) -> None:
-    """Loading is the base class's work, whichever class it is asked of, as in pypitoken."""
     assert cls.load([1, ["a"]]) == ProjectNamesRestriction(["a"])
 
 
 @pytest.mark.parametrize(("restriction", "context"), MET, ids=short)
 def test_accepts_a_use_within_the_restriction(restriction: Restriction, context: Context) -> None:
-    """A use within the restriction passes, where the rest of the context is unknown."""
     restriction.check(context)
 
 
 @pytest.mark.parametrize(("restriction", "context", "message"), UNMET, ids=short)
 def test_refuses_a_use_outside_the_restriction(restriction: Restriction, context: Context, message: str) -> None:
-    """A use outside the restriction is refused with what was expected and what was found."""
     with pytest.raises(ValidationError) as caught:
         restriction.check(context)
 
@@ -389,15 +380,13 @@ def test_refuses_a_use_outside_the_restriction(restriction: Restriction, context
 
 @pytest.mark.parametrize(("restriction", "context", "what"), MISSING, ids=short)
 def test_refuses_what_it_cannot_check(restriction: Restriction, context: Context, what: str) -> None:
-    """Where the context lacks what the restriction is about, the error is a kind of its own."""
     with pytest.raises(MissingContextError) as caught:
         restriction.check(context)
 
     assert str(caught.value) == f"the token's restrictions cannot be checked without {what}"
 
 
-def test_tells_the_spellings_apart() -> None:
-    """Two classes that demand the same are not equal, since they are written differently."""
+def test_restrictions_of_two_formats_differ() -> None:
     pairs: list[tuple[object, object]] = [
         (DateRestriction(5, 9), LegacyDateRestriction(5, 9)),
         (ProjectNamesRestriction(["a"]), LegacyProjectNamesRestriction(["a"])),
@@ -413,7 +402,7 @@ VALUES = [*(restriction for restriction, _ in WRITTEN), Context("demo", PROJECT,
 
 
 @pytest.mark.parametrize("value", VALUES, ids=short)
-def test_never_changes(value: Value) -> None:
+def test_a_value_cannot_be_changed(value: Value) -> None:
     before = repr(value)
     for name in (*value.__match_args__, "anything"):
         with pytest.raises(AttributeError) as caught:
@@ -426,7 +415,7 @@ def test_never_changes(value: Value) -> None:
 
 
 @pytest.mark.parametrize("value", VALUES, ids=short)
-def test_is_copied_and_pickled_as_an_equal_one(value: Value) -> None:
+def test_copies_and_pickles_are_equal(value: Value) -> None:
     for again in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value))):  # noqa: S301 - our own
         assert again == value
 
@@ -438,7 +427,7 @@ def test_equal_restrictions_of_hashable_fields_have_one_hash() -> None:
         hash(ProjectNamesRestriction(["a"]))
 
 
-def test_its_fields_are_matched_by_position() -> None:
+def test_fields_can_be_matched_by_position() -> None:
     match DateRestriction(5, 9):
         case DateRestriction(not_before, not_after):
             assert (not_before, not_after) == (5, 9)
@@ -455,12 +444,11 @@ def test_its_fields_are_matched_by_position() -> None:
     }
 
 
-def test_a_value_that_is_not_made_yet_can_be_shown() -> None:
-    """A debugger, or a traceback with locals, may show it so."""
+def test_a_half_made_value_has_a_repr() -> None:
     assert repr(DateRestriction.__new__(DateRestriction)) == "DateRestriction(not_before=None, not_after=None)"
 
 
-def test_a_use_is_now_unless_said_otherwise() -> None:
+def test_a_context_is_for_the_current_time_by_default() -> None:
     before = int(time.time())
     now = Context().now
 
@@ -469,7 +457,7 @@ def test_a_use_is_now_unless_said_otherwise() -> None:
     DateRestriction(before, before + 600).check(Context())
 
 
-def test_a_use_may_be_at_a_date_and_time() -> None:
+def test_a_context_takes_a_date_time_with_a_time_zone_only() -> None:
     moment = datetime.datetime(2026, 1, 1, 0, 0, 7, 999_999, tzinfo=datetime.timezone.utc)
 
     assert Context(now=moment) == Context(now=1_767_225_607)
@@ -509,8 +497,7 @@ def test_a_restriction_of_somebodys_own_can_build_on_the_base() -> None:
     assert Own().dump_json() == "[7]"
 
 
-def test_shows_what_it_demands() -> None:
-    """The repr of a restriction names its class and every field."""
+def test_the_repr_has_the_class_and_every_field() -> None:
     shown = [repr(restriction) for restriction, _ in (WRITTEN[0], WRITTEN[3], WRITTEN[11], WRITTEN[14])]
 
     assert shown == [

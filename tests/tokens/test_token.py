@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 import time
-from binascii import unhexlify
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ import pymacaroons
 import pymacaroons.utils
 import pypitoken
 import pytest
+from macaroons import mint
 
 import keyring_pypitoken
 from keyring_pypitoken import (
@@ -52,18 +52,6 @@ CET = datetime.timezone(datetime.timedelta(hours=1))
 def create(version: int = 2, **parameters: Any) -> Token:
     """Return a token without restrictions, or with those given."""
     return Token.create(DOMAIN, IDENTIFIER, KEY, version=version).restrict(**parameters)
-
-
-def mint(*caveats: str | bytes, version: int = 2, location: str = DOMAIN) -> str:
-    """Return a token's text with any caveats, made by pymacaroons alone."""
-    macaroon = pymacaroons.Macaroon(location, IDENTIFIER, KEY, version=version)
-    for caveat in caveats:
-        added = pymacaroons.Caveat(caveat_id=caveat, version=version)
-        macaroon.caveats.append(added)
-        # Not add_first_party_caveat, which takes UTF-8 only.
-        signature = unhexlify(macaroon.signature_bytes)
-        macaroon.signature = pymacaroons.utils.sign_first_party_caveat(signature, added.caveat_id_bytes)
-    return f"pypi-{macaroon.serialize()}"
 
 
 def encode(data: bytes) -> str:
@@ -410,8 +398,7 @@ WRONG_NAMES = ("", " ", "-", "a-", ".a", "a b", "a/b", "demo\n", "\u00e9", "\u01
 
 
 @pytest.mark.parametrize(("raw", "message", "cause"), UNREADABLE.values(), ids=UNREADABLE)
-def test_refuses_what_is_no_token(raw: Any, message: str, cause: str | None) -> None:
-    """What is no token is refused with the reason, and with the type of error at most that led to it."""
+def test_refuses_what_is_not_a_token(raw: Any, message: str, cause: str | None) -> None:
     error = refusal(raw)
 
     assert str(error) == message
@@ -422,7 +409,6 @@ def test_refuses_what_is_no_token(raw: Any, message: str, cause: str | None) -> 
 
 @pytest.mark.parametrize(("make", "message", "cause"), NOISE.values(), ids=NOISE)
 def test_refuses_a_megabyte_of_noise(make: Callable[[], str], message: str, cause: str | None) -> None:
-    """Noise of any kind is refused in a moment: no reader runs away with it."""
     error = refusal(make())
 
     assert (str(error), error.__cause__ and str(error.__cause__)) == (message, cause)
@@ -430,14 +416,12 @@ def test_refuses_a_megabyte_of_noise(make: Callable[[], str], message: str, caus
 
 @pytest.mark.parametrize("text", [mint("[1, []]", "{}"), mint("[1, []]", "{}", version=1)], ids=["v2", "v1"])
 def test_refuses_a_token_that_is_cut_short(text: str) -> None:
-    """However little is missing, what remains is no token, and the refusal shows none of it."""
     for length in range(len(text)):
         refusal(text[:length])
 
 
 @pytest.mark.parametrize("text", [mint("[1, []]", b"\xff"), mint("[1, []]", version=1)], ids=["v2", "v1"])
 def test_never_misreads_a_token_with_a_wrong_bit(text: str) -> None:
-    """A wrong bit makes a token unreadable, or is found again in what is written."""
     read = unread = 0
     for at, bit in itertools.product(range(len(text)), range(8)):
         wrong = text[:at] + chr(ord(text[at]) ^ 1 << bit) + text[at + 1 :]
@@ -456,7 +440,6 @@ def test_never_misreads_a_token_with_a_wrong_bit(text: str) -> None:
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("length", [0, 1, 127, 128, 16_383, 16_384, 65_526])
 def test_reads_what_pymacaroons_writes(version: int, length: int) -> None:
-    """Tokens of both versions, with caveats of any length, are read and written unchanged."""
     caveat = b"x" * length
     text = mint("[1, []]", caveat, "", version=version)
     token = Token.load(text)
@@ -467,7 +450,6 @@ def test_reads_what_pymacaroons_writes(version: int, length: int) -> None:
 
 
 def test_reads_ten_thousand_caveats() -> None:
-    """The number of caveats is not limited."""
     caveats = [f"[1, [{number}]]" for number in range(10_000)]
     text = mint(*caveats)
     token = Token.load(text)
@@ -477,7 +459,6 @@ def test_reads_ten_thousand_caveats() -> None:
 
 
 def test_reads_a_caveat_of_three_megabytes() -> None:
-    """A length of four bytes is the longest that is read, and it is written again."""
     text = mint("x" * 3_000_000)
 
     assert Token.load(text).dump() == text
@@ -486,13 +467,11 @@ def test_reads_a_caveat_of_three_megabytes() -> None:
 @pytest.mark.parametrize("before", ["", " ", "\n", "\t\r\n\u00a0"])
 @pytest.mark.parametrize("after", ["", "\n", "\r\n", "  \u2028"])
 def test_strips_white_space_around_a_token(before: str, after: str) -> None:
-    """A token that was copied with white space around it is read, as PyPI does."""
     assert Token.load(before + TEXT + after).dump() == TEXT
 
 
 @pytest.mark.parametrize("prefix", ["pypi", "x", "ab cd", "!~", "a_b"])
 def test_keeps_any_prefix(prefix: str) -> None:
-    """What stands before the first dash is the prefix, and is kept."""
     text = f"{prefix}-{TEXT.removeprefix('pypi-')}"
     token = Token.load(text)
 
@@ -503,15 +482,13 @@ def test_keeps_any_prefix(prefix: str) -> None:
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("key", [KEY, KEY.encode(), "\u00fcber", b"\xff"])
 def test_mints_what_pypitoken_mints(version: int, key: str | bytes) -> None:
-    """A new token is that of pypitoken, whichever version and kind of key."""
     ours = Token.create("test.pypi.org", "an id", key, prefix="test", version=version)
     theirs = pypitoken.Token.create("test.pypi.org", "an id", key, prefix="test", version=version)
 
     assert ours.dump() == theirs.dump()
 
 
-def test_mints_tokens_of_version_2_for_pypi_unless_told_otherwise() -> None:
-    """The defaults are what PyPI issues."""
+def test_mints_tokens_of_version_2_for_pypi_by_default() -> None:
     token = Token.create(DOMAIN, IDENTIFIER, KEY)
 
     assert token.dump() == pypitoken.Token.create(DOMAIN, IDENTIFIER, KEY).dump()
@@ -524,7 +501,6 @@ def test_mints_tokens_of_version_2_for_pypi_unless_told_otherwise() -> None:
     [("", "", 1), ("", "", 2), ("p\u00fcp\u00ef.org", "\U0001f511", 2), ("d" * 8191, "\U0001f511" * 8191, 2)],
 )
 def test_reads_what_it_mints(domain: str, identifier: str, version: int) -> None:
-    """Whatever domain and identifier a token is minted with are read again."""
     text = Token.create(domain, identifier, KEY, version=version).restrict(project_names=["demo"]).dump()
     token = Token.load(text)
 
@@ -559,8 +535,7 @@ def test_reads_what_it_mints(domain: str, identifier: str, version: int) -> None
     ],
     ids=lambda value: ascii(value)[:50],
 )
-def test_refuses_to_mint_what_is_no_token(parameters: dict[str, Any], message: str) -> None:
-    """Parameters that cannot be part of a token are refused, and the key is never shown."""
+def test_parameters_that_cannot_be_part_of_a_token_are_refused(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(PyPITokenException) as caught:
         Token.create(**{"domain": DOMAIN, "identifier": IDENTIFIER, "key": KEY} | parameters)
 
@@ -571,7 +546,6 @@ def test_refuses_to_mint_what_is_no_token(parameters: dict[str, Any], message: s
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_restricts_as_pypitoken_does(version: int) -> None:
-    """Equal parameters give equal bytes: caveats, their order, their JSON and so the signature."""
     ours = [create(version, **p).dump() for p in COMBINATIONS]
     theirs = [
         pypitoken.Token.create(DOMAIN, IDENTIFIER, KEY, version=version).restrict(**p).dump() for p in COMBINATIONS
@@ -583,7 +557,6 @@ def test_restricts_as_pypitoken_does(version: int) -> None:
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_restricts_a_loaded_token_as_pypitoken_does(version: int) -> None:
-    """A token that was loaded is restricted like one that was minted, again and again."""
     text = create(version, **GROUPS[0]).dump()
     ours, theirs = Token.load(text), pypitoken.Token.load(text)
     for parameters in GROUPS:
@@ -593,8 +566,7 @@ def test_restricts_a_loaded_token_as_pypitoken_does(version: int) -> None:
         assert ours.dump() == theirs.dump()
 
 
-def test_takes_any_iterable() -> None:
-    """Lists may be given as whatever yields strings."""
+def test_lists_may_be_any_iterable() -> None:
     expected = create(project_names=["b", "a"], project_ids=["d", "c"], legacy_project_names=["f", "e"])
 
     given = create(
@@ -615,13 +587,11 @@ def test_takes_any_iterable() -> None:
         ({"legacy_not_before": 0, "legacy_not_after": 0}, b'{"nbf": 0, "exp": 0}'),
     ],
 )
-def test_takes_zero_for_a_moment(parameters: dict[str, Any], caveat: bytes) -> None:
-    """The first Unix second is a moment like any other, and not an absent parameter."""
+def test_zero_is_a_moment(parameters: dict[str, Any], caveat: bytes) -> None:
     assert create(**parameters).raw_caveats == [caveat]
 
 
 def test_normalizes_project_names() -> None:
-    """Names in any spelling are written as the one that PyPI compares with; their order is kept."""
     names = ["My_Proj.X", "a--_b", "B", "my-proj-x", "0"]
 
     token = create(project_names=names, legacy_project_names=names)
@@ -632,8 +602,7 @@ def test_normalizes_project_names() -> None:
     ]
 
 
-def test_returns_the_token_itself() -> None:
-    """Restricting changes the token and returns it, so that calls can be chained."""
+def test_restrict_returns_the_token_itself() -> None:
     token = create()
 
     assert token.restrict(user_id=USER) is token
@@ -656,15 +625,13 @@ def refused_restriction(parameters: dict[str, Any], version: int = 2) -> str:
 
 @pytest.mark.parametrize("name", OTHER_END)
 @pytest.mark.parametrize(("moment", "message"), WRONG_DATES, ids=[message[:50] for _, message in WRONG_DATES])
-def test_refuses_what_is_no_moment(name: str, moment: Any, message: str) -> None:
-    """A moment without a time zone, or of another type, is refused, and the token stays as it was."""
+def test_a_wrong_moment_is_refused(name: str, moment: Any, message: str) -> None:
     assert refused_restriction({name: moment, OTHER_END[name]: 5}) == message.format(name)
 
 
 @pytest.mark.parametrize(("name", "other"), OTHER_END.items())
 @pytest.mark.parametrize("moment", [0, 5, datetime.datetime(2026, 1, 1, tzinfo=UTC)], ids=str)
 def test_refuses_a_window_with_one_end(name: str, other: str, moment: Any) -> None:
-    """One end of a window without the other is refused."""
     first, second = sorted((name, other), reverse=True)
     expected = f"{first} and {second} belong together: pass both."
 
@@ -674,36 +641,31 @@ def test_refuses_a_window_with_one_end(name: str, other: str, moment: Any) -> No
 @pytest.mark.parametrize(
     ("name", "value", "message"), WRONG_LISTS, ids=[f"{name} {ascii(value)[:30]}" for name, value, _ in WRONG_LISTS]
 )
-def test_refuses_what_is_no_list_of_strings(name: str, value: Any, message: str) -> None:
-    """A single string, or anything but strings in a list, is refused."""
+def test_anything_but_a_list_of_strings_is_refused(name: str, value: Any, message: str) -> None:
     assert refused_restriction({name: value}) == message
 
 
 @pytest.mark.parametrize("parameter", ["project_names", "legacy_project_names"])
 @pytest.mark.parametrize("name", WRONG_NAMES, ids=ascii)
-def test_refuses_names_that_no_project_has(parameter: str, name: str) -> None:
-    """A name that PyPI would give no project is refused: the token could not be used."""
+def test_invalid_project_names_are_refused(parameter: str, name: str) -> None:
     assert refused_restriction({parameter: ["demo", name]}) == NO_NAME.format(parameter, name)
 
 
 @pytest.mark.parametrize(("user_id", "kind"), [(5, "int"), (b"u", "bytes"), ([USER], "list"), (False, "bool")])
-def test_refuses_a_user_id_that_is_no_string(user_id: Any, kind: str) -> None:
-    """The id of a user is text."""
+def test_a_user_id_must_be_a_string(user_id: Any, kind: str) -> None:
     expected = f"user_id is of type {kind}, expected a string."
 
     assert refused_restriction({"user_id": user_id}) == expected
 
 
 @pytest.mark.parametrize("wrong", [{"legacy_not_before": 5}, {"legacy_project_names": "demo"}])
-def test_adds_nothing_where_one_parameter_is_wrong(wrong: dict[str, Any]) -> None:
-    """A restriction that is refused leaves no other one behind, not even those before it."""
+def test_adds_nothing_if_one_parameter_is_wrong(wrong: dict[str, Any]) -> None:
     message = refused_restriction(joined(*GROUPS[:5]) | wrong)
 
     assert message.startswith(next(iter(wrong)))
 
 
 def test_refuses_what_version_1_cannot_hold() -> None:
-    """The longest caveat that version 1 can hold is written and read; a longer one is refused."""
     longest = "x" * (65_526 - len('[3, ""]'))
     text = create(1, user_id=longest).dump()
 
@@ -732,7 +694,6 @@ WRONG_KEY = "ValidationError: the token is not valid: its signature does not mat
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_checks_with_text_and_bytes_for_a_key(version: int) -> None:
-    """The key of a token may be given as text or as bytes, whichever it was minted with."""
     token = create(version, project_names=["demo"])
 
     assert refused_use(token, KEY, project_name="demo") is None
@@ -742,14 +703,12 @@ def test_checks_with_text_and_bytes_for_a_key(version: int) -> None:
 @pytest.mark.parametrize("key", ["another", b"another", KEY + " ", KEY.upper(), "\ud800", "", b"", None, 0, 5, [KEY]])
 @pytest.mark.parametrize("version", [1, 2])
 def test_refuses_another_key(version: int, key: Any) -> None:
-    """A key that the token was not minted with is refused, and so is what is no key."""
     assert refused_use(create(version), key) == WRONG_KEY
 
 
 @pytest.mark.parametrize("key", ["", b"", None])
 @pytest.mark.parametrize("caveats", [(), ("[1, []]",)])
 def test_refuses_tokens_that_anyone_could_mint(key: Any, caveats: tuple[str, ...]) -> None:
-    """A token that was signed with an empty key is not valid, should the key be lost and be empty too."""
     macaroon = pymacaroons.Macaroon(DOMAIN, IDENTIFIER, KEY, version=2)
     macaroon.signature = pymacaroons.utils.create_initial_signature(b"", macaroon.identifier_bytes)
     for caveat in caveats:
@@ -759,7 +718,6 @@ def test_refuses_tokens_that_anyone_could_mint(key: Any, caveats: tuple[str, ...
 
 
 def test_refuses_a_token_whose_caveats_were_changed() -> None:
-    """A caveat that was taken away, added or changed without the signature is noticed."""
     text = mint('[1, ["demo"]]', "[0, 9, 5]")
     forged = [
         text_of_changed(text, lambda caveats: caveats.pop()),
@@ -780,14 +738,12 @@ def text_of_changed(text: str, change: Callable[[list[pymacaroons.Caveat]], obje
 
 
 def test_accepts_what_every_restriction_allows() -> None:
-    """A use that is within each of the restrictions is valid, in any spelling of the project."""
     token = create(**joined(*GROUPS))
 
     assert refused_use(token, project_name="De_Mo".replace("_", ""), project_id=PROJECT, user_id=USER, now=NOW) is None
 
 
-def test_tells_every_reason() -> None:
-    """All restrictions that are not met are told at once, in order; the first one is the cause."""
+def test_every_unmet_restriction_is_a_reason_and_the_first_is_the_cause() -> None:
     token = Token.load(mint('[1, ["demo"]]', "[0, 9, 5]", "[99]", b"\xff", '[3, "u"]'))
 
     with pytest.raises(ValidationError) as caught:
@@ -805,8 +761,7 @@ def test_tells_every_reason() -> None:
     assert str(caught.value.__cause__) == "the token is for the projects ['demo'], and it was used for 'other'"
 
 
-def test_tells_missing_context_apart() -> None:
-    """Where all that keeps a token from being valid is context that was not given, the error says so by its type."""
+def test_only_missing_context_raises_missing_context_error() -> None:
     token = create(project_names=["demo"], project_ids=[PROJECT], user_id=USER)
     lacking = (
         "MissingContextError: the token is not valid: the token's restrictions cannot be checked without project_id, "
@@ -819,8 +774,7 @@ def test_tells_missing_context_apart() -> None:
     assert type(caught.value.__cause__) is MissingContextError
 
 
-def test_says_invalid_where_context_is_missing_too() -> None:
-    """One restriction that is not met makes the token invalid, whatever else is missing."""
+def test_one_unmet_restriction_is_invalid_whatever_context_is_missing() -> None:
     token = create(project_names=["demo"], user_id=USER)
 
     assert refused_use(token, project_name="other") == (
@@ -831,7 +785,6 @@ def test_says_invalid_where_context_is_missing_too() -> None:
 
 @pytest.mark.parametrize(("caveat", "reason"), [("[99, 1]", "the unknown tag 99"), ("[5]", "the unknown tag 5")])
 def test_refuses_a_caveat_that_it_cannot_read(caveat: str, reason: str) -> None:
-    """A caveat of a kind that is not known is not met."""
     token = Token.load(mint(caveat))
 
     with pytest.raises(ValidationError) as caught:
@@ -843,8 +796,7 @@ def test_refuses_a_caveat_that_it_cannot_read(caveat: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(("moment", "message"), WRONG_DATES, ids=[message[:50] for _, message in WRONG_DATES])
-def test_refuses_to_check_at_what_is_no_moment(moment: Any, message: str) -> None:
-    """The moment of a check is as strictly read as those of a window."""
+def test_a_check_at_a_wrong_moment_is_refused(moment: Any, message: str) -> None:
     expected = f"ValidationError: the token cannot be checked: {message.format('now')}"
 
     assert refused_use(create(), now=moment) == expected
@@ -867,12 +819,10 @@ def test_refuses_to_check_at_what_is_no_moment(moment: Any, message: str) -> Non
     ids=str,
 )
 def test_checks_at_the_moment_given(now: Any, allowed: bool) -> None:
-    """The moment may be Unix seconds or a date-time of any time zone; fractions of a second do not count."""
     assert (refused_use(create(not_before=NOW, not_after=NOW + 1), now=now) is None) == allowed
 
 
-def test_checks_at_this_moment_unless_told_otherwise() -> None:
-    """Without a moment, the clock of this machine counts."""
+def test_a_check_is_for_the_current_time_by_default() -> None:
     before = int(time.time())
     valid = refused_use(create(not_before=before, not_after=before + 600))
     expired = refused_use(create(not_before=0, not_after=5))
@@ -884,7 +834,6 @@ def test_checks_at_this_moment_unless_told_otherwise() -> None:
 
 
 def test_lists_restrictions_in_order() -> None:
-    """Restrictions are listed as they were added, in typed form and as bytes."""
     token = Token.load(create(**joined(GROUPS[0], GROUPS[1], GROUPS[4])).dump())
 
     assert token.restrictions == [
@@ -901,7 +850,6 @@ def test_lists_restrictions_in_order() -> None:
 
 
 def test_lists_caveats_that_it_cannot_read() -> None:
-    """Caveats that cannot be read are listed as bytes with the reason; only `restrictions` is refused."""
     token = Token.load(mint('[1, ["demo"]]', "[99]", b"\xff", "[" * 100_000))
 
     assert token.caveats == [
@@ -916,8 +864,7 @@ def test_lists_caveats_that_it_cannot_read() -> None:
     assert str(caught.value) == "the caveat has the unknown tag 99"
 
 
-def test_hands_out_its_caveats_as_copies() -> None:
-    """Changing the lists that a token returns does not change the token."""
+def test_the_lists_that_it_returns_are_copies() -> None:
     token = create(project_names=["demo"])
     text = token.dump()
     token.raw_caveats.clear()
@@ -928,15 +875,13 @@ def test_hands_out_its_caveats_as_copies() -> None:
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_restricts_a_token_whose_caveats_it_cannot_read(version: int) -> None:
-    """A caveat that cannot be read is carried along, and the signature stays right."""
     text = mint("[99]", "not JSON", version=version)
     token = Token.load(text).restrict(project_names=["demo"])
 
     assert token.dump() == mint("[99]", "not JSON", '[1, ["demo"]]', version=version)
 
 
-def test_shows_what_a_token_can_do_and_never_the_token() -> None:
-    """The repr shows domain, identifier and restrictions, and nothing that is signed with."""
+def test_the_repr_has_the_restrictions_and_nothing_secret() -> None:
     text = mint("[0, 9, 5]", b"\xff")
     token = Token.load(text)
     shown = (repr(token), str(token), f"{token}")
@@ -997,7 +942,7 @@ def test_a_refused_restriction_leaves_the_macaroon_that_it_was_made_from_alone()
     assert (macaroon.caveats, token.raw_caveats) == ([], [])
 
 
-def test_a_macaroon_that_becomes_none_of_pypis_is_refused_from_then_on() -> None:
+def test_a_macaroon_that_pypi_would_not_issue_is_refused_from_then_on() -> None:
     token = create()
     token._macaroon.add_third_party_caveat("https://auth.example", "the key of that party", "its caveat")
     for use in (token.dump, token.restrict, lambda: token.check(KEY), lambda: token.caveats):
@@ -1034,8 +979,7 @@ def unsigned() -> pymacaroons.Macaroon:
     ],
     ids=["third parties", "discharge location", "unsigned", "location", "identifier", "no macaroon"],
 )
-def test_refuses_to_wrap_what_pypi_never_issues(macaroon: pymacaroons.Macaroon, reason: str) -> None:
-    """A macaroon that no token consists of is refused with the reason."""
+def test_a_macaroon_that_pypi_never_issues_is_refused(macaroon: pymacaroons.Macaroon, reason: str) -> None:
     with pytest.raises(LoaderError) as caught:
         Token("pypi", macaroon)
 
@@ -1045,7 +989,6 @@ def test_refuses_to_wrap_what_pypi_never_issues(macaroon: pymacaroons.Macaroon, 
 
 @pytest.mark.parametrize("name", keyring_pypitoken.__all__)
 def test_offers_every_public_name(name: str) -> None:
-    """Each public name is loaded on first use, from the module that defines it."""
     found = getattr(keyring_pypitoken, name)
 
     assert found.__name__ == name
@@ -1053,7 +996,6 @@ def test_offers_every_public_name(name: str) -> None:
 
 
 def test_offers_the_names_of_pypitoken() -> None:
-    """Whoever imports from pypitoken can import the same names from here."""
     theirs = {name for name in vars(pypitoken) if isinstance(getattr(pypitoken, name), type)}
 
     assert theirs - set(keyring_pypitoken.__all__) == set()
@@ -1064,16 +1006,14 @@ EXCEPTIONS = "PyPITokenException, LoaderError, ValidationError, MissingContextEr
 
 
 @pytest.mark.parametrize("name", EXCEPTIONS.split(", "))
-def test_raises_what_callers_of_pypitoken_catch(name: str) -> None:
-    """An exception has the bases that pypitoken's has, so that the same `except` clauses fit."""
+def test_exceptions_have_the_bases_of_pypitokens(name: str) -> None:
     ours, theirs = getattr(keyring_pypitoken, name), getattr(pypitoken, name)
 
     assert [base.__name__ for base in ours.__mro__] == [base.__name__ for base in theirs.__mro__]
 
 
 @pytest.mark.parametrize("name", ["__init__", "load", "create", "restrict", "dump", "check"])
-def test_is_called_like_pypitoken(name: str) -> None:
-    """A method takes the parameters that pypitoken's takes: their names, order and defaults."""
+def test_methods_have_pypitokens_signatures(name: str) -> None:
     ours, theirs = (
         [(parameter.name, parameter.kind, parameter.default) for parameter in signature.parameters.values()]
         for signature in (inspect.signature(getattr(token, name)) for token in (Token, pypitoken.Token))
@@ -1083,12 +1023,10 @@ def test_is_called_like_pypitoken(name: str) -> None:
 
 
 def test_lists_its_public_names() -> None:
-    """`dir` lists what can be imported, whether or not it has been loaded."""
     assert dir(keyring_pypitoken) == sorted(keyring_pypitoken.__all__)
 
 
-def test_has_no_other_names() -> None:
-    """A name that is not there is told as Python tells it of any module."""
+def test_an_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError) as caught:
         keyring_pypitoken.Tokens  # noqa: B018 - the name is what is not there
 
@@ -1103,7 +1041,6 @@ def python(program: str) -> str:
 
 
 def test_can_be_imported_by_star() -> None:
-    """A star import brings every public name, and nothing else."""
     program = "from keyring_pypitoken import *; print(sorted(name for name in dir() if name[0] != '_'))"
 
     assert python(program) == str(sorted(keyring_pypitoken.__all__))
@@ -1117,11 +1054,10 @@ DERIVE = f"from keyring_pypitoken import Token; Token.load({TEXT!r}).restrict(pr
     [
         ("import keyring_pypitoken", {"json", "dataclasses", "pymacaroons", "nacl", "packaging"}),
         (f"from keyring_pypitoken import {EXCEPTIONS}", {"json", "dataclasses", "pymacaroons", "nacl", "packaging"}),
-        ("from keyring_pypitoken import Token", {"pymacaroons", "nacl", "packaging"}),
-        (DERIVE, {"pymacaroons", "nacl", "packaging"}),
+        ("from keyring_pypitoken import Token", {"dataclasses", "inspect", "pymacaroons", "nacl", "packaging"}),
+        (DERIVE, {"dataclasses", "inspect", "pymacaroons", "nacl", "packaging"}),
     ],
     ids=["package", "exceptions", "Token", "restrict"],
 )
-def test_loads_no_more_than_is_used(statement: str, heavy: set[str]) -> None:
-    """Importing the package loads nothing heavy, and restricting PyPI's tokens takes the standard library alone."""
+def test_importing_loads_nothing_heavy(statement: str, heavy: set[str]) -> None:
     assert python(f"import sys; {statement}; print({heavy!r} & set(sys.modules))") == "set()"
