@@ -94,7 +94,8 @@ class Pdm(Uploader):
         run = _Run(process)
         if not run.publish.has("--no-build"):
             return None
-        directory = Path(os.path.normpath(run.project / (run.publish.last("--dest") or "dist")))
+        dest = run.publish.last("--dest")
+        directory = Path(os.path.normpath(run.project / ("dist" if dest is None else dest)))
         name = display_name(directory, process.directory)
         if not is_directory(directory, name):
             raise Refusal(f"{name} is not a directory, and pdm has nothing to upload: build there first.")

@@ -54,8 +54,12 @@ class Repository(repository.Repository):
 def note(service, user):
     found.setdefault("lookups", []).append([service, user])
 
+def build(project, dest, hooks):
+    found["built"] = directory = os.path.join(project.root, dest)
+    os.makedirs(directory, exist_ok=True)
+
 repository.Repository = Repository
-Build.do_build = lambda *arguments, **options: found.update(built=True)
+Build.do_build = build
 keyring.get_credential = keyring.get_password = note
 termui.is_interactive = lambda console=None: True
 termui.ask = lambda *arguments, **options: "typed"
@@ -80,6 +84,8 @@ for arguments, variables, directory in cases:
         found["rejected"] = end.code == 2
     except Exception as error:
         found["error"] = repr(error)
+    if "built" in found and not os.listdir(found["built"]):
+        os.removedirs(found["built"])
     answers.append(dict(found))
 with open(sys.argv[1], "w") as file:
     json.dump(answers, file)
@@ -189,7 +195,8 @@ LINES: tuple[tuple[str, dict[str, str]], ...] = (
     ("publish --no-build -x testpypi", {}),
     ("publish --no-build --", {}),
 )
-REFUSED: tuple[str, ...] = ()
+# What pdm fails at after it asked for the token.
+REFUSED = (", which pdm refuses to upload: ",)
 DIRECTORIES = (".", "sub/deep", "../elsewhere")
 USER = """
 [repository.private]
@@ -219,7 +226,9 @@ url = "http://127.0.0.1:9/half/"
 [repository.nowhere]
 username = "frank"
 """
-SECOND = '[repository.private]\nurl = "http://127.0.0.1:9/second/"\n[repository.pypi]\nurl = "http://127.0.0.1:9/pypi/"\n'
+SECOND = (
+    '[repository.private]\nurl = "http://127.0.0.1:9/second/"\n[repository.pypi]\nurl = "http://127.0.0.1:9/pypi/"\n'
+)
 INJECTED = '[tool.pdm.options]\npublish = ["--no-build", "-r", "http://127.0.0.1:9/injected/", "-p", "other"]\n'
 
 
@@ -236,6 +245,7 @@ def project(work: Path, home: Path) -> Path:
     (work / "mixed" / "notes.txt").write_text("none")
     (work / "empty").mkdir()
     (work / "sub" / "deep").mkdir(parents=True)
+    (work / "sub" / "deep" / "notes.txt").write_text("none")
     make_wheel(home / "elsewhere" / "dist", "elsewhere", "1.0")
     settings = {
         home / "config" / "pdm" / "config.toml": USER,
@@ -260,7 +270,12 @@ def test_reads_command_lines_as_pdm_does(project: Path, pytestconfig: pytest.Con
     answers = tmp_path / "answers.json"
     environ = {**os.environ, "PDM_CHECK_UPDATE": "false", "PDM_USE_VENV": "false"}
     done = subprocess.run(
-        [python, "-c", SCRIPT, answers], input=json.dumps(cases), env=environ, capture_output=True, text=True, check=False
+        [python, "-c", SCRIPT, answers],
+        input=json.dumps(cases),
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     different = []
