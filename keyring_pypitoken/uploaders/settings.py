@@ -110,3 +110,18 @@ def is_web_url(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def read_json(path: Path, name: str) -> object:
+    """Return the content of a JSON file; nothing if it is absent or empty.
+
+    Raises:
+        PolicyError: it cannot be read, or is not JSON.
+    """
+    import json
+
+    text = read_text(path, name)
+    try:
+        return json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        raise PolicyError(f"{printable(name)} is not valid JSON: delete it.") from None

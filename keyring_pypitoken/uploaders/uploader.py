@@ -206,3 +206,13 @@ def other_user(program: str, name: str, origin: str) -> Problem:
         f"{where} names the user {quoted(name)}, and {program} asks keyring for that user, who has no token",
         f"set the user name in {where} to `__token__`",
     )
+
+
+def password_taken_first(program: str, origin: str) -> Problem:
+    """Return the problem of a password that an option, a variable or a settings file holds."""
+    if origin.startswith("-"):
+        return taken_first(program, f"{origin} gives a password", f"leave out {origin}")
+    if origin.isupper():
+        return variable_taken_first(program, origin)
+    remedy = "store that token with `keyring-pypitoken login`, then delete it there"
+    return taken_first(program, f"{printable(origin)} holds a password", remedy)
