@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from keyring_pypitoken.exceptions import Refusal
     from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.uploaders.process import Process
 
@@ -134,11 +135,18 @@ class Uploader(ABC):
         """Return what makes this run send something else than keyring's answer.
 
         That is: credentials that it takes before it asks keyring or after a refusal, another user name, keyring that
-        is switched off. Nothing but the place is shown: no password, no token. Settings that cannot be read are a problem, too.
+        is switched off. Nothing but the place is shown: no password, no token. Settings that cannot be read are a
+        problem, too.
         """
 
-    def variables(self, token: str, repository: Repository) -> dict[str, str]:
-        """Return the variables that hand a token to this uploader, and make it upload to that repository."""
+    def variables(self, token: str, repository: Repository, address: Address | None = None) -> dict[str, str]:  # noqa: ARG002
+        """Return the variables that hand a token to this uploader, and make it upload to that repository.
+
+        Args:
+            token: the derived token's text.
+            repository: the one it is for.
+            address: what `find_address` found for the run that is to get it, which some need to name the variables.
+        """
         found = {name: value.format(token=token) for name, value in self.token_variables.items()}
         return found | {name: value.format(url=repository.url) for name, value in self.address_variables.items()}
 
@@ -165,3 +173,10 @@ def _load(program: str) -> Uploader | None:
         return None
     room = getattr(module, "ROOM", None)
     return room if isinstance(room, Uploader) and room.name == program else None
+
+
+def as_problem(refusal: Refusal) -> Problem:
+    """Return a refusal, such as that of an unreadable settings file, as a problem with its remedy."""
+    text = str(refusal).removesuffix(".")
+    at = max(text.rfind(": "), text.rfind("; "))
+    return Problem(text[:at], text[at + 2 :]) if at >= 0 else Problem(text, "correct it")
