@@ -51,8 +51,9 @@ class Problem(NamedTuple):
     @classmethod
     def of_refusal(cls, refusal: Refusal) -> Problem:
         """Split the sentence of a refusal: the reason first, then the fix."""
-        reason, _, fix = str(refusal).rpartition(": ")
-        return cls(reason, fix.removesuffix("."))
+        text = str(refusal).removesuffix(".")
+        at = max(text.rfind(": "), text.rfind("; "))
+        return cls(text[:at], text[at + 2 :]) if at >= 0 else cls(text, "correct it")
 
 
 class Uploader(ABC):
@@ -152,8 +153,14 @@ class Uploader(ABC):
         """Return True if an option names the repository, and the uploader stops if a variable names one, too."""
         return False
 
-    def variables(self, token: str, repository: Repository) -> dict[str, str]:
-        """Return the variables that hand a token to this uploader, and make it upload to that repository."""
+    def variables(self, token: str, repository: Repository, address: Address | None = None) -> dict[str, str]:  # noqa: ARG002
+        """Return the variables that hand a token to this uploader, and make it upload to that repository.
+
+        Args:
+            token: the derived token's text.
+            repository: the one it is for.
+            address: what `find_address` found for the run that is to get it, which some need to name the variables.
+        """
         found = {name: value.format(token=token) for name, value in self.token_variables.items()}
         return found | {name: value.format(url=repository.url) for name, value in self.address_variables.items()}
 
