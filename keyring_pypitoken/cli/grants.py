@@ -75,7 +75,11 @@ def execute(options: argparse.Namespace) -> int:
     for name in (PASSPHRASE_VARIABLE, *(name for found in rooms for name in found.rival_variables)):
         environ.pop(name, None)
     for found in rooms:
-        environ |= found.variables(_hand_out(issued, process, options), repository)
+        address = found.find_address(process) if found is room else None
+        handed = found.variables(_hand_out(issued, process, options), repository, address)
+        if found is room and found.names_repository(process):
+            handed = {name: value for name, value in handed.items() if name not in found.address_variables}
+        environ |= handed
     if room is not None:
         address = room.find_address(read_command_line(options.command, process.directory, environ))
         if find_repository_at(address, config) != repository:

@@ -39,6 +39,7 @@ class Flit(Uploader):
     """Builds, and uploads what it built; it asks before it builds."""
 
     name = "flit"
+    typical = ("publish",)
     observed = "4.2.0"
     source = "flit/__init__.py, flit/upload.py, flit_core/config.py"
     module = "flit"

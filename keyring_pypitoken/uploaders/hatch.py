@@ -44,6 +44,7 @@ class Hatch(Uploader):
     """hatch: asks in its own process; click reads its command line."""
 
     name = "hatch"
+    typical = ("publish",)
     observed = "1.18.2"
     source = (
         "hatch 1.18.2: cli/__init__.py, cli/publish/__init__.py, publish/index.py, publish/auth.py, project/core.py"

@@ -41,6 +41,7 @@ class Maturin(Uploader):
     """Uploads the files that its command line names, or what it builds."""
 
     name = "maturin"
+    typical = ("publish",)
     observed = "1.16.0"
     source = "src/main.rs, src/upload.rs, src/commands/mod.rs, src/commands/publish.rs"
     lookups_per_upload = 0

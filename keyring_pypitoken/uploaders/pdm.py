@@ -55,6 +55,7 @@ class Pdm(Uploader):
     """pdm: asks in its own process if keyring is in its environment, else through the command; argparse."""
 
     name = "pdm"
+    typical = ("publish",)
     observed = "2.29.3"
     source = (
         "pdm 2.29.3: core.py, cli/commands/publish/*.py, models/auth.py, project/config.py, _types.py; "

@@ -17,7 +17,7 @@ from keyring_pypitoken.text import join_quoted, quoted
 from keyring_pypitoken.toml import entry
 from keyring_pypitoken.uploaders.options import Grammar, Parsed
 from keyring_pypitoken.uploaders.settings import home, read_toml, user_config
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader, Problem.of_refusal
+from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,6 +83,7 @@ class Poetry(Uploader):
     """poetry."""
 
     name = "poetry"
+    typical = ("publish",)
     observed = "2.5.1"
     source = (
         "console/application.py, console/commands/publish.py and config.py, publishing/publisher.py and uploader.py, "

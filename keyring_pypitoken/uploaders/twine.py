@@ -55,6 +55,7 @@ class Twine(Uploader):
     """Uploads the files that its command line names."""
 
     name = "twine"
+    typical = ("upload", "dist/*")
     observed = "7.0.0"
     source = "twine/settings.py, utils.py, auth.py, commands/__init__.py, commands/upload.py"
     module = "twine"

@@ -16,7 +16,7 @@ from keyring_pypitoken.toml import entry
 from keyring_pypitoken.uploaders.options import Grammar, Parsed
 from keyring_pypitoken.uploaders.rust_glob import expand
 from keyring_pypitoken.uploaders.settings import find_netrc, home, read_toml
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader, Problem.of_refusal
+from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader
 from keyring_pypitoken.uploaders.uv_settings import credentials_file, find_settings
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class Uv(Uploader):
     """uv."""
 
     name = "uv"
+    typical = ("publish",)
     observed = "0.13.8"
     source = (
         "uv-publish-commands/src/lib.rs, uv-publish/src/lib.rs, uv-auth/src/keyring.rs, middleware.rs and store.rs, "
