@@ -12,13 +12,15 @@ import pytest
 from file_keyring import FileKeyring
 from loopback_index import IndexProcess
 from refusal_cases import Stage
-from sandbox import _FOREIGN, STORES, Command, MatrixRow, Result, Run, WritePolicy, forget
+from sandbox import _FOREIGN, STORES, Command, Result, Run, WritePolicy, forget
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.vault import passphrase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytest_plugins = ["canary"]
 
 
 @pytest.fixture(autouse=True)
@@ -83,22 +85,15 @@ def site_policy(home: Path) -> WritePolicy:  # noqa: ARG001 - the directory must
     return _writer(paths.site_policies()[0])
 
 
-_MATRIX: list[MatrixRow] = []
-
-
-@pytest.fixture(scope="session")
-def matrix() -> list[MatrixRow]:
-    """Return the table; by a fixture, since pytest loads this file as another module than tests import."""
-    return _MATRIX
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what each uploader showed, and what the index received of it."""
-    if _MATRIX:
+    """Print what each uploader showed, and what the index received from it."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
+    rows = [row for report in reports for name, row in report.user_properties if name == "uploader"]
+    if rows:
         terminalreporter.section("uploaders")
-    for row in _MATRIX:
-        for line in (*row.received, *([row.shown] if row.shown else [])):
-            terminalreporter.line(f"{row.uploader:<34} {row.what:<8} {line}")
+    for uploader, what, shown, received in sorted(rows):
+        for line in (*received, *([shown] if shown else [])):
+            terminalreporter.line(f"{uploader:<34} {what:<8} {line}")
 
 
 @pytest.fixture

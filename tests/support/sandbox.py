@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keyring
 import keyring.backend
@@ -63,15 +63,6 @@ class Run(Protocol):
 
 class Result(subprocess.CompletedProcess[str]):
     """What a program printed, and its exit code."""
-
-
-class MatrixRow(NamedTuple):
-    """What an uploader did in a test, for the table that ends the run."""
-
-    uploader: str
-    what: str
-    shown: str
-    received: list[str]
 
 
 class Command:
