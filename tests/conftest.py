@@ -1,4 +1,4 @@
-"""Every test gets a home of its own, and keyring's real chain with real backends that live there."""
+"""Give every test a home of its own, and keyring's real chain with real backends in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from file_keyring import FileKeyring
 from loopback_index import IndexProcess
 from refusal_cases import Stage
-from sandbox import _FOREIGN, STORES, Command, Result, Run, WritePolicy, forget
+from sandbox import FOREIGN, STORES, Command, Result, Run, WritePolicy, forget
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.vault import passphrase
@@ -27,7 +27,7 @@ pytest_plugins = ["canary"]
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Give the test a home directory and an environment in which nothing of the developer's is found."""
     home = tmp_path / "home"
-    for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
+    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
         # pip's own settings stay: a test that builds a package installs its build tools.
         if not name.startswith("PIP_"):
             monkeypatch.delenv(name)
@@ -129,7 +129,7 @@ def index() -> Iterator[IndexProcess]:
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Return what runs the command."""
+    """Return what runs the command in this process."""
     return Command(capsys, monkeypatch)
 
 
