@@ -19,7 +19,7 @@ from keyring_pypitoken.policy.discovery import find_way, load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.text import looks_like_token
 from keyring_pypitoken.uploaders.evidence import find_evidence, read_override
-from keyring_pypitoken.uploaders.process import Process, this_process
+from keyring_pypitoken.uploaders.process import this_process
 from keyring_pypitoken.vault import accounts, masters
 from keyring_pypitoken.vault.backends import has_age_file
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from keyring_pypitoken.policy.model import Config, Grant
     from keyring_pypitoken.secret import DerivedToken, MasterToken
+    from keyring_pypitoken.uploaders.uploader import Process
 
 T = TypeVar("T")
 

@@ -16,8 +16,8 @@ from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import in_words, join_names, join_quoted, quoted
-from keyring_pypitoken.uploaders.process import Process, read_command_line
-from keyring_pypitoken.uploaders.uploader import all_rooms
+from keyring_pypitoken.uploaders.process import read_command_line
+from keyring_pypitoken.uploaders.uploader import Process, all_rooms
 from keyring_pypitoken.vault import accounts
 from keyring_pypitoken.vault.passphrase import VARIABLE as PASSPHRASE_VARIABLE
 

@@ -15,8 +15,7 @@ from keyring_pypitoken.lookup import Key, match, raw_keys
 from keyring_pypitoken.policy.discovery import find_way, load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.text import join_names
-from keyring_pypitoken.uploaders.process import Process
-from keyring_pypitoken.uploaders.uploader import Problem
+from keyring_pypitoken.uploaders.uploader import Problem, Process
 from keyring_pypitoken.vault import accounts, masters
 from keyring_pypitoken.vault.backends import list_stores
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from keyring_pypitoken.uploaders.process import Process
+    from keyring_pypitoken.uploaders.uploader import Process
 
 PROJECT_VARIABLE = "KEYRING_PYPITOKEN_PROJECT"
 VALID_FOR_VARIABLE = "KEYRING_PYPITOKEN_VALID_FOR"

@@ -17,7 +17,7 @@ from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader, pyp
 
 if TYPE_CHECKING:
     from keyring_pypitoken.uploaders.options import Parsed
-    from keyring_pypitoken.uploaders.process import Process
+    from keyring_pypitoken.uploaders.uploader import Process
 
 _MAIN = Grammar("-f/--ini-file --repository", "-V/--version --debug --logo -h/--help", abbreviations=True)
 _PUBLISH = Grammar("--format --pypirc --repository", "--use-vcs --no-use-vcs -h/--help", abbreviations=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from keyring_pypitoken.uploaders.options import Parsed
-    from keyring_pypitoken.uploaders.process import Process
+    from keyring_pypitoken.uploaders.uploader import Process
 
 _MAIN = Grammar("", "-v/--verbose -h/--help -V/--version")
 _SHARED = "-r/--repository --repository-url -u/--username -p/--password"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from keyring_pypitoken.lookup import Repository
-    from keyring_pypitoken.uploaders.process import Process
+    from keyring_pypitoken.uploaders.uploader import Process
 
 # Global options, which argparse reads first: it takes the beginning of one, too. cleo then reads the others.
 _GLOBAL = (

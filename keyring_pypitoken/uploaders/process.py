@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from keyring_pypitoken.files import current_directory
 from keyring_pypitoken.memory import recall
 from keyring_pypitoken.uploaders.options import Grammar
-from keyring_pypitoken.uploaders.uploader import Uploader, find_room
+from keyring_pypitoken.uploaders.uploader import Process, Uploader, find_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,29 +36,6 @@ _LAUNCHERS = {
     ),
     ("pipx", "run"): Grammar("--spec --python --index-url", "--no-cache --quiet -q --verbose -v"),
 }
-
-
-class Process(NamedTuple):
-    """A process that uploads, or may.
-
-    Attributes:
-        program: the name of the program, such as `twine`; empty if it has none that can be shown.
-        arguments: its command line without the program.
-        directory: its current directory.
-        environ: its environment.
-        is_parent: whether it is the process that started this one.
-    """
-
-    program: str
-    arguments: tuple[str, ...]
-    directory: Path
-    environ: Mapping[str, str]
-    is_parent: bool = False
-
-    @property
-    def room(self) -> Uploader | None:
-        """What is known about the program; None if it is not an uploader."""
-        return find_room(self.program)
 
 
 def this_process() -> Process:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from keyring_pypitoken.uploaders.options import Parsed
-    from keyring_pypitoken.uploaders.process import Process
+    from keyring_pypitoken.uploaders.uploader import Process
 
 _MAIN = Grammar("", "--version --no-color -h/--help", abbreviations=True)
 _UPLOAD = Grammar(

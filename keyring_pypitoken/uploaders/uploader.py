@@ -20,7 +20,29 @@ if TYPE_CHECKING:
 
     from keyring_pypitoken.exceptions import Refusal
     from keyring_pypitoken.lookup import Repository
-    from keyring_pypitoken.uploaders.process import Process
+
+
+class Process(NamedTuple):
+    """A process that uploads, or may.
+
+    Attributes:
+        program: the name of the program, such as `twine`; empty if it has none that can be shown.
+        arguments: its command line without the program.
+        directory: its current directory.
+        environ: its environment.
+        is_parent: whether it is the process that started this one.
+    """
+
+    program: str
+    arguments: tuple[str, ...]
+    directory: Path
+    environ: Mapping[str, str]
+    is_parent: bool = False
+
+    @property
+    def room(self) -> Uploader | None:
+        """What is known about the program; None if it is not an uploader."""
+        return find_room(self.program)
 
 
 class Address(NamedTuple):

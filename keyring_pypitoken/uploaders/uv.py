@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from keyring_pypitoken.lookup import Repository
-    from keyring_pypitoken.uploaders.process import Process
+    from keyring_pypitoken.uploaders.uploader import Process
 
 _GRAMMAR = Grammar(
     "-u/--username -p/--password -t/--token --index --publish-url --check-url --keyring-provider --trusted-publishing "

@@ -24,7 +24,7 @@ from keyring_pypitoken import Token
 from keyring_pypitoken.backend import PyPITokenKeyring
 from keyring_pypitoken.policy.discovery import project_directories, project_policy
 from keyring_pypitoken.policy.parser import parse_policy
-from keyring_pypitoken.uploaders.process import Process
+from keyring_pypitoken.uploaders.uploader import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

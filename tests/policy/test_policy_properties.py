@@ -38,7 +38,7 @@ from keyring_pypitoken.names import normalize_valid
 from keyring_pypitoken.policy.decision import Policies
 from keyring_pypitoken.policy.values import WrongValueError, parse_duration
 from keyring_pypitoken.toml import find_lines, load_toml
-from keyring_pypitoken.uploaders.process import Process
+from keyring_pypitoken.uploaders.uploader import Process
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Layer, PolicyFile, WithOrigin

@@ -22,7 +22,7 @@ from keyring_pypitoken.policy.values import KEYS
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Layer
-    from keyring_pypitoken.uploaders.process import Process
+    from keyring_pypitoken.uploaders.uploader import Process
 
 LAYERS: tuple[Layer, ...] = ("project", "user", "site")
 OWN_LAYERS: tuple[Layer, ...] = ("user", "site")

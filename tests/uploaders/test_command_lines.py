@@ -16,7 +16,7 @@ from keyring_pypitoken.uploaders.projects import find_evidence
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.discovery import project_policy
-from keyring_pypitoken.uploaders.process import Process
+from keyring_pypitoken.uploaders.uploader import Process
 
 
 def process(program: str, *arguments: str, **environ: str) -> Process:

@@ -14,7 +14,7 @@ from environments import Environments
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.uploaders.hatch import ROOM
-from keyring_pypitoken.uploaders.process import Process
+from keyring_pypitoken.uploaders.uploader import Process
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,7 @@ import pytest
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TESTPYPI
 from keyring_pypitoken.uploaders.pdm import ROOM
-from keyring_pypitoken.uploaders.process import Process
-from keyring_pypitoken.uploaders.uploader import Address, Problem, find_room
+from keyring_pypitoken.uploaders.uploader import Address, Problem, Process, find_room
 
 PYPI = "https://upload.pypi.org/legacy/"
 TEST = "https://test.pypi.org/legacy/"
