@@ -1,4 +1,4 @@
-"""Every test gets a home of its own, and keyring's real chain with real backends that live there."""
+"""Give every test a home of its own, and keyring's real chain with real backends in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from file_keyring import FileKeyring
 from loopback_index import IndexProcess
 from refusal_cases import Stage
-from sandbox import _FOREIGN, STORES, Command, MatrixRow, Result, Run, WritePolicy, forget
+from sandbox import FOREIGN, STORES, Command, Result, Run, WritePolicy, forget
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.vault import passphrase
@@ -20,12 +20,14 @@ from keyring_pypitoken.vault import passphrase
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytest_plugins = ["canary"]
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Give the test a home directory and an environment in which nothing of the developer's is found."""
     home = tmp_path / "home"
-    for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
+    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
         # pip's own settings stay: a test that builds a package installs its build tools.
         if not name.startswith("PIP_"):
             monkeypatch.delenv(name)
@@ -83,22 +85,15 @@ def site_policy(home: Path) -> WritePolicy:  # noqa: ARG001 - the directory must
     return _writer(paths.site_policies()[0])
 
 
-_MATRIX: list[MatrixRow] = []
-
-
-@pytest.fixture(scope="session")
-def matrix() -> list[MatrixRow]:
-    """Return the table; by a fixture, since pytest loads this file as another module than tests import."""
-    return _MATRIX
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what each uploader showed, and what the index received of it."""
-    if _MATRIX:
+    """Print what each uploader showed, and what the index received from it."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
+    rows = [row for report in reports for name, row in report.user_properties if name == "uploader"]
+    if rows:
         terminalreporter.section("uploaders")
-    for row in _MATRIX:
-        for line in (*row.received, *([row.shown] if row.shown else [])):
-            terminalreporter.line(f"{row.uploader:<34} {row.what:<8} {line}")
+    for uploader, what, shown, received in sorted(rows):
+        for line in (*received, *([shown] if shown else [])):
+            terminalreporter.line(f"{uploader:<34} {what:<8} {line}")
 
 
 @pytest.fixture
@@ -134,7 +129,7 @@ def index() -> Iterator[IndexProcess]:
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Return what runs the command."""
+    """Return what runs the command in this process."""
     return Command(capsys, monkeypatch)
 
 

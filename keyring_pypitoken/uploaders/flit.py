@@ -17,7 +17,7 @@ from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader, pyp
 
 if TYPE_CHECKING:
     from keyring_pypitoken.uploaders.options import Parsed
-    from keyring_pypitoken.uploaders.process import Process
+    from keyring_pypitoken.uploaders.uploader import Process
 
 _MAIN = Grammar("-f/--ini-file --repository", "-V/--version --debug --logo -h/--help", abbreviations=True)
 _PUBLISH = Grammar("--format --pypirc --repository", "--use-vcs --no-use-vcs -h/--help", abbreviations=True)
@@ -39,6 +39,7 @@ class Flit(Uploader):
     """Builds, and uploads what it built; it asks before it builds."""
 
     name = "flit"
+    typical = ("publish",)
     observed = "4.2.0"
     source = "flit/__init__.py, flit/upload.py, flit_core/config.py"
     module = "flit"

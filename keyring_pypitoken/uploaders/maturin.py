@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from keyring_pypitoken.uploaders.options import Parsed
-    from keyring_pypitoken.uploaders.process import Process
+    from keyring_pypitoken.uploaders.uploader import Process
 
 _MAIN = Grammar("", "-v/--verbose -h/--help -V/--version")
 _SHARED = "-r/--repository --repository-url -u/--username -p/--password"
@@ -41,6 +41,7 @@ class Maturin(Uploader):
     """Uploads the files that its command line names, or what it builds."""
 
     name = "maturin"
+    typical = ("publish",)
     observed = "1.16.0"
     source = "src/main.rs, src/upload.rs, src/commands/mod.rs, src/commands/publish.rs"
     lookups_per_upload = 0

@@ -58,9 +58,10 @@ def read_pypirc(
     return read_ini(file, path)
 
 
-def find_netrc(environ: Mapping[str, str], host: str) -> Path | None:
+def find_netrc(environ: Mapping[str, str], host: str, username: str | None = None) -> Path | None:
     """Return the netrc file that holds a password for a host, or one for every host; None if there is none.
 
+    With a user name only a password of that user counts.
     `NETRC` names it, else it is `.netrc` (or `_netrc`) in the home directory, as requests and uv have it. An
     unreadable one counts as one that has none: its readers pass over it, too.
     """
@@ -70,7 +71,8 @@ def find_netrc(environ: Mapping[str, str], host: str) -> Path | None:
     for file in [Path(named)] if named else [home(environ) / ".netrc", home(environ) / "_netrc"]:
         try:
             if read_text(file, display_name(file, home(environ))) is not None:
-                return file if netrc.netrc(file).authenticators(host) else None
+                found = netrc.netrc(file).authenticators(host)
+                return file if found is not None and username in (None, found[0]) else None
         except (PolicyError, OSError, netrc.NetrcParseError, UnicodeDecodeError):
             return None
     return None
@@ -110,3 +112,18 @@ def is_web_url(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def read_json(path: Path, name: str) -> object:
+    """Return the content of a JSON file; nothing if it is absent or empty.
+
+    Raises:
+        PolicyError: it cannot be read, or is not JSON.
+    """
+    import json
+
+    text = read_text(path, name)
+    try:
+        return json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        raise PolicyError(f"{printable(name)} is not valid JSON: delete it.") from None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from keyring_pypitoken.uploaders.options import Parsed
-    from keyring_pypitoken.uploaders.process import Process
+    from keyring_pypitoken.uploaders.uploader import Process
 
 _MAIN = Grammar("", "--version --no-color -h/--help", abbreviations=True)
 _UPLOAD = Grammar(
@@ -55,6 +55,7 @@ class Twine(Uploader):
     """Uploads the files that its command line names."""
 
     name = "twine"
+    typical = ("upload", "dist/*")
     observed = "7.0.0"
     source = "twine/settings.py, utils.py, auth.py, commands/__init__.py, commands/upload.py"
     module = "twine"

@@ -20,7 +20,29 @@ if TYPE_CHECKING:
 
     from keyring_pypitoken.exceptions import Refusal
     from keyring_pypitoken.lookup import Repository
-    from keyring_pypitoken.uploaders.process import Process
+
+
+class Process(NamedTuple):
+    """A process that uploads, or may.
+
+    Attributes:
+        program: the name of the program, such as `twine`; empty if it has none that can be shown.
+        arguments: its command line without the program.
+        directory: its current directory.
+        environ: its environment.
+        is_parent: whether it is the process that started this one.
+    """
+
+    program: str
+    arguments: tuple[str, ...]
+    directory: Path
+    environ: Mapping[str, str]
+    is_parent: bool = False
+
+    @property
+    def room(self) -> Uploader | None:
+        """What is known about the program; None if it is not an uploader."""
+        return find_room(self.program)
 
 
 class Address(NamedTuple):
@@ -51,8 +73,9 @@ class Problem(NamedTuple):
     @classmethod
     def of_refusal(cls, refusal: Refusal) -> Problem:
         """Split the sentence of a refusal: the reason first, then the fix."""
-        reason, _, fix = str(refusal).rpartition(": ")
-        return cls(reason, fix.removesuffix("."))
+        text = str(refusal).removesuffix(".")
+        at = max(text.rfind(": "), text.rfind("; "))
+        return cls(text[:at], text[at + 2 :]) if at >= 0 else cls(text, "correct it")
 
 
 class Uploader(ABC):
@@ -60,6 +83,7 @@ class Uploader(ABC):
 
     Attributes:
         name: the program, which is the module's name too.
+        typical: what people type behind its name to upload, as `status` simulates it; nothing if that says too little.
         observed: the version whose behaviour was observed.
         source: where in its own code the facts are.
         module: the Python module that is loaded while it runs, if it asks keyring in its own process; else empty.
@@ -79,6 +103,7 @@ class Uploader(ABC):
     """
 
     name: ClassVar[str] = ""
+    typical: ClassVar[tuple[str, ...]] = ()
     observed: ClassVar[str] = ""
     source: ClassVar[str] = ""
     module: ClassVar[str] = ""
@@ -150,8 +175,14 @@ class Uploader(ABC):
         """Return True if an option names the repository, and the uploader stops if a variable names one, too."""
         return False
 
-    def variables(self, token: str, repository: Repository) -> dict[str, str]:
-        """Return the variables that hand a token to this uploader, and make it upload to that repository."""
+    def variables(self, token: str, repository: Repository, address: Address | None = None) -> dict[str, str]:  # noqa: ARG002
+        """Return the variables that hand a token to this uploader, and make it upload to that repository.
+
+        Args:
+            token: the derived token's text.
+            repository: the one it is for.
+            address: what `find_address` found for the run that is to get it, which some need to name the variables.
+        """
         found = {name: value.format(token=token) for name, value in self.token_variables.items()}
         return found | {name: value.format(url=repository.url) for name, value in self.address_variables.items()}
 
@@ -204,3 +235,13 @@ def other_user(program: str, name: str, origin: str) -> Problem:
         f"{where} names the user {quoted(name)}, and {program} asks keyring for that user, who has no token",
         f"set the user name in {where} to `__token__`",
     )
+
+
+def password_taken_first(program: str, origin: str) -> Problem:
+    """Return the problem of a password that an option, a variable or a settings file holds."""
+    if origin.startswith("-"):
+        return taken_first(program, f"{origin} gives a password", f"leave out {origin}")
+    if origin.isupper():
+        return variable_taken_first(program, origin)
+    remedy = "store that token with `keyring-pypitoken login`, then delete it there"
+    return taken_first(program, f"{printable(origin)} holds a password", remedy)

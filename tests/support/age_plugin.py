@@ -1,4 +1,4 @@
-"""Put the plugin program of the tests on PATH."""
+"""An age plugin of the tests' own: a program on PATH that opens what was encrypted for it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PLUGIN_IDENTITY = str(pyrage.plugin.Identity.default_for_plugin("demo"))
-
-
 POSIX = pytest.mark.skipif(os.name != "posix", reason="the plugin is a script, which Windows does not run")
 
 

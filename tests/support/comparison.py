@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from distributions import make_sdist, make_wheel
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.uploaders.process import Process
-from keyring_pypitoken.uploaders.uploader import find_room
+from keyring_pypitoken.uploaders.uploader import Process, find_room
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -1,21 +1,24 @@
-"""Virtual environments of the uploaders that the tests run: made once, with the project's wheel installed anew."""
+"""Virtual environments of the uploaders that the tests run: each made once, with this project's wheel installed."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from filelock import FileLock
+from sandbox import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
 _KEYRING = "keyring==25.7.0"
 # What each environment holds beside the project. The versions are those whose behaviour was observed.
 REQUIREMENTS = {
@@ -31,19 +34,21 @@ REQUIREMENTS = {
     # It never asks Python's keyring.
     "maturin": ("maturin==1.16.0",),
 }
+_SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 
 
 class Environments:
     """The environments, each made when it is first asked for.
 
-    They are kept in a directory, by what was asked to be installed, so that a later run installs the project alone.
+    They are kept in a directory, by what was asked to be installed: a later run makes none, and installs the project
+    again only if it has changed. Processes that share the directory wait for each other.
     """
 
     def __init__(self, directory: Path, environ: Mapping[str, str]) -> None:
         """Keep environments in a directory; install with the settings of an environment."""
         self._directory = directory
         self._environ = dict(environ)
-        self._wheel: Path | None = None
+        self._project = _digest(*_project_files())
         self._ready: dict[str, Path] = {}
 
     def scripts(self, name: str) -> Path:
@@ -59,38 +64,64 @@ class Environments:
     def _make(self, name: str) -> Path:
         with_plugin = _KEYRING in REQUIREMENTS[name]
         wanted = [*REQUIREMENTS[name], *(_dependencies() if with_plugin else ())]
-        digest = hashlib.sha256(repr((sys.version, sys.prefix, wanted)).encode()).hexdigest()
-        directory = self._directory / f"{name.replace(' ', '-')}-{digest[:16]}"
-        scripts = directory / ("Scripts" if os.name == "nt" else "bin")
-        ready = directory / "ready"
-        if not ready.exists():
-            shutil.rmtree(directory, ignore_errors=True)
-            self._uv("venv", "--python", sys.executable, str(directory))
-            self._uv("pip", "install", "--python", str(directory), *wanted)
-            ready.touch()
-        if with_plugin:
-            self._uv("pip", "install", "--python", str(directory), "--no-deps", "--reinstall", str(self._build()))
-        return scripts
+        digest = _digest(sys.version, sys.prefix, *wanted)
+        directory = self._directory / f"{name.replace(' ', '-')}-{digest}"
+        installed = directory / "installed"  # the digest of the project that is installed
+        with FileLock(f"{directory}.lock"):
+            if not installed.exists():
+                shutil.rmtree(directory, ignore_errors=True)
+                self._run("venv", "--without-pip", str(directory))
+                self._install(directory, *wanted)
+                installed.touch()
+            if with_plugin and installed.read_text() != self._project:
+                self._install(directory, "--no-deps", "--force-reinstall", str(self._build()))
+                installed.write_text(self._project)
+        return directory / _SCRIPTS
 
     def _build(self) -> Path:
-        """Build the project's wheel, once per run."""
-        if self._wheel is None:
-            out = self._directory / "wheel"
-            shutil.rmtree(out, ignore_errors=True)
-            self._uv("build", "--wheel", "--python", sys.executable, "--out-dir", str(out), str(ROOT))
-            (self._wheel,) = out.glob("*.whl")
-        return self._wheel
+        """Build the project's wheel, once for each state of the project."""
+        wheels = self._directory / "wheel"
+        with FileLock(f"{wheels}.lock"):
+            if not (wheels / self._project).exists():
+                shutil.rmtree(wheels, ignore_errors=True)
+                if _has_pip():
+                    self._run("pip", "wheel", "--no-deps", "--wheel-dir", str(wheels / self._project), str(ROOT))
+                else:
+                    self._run("uv", "build", "--wheel", "--out-dir", str(wheels / self._project), str(ROOT))
+            (wheel,) = (wheels / self._project).glob("*.whl")
+        return wheel
 
-    def _uv(self, *arguments: str) -> None:
+    def _install(self, directory: Path, *arguments: str) -> None:
+        """Install as these tests were: with pip, or with uv if it made an environment without pip."""
+        python = str(directory / _SCRIPTS / "python")
+        if _has_pip():
+            self._run("pip", "--python", python, "install", "--no-warn-script-location", *arguments)
+        else:
+            self._run("uv", "pip", "install", "--python", python, *arguments)
+
+    def _run(self, module: str, *arguments: str) -> None:
         done = subprocess.run(
-            [sys.executable, "-m", "uv", "--quiet", *arguments],
-            env=self._environ,
+            [sys.executable, "-m", module, *arguments],
+            env=self._environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"},
             capture_output=True,
             text=True,
             check=False,
             timeout=900,
         )
-        assert done.returncode == 0, f"uv {' '.join(arguments)}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{module} {' '.join(arguments)}\n{done.stdout}{done.stderr}"
+
+
+def _has_pip() -> bool:
+    return importlib.util.find_spec("pip") is not None
+
+
+def _project_files() -> list[bytes]:
+    package = [path for path in sorted((ROOT / "keyring_pypitoken").rglob("*")) if path.suffix in (".py", ".json")]
+    return [path.read_bytes() for path in (ROOT / "pyproject.toml", *package)]
+
+
+def _digest(*parts: str | bytes) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def _dependencies() -> list[str]:

@@ -6,10 +6,9 @@ from binascii import unhexlify
 
 import pymacaroons
 import pymacaroons.utils
+from canary import watch
 
 KEY = b"a key that no server knows"
-
-
 IDENTIFIER = "0fd630f1-f29d-4da9-953f-48f1a09f76b5"
 
 
@@ -22,4 +21,4 @@ def mint(*caveats: str | bytes, domain: str = "pypi.org", version: int = 2) -> s
         # Not add_first_party_caveat, which takes UTF-8 only.
         signature = unhexlify(macaroon.signature_bytes)
         macaroon.signature = pymacaroons.utils.sign_first_party_caveat(signature, added.caveat_id_bytes)
-    return f"pypi-{macaroon.serialize()}"
+    return watch(f"pypi-{macaroon.serialize()}")

@@ -2,49 +2,30 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
-
-from keyring_pypitoken.exceptions import PolicyError
-from keyring_pypitoken.lookup import PYPI
-from keyring_pypitoken.policy.model import Origin, PolicyFile, Settings, WithOrigin
-from keyring_pypitoken.policy.parser import PYPROJECT_TABLE, parse_policy
-
-if sys.version_info >= (3, 11):
-    pass
-else:
-    pass
-
-if TYPE_CHECKING:
-    from keyring_pypitoken.policy.model import Layer
-    from keyring_pypitoken.uploaders.process import Process
-
-
 import datetime
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-
-from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.names import normalize_valid
-from keyring_pypitoken.policy.decision import Policies, decide
-from keyring_pypitoken.policy.model import Grant
-from keyring_pypitoken.policy.values import KEYS
 from keyring_pypitoken.uploaders.command_line import project_directory
 from keyring_pypitoken.uploaders.projects import find_evidence
 
+from keyring_pypitoken.exceptions import PolicyError, Refusal
+from keyring_pypitoken.lookup import PYPI
+from keyring_pypitoken.names import normalize_valid
+from keyring_pypitoken.policy.decision import Policies, decide
+from keyring_pypitoken.policy.model import Grant, Origin, PolicyFile, Settings, WithOrigin
+from keyring_pypitoken.policy.parser import PYPROJECT_TABLE, parse_policy
+from keyring_pypitoken.policy.values import KEYS
+
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Layer
+    from keyring_pypitoken.uploaders.uploader import Process
 
 LAYERS: tuple[Layer, ...] = ("project", "user", "site")
-
-
 OWN_LAYERS: tuple[Layer, ...] = ("user", "site")
-
-
 # The keys of a top table, by whether a project may set them.
 VALUES: dict[str, tuple[bool, list[tuple[str, object]]]] = {
     "projects": (
@@ -72,32 +53,16 @@ VALUES: dict[str, tuple[bool, list[tuple[str, object]]]] = {
     "notice": (False, [("true", True), ("false", False)]),
     "history": (False, [("true", True), ("false", False)]),
 }
-
-
 CASES = [(key, text, value) for key, (_, values) in VALUES.items() for text, value in values]
-
-
 OWN_KEYS = [key for key, (project_may, _) in VALUES.items() if not project_may]
-
-
 PROJECT_CASES = [case for case in CASES if case[0] not in OWN_KEYS]
-
-
 LENGTH = 'expected a length of time of at most 3650 days such as "90s", "15m", "1h30m" or "2d", or whole seconds'
-
-
 MOMENT = "expected a date-time with its offset such as 2026-01-31T18:00:00Z"
-
-
 LABEL = "expected up to 64 letters, digits or any of . _ @ + -"
-
-
 NAIVE = (
     "is the naive date-time 2026-01-31T18:00:00, which is another moment in every time zone: "
     "write its offset, as in 2026-01-31T18:00:00Z"
 )
-
-
 NO_MOMENTS = [
     ('"2026-01-31T18:00:00Z"', f"is '2026-01-31T18:00:00Z', {MOMENT}"),
     ("2026-01-31", f"is 2026-01-31, {MOMENT}"),
@@ -105,8 +70,6 @@ NO_MOMENTS = [
     ("1769882400", f"is 1769882400, {MOMENT}"),
     ("2026-01-31 18:00:00", NAIVE),
 ]
-
-
 WRONG = [
     ("projects", '"demo"', """is 'demo', expected a list of project names such as ["demo"]"""),
     ("projects", "true", 'is true, expected a list of project names such as ["demo"]'),
@@ -146,29 +109,15 @@ WRONG = [
     ("notice", "1000000000000", "is 1000000000000, expected true or false"),
     ("history", '"on"', "is 'on', expected true or false"),
 ]
-
-
 TOP_KEYS = (
     "projects, valid-for, max-valid-for, clock-skew, not-before, not-after, account, require-policy, unscoped, "
     "notice, history"
 )
-
-
 PROJECT_KEYS = "projects, valid-for, clock-skew, not-before, not-after, account"
-
-
 URL = "expected an https URL (http for a loopback address only), without user, query or fragment"
-
-
 IDENTITY = "expected the path of an age identity file or an SSH private key"
-
-
 KEY_ITSELF = "a key itself or no path"
-
-
 ODD_NAME = "age-plugin-demo-1.txt"
-
-
 PYPROJECTS = {
     "header": ('[tool.keyring-pypitoken]\nprojects = ["demo"]\n', 2),
     "header with a comment": ('[tool . keyring-pypitoken] # ours\n\nprojects = ["demo"]\n', 3),
@@ -180,8 +129,6 @@ PYPROJECTS = {
     "inline from the top": ('\ntool = { keyring-pypitoken = { projects = ["demo"] } }\n', 2),
     "after others": ("[project]\nprojects = 1\n[tool.keyring-pypitoken]\nprojects = ['demo']\n", 4),
 }
-
-
 LINES: dict[str, tuple[str, dict[tuple[str, ...], int]]] = {
     "nothing": ("", {}),
     "comments": ("# a = 1\n  # [b]\na = 1 # b = 2\n\n\tb = 2", {("a",): 3, ("b",): 5}),
@@ -216,17 +163,9 @@ LINES: dict[str, tuple[str, dict[tuple[str, ...], int]]] = {
 
 # How long an example takes proves nothing on a busy machine, and nothing is left behind.
 search = settings(deadline=None, database=None, max_examples=200)
-
-
 ANY_LAYER: st.SearchStrategy[Layer] = st.sampled_from(("project", "user", "site"))
-
-
 TABLES: st.SearchStrategy[tuple[str, ...]] = st.sampled_from(((), PYPROJECT_TABLE))
-
-
 TEXT = st.text(st.characters(codec="utf-8"))
-
-
 LINE = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]))
 
 
@@ -267,31 +206,19 @@ OUR_NAMES = [
     "corp",
     "valid_for",
 ]
-
-
 NAMES = st.sampled_from(OUR_NAMES) | TEXT
-
-
 MOMENTS = st.datetimes(
     timezones=st.none() | st.integers(-1439, 1439).map(lambda m: datetime.timezone(datetime.timedelta(minutes=m)))
 )
-
-
 OUR_VALUES = st.sampled_from(
     ["demo", "15m", "refuse", "allow", "a.B", "https://example.org/", "http://[::1]/", "https://[", ["demo"], [], {}]
 )
-
-
 PLAIN = st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT | st.dates() | st.times() | MOMENTS
-
-
 ANY_VALUES = st.recursive(
     OUR_VALUES | PLAIN,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
     max_leaves=6,
 )
-
-
 POLICIES = st.dictionaries(NAMES, ANY_VALUES, max_size=6) | st.fixed_dictionaries(
     {"repository": st.dictionaries(NAMES, st.dictionaries(NAMES, ANY_VALUES, max_size=4), max_size=3)},
     optional={"store": st.dictionaries(NAMES, ANY_VALUES, max_size=2), "projects": ANY_VALUES, "not-after": MOMENTS},
@@ -308,14 +235,8 @@ def refusal_of(text: str, layer: Layer, table: tuple[str, ...]) -> str | None:
 
 
 QUOTED = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="\"'\\"))
-
-
 KEY_NAMES = st.from_regex(re.compile(r"[A-Za-z0-9_-]{1,8}", re.ASCII), fullmatch=True) | QUOTED
-
-
 SPACES = st.sampled_from(["", " ", "\t", "  \t "])
-
-
 COMMENTS = st.just("") | LINE.map(lambda text: f" # {text}")
 
 
@@ -345,14 +266,8 @@ def documents(draw: st.DrawFn) -> tuple[str, dict[tuple[str, ...], int]]:
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0/\\"), max_size=20) | st.text(
     "*?[!]a-.~=", max_size=8
 )
-
-
 OPTIONS = st.sampled_from(["--", "-r", "--sign", "--comm", "--x=y", "-", "demo==1.0", "a-1.0.zip", "*-1.0.zip"])
-
-
 ARGUMENTS = OPTIONS | WORDS | st.tuples(WORDS, WORDS).map("x/".join)
-
-
 PROGRAMS = ["", "twine", "uv", "flit", "hatch", "poetry", "pdm"]
 
 
@@ -367,11 +282,7 @@ def check_evidence(process: Process, hint: str | None) -> None:
 
 
 CFG = st.lists(st.sampled_from(["[metadata]", "name", "=", ":", " ", "\n", "\n ", "demo", "%(x)s", "#", ";", "]"]))
-
-
 NOW = 1_000
-
-
 # Lists that mostly leave something, since they meet in up to six tables.
 ALLOWED = st.sampled_from(["abc", "abc", "ab", "bc", "a", ""]).map(frozenset)
 
@@ -408,13 +319,9 @@ WISHES = st.fixed_dictionaries(
         "clock_skew": sourced(st.integers(0, 600)),
     },
 )
-
-
 PROJECT = st.none() | files(
     "project", st.tuples(limits(spoken=False), WISHES).map(lambda pair: pair[0]._replace(**pair[1]))
 )
-
-
 EVIDENCE = st.none() | sourced(st.sampled_from([("a",), ("a",), ("b", "c")]))
 
 

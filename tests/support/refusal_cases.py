@@ -27,32 +27,16 @@ if TYPE_CHECKING:
     from file_keyring import FileKeyring
 
 PYPI = "https://upload.pypi.org/legacy/"
-
-
 PRIVATE = f"keyring-pypitoken:{PYPI}"
-
-
 TOKEN = "__token__"
-
-
 NEW = "create an API token on pypi.org and store that."
-
-
 PASSPHRASE = "canary: correct horse battery staple"
-
-
 IDENTITY = str(pyrage.x25519.Identity.generate())
-
-
 RECIPIENT = pyrage.x25519.Identity.from_str(IDENTITY).to_public()
-
-
 EXPECTED = (
     "expected lines such as AGE-SECRET-KEY-1... or AGE-PLUGIN-NAME-1..., or an OpenSSH private key of the type "
     "ed25519 or RSA without a passphrase"
 )
-
-
 AGAIN = f"store a new one with `keyring set {PYPI} {TOKEN}`."
 
 
@@ -107,8 +91,6 @@ class Stage:
 
 
 GET: dict[str, Callable[[Stage], str]] = {}
-
-
 SET: dict[str, Callable[[Stage], tuple[str, str]]] = {}
 
 
@@ -434,7 +416,7 @@ def identity_written_into_the_policy(stage: Stage) -> str:
 def stored_master_unreadable(stage: Stage) -> str:
     """Something else lies where the master should."""
     stage.master(new_master()[:-10])
-    return f"the stored master for pypi cannot be read (the token is malformed: it is cut short): {AGAIN}"
+    return f"the stored master for pypi cannot be read (the token is cut short): {AGAIN}"
 
 
 @case
@@ -640,7 +622,7 @@ def set_half_a_token(stage: Stage) -> tuple[str, str]:
     """A token that was not copied whole."""
     del stage
     return new_master()[:-10], (
-        f"this is no PyPI API token (the token is malformed: it is cut short); a password cannot be restricted: {NEW}"
+        f"this is no PyPI API token (the token is cut short); a password cannot be restricted: {NEW}"
     )
 
 

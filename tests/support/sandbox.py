@@ -1,4 +1,4 @@
-"""What tests stand in: a home of their own, masters, policies, programs and the command."""
+"""What every test works with: the places of its files, masters, and results of programs and of the command."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keyring
 import keyring.backend
 import keyring.core
 
-from keyring_pypitoken import Token, issue, memory, notices
+from keyring_pypitoken import Token, memory
 from keyring_pypitoken.cli.main import main
-from keyring_pypitoken.uploaders import process
-from keyring_pypitoken.vault import age, passphrase
 
 if TYPE_CHECKING:
     import pytest
@@ -24,22 +22,21 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent.parent
 DATA = Path(__file__).parent.parent / "data"
 STORES = Path(__file__).parent / "stores"
-
-
-_FOREIGN = (
+# Variables of the developer's that would reach uploaders, keyring or this package.
+FOREIGN = (
     *("KEYRING_", "PYTHON_KEYRING", "GITHUB_", "ACTIONS_", "DBUS_", "XDG_", "PIP_"),
     *("TWINE_", "UV_PUBLISH_", "UV_KEYRING_", "FLIT_", "HATCH_", "POETRY_", "PDM_"),
 )
 
 
+def new_master(domain: str = "pypi.org", identifier: str = "0fd630f1-f29d-4da9-953f-48f1a09f76b5") -> str:
+    """Make a master as PyPI does; no server knows its key."""
+    return Token.create(domain, identifier, b"a key of thirty-two bytes, no more").dump()
+
+
 def forget() -> None:
-    """Forget what this process remembers: paths, tokens, lines told, and keyring's backends."""
+    """Forget what the package and keyring remember in this process."""
     memory.forget()
-    issue._memory.clear()
-    notices._told.clear()
-    process._parents_command_line.cache_clear()
-    age._opened.clear()
-    passphrase._known.clear()
     vars(keyring.backend.get_all_keyring).pop("saved_result", None)
     keyring.core._keyring_backend = None
 
@@ -50,11 +47,6 @@ class WritePolicy(Protocol):
     def __call__(self, text: str, mode: int = 0o600) -> Path: ...
 
 
-def new_master(domain: str = "pypi.org", identifier: str = "0fd630f1-f29d-4da9-953f-48f1a09f76b5") -> str:
-    """Make a master as PyPI does; no server knows its key."""
-    return Token.create(domain, identifier, b"a key of thirty-two bytes, no more").dump()
-
-
 class Run(Protocol):
     """Runs a program in a process of its own."""
 
@@ -63,15 +55,6 @@ class Run(Protocol):
 
 class Result(subprocess.CompletedProcess[str]):
     """What a program printed, and its exit code."""
-
-
-class MatrixRow(NamedTuple):
-    """What an uploader did in a test, for the table that ends the run."""
-
-    uploader: str
-    what: str
-    shown: str
-    received: list[str]
 
 
 class Command:

@@ -43,7 +43,6 @@ def run_script(name: str, *arguments: str, stdin: str = "") -> tuple[int, str, s
 
 
 def test_the_demonstration_works() -> None:
-    """It ends well, and what it shows is true of the token that arrived."""
     code, shown, errors = run_script("try_it.py", "--here")
     assert (code, errors) == (0, "")
     lines = [line.strip() for line in shown.splitlines()]
@@ -62,7 +61,6 @@ def test_the_demonstration_works() -> None:
 
 
 def test_the_tutorial_restricts_a_token(run: Run, index: IndexProcess, work: Path) -> None:
-    """As the tutorial goes: the restricted token uploads its project, and no other one."""
     code, restricted, errors = run_script("tutorial.py", "Tutorial_Project", stdin=f"{index.create_master('tutor')}\n")
     assert code == 0
     assert errors == (
@@ -87,14 +85,12 @@ def test_the_tutorial_tells_mistakes() -> None:
 
 @pytest.mark.parametrize("file", sorted(POLICIES.iterdir()), ids=lambda path: path.name)
 def test_sample_policies_can_be_followed(file: Path) -> None:
-    """Every sample is a policy of its layer."""
     layer: Layer = "user" if file.name == "policy.toml" else "project"
     policy = parse_policy(file.read_text(encoding="utf-8"), layer=layer, name=file.name)
     assert policy is not None
 
 
 def test_sample_policies_show_every_key() -> None:
-    """No key is without a sample."""
     text = "".join(file.read_text(encoding="utf-8") for file in POLICIES.iterdir())
     assert [key for key in KEYS if f"\n{key} = " not in text] == []
     assert "[repository." in text

@@ -119,14 +119,12 @@ def test_judges_as_pypi_does(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("token", ["", "pypi-", "pypi-AgEI", "pypi-é", "other-AgEIcHlwaS5vcmc"])
 def test_judges_what_is_no_token(token: str) -> None:
-    """Text that holds no macaroon is refused, whatever it is."""
     verdict = judge(token, b"key", project=None, project_id=None, user_id=None, now=0.0)
 
     assert verdict == (False, "malformed macaroon")
 
 
 def test_takes_uploads_of_twine_with_a_master(index: LoopbackIndex, tmp_path: Path) -> None:
-    """A master uploads a new project's wheel and source distribution."""
     token = index.create_master("alice")
     files = [
         make_wheel(tmp_path, "Demo.Project", "1.0"),
@@ -147,7 +145,6 @@ def test_takes_uploads_of_twine_with_a_master(index: LoopbackIndex, tmp_path: Pa
 
 
 def test_takes_a_new_project_with_a_token_restricted_to_its_name(index: LoopbackIndex, tmp_path: Path) -> None:
-    """A token restricted by name creates the project of that name."""
     master = index.create_master("alice")
     now = int(time.time())
     token = restrict(master, f"[0, {now + 900}, {now - 60}]", '[1, ["demo"]]')
@@ -162,7 +159,6 @@ def test_takes_a_new_project_with_a_token_restricted_to_its_name(index: Loopback
 
 
 def test_refuses_another_project_and_does_not_create_it(index: LoopbackIndex, tmp_path: Path) -> None:
-    """A token restricted to one project leaves no trace of another."""
     token = restrict(index.create_master("alice"), '[1, ["demo"]]')
 
     result = twine(tmp_path, index.upload_url, token, make_wheel(tmp_path, "Other", "1.0"))
@@ -188,7 +184,6 @@ def test_refuses_an_expired_token(index: LoopbackIndex, tmp_path: Path) -> None:
 
 
 def test_refuses_a_file_name_that_is_taken(index: LoopbackIndex, tmp_path: Path) -> None:
-    """The same file is taken once."""
     token = index.create_master("alice")
     wheel = make_wheel(tmp_path, "demo", "1.0")
     assert twine(tmp_path, index.upload_url, token, wheel).returncode == 0
@@ -200,7 +195,6 @@ def test_refuses_a_file_name_that_is_taken(index: LoopbackIndex, tmp_path: Path)
 
 
 def test_refuses_the_project_of_another_user(index: LoopbackIndex, tmp_path: Path) -> None:
-    """A master is good for the projects of its own user only."""
     index.projects["demo"] = {"alice"}
     token = index.create_master("bob")
 
@@ -213,7 +207,6 @@ def test_refuses_the_project_of_another_user(index: LoopbackIndex, tmp_path: Pat
 
 
 def test_knows_a_project_and_a_user_by_their_ids(index: LoopbackIndex) -> None:
-    """Caveats that name ids hold against the index's ids."""
     master = index.create_master("alice")
     send(index.upload_url, "POST", basic("__token__", master), **multipart("demo"))
     ids = [f'[2, ["{index.project_ids["demo"]}"]]', f'[3, "{index.user_ids["alice"]}"]']
@@ -231,7 +224,6 @@ def test_knows_a_project_and_a_user_by_their_ids(index: LoopbackIndex) -> None:
 
 
 def test_names_a_project_as_its_owner_first_spelled_it(index: LoopbackIndex) -> None:
-    """The first upload decides how a project is spelled."""
     master = index.create_master("alice")
     send(index.upload_url, "POST", basic("__token__", master), **multipart("My.Demo"))
     token = restrict(master, "[1, []]")
@@ -257,7 +249,6 @@ def test_mints_masters_with_caveats(index: LoopbackIndex) -> None:
 
 
 def test_mints_tokens_of_its_domain() -> None:
-    """A token's location is the domain of the index."""
     with LoopbackIndex("test.pypi.org") as index:
         token = index.create_master()
 
@@ -278,7 +269,6 @@ def test_mints_tokens_of_its_domain() -> None:
     ],
 )
 def test_refuses_whoever_brings_no_token(index: LoopbackIndex, authorization: str) -> None:
-    """Only the user __token__ may upload."""
     answer = send(index.upload_url, "POST", authorization, **multipart("demo"))
 
     sentence = INVALID_AUTHENTICATION.format(index.upload_url.removesuffix("legacy/"))
@@ -286,7 +276,6 @@ def test_refuses_whoever_brings_no_token(index: LoopbackIndex, authorization: st
 
 
 def test_refuses_a_token_of_another_index(index: LoopbackIndex) -> None:
-    """A token whose identifier is not here is nobody's."""
     with LoopbackIndex() as other:
         token = other.create_master()
 
@@ -297,7 +286,6 @@ def test_refuses_a_token_of_another_index(index: LoopbackIndex) -> None:
 
 
 def test_refuses_a_malformed_token(index: LoopbackIndex) -> None:
-    """A token that cannot be read is refused, and its text not recorded."""
     answer = send(index.upload_url, "POST", basic("__token__", "pypi-AgEI"), **multipart("demo"))
 
     assert answer[:2] == (403, "Invalid API Token: malformed macaroon")
@@ -330,7 +318,6 @@ def test_keeps_a_reason_inside_the_status_line(index: LoopbackIndex) -> None:
     ],
 )
 def test_refuses_a_form_that_is_no_upload(index: LoopbackIndex, fields: dict[str, str], sentence: str) -> None:
-    """A form that PyPI could not take is not taken here either."""
     form = {":action": "file_upload", "name": "demo", "version": "1"} | fields
 
     index.receive(basic("__token__", index.create_master()), Form(form, "demo-1.tar.gz", b""))
@@ -339,7 +326,6 @@ def test_refuses_a_form_that_is_no_upload(index: LoopbackIndex, fields: dict[str
 
 
 def test_refuses_a_body_that_is_no_form(index: LoopbackIndex) -> None:
-    """A body that is no multipart form holds no upload."""
     authorization = basic("__token__", index.create_master())
 
     answer = send(index.upload_url, "POST", authorization, body=b"name=demo")
@@ -348,7 +334,6 @@ def test_refuses_a_body_that_is_no_form(index: LoopbackIndex) -> None:
 
 
 def test_reads_any_bytes_of_a_file(index: LoopbackIndex) -> None:
-    """The content arrives as it was sent, with all its odd line ends."""
     content = bytes(range(256)) * 50 + b"\r\r\n\n\r--limi\r\n--lim" + os.urandom(9999)
     for end in (b"", b"\n", b"\r", b"\r\n", b"\r\n\r\n", b"--"):
         digest = hashlib.sha256(content + end).hexdigest()
@@ -400,7 +385,6 @@ def test_wants_to_know_the_length_of_a_request(index: LoopbackIndex) -> None:
     ],
 )
 def test_knows_no_other_page(index: LoopbackIndex, method: str, path: str) -> None:
-    """Whatever is not the upload address is not found."""
     url = index.upload_url.replace("/legacy/", path)
 
     assert send(url, method)[0] == 404
@@ -410,7 +394,6 @@ def test_knows_no_other_page(index: LoopbackIndex, method: str, path: str) -> No
 @pytest.mark.parametrize("key", ["", "wrong", "\xe9"])
 @pytest.mark.parametrize("name", ["master", "clock", "uploads", "projects"])
 def test_lets_nobody_steer_it_without_the_key(index: LoopbackIndex, name: str, key: str) -> None:
-    """The control endpoints tell nothing to a process that lacks the key."""
     for method in ("GET", "POST"):
         answer = send(index.control_url + name, method, headers={"X-Control": key}, body=b"{}")
         assert answer == (403, "Forbidden", "403 Forbidden\n")
@@ -442,7 +425,6 @@ def test_shows_no_secret(index: LoopbackIndex) -> None:
 
 
 def test_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
-    """What an index does here, it does in another process too."""
     now = int(time.time())
     window = f"[0, {now + 900}, {now - 60}]"
     wheels = [make_wheel(tmp_path, name, "1.0") for name in ("demo", "late")]
@@ -470,7 +452,6 @@ def test_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [[], ["--minutes", "0.005"]])
 def test_ends_with_its_input_or_its_time(options: list[str]) -> None:
-    """The command prints one line, then ends by itself, silently."""
     script = Path(sys.modules["loopback_index"].__file__ or "")
     with subprocess.Popen(
         [sys.executable, str(script), *options],
@@ -489,7 +470,6 @@ def test_ends_with_its_input_or_its_time(options: list[str]) -> None:
 
 
 def test_says_that_its_process_did_not_start() -> None:
-    """A process that cannot serve is an error at once."""
     with (
         pytest.raises(RuntimeError, match=r"^the index did not start: exit code 2$"),
         IndexProcess("--no-such-option"),

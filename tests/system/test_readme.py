@@ -178,7 +178,6 @@ def _type(command: str, work: Path, master: str, index: IndexProcess) -> list[st
 
 
 def test_the_table_of_keys_is_the_parsers() -> None:
-    """Every key stands in the table, with whose it is and its default."""
     rows = dict(re.findall(r"^\| (`[^|]*`) \|(.*)\|$", section("The policy file"), re.MULTILINE))
     told = {name: row for names, row in rows.items() for name in re.findall(r"`([^`]+)`", names)}
     assert told.keys() - {"[repository.NAME]", "[store]"} == KEYS.keys()
@@ -195,7 +194,6 @@ def test_the_table_of_keys_is_the_parsers() -> None:
 
 
 def test_the_table_of_uploaders_is_that_of_the_tests() -> None:
-    """Every uploader that the tests run stands in it, with the version that they run."""
     tested = {requirements[0].replace("==", " ") for requirements in REQUIREMENTS.values()}
     assert set(re.findall(r"^\| (\S+ [0-9.]+) \|", section("Works with"), re.MULTILINE)) == tested
 
@@ -207,7 +205,6 @@ def test_the_help_is_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_commands_documents_have_the_keys_that_are_told(run: Run, work: Path) -> None:
-    """Each `--json` is run; programs rely on these keys."""
     rows = dict(re.findall(r"^\| `([a-z -]+)` \| (.*) \|$", section("The command"), re.MULTILINE))
     (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
     assert run("keyring_pypitoken", "login", stdin=new_master()).returncode == 0
@@ -259,7 +256,6 @@ def test_the_sample_policy_can_be_followed() -> None:
 
 
 def test_every_sentence_of_troubleshooting_is_said(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the table quotes is what bad input is answered with."""
     told: list[str] = []
     for setting in (*GET.values(), *SET.values()):
         with monkeypatch.context() as stage.monkeypatch:
@@ -277,7 +273,6 @@ def test_every_sentence_of_troubleshooting_is_said(stage: Stage, monkeypatch: py
 
 
 def test_the_library_works_as_shown() -> None:
-    """The Python block is a doctest."""
     (code,) = blocks("python")
     test = doctest.DocTestParser().get_doctest(code, {}, "README.md", None, None)
     runner = doctest.DocTestRunner(optionflags=doctest.IGNORE_EXCEPTION_DETAIL | doctest.ELLIPSIS)
@@ -286,7 +281,6 @@ def test_the_library_works_as_shown() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    """Files that the README points at are there."""
     links = re.findall(r"\]\((?!https?:)([^)]+)\)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []

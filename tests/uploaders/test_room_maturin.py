@@ -9,8 +9,7 @@ import pytest
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TESTPYPI
 from keyring_pypitoken.uploaders.maturin import ROOM
-from keyring_pypitoken.uploaders.process import Process
-from keyring_pypitoken.uploaders.uploader import Address, Problem
+from keyring_pypitoken.uploaders.uploader import Address, Problem, Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,8 @@ import pytest
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TESTPYPI
-from keyring_pypitoken.uploaders.process import Process
 from keyring_pypitoken.uploaders.twine import ROOM
-from keyring_pypitoken.uploaders.uploader import Address, Problem, all_rooms, find_room
+from keyring_pypitoken.uploaders.uploader import Address, Problem, Process, all_rooms, find_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable

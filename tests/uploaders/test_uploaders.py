@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,13 +18,12 @@ from devpi_server import DevpiServer
 from distributions import make_sdist, make_wheel
 from environments import Environments
 from file_keyring import FileKeyring
-from sandbox import STORES, MatrixRow, Result, WritePolicy, new_master
+from sandbox import STORES, Result, WritePolicy, new_master
 
 from keyring_pypitoken import Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from loopback_index import IndexProcess, Upload
 
@@ -91,7 +92,7 @@ class Uploader:
     index: IndexProcess
     work: Path
     environ: Mapping[str, str]
-    matrix: list[MatrixRow]
+    record: Callable[[str, object], None]
 
     @property
     def case(self) -> Case:
@@ -150,14 +151,14 @@ class Uploader:
         return [upload for upload in self.index.uploads() if upload.project == project]
 
     def note(self, what: str, shown: str, project: str) -> None:
-        """Add a row to the matrix that is printed when the tests are over."""
+        """Record what was seen, for the table that ends the run."""
         received = [
             f"{upload.filename}: {upload.status}, "
             + ("the master" if upload.is_master else f"restricted to {upload.restrictions[1:]}"
                if upload.restrictions else "no token")
             for upload in self.arrived(project)
         ]  # fmt: skip
-        self.matrix.append(MatrixRow(f"{self.name} {self.version}", what, shown, received))
+        self.record("uploader", (f"{self.name} {self.version}", what, shown, received))
 
     def _words(self, command: str) -> list[str]:
         program, *arguments = [word.format(url=self.index.upload_url) for word in command.split()]
@@ -167,15 +168,24 @@ class Uploader:
 
 
 @pytest.fixture(scope="session")
-def environments(pytestconfig: pytest.Config) -> Environments:
-    """Keep the uploaders' environments in pytest's cache."""
-    assert pytestconfig.cache is not None
-    return Environments(pytestconfig.cache.mkdir("uploaders"), os.environ)
+def environments(pytestconfig: pytest.Config) -> Iterator[Environments]:
+    """Keep the uploaders' environments in pytest's cache, or for this run alone if that cannot be written."""
+    with tempfile.TemporaryDirectory(prefix="uploaders-") as directory:
+        try:
+            cache = getattr(pytestconfig, "cache", None)  # there is none with `-p no:cacheprovider`
+            kept = cache.mkdir("uploaders") if cache else Path(directory)
+        except OSError:
+            kept = Path(directory)
+        yield Environments(kept, os.environ)
 
 
 @pytest.fixture
 def make(
-    environments: Environments, index: IndexProcess, work: Path, user_policy: WritePolicy, matrix: list[MatrixRow]
+    environments: Environments,
+    index: IndexProcess,
+    work: Path,
+    user_policy: WritePolicy,
+    record_property: Callable[[str, object], None],
 ) -> Iterator[Callable[[str], Uploader]]:
     """Return a function that makes an uploader ready, with the index as a repository of the user's policy."""
     host = index.upload_url.split("/")[2]
@@ -201,7 +211,8 @@ def make(
             "PDM_USE_VENV": "false",
             **{variable: value.format(url=index.upload_url) for variable, value in case.environ.items()},
         }
-        uploader = Uploader(name, environments.version(environment), scripts, keyring, index, work, environ, matrix)
+        version = environments.version(environment)
+        uploader = Uploader(name, version, scripts, keyring, index, work, environ, record_property)
         if name == "poetry":
             assert uploader.run("poetry config repositories.local {url}").returncode == 0
         if name == "devpi":
