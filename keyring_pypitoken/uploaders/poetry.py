@@ -105,10 +105,9 @@ class Poetry(Uploader):
     token_variables = {"POETRY_PYPI_TOKEN_PYPI": "{token}"}  # noqa: RUF012
 
     def is_uploading(self, process: Process) -> bool:
-        """Return True for `poetry publish`."""
+        """Return True for `poetry publish`, and for its dry run, which asks keyring too."""
         arguments = _parse(process)
-        asks = not any(arguments.has(option) for option in ("--help", "--version", "--dry-run"))
-        return asks and arguments.positional_args[:1] == ("publish",)
+        return arguments.positional_args == ("publish",) and not (arguments.has("--help") or arguments.has("--version"))
 
     def is_saving(self, process: Process) -> bool:
         """Return True for `poetry config pypi-token.NAME TOKEN` and `poetry config http-basic.NAME USER`."""

@@ -45,7 +45,9 @@ def expand(pattern: str, directory: Path) -> Iterator[Path]:
             continue
         part = parts[at]
         if part == "**":
-            further = [(path, at + 1), *((entry, at) for entry in _entries(path, pattern))]
+            # At the end it finds directories only.
+            here = [(path, at + 1)] if at + 1 < len(parts) or os.path.isdir(path) else []
+            further = [*here, *((entry, at) for entry in _entries(path, pattern))]
         elif _SPECIAL.search(part):
             names = _entries(path, pattern)
             further = [(name, at + 1) for name in names if fnmatch.fnmatchcase(os.path.basename(name), part)]
