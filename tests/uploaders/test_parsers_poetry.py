@@ -150,7 +150,6 @@ publish -V
 help publish
 build
 config pypi-token.pypi x
-run publish
 -r local publish
 publish -P ../broken
 publish -P ../many
