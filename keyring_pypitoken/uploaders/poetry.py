@@ -122,8 +122,8 @@ class Poetry(Uploader):
         start = process.directory
         # It has changed into that directory, if this is poetry's own process.
         if self.module not in sys.modules:
-            start = start / (arguments.last("--directory") or ".")
-        start = Path(os.path.normpath(start / (arguments.last("--project") or ".")))
+            start = start / _path(arguments, "--directory")
+        start = Path(os.path.normpath(start / _path(arguments, "--project")))
         return next((found for found, present in climb(start, ("pyproject.toml",)) if present), start)
 
     def find_files(self, process: Process) -> tuple[Path, ...] | None:
@@ -179,6 +179,11 @@ class Poetry(Uploader):
 
 def _parse(process: Process) -> Parsed:
     return _GRAMMAR.parse(process.arguments)
+
+
+def _path(arguments: Parsed, option: str) -> str:
+    """Return the value of a global option; argparse drops an equals sign behind `-P`, and cleo none behind `-r`."""
+    return (arguments.last(option) or ".").removeprefix("=")
 
 
 def _variable(*keys: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI
+from keyring_pypitoken.uploaders import rust_glob
 from keyring_pypitoken.uploaders.process import Process
 from keyring_pypitoken.uploaders.uploader import Address, Problem, find_room
 from keyring_pypitoken.uploaders.uv import ROOM
@@ -128,10 +129,20 @@ def test_files_that_are_not_there_are_refused(line: str, message: str, work: Pat
     assert refusal(line, work, files=True) == message
 
 
-def test_a_pattern_that_looks_at_too_much_is_refused(work: Path) -> None:
+def test_links_in_a_circle_end(work: Path) -> None:
+    (work / "dist").mkdir()
+    (work / "dist/a-1.0.tar.gz").touch()
     for name in "abcd":
         (work / name).mkdir()
         (work / name / "loop").symlink_to(work)
+    (work / "nowhere").symlink_to(work / "none")
+    assert [file.name for file in ROOM.find_files(uv("publish **/*.tar.gz", work))] == ["a-1.0.tar.gz"]
+
+
+def test_a_pattern_that_looks_at_too_much_is_refused(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rust_glob, "_MAX_VISITED", 10)
+    for number in range(20):
+        (work / f"{number}.whl").touch()
     assert refusal("publish **/*.whl", work, files=True) == (
         "the pattern '**/*.whl' looks at too many files: name a smaller directory."
     )
