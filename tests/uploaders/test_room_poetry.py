@@ -58,7 +58,7 @@ def test_is_found_by_its_program() -> None:
         ("", False, False),
     ],
 )
-def test_what_it_does(line: str, uploads: bool, saves: bool, work: Path) -> None:  # noqa: FBT001
+def test_what_it_does(line: str, uploads: bool, saves: bool, work: Path) -> None:
     assert (ROOM.is_uploading(poetry(line, work, {})), ROOM.is_saving(poetry(line, work, {}))) == (uploads, saves)
 
 
@@ -76,6 +76,9 @@ def test_files_are_those_of_the_latest_version(work: Path) -> None:
         (work / "dist" / name).touch()
     found = ROOM.find_files(poetry("publish", work, {})) or ()
     assert [file.name for file in found] == ["my_pkg-10.tar.gz", "my_pkg-10-py3-none-any.whl"]
+    (work / "one").mkdir()
+    (work / "one/my_pkg-1.0.tar.gz").touch()
+    assert ROOM.find_files(poetry("publish --dist-dir one", work, {})) == (work / "one/my_pkg-1.0.tar.gz",)
     assert ROOM.find_files(poetry("publish --build", work, {})) is None
     (work / "dist/my_pkg-first.tar.gz").touch()
     assert refusal(ROOM.find_files, "publish", work) == (
@@ -127,7 +130,8 @@ OFF = "`poetry config keyring.enabled true`"
         ("publish", {}, "[http-basic.pypi]\nusername = 'u'\npassword = 'p'\n", [], []),
         (
             "publish -u x -p y", {}, "", None,
-            [Problem("the options --username and --password hold a credential, and poetry asks nothing else", "leave them out")],
+            [Problem("the options --username and --password hold a credential, and poetry asks nothing else",
+                     "leave them out")],
         ),
         (
             "publish", {"POETRY_PYPI_TOKEN_PYPI": "x"}, "", None,
@@ -175,7 +179,7 @@ def test_a_password_for_another_repository_comes_before_its_url(work: Path) -> N
     ]
 
 
-def test_settings_that_cannot_be_read(work: Path, home: Path) -> None:
+def test_settings_that_cannot_be_read(work: Path) -> None:
     (work / "own").mkdir()
     (work / "own/auth.toml").mkdir()
     process = poetry("publish", work, {"POETRY_CONFIG_DIR": "own"})

@@ -66,7 +66,7 @@ def test_is_found_by_its_program() -> None:
         ("", False),
     ],
 )
-def test_is_uploading(line: str, expected: bool, work: Path) -> None:  # noqa: FBT001
+def test_is_uploading(line: str, expected: bool, work: Path) -> None:
     assert ROOM.is_uploading(uv(line, work)) is expected
 
 
@@ -148,9 +148,12 @@ def test_a_pattern_that_looks_at_too_much_is_refused(work: Path, monkeypatch: py
     )
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root reads every directory")
-def test_a_directory_that_cannot_be_read_is_refused(work: Path) -> None:
-    (work / "dist").mkdir(mode=0)
+def test_a_directory_that_cannot_be_read_is_refused(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    (work / "dist").mkdir()
+    monkeypatch.setattr(os, "scandir", fail)  # root, as whom tests may run, could read it
     assert refusal("publish", work, files=True) == (
         "a directory that the pattern 'dist/*' looks into cannot be read (permission denied): name another one."
     )
@@ -325,7 +328,7 @@ def test_a_credential_in_uvs_store_is_a_problem(
     expected: bool,
     own: bool,
     work: Path,
-    home: Path,  # noqa: FBT001
+    home: Path,
 ) -> None:
     file = home / "mine/credentials.toml" if own else home / "data/uv/credentials/credentials.toml"
     file.parent.mkdir(parents=True)
@@ -344,7 +347,7 @@ def test_a_credential_in_uvs_store_is_a_problem(
         (Address(PYPI.url, "x", "the option --index"), False),
     ],
 )
-def test_variables(address: Address | None, expected: bool) -> None:  # noqa: FBT001
+def test_variables(address: Address | None, expected: bool) -> None:
     variables = {"UV_PUBLISH_USERNAME": "__token__", "UV_PUBLISH_PASSWORD": "t"}
     assert ROOM.variables("t", PYPI, address) == variables | ({"UV_PUBLISH_URL": PYPI.url} if expected else {})
 
