@@ -106,10 +106,9 @@ class Poetry(Uploader):
     token_variables = {"POETRY_PYPI_TOKEN_PYPI": "{token}"}  # noqa: RUF012
 
     def is_uploading(self, process: Process) -> bool:
-        """Return True for `poetry publish`."""
+        """Return True for `poetry publish`, and for its dry run, which asks keyring too."""
         arguments = _parse(process)
-        asks = not any(arguments.has(option) for option in ("--help", "--version", "--dry-run"))
-        return asks and arguments.positional_args[:1] == ("publish",)
+        return arguments.positional_args == ("publish",) and not (arguments.has("--help") or arguments.has("--version"))
 
     def is_saving(self, process: Process) -> bool:
         """Return True for `poetry config pypi-token.NAME TOKEN` and `poetry config http-basic.NAME USER`."""
@@ -124,8 +123,8 @@ class Poetry(Uploader):
         start = process.directory
         # It has changed into that directory, if this is poetry's own process.
         if self.module not in sys.modules:
-            start = start / (arguments.last("--directory") or ".")
-        start = Path(os.path.normpath(start / (arguments.last("--project") or ".")))
+            start = start / _path(arguments, "--directory")
+        start = Path(os.path.normpath(start / _path(arguments, "--project")))
         return next((found for found, present in climb(start, ("pyproject.toml",)) if present), start)
 
     def find_files(self, process: Process) -> tuple[Path, ...] | None:
@@ -181,6 +180,11 @@ class Poetry(Uploader):
 
 def _parse(process: Process) -> Parsed:
     return _GRAMMAR.parse(process.arguments)
+
+
+def _path(arguments: Parsed, option: str) -> str:
+    """Return the value of a global option; argparse drops an equals sign behind `-P`, and cleo none behind `-r`."""
+    return (arguments.last(option) or ".").removeprefix("=")
 
 
 def _variable(*keys: str) -> str:

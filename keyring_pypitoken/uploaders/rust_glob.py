@@ -37,6 +37,7 @@ def expand(pattern: str, directory: Path) -> Iterator[Path]:
     root, parts = _split(pattern)
     todo = [(os.path.join(directory, root), 0)]
     seen = set(todo)
+    directories: set[tuple[object, int]] = set()
     visited = 0
     while todo:
         path, at = todo.pop()
@@ -45,7 +46,14 @@ def expand(pattern: str, directory: Path) -> Iterator[Path]:
             continue
         part = parts[at]
         if part == "**":
-            further = [(path, at + 1), *((entry, at) for entry in _entries(path, pattern))]
+            # Links may lead back: what a directory holds is the same by whichever path.
+            identity = _identity(path), at
+            if identity in directories:
+                continue
+            directories.add(identity)
+            # At the end it finds directories only.
+            here = [(path, at + 1)] if at + 1 < len(parts) or os.path.isdir(path) else []
+            further = [*here, *((entry, at) for entry in _entries(path, pattern))]
         elif _SPECIAL.search(part):
             names = _entries(path, pattern)
             further = [(name, at + 1) for name in names if fnmatch.fnmatchcase(os.path.basename(name), part)]
@@ -96,6 +104,14 @@ def _split(pattern: str) -> tuple[str, list[str]]:
         if "[" in _CLASS.sub("", part) or ("**" in _CLASS.sub("", part) and part != "**"):
             raise Refusal(f"{quoted(pattern)} is not a valid pattern of file names: correct it.")
     return root, parts
+
+
+def _identity(path: str) -> object:
+    try:
+        found = os.stat(path)
+    except OSError:  # a link that leads nowhere
+        return path
+    return found.st_dev, found.st_ino
 
 
 def _entries(path: str, pattern: str) -> list[str]:

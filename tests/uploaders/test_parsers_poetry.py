@@ -1,0 +1,292 @@
+"""What poetry's own code makes of many command lines, compared with what its room says.
+
+A script in poetry's environment runs all of them in one process; only the sending of a file is cut off.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from environments import Environments
+
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.lookup import Repository
+from keyring_pypitoken.uploaders.poetry import ROOM
+from keyring_pypitoken.uploaders.process import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+pytestmark = pytest.mark.uploaders
+
+SCRIPT = """
+import io, json, os, sys
+from cleo.io.inputs.argv_input import ArgvInput
+from cleo.io.outputs.buffered_output import BufferedOutput
+from poetry.config.config import Config
+from poetry.console.application import Application
+from poetry.console.commands.publish import PublishCommand
+from poetry.publishing.uploader import Uploader
+from poetry.utils.password_manager import PasswordManager
+
+PasswordManager.use_keyring = False
+found = {}
+
+def upload(self, url, **options):
+    files = [os.path.realpath(file) for file in self.files]
+    project = os.path.realpath(self._poetry.file.path.parent)
+    found.update(url=url, files=files, project=project, password=self._password)
+
+Uploader.upload = upload
+PublishCommand.call = lambda self, name, args="": found.update(built=True)
+PublishCommand.confirm = lambda self, *args, **options: True
+results = []
+environ = dict(os.environ)
+for case in json.load(sys.stdin):
+    found = {}
+    os.environ.clear()
+    os.environ.update(environ | case["environ"])
+    os.chdir(case["directory"])
+    Config.create(reload=True)
+    app = Application()
+    app.auto_exits(False)
+    screen = sys.stdout, sys.stderr
+    sys.stdout = sys.stderr = io.StringIO()
+    try:
+        app.run(ArgvInput(["poetry", *case["arguments"]]), BufferedOutput(), BufferedOutput())
+    except (SystemExit, Exception):
+        pass
+    finally:
+        sys.stdout, sys.stderr = screen
+    results.append(found)
+json.dump(results, sys.stdout)
+"""
+
+COMMANDS = """
+publish
+publish -n
+-n publish
+publish -q
+publish -vvv
+publish -vv -n
+publish --no-interaction --ansi
+--no-plugins publish --no-cache
+publish --no-pl
+publish --build
+publish --build -r local
+--build publish
+publish --dry-run
+publish --skip-existing
+publish -r local
+publish -rlocal
+publish -r=local
+publish --repository local
+publish --repository=local
+publish --repository= local
+publish --repo local
+publish -r local -r slashed
+publish -r slashed
+publish -r none
+publish -r dotted.name
+publish -r source
+publish -r pypi
+publish -r ''
+publish -r in-poetry-toml
+publish -r local --dist-dir other
+publish --dist-dir other
+publish --dist-dir=other
+publish --dist-dir ./other
+publish --dist-dir ../single/dist
+publish --dist-dir {base}/single/dist
+publish --dist-dir none
+publish --dist
+publish -P ../single
+publish -P../single
+publish -P=../single
+publish --project ../single
+publish --project=../single
+publish --proj ../single
+publish --p ../single
+--project ../single publish
+-P ../single publish --dist-dir dist
+publish -C ../single
+-C ../single publish
+-C../single publish
+publish --directory ../single
+publish --dire=../single
+publish --di ../single
+-C .. publish -P single
+-C .. -P single publish
+-P single -C .. publish
+publish -P sub
+-C sub publish
+-C sub publish --dist-dir dist
+publish -P none
+publish -u x
+publish -u x -p y
+publish -ux -py
+publish --username=x --password=y
+publish -nu x
+publish -nr local
+publish -qr local
+publish extra
+publish --unknown
+publish --unknown value
+publish --cert c --client-cert d
+publish --cert=c -r local
+publish -- -r local
+-- publish
+publish --help
+publish -h
+--help publish
+--version publish
+publish -V
+help publish
+build
+config pypi-token.pypi x
+-r local publish
+publish -P ../broken
+publish -P ../many
+publish -P ../tool
+publish -P ../nameless
+"""
+# What poetry refuses to read, or cannot find (a relative -C to below the project), whatever the room says.
+REFUSED = """
+publish --repo local
+publish --dist
+-C sub publish
+-C sub publish --dist-dir dist
+publish -P none
+publish -nu x
+publish -nr local
+publish -qr local
+publish --unknown
+publish --unknown value
+-r local publish
+"""
+ENVIRON = {
+    "POETRY_REPOSITORIES_FROM_ENV_URL": "http://127.0.0.1:9/env/legacy",
+    "POETRY_REPOSITORIES_LOCAL_URL": "http://127.0.0.1:9/variable/",
+}
+WITH_VARIABLES = """
+publish -r from-env
+publish -r FROM_ENV
+publish -r from_env
+publish -r local
+publish -r source
+publish -r both
+"""
+
+
+@pytest.fixture(scope="session")
+def environments(pytestconfig: pytest.Config) -> Environments:
+    """Keep the uploaders' environments in pytest's cache."""
+    assert pytestconfig.cache is not None
+    return Environments(pytestconfig.cache.mkdir("uploaders"), os.environ)
+
+
+@pytest.fixture
+def base(work: Path, home: Path) -> Path:
+    """Return a directory with projects."""
+    projects = {
+        "project": '[project]\nname = "My.Pkg"\nversion = "1"\n[[tool.poetry.source]]\nname = "source"\n'
+        'url = "http://127.0.0.1:9/source/"\n[[tool.poetry.source]]\nname = "both"\nurl = "http://127.0.0.1:9/s/"\n',
+        "single": '[project]\nname = "single"\nversion = "1"\n',
+        "tool": '[tool.poetry]\nname = "a-tool"\nversion = "1"\ndescription = ""\nauthors = []\n',
+        "nameless": "[tool.poetry]\npackage-mode = false\n",
+        "broken": "[project\n",
+        "many": '[project]\nname = "many"\nversion = "1"\n',
+    }
+    files = {
+        "project/dist": "my_pkg-1.0.tar.gz my_pkg-1.0-py3-none-any.whl my_pkg-0.9.tar.gz other-2.0.tar.gz",
+        "project/other": "my_pkg-2.0.tar.gz my_pkg-10.0.tar.gz my_pkg-10.0-1-py3-none-any.whl My.Pkg-11.tar.gz",
+        "project/sub/dist": "my_pkg-5.0.tar.gz",
+        "single/dist": "single-1.0.tar.gz single-1.0.tar.gz.asc single-1.0.whl single_2-3.0.tar.gz",
+        "tool/dist": "a_tool-1.0-py3-none-any.whl a-tool-2.0.tar.gz",
+        "many/dist": "many-1.0.tar.gz many-first.tar.gz",
+    }
+    for name, text in projects.items():
+        (work / name).mkdir()
+        (work / name / "pyproject.toml").write_text(text)
+    for directory, names in files.items():
+        (work / directory).mkdir(parents=True)
+        for name in names.split():
+            (work / directory / name).touch()
+    (work / "project/poetry.toml").write_text('[repositories.in-poetry-toml]\nurl = "http://127.0.0.1:9/toml/"\n')
+    config = home / "config" / "pypoetry"
+    config.mkdir(parents=True)
+    (config / "config.toml").write_text(
+        '[repositories.local]\nurl = "http://127.0.0.1:9/local/legacy"\n'
+        '[repositories.slashed]\nurl = "http://127.0.0.1:9/legacy/"\n'
+        '[repositories."dotted.name"]\nurl = "http://127.0.0.1:9/dotted/"\n'
+        '[repositories.both]\nurl = "http://127.0.0.1:9/b/"\n'
+    )
+    return work
+
+
+def truth(environments: Environments, cases: Sequence[Mapping[str, object]]) -> list[Any]:
+    """Return what poetry makes of each case."""
+    done = subprocess.run(
+        [environments.scripts("poetry") / "python", "-c", SCRIPT],
+        input=json.dumps(cases),
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout))
+
+
+def said(words: Sequence[str], directory: Path, environ: Mapping[str, str]) -> dict[str, object]:
+    """Return what the room says."""
+    process = Process("poetry", tuple(words), directory, {**os.environ, **environ})
+    if not ROOM.is_uploading(process):
+        return {}
+    try:
+        files = ROOM.find_files(process)
+        found: dict[str, object] = {"url": ROOM.find_address(process).url, "project": str(ROOM.find_project(process))}
+    except Refusal:
+        return {}
+    return found | ({"built": True} if files is None else {"files": [str(file) for file in files]})
+
+
+@pytest.mark.parametrize(("commands", "environ"), [(COMMANDS, {}), (WITH_VARIABLES, ENVIRON)])
+def test_command_lines(environments: Environments, base: Path, commands: str, environ: dict[str, str]) -> None:
+    lines = [shlex.split(line.format(base=base)) for line in commands.strip().splitlines()]
+    directory = base / "project"
+    cases = [{"arguments": words, "directory": str(directory), "environ": environ} for words in lines]
+    different = []
+    for words, real in zip(lines, truth(environments, cases), strict=True):
+        real.pop("password", None)
+        if "built" in real:
+            real.pop("files", None)
+        found = said(words, directory, environ)
+        if shlex.join(words) in REFUSED.splitlines():
+            assert real == {}
+        elif found != real:
+            different.append((words, real, found))
+    assert different == [], "\n".join(map(str, different))
+
+
+@pytest.mark.parametrize("words", [(), ("-r", "local"), ("-r", "dotted.name"), ("-r", "in-poetry-toml")])
+def test_variables_alone_decide_where_and_with_which_token_it_uploads(
+    environments: Environments, base: Path, words: tuple[str, ...]
+) -> None:
+    arguments, directory = ("publish", *words), base / "project"
+    address = ROOM.find_address(Process("poetry", arguments, directory, os.environ))
+    # Another token for the same repository is in the settings.
+    (base.parent / "config/pypoetry/auth.toml").write_text(
+        f'[pypi-token]\n"{address.name}" = "a token of the settings"\n'
+    )
+    repository = Repository("ours", address.url, "pypi.org", ())
+    environ = ROOM.variables("pypi-derived", repository, address)
+    (real,) = truth(environments, [{"arguments": arguments, "directory": str(directory), "environ": environ}])
+    assert (real["url"], real["password"]) == (address.url, "pypi-derived")
