@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
+
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_MAX_LOOKED_AT = 100_000  # directory entries, for one pattern: a second or less
 
 
 class Parsed(NamedTuple):
@@ -16,12 +23,14 @@ class Parsed(NamedTuple):
         positional_args: what is neither an option nor the value of one.
         doubtful: what follows an option that is not known, and may be its value.
         rest: what follows the first positional argument, if the parser was to stop there.
+        unknown: options that are not known.
     """
 
     options: tuple[tuple[str, str | None], ...]
     positional_args: tuple[str, ...]
     doubtful: tuple[str, ...]
     rest: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     def last(self, name: str) -> str | None:
         """Return the value of an option; the last one counts."""
@@ -57,21 +66,29 @@ class Grammar:
         options: list[tuple[str, str | None]] = []
         positional: list[str] = []
         doubtful: list[str] = []
+        unknown: list[str] = []
         rest = list(reversed(arguments))
         while rest:
             word = rest.pop()
             if word == "--":
+                if stop and rest:
+                    return Parsed(tuple(options), (rest.pop(),), tuple(doubtful), tuple(reversed(rest)))
                 positional += reversed(rest)
                 break
             if not word.startswith("-") or word == "-":
                 positional.append(word)
                 if stop:
-                    return Parsed(tuple(options), tuple(positional), tuple(doubtful), tuple(reversed(rest)))
+                    rest.reverse()
+                    return Parsed(tuple(options), tuple(positional), tuple(doubtful), tuple(rest), tuple(unknown))
                 continue
             known = self._read_long(word, rest, options) if word[1] == "-" else self._read_short(word, rest, options)
-            if not known and rest and not rest[-1].startswith("-"):
-                doubtful.append(rest.pop())
-        return Parsed(tuple(options), tuple(positional), tuple(doubtful))
+            if not known and self._abbreviations and " " in word:
+                positional.append(word)  # as argparse has it
+            elif not known:
+                unknown.append(word)
+                if rest and not rest[-1].startswith("-"):
+                    doubtful.append(rest.pop())
+        return Parsed(tuple(options), tuple(positional), tuple(doubtful), (), tuple(unknown))
 
     def _read_long(self, word: str, rest: list[str], options: list[tuple[str, str | None]]) -> bool:
         spelling, equals, value = word.partition("=")
@@ -109,3 +126,40 @@ class Grammar:
 def _by_spelling(options: str) -> Mapping[str, str]:
     """Map each spelling of each option to the option's name: its last spelling, which is the longest."""
     return {spelling: group.split("/")[-1] for group in options.split() for spelling in group.split("/")}
+
+
+def expand(directory: Path, pattern: str) -> list[str]:
+    """Return the paths that `glob.glob` finds for a pattern in a directory, in its order; `**` stands for `*`.
+
+    Raises:
+        Refusal: that would look at more than a large directory holds.
+    """
+    import fnmatch
+    import glob
+
+    path, left = os.path.normcase(pattern), _MAX_LOOKED_AT
+    drive, rest = os.path.splitdrive(path)
+    parts = [part for part in rest.split(os.sep) if part]
+    found = [os.path.join(directory, drive + os.sep if rest.startswith(os.sep) else drive)] if parts else []
+    for part in parts:
+        further: list[str] = []
+        for above in found:
+            if glob.has_magic(part):
+                names = _names_in(above)
+                inside = [name for name in fnmatch.filter(names, part) if part[0] == "." or name[0] != "."]
+            else:
+                names = inside = [part] if os.path.lexists(os.path.join(above, part)) else []
+            left -= len(names) + 1
+            if left < 0:
+                raise Refusal(f"the pattern {quoted(pattern)} looks at too many files: name them.")
+            further += [os.path.join(above, name) for name in inside]
+        found = further
+    return found
+
+
+def _names_in(directory: str) -> list[str]:
+    try:
+        with os.scandir(directory) as entries:  # in its order, which is that of the upload
+            return [entry.name for entry in entries]
+    except OSError:
+        return []  # as for glob

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken.exceptions import PolicyError
-from keyring_pypitoken.files import display_name, read_text
+from keyring_pypitoken.files import display_name, read_text, status
+from keyring_pypitoken.text import printable, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,27 +29,39 @@ def read_ini(path: Path, name: str) -> Mapping[str, Mapping[str, str]]:
 
     parser = configparser.RawConfigParser()
     if any(len(line) > _MAX_LINE for line in text.splitlines()):
-        raise PolicyError(f"{name} has a line of more than {_MAX_LINE} characters: shorten it.")
+        raise PolicyError(f"{printable(name)} has a line of more than {_MAX_LINE} characters: shorten it.")
     try:
         parser.read_string(text)
     except configparser.Error as error:
-        raise PolicyError(f"{name} is not a valid INI file ({type(error).__name__}): correct it.") from None
+        raise PolicyError(f"{printable(name)} is not a valid INI file ({type(error).__name__}): correct it.") from None
     return {section: dict(parser.items(section)) for section in parser.sections()}
 
 
-def read_pypirc(environ: Mapping[str, str], path: str | None = None) -> Mapping[str, Mapping[str, str]]:
-    """Return the sections of ~/.pypirc, or of the file that an option names; nothing if it is absent.
+def read_pypirc(
+    environ: Mapping[str, str], directory: Path, path: str | None = None
+) -> Mapping[str, Mapping[str, str]]:
+    """Return the sections of ~/.pypirc, or of the file that an option names; nothing if ~/.pypirc is absent.
+
+    Args:
+        environ: the environment, which names the home directory.
+        directory: what a relative path starts from.
+        path: the option's value; a `~/` that the shell left is the home directory.
 
     Raises:
-        PolicyError: it cannot be read.
+        PolicyError: it cannot be read, or an option names a file that is not there.
     """
-    file = Path(path) if path else home(environ) / ".pypirc"
-    return read_ini(file, path or "~/.pypirc")
+    if path is None:
+        return read_ini(home(environ) / ".pypirc", "~/.pypirc")
+    file = home(environ) / path[2:] if path.startswith("~/") else directory / path
+    if status(file, path) is None:
+        raise PolicyError(f"{quoted(path)} does not exist: correct the option that names it.")
+    return read_ini(file, path)
 
 
-def find_netrc(environ: Mapping[str, str], host: str) -> Path | None:
+def find_netrc(environ: Mapping[str, str], host: str, username: str | None = None) -> Path | None:
     """Return the netrc file that holds a password for a host, or one for every host; None if there is none.
 
+    With a user name only a password of that user counts.
     `NETRC` names it, else it is `.netrc` (or `_netrc`) in the home directory, as requests and uv have it. An
     unreadable one counts as one that has none: its readers pass over it, too.
     """
@@ -58,7 +71,8 @@ def find_netrc(environ: Mapping[str, str], host: str) -> Path | None:
     for file in [Path(named)] if named else [home(environ) / ".netrc", home(environ) / "_netrc"]:
         try:
             if read_text(file, display_name(file, home(environ))) is not None:
-                return file if netrc.netrc(file).authenticators(host) else None
+                found = netrc.netrc(file).authenticators(host)
+                return file if found is not None and username in (None, found[0]) else None
         except (PolicyError, OSError, netrc.NetrcParseError, UnicodeDecodeError):
             return None
     return None
@@ -87,3 +101,29 @@ def home(environ: Mapping[str, str]) -> Path:
     """Return the home directory of an environment."""
     named = environ.get("USERPROFILE" if os.name == "nt" else "HOME")
     return Path(named) if named else Path(os.path.expanduser("~"))
+
+
+def is_web_url(url: str) -> bool:
+    """Return True if a text is a URL of http or https that names a host."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def read_json(path: Path, name: str) -> object:
+    """Return the content of a JSON file; nothing if it is absent or empty.
+
+    Raises:
+        PolicyError: it cannot be read, or is not JSON.
+    """
+    import json
+
+    text = read_text(path, name)
+    try:
+        return json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        raise PolicyError(f"{printable(name)} is not valid JSON: delete it.") from None

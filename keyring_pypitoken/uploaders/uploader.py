@@ -12,11 +12,13 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from keyring_pypitoken.memory import recall
+from keyring_pypitoken.text import printable, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from keyring_pypitoken.exceptions import Refusal
     from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.uploaders.process import Process
 
@@ -46,12 +48,20 @@ class Problem(NamedTuple):
     problem: str
     remedy: str
 
+    @classmethod
+    def of_refusal(cls, refusal: Refusal) -> Problem:
+        """Split the sentence of a refusal: the reason first, then the fix."""
+        text = str(refusal).removesuffix(".")
+        at = max(text.rfind(": "), text.rfind("; "))
+        return cls(text[:at], text[at + 2 :]) if at >= 0 else cls(text, "correct it")
+
 
 class Uploader(ABC):
     """An uploader. Class attributes are facts; methods read one run's command line, environment and settings.
 
     Attributes:
         name: the program, which is the module's name too.
+        typical: what people type behind its name to upload, as `status` simulates it; nothing if that says too little.
         observed: the version whose behaviour was observed.
         source: where in its own code the facts are.
         module: the Python module that is loaded while it runs, if it asks keyring in its own process; else empty.
@@ -71,6 +81,7 @@ class Uploader(ABC):
     """
 
     name: ClassVar[str] = ""
+    typical: ClassVar[tuple[str, ...]] = ()
     observed: ClassVar[str] = ""
     source: ClassVar[str] = ""
     module: ClassVar[str] = ""
@@ -134,11 +145,22 @@ class Uploader(ABC):
         """Return what makes this run send something else than keyring's answer.
 
         That is: credentials that it takes before it asks keyring or after a refusal, another user name, keyring that
-        is switched off. Nothing but the place is shown: no password, no token. Settings that cannot be read are a problem, too.
+        is switched off. Nothing but the place is shown: no password, no token. Settings that cannot be read are a
+        problem, too.
         """
 
-    def variables(self, token: str, repository: Repository) -> dict[str, str]:
-        """Return the variables that hand a token to this uploader, and make it upload to that repository."""
+    def names_repository(self, process: Process) -> bool:  # noqa: ARG002 - most let an option win
+        """Return True if an option names the repository, and the uploader stops if a variable names one, too."""
+        return False
+
+    def variables(self, token: str, repository: Repository, address: Address | None = None) -> dict[str, str]:  # noqa: ARG002
+        """Return the variables that hand a token to this uploader, and make it upload to that repository.
+
+        Args:
+            token: the derived token's text.
+            repository: the one it is for.
+            address: what `find_address` found for the run that is to get it, which some need to name the variables.
+        """
         found = {name: value.format(token=token) for name, value in self.token_variables.items()}
         return found | {name: value.format(url=repository.url) for name, value in self.address_variables.items()}
 
@@ -165,3 +187,39 @@ def _load(program: str) -> Uploader | None:
         return None
     room = getattr(module, "ROOM", None)
     return room if isinstance(room, Uploader) and room.name == program else None
+
+
+def taken_first(program: str, what: str, remedy: str) -> Problem:
+    """Return the problem of a credential that an uploader takes before it asks keyring."""
+    return Problem(f"{what}, and {program} takes it before it asks keyring", remedy)
+
+
+def variable_taken_first(program: str, name: str) -> Problem:
+    """Return the problem of a variable that holds a credential."""
+    return taken_first(program, f"the variable {name} is set", f"`unset {name}`")
+
+
+def pypirc_taken_first(program: str, file: str, section: str) -> Problem:
+    """Return the problem of a password in .pypirc."""
+    where = f"{printable(file)} holds a password for [{printable(section)}]"
+    remedy = "store that token with `keyring-pypitoken login`, then delete the line `password` there"
+    return taken_first(program, where, remedy)
+
+
+def other_user(program: str, name: str, origin: str) -> Problem:
+    """Return the problem of a user name that PyPI takes no tokens from."""
+    where = printable(origin)
+    return Problem(
+        f"{where} names the user {quoted(name)}, and {program} asks keyring for that user, who has no token",
+        f"set the user name in {where} to `__token__`",
+    )
+
+
+def password_taken_first(program: str, origin: str) -> Problem:
+    """Return the problem of a password that an option, a variable or a settings file holds."""
+    if origin.startswith("-"):
+        return taken_first(program, f"{origin} gives a password", f"leave out {origin}")
+    if origin.isupper():
+        return variable_taken_first(program, origin)
+    remedy = "store that token with `keyring-pypitoken login`, then delete it there"
+    return taken_first(program, f"{printable(origin)} holds a password", remedy)

@@ -31,6 +31,8 @@ REQUIREMENTS = {
     # Without keyring, pdm runs the program on PATH.
     "pdm alone": ("pdm==2.29.3", "hishel<2", "unearth<0.19"),
     "devpi": ("devpi-client==7.3.0", _KEYRING),
+    # It never asks Python's keyring.
+    "maturin": ("maturin==1.16.0",),
 }
 _SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
+from keyring_pypitoken.uploaders.command_line import project_directory
+from keyring_pypitoken.uploaders.projects import find_evidence
 
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.lookup import PYPI
@@ -17,8 +19,6 @@ from keyring_pypitoken.policy.decision import Policies, decide
 from keyring_pypitoken.policy.model import Grant, Origin, PolicyFile, Settings, WithOrigin
 from keyring_pypitoken.policy.parser import PYPROJECT_TABLE, parse_policy
 from keyring_pypitoken.policy.values import KEYS
-from keyring_pypitoken.uploaders.command_line import project_directory
-from keyring_pypitoken.uploaders.projects import find_evidence
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Layer

@@ -416,7 +416,7 @@ def identity_written_into_the_policy(stage: Stage) -> str:
 def stored_master_unreadable(stage: Stage) -> str:
     """Something else lies where the master should."""
     stage.master(new_master()[:-10])
-    return f"the stored master for pypi cannot be read (the token is malformed: it is cut short): {AGAIN}"
+    return f"the stored master for pypi cannot be read (the token is cut short): {AGAIN}"
 
 
 @case
@@ -622,7 +622,7 @@ def set_half_a_token(stage: Stage) -> tuple[str, str]:
     """A token that was not copied whole."""
     del stage
     return new_master()[:-10], (
-        f"this is no PyPI API token (the token is malformed: it is cut short); a password cannot be restricted: {NEW}"
+        f"this is no PyPI API token (the token is cut short); a password cannot be restricted: {NEW}"
     )
 
 

@@ -13,10 +13,8 @@ import keyring
 import keyring.backend
 import keyring.core
 
-from keyring_pypitoken import Token, issue, memory, notices
+from keyring_pypitoken import Token, memory
 from keyring_pypitoken.cli.main import main
-from keyring_pypitoken.uploaders import process
-from keyring_pypitoken.vault import age, passphrase
 
 if TYPE_CHECKING:
     import pytest
@@ -39,11 +37,6 @@ def new_master(domain: str = "pypi.org", identifier: str = "0fd630f1-f29d-4da9-9
 def forget() -> None:
     """Forget what the package and keyring remember in this process."""
     memory.forget()
-    issue._memory.clear()
-    notices._told.clear()
-    process._parents_command_line.cache_clear()
-    age._opened.clear()
-    passphrase._known.clear()
     vars(keyring.backend.get_all_keyring).pop("saved_result", None)
     keyring.core._keyring_backend = None
 

@@ -26,7 +26,7 @@ FLOORS = (
     {"backend"},
     {"cli"},
 )
-# No files, environment or clock. `tokens.token` reads the clock if `Token.check` is given no time.
+# No files, environment or clock. `tokens.values` reads the clock if a `Context` is given no time.
 PURE = (
     "lookup",
     "derive",
@@ -37,6 +37,7 @@ PURE = (
     "tokens.describe",
     "tokens.macaroon",
     "tokens.restrictions",
+    "tokens.token",
 )
 IMPURE = {"os", "sys", "pathlib", "time", "io", "glob", "shutil", "tempfile", "subprocess", "socket", "platformdirs"}
 HEAVY = ("pymacaroons", "nacl", "tomllib", "tomli", "packaging", "platformdirs", "argparse", "json.decoder", "hmac")

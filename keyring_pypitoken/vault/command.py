@@ -1,0 +1,204 @@
+"""A program that prints the master: a password manager's command, named by `command` in [store].
+
+It is started without a shell, may ask the user on the terminal, and has two minutes. What it prints is never shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.files import find_program
+from keyring_pypitoken.memory import recall
+from keyring_pypitoken.notices import notify
+from keyring_pypitoken.secret import MasterToken
+from keyring_pypitoken.text import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+GUARD = "KEYRING_PYPITOKEN_COMMAND"
+_TERMINAL = "/dev/tty"
+_MAX_BYTES = 64 * 1024
+_NOTICE_SECONDS = 5
+_LIMIT_SECONDS = 120
+_KILL_SECONDS = 5
+
+
+def refuse_recursion(environ: Mapping[str, str]) -> None:
+    """Refuse a lookup that was started by the program that shall answer it.
+
+    Raises:
+        Refusal: it was.
+    """
+    if environ.get(GUARD):
+        raise Refusal(
+            "the program that [store] names as `command` asks keyring for the same token, which would never end: "
+            "name one that reads the master from elsewhere."
+        )
+
+
+class CommandStore(NamedTuple):
+    """A read-only store: a program that prints the master of one account.
+
+    Attributes:
+        command: the program and its arguments, in which `{repository}` and `{account}` are replaced.
+        repository_name: the repository, such as `pypi`.
+        account: the label of the account.
+    """
+
+    command: tuple[str, ...]
+    repository_name: str
+    account: str
+
+    def __str__(self) -> str:
+        return f"the program {quoted(self.command[0])}"
+
+    def read_master(self) -> MasterToken:
+        """Return what the program prints. It runs once per process, even if it fails.
+
+        Raises:
+            Refusal: it cannot be found or started, fails, does not end, or does not print exactly one line.
+        """
+        refuse_recursion(os.environ)
+        outcome = recall(("command", self), self._run)
+        if isinstance(outcome, str):
+            raise Refusal(f"{self}, which [store] names as `command`, {outcome}.")
+        return outcome
+
+    def set_password(self, _service: str, _username: str, _password: str) -> NoReturn:
+        """Refuse to store a master.
+
+        Raises:
+            Refusal: always.
+        """
+        self._refuse_to_change("store")
+
+    def delete_password(self, _service: str, _username: str) -> NoReturn:
+        """Refuse to delete a master.
+
+        Raises:
+            Refusal: always.
+        """
+        self._refuse_to_change("delete")
+
+    def _refuse_to_change(self, verb: str) -> NoReturn:
+        raise Refusal(
+            f"masters are read from {self}, which [store] names as `command`: {verb} them with that program's own tool."
+        )
+
+    def _run(self) -> MasterToken | str:
+        """Return the master, or what went wrong as the rest of a sentence."""
+        program = find_program(self.command[0], os.environ)
+        if program is None:
+            return "is not found: install it in an absolute directory of PATH, or name it by its absolute path"
+        arguments = [
+            part.replace("{repository}", self.repository_name).replace("{account}", self.account)
+            for part in self.command[1:]
+        ]
+        try:
+            process = _start([program, *arguments])
+        except (OSError, ValueError) as error:
+            return f"cannot be started ({getattr(error, 'strerror', None) or type(error).__name__}): repair it"
+        outcome: list[MasterToken | str] = []
+        reader = threading.Thread(target=lambda: outcome.append(_outcome(process)), daemon=True)
+        with _terminal_lent_to(process.pid):
+            reader.start()
+            try:
+                reader.join(_NOTICE_SECONDS)
+                if reader.is_alive():
+                    notify(f"waiting for {self} to print the master, for at most {_LIMIT_SECONDS} seconds")
+                    reader.join(_LIMIT_SECONDS - _NOTICE_SECONDS)
+            finally:
+                if reader.is_alive():
+                    _kill(process)
+                    reader.join(_KILL_SECONDS)
+                    outcome[:] = [f"did not end within {_LIMIT_SECONDS} seconds: see what it waits for"]
+        if process.returncode == -signal.SIGINT:  # Ctrl-C went to the program, which had the terminal
+            raise KeyboardInterrupt
+        return outcome[0] if outcome else "could not be read: try again"
+
+
+def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
+    """Start the program in a process group of its own, with our stdin and stderr."""
+    group: dict[str, Any] = {"process_group": 0}  # without effect on Windows
+    if sys.version_info < (3, 11):
+        group = {"preexec_fn": getattr(os, "setpgrp", None)}
+    # The user's own choice of a program; a project's policy has no [store].
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, env=os.environ | {GUARD: "1"}, **group)  # noqa: S603
+
+
+def _outcome(process: subprocess.Popen[bytes]) -> MasterToken | str:
+    """Read what a program prints and wait for its end; this frame is never part of a traceback."""
+    with process:
+        data: bytes = process.stdout.read(_MAX_BYTES + 1) if process.stdout else b""
+        if len(data) > _MAX_BYTES:
+            _kill(process)
+    status = process.returncode
+    if len(data) > _MAX_BYTES:
+        return f"printed more than {_MAX_BYTES // 1024} KiB: let it print the token only"
+    if status != 0:
+        return f"failed ({_words(status)}): run it by hand to see why"
+    lines = data.decode("utf-8", "replace").strip().splitlines()
+    if not lines:
+        return "printed nothing: see whether it holds the token"
+    if len(lines) > 1:
+        return f"printed {len(lines)} lines: let it print the token only"
+    return MasterToken(lines[0])
+
+
+def _words(status: int) -> str:
+    if status >= 0:
+        return f"exit code {status}"
+    try:
+        return signal.Signals(-status).name
+    except ValueError:
+        return f"signal {-status}"
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a program and what it started."""
+    with contextlib.suppress(OSError):
+        if sys.platform == "win32":  # pragma: no cover - one system takes these lines
+            tool = os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill.exe")
+            subprocess.run([tool, "/F", "/T", "/PID", str(process.pid)], capture_output=True, check=False)  # noqa: S603
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _terminal_lent_to(group: int) -> Iterator[None]:
+    """Let a process group ask on the terminal that this one may ask on; a shell does the same for its jobs."""
+    try:
+        handle = os.open(_TERMINAL, os.O_RDWR | os.O_NOCTTY)
+    except (OSError, AttributeError):  # there is none, as always on Windows
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):
+            if os.tcgetpgrp(handle) == os.getpgrp():  # not from the background
+                _set_foreground(handle, group)
+                os.killpg(group, signal.SIGCONT)  # it may have asked already, which stopped it
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            if os.tcgetpgrp(handle) == group:
+                _set_foreground(handle, os.getpgrp())
+        os.close(handle)
+
+
+def _set_foreground(handle: int, group: int) -> None:
+    """Set who may read from the terminal, without being stopped for that in the background."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+    try:
+        with contextlib.suppress(OSError):
+            os.tcsetpgrp(handle, group)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -1,0 +1,176 @@
+"""The room of devpi against devpi-client: command lines that both read, in devpi-client's own environment."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from comparison import find_differences, write_tree
+from environments import Environments
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.uploaders
+
+# Parses as `devpi.main` does, and runs `devpi.push` with a hub that records what it would do.
+SCRIPT = """
+import contextlib, io, json, os, sys, types
+import devpi.main, devpi.push
+
+class Ended(Exception):
+    pass
+
+class Hub:
+    current = types.SimpleNamespace(features=set(), index="http://127.0.0.1:1/root/dev")
+    def __init__(self):
+        self.hook = self
+    def info(self, *_): pass
+    warn = line = debug = info
+    def fatal(self, *_): raise Ended
+    def derive_token(self, password, name):
+        return password
+    def devpiclient_get_password(self, url, username):
+        found["lookups"].append([url, username])
+        return "typed"
+    def http_api(self, method, url, kvdict, fatal):
+        found["url"] = kvdict.get("posturl")
+        found["uploading"] = found["url"] is not None
+        found["projects"] = [kvdict["name"]]
+        raise Ended
+
+manager = devpi.main.get_pluginmanager()
+results = []
+for arguments, environ in json.load(sys.stdin):
+    found = {"uploading": None, "projects": None, "url": None, "lookups": []}
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            args = devpi.main.parse_args(["devpi", *arguments], manager)
+        if args.command == "push":
+            devpi.push.main(Hub(), args)
+        else:
+            found["uploading"] = False
+    except SystemExit as error:
+        found["uploading"] = False if error.code in (0, None) else "usage"
+    except Ended:
+        if found["uploading"] is None:
+            found["uploading"] = "settings" if not found["lookups"] else "usage"
+    except Exception as error:  # an invalid release; or one of the settings
+        found["uploading"] = "settings" if "ini" in type(error).__module__ else "usage"
+    results.append(found)
+print(json.dumps(results))
+"""
+
+PYPIRCS = {
+    "full": """[distutils]
+index-servers = pypi
+[pypi]
+username = __token__
+[testpypi]
+repository = https://test.pypi.org/legacy/
+username = __token__
+[local]
+repository: http://127.0.0.1:1/legacy/
+username: bob
+[secret]
+repository = https://example.com/ # note
+username = __token__
+password = hunter2
+[nobody]
+repository = https://example.com/
+[With Space]
+username = x
+""",
+    "none": "# nothing\n",
+    "twice": "[a]\nusername = 1\n[a]\n",
+    "broken": "[pypi\nusername = a\n",
+}
+
+LINES = """
+push demo==1.0 pypi:pypi
+push demo==1.0 pypi:testpypi
+push demo==1.0 pypi:local
+push demo==1.0 pypi:secret
+push demo==1.0 pypi:nobody
+push demo==1.0 pypi:nowhere
+push demo==1.0 pypi:
+push demo==1.0 pypi:PyPI
+push demo==1.0 'pypi:With Space'
+push demo==1.0 pypi:distutils
+push demo==1.0 root/dev
+push demo==1.0 pypi
+push Demo.Project_x==1.0 pypi:pypi
+push demo==1.0.post1+local pypi:pypi
+push demo==1!2.0rc1 pypi:pypi
+push 'demo == 1.0' pypi:pypi
+push 'demo[extra]==1.0' pypi:pypi
+push demo-1.0 pypi:pypi
+push my-demo-1.0 pypi:pypi
+push my_demo-1.0.0 pypi:pypi
+push demo2-3d-1.0 pypi:pypi
+push demo-2-1.0 pypi:pypi
+push demo-1.0rc1 pypi:pypi
+push demo-1.0-alpha pypi:pypi
+push demo pypi:pypi
+push my-demo==1.0 pypi:pypi
+push demo>=1.0 pypi:pypi
+push demo==1.0,==2.0 pypi:pypi
+push ==1.0 pypi:pypi
+push --index root/dev demo==1.0 pypi:pypi
+push --index=root/dev demo==1.0 pypi:pypi
+push --ind root/dev demo==1.0 pypi:pypi
+push demo==1.0 --index root/dev pypi:pypi
+push demo==1.0 pypi:pypi --index root/dev
+push --index demo==1.0 pypi:pypi
+push --pypirc full demo==1.0 pypi:local
+push --pypirc=full demo==1.0 pypi:local
+push --pyp full demo==1.0 pypi:local
+push --pypirc none demo==1.0 pypi:pypi
+push --pypirc missing demo==1.0 pypi:pypi
+push --pypirc twice demo==1.0 pypi:a
+push --pypirc broken demo==1.0 pypi:pypi
+push demo==1.0 pypi:pypi --pypirc full --pypirc none
+push --no-docs demo==1.0 root/dev
+push --no demo==1.0 root/dev
+push -v demo==1.0 pypi:pypi
+push -vv -y demo==1.0 pypi:pypi
+push -vy demo==1.0 pypi:pypi
+push --verb demo==1.0 pypi:pypi
+push --debug demo==1.0 pypi:pypi
+push --clientdir x demo==1.0 pypi:pypi
+push --clientdir=x demo==1.0 pypi:pypi
+-v push demo==1.0 pypi:pypi
+-yv push demo==1.0 pypi:pypi
+--debug push demo==1.0 pypi:pypi
+--clientdir x push demo==1.0 pypi:pypi
+--clientdir=push push demo==1.0 pypi:pypi
+--client x push demo==1.0 pypi:pypi
+push demo==1.0
+push
+push demo==1.0 pypi:pypi other
+push -- demo==1.0 pypi:pypi
+push demo==1.0 -- pypi:pypi
+-- push demo==1.0 pypi:pypi
+push --help demo==1.0 pypi:pypi
+push -h
+-h push demo==1.0 pypi:pypi
+push -vh demo==1.0 pypi:pypi
+upload --index root/dev
+upload dist/demo-1.0.tar.gz
+use pypi:pypi
+list demo==1.0
+install demo==1.0
+""".strip().splitlines()
+
+
+@pytest.fixture(scope="module")
+def python(pytestconfig: pytest.Config) -> Path:
+    """Return the interpreter of devpi-client's environment."""
+    assert pytestconfig.cache is not None
+    return Environments(pytestconfig.cache.mkdir("uploaders"), os.environ).scripts("devpi") / "python"
+
+
+def test_the_room_reads_command_lines_as_devpi_does(python: Path, work: Path, home: Path) -> None:
+    write_tree(work, home, PYPIRCS)
+    assert find_differences("devpi", python, SCRIPT, LINES, work, home) == []

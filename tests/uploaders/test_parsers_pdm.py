@@ -1,0 +1,320 @@
+"""Command lines, read by pdm itself and by its room: same upload, files, URL, project and lookups."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from distributions import make_sdist, make_wheel
+from environments import Environments
+
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.uploaders.pdm import ROOM
+from keyring_pypitoken.uploaders.process import Process
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.uploaders
+
+# Run by pdm's own interpreter. Only the build, the network, the keyring and the prompts are replaced.
+SCRIPT = r"""
+import json, os, sys
+import keyring
+import pdm.models.auth
+from pdm import termui
+from pdm.cli.commands.build import Command as Build
+from pdm.cli.commands.publish import Command as Publish
+from pdm.cli.commands.publish import repository
+from pdm.cli.options import project_option
+from pdm.core import Core
+from pdm.project.config import Config
+
+found = {}
+
+class Response:
+    status_code, reason_phrase, text, url, is_error = 200, "OK", "", "", False
+    def raise_for_status(self):
+        pass
+
+class Repository(repository.Repository):
+    def __init__(self, project, config):
+        found.update(url=config.url, project=str(project.root), files=found.get("files") or [])
+        super().__init__(project, config)
+    def upload(self, package):
+        found["files"].append(package.filename)
+        return Response()
+    def _get_pypi_token_via_oidc(self):
+        return None
+
+def note(service, user):
+    found.setdefault("lookups", []).append([service, user])
+
+def build(project, dest, hooks):
+    found["built"] = directory = os.path.join(project.root, dest)
+    os.makedirs(directory, exist_ok=True)
+
+repository.Repository = Repository
+Build.do_build = build
+keyring.get_credential = keyring.get_password = note
+termui.is_interactive = lambda console=None: True
+termui.ask = lambda *arguments, **options: "typed"
+termui.confirm = lambda *arguments, **options: False
+
+cases, answers = json.load(sys.stdin), []
+environ = dict(os.environ)
+for arguments, variables, directory in cases:
+    found.clear()
+    os.environ.clear()
+    os.environ.update(environ | variables)
+    os.chdir(directory)
+    project_option.kwargs["default"] = os.getenv("PDM_PROJECT")  # which pdm reads when it is imported
+    Config.site = None
+    pdm.models.auth.keyring.enabled = True
+    pdm.models.auth.Keyring.get_auth_info.cache_clear()
+    try:
+        core = Core()
+        with core.exit_stack:
+            core.main(list(arguments))
+    except SystemExit as end:
+        found["rejected"] = end.code == 2
+    except Exception as error:
+        found["error"] = repr(error)
+    if "built" in found and not os.listdir(found["built"]):
+        os.removedirs(found["built"])
+    answers.append(dict(found))
+with open(sys.argv[1], "w") as file:
+    json.dump(answers, file)
+"""
+
+# A command line, and the variables that are set; {work} is the project's directory.
+LINES: tuple[tuple[str, dict[str, str]], ...] = (
+    ("publish", {}),
+    ("publish --no-build", {}),
+    ("publish --no-buil", {}),
+    ("publish --no-b", {}),
+    ("publish --no", {}),
+    ("publish --no-build -d dist", {}),
+    ("publish --no-build -ddist", {}),
+    ("publish --no-build -d=dist", {}),
+    ("publish --no-build --dest other/dist", {}),
+    ("publish --no-build --dest=other/dist", {}),
+    ("publish --no-build --de other/dist", {}),
+    ("publish --no-build --dest {work}/other/dist", {}),
+    ("publish --no-build --dest missing", {}),
+    ("publish --no-build --dest mixed", {}),
+    ("publish --no-build --dest empty", {}),
+    ("publish --no-build --dest ''", {}),
+    ("publish --dest other/dist", {}),
+    ("publish -d other/dist --no-build -d dist", {}),
+    ("publish --no-build -r testpypi", {}),
+    ("publish --no-build -rtestpypi", {}),
+    ("publish --no-build -r=testpypi", {}),
+    ("publish --no-build --repository testpypi", {}),
+    ("publish --no-build --repo=testpypi", {}),
+    ("publish --no-build -r testpypi -r pypi", {}),
+    ("publish --no-build -r ''", {}),
+    ("publish --no-build -r ''", {"PDM_PUBLISH_REPO": "testpypi"}),
+    ("publish --no-build", {"PDM_PUBLISH_REPO": "testpypi"}),
+    ("publish --no-build", {"PDM_PUBLISH_REPO": ""}),
+    ("publish --no-build -r pypi", {"PDM_PUBLISH_REPO": "testpypi"}),
+    ("publish --no-build -r https://upload.pypi.org/legacy/", {}),
+    ("publish --no-build -r https://test.pypi.org/legacy/", {}),
+    ("publish --no-build -r http://127.0.0.1:9/legacy/", {}),
+    ("publish --no-build", {"PDM_PUBLISH_REPO": "http://127.0.0.1:9/legacy/"}),
+    ("publish --no-build -r http://user:word@127.0.0.1:9/legacy/", {}),
+    ("publish --no-build -r http://user@127.0.0.1:9/legacy/", {}),
+    ("publish --no-build -r private", {}),
+    ("publish --no-build -r http://127.0.0.1:9/private/", {}),
+    ("publish --no-build -r named", {}),
+    ("publish --no-build -r http://127.0.0.1:9/named/", {}),
+    ("publish --no-build -r site", {}),
+    ("publish --no-build -r shadowed", {}),
+    ("publish --no-build -r local", {}),
+    ("publish --no-build -r http://127.0.0.1:9/local/", {}),
+    ("publish --no-build -r half", {}),
+    ("publish --no-build -r nowhere", {}),
+    ("publish --no-build -r unknown", {}),
+    ("publish --no-build -u __token__", {}),
+    ("publish --no-build -u alice", {}),
+    ("publish --no-build -ualice", {}),
+    ("publish --no-build -P word", {}),
+    ("publish --no-build -u alice -P word", {}),
+    ("publish --no-build", {"PDM_PUBLISH_USERNAME": "bob"}),
+    ("publish --no-build", {"PDM_PUBLISH_PASSWORD": "word"}),
+    ("publish --no-build", {"PDM_PUBLISH_USERNAME": "__token__", "PDM_PUBLISH_PASSWORD": "word"}),
+    ("publish --no-build -u ''", {"PDM_PUBLISH_USERNAME": "bob"}),
+    ("publish --no-build", {"PDM_PUBLISH_USERNAME": ""}),
+    ("publish --no-build -r private", {"PDM_PUBLISH_PASSWORD": ""}),
+    ("publish --no-build -r private -u __token__", {}),
+    ("publish -p other --no-build", {}),
+    ("publish --no-build -pother", {}),
+    ("publish --no-build --project other", {}),
+    ("publish --no-build --proj=other", {}),
+    ("publish --no-build -p sub/deep", {}),
+    ("publish --no-build -p missing", {}),
+    ("publish --no-build", {"PDM_PROJECT": "other"}),
+    ("publish --no-build -p .", {"PDM_PROJECT": "other"}),
+    ("publish --no-build -p ''", {"PDM_PROJECT": "other"}),
+    ("publish -p injected", {}),
+    ("publish -p injected -r testpypi", {}),
+    ("publish -p injected -d other", {}),
+    ("-p other publish --no-build", {}),
+    ("-v publish --no-build", {}),
+    ("-vv publish --no-build -q", {}),
+    ("publish --no-build -vv", {}),
+    ("publish --no-build -vr testpypi", {}),
+    ("-c second.toml publish --no-build -r private", {}),
+    ("-csecond.toml publish --no-build -r private", {}),
+    ("--config=second.toml publish --no-build -r private", {}),
+    ("--config second.toml publish --no-build", {}),
+    ("publish --no-build -c second.toml -r private", {}),
+    ("publish --no-build -r private", {"PDM_CONFIG_FILE": "second.toml"}),
+    ("-n publish --no-build", {}),
+    ("--no-cache publish --no-build", {}),
+    ("publish --no-build -S --help", {}),
+    ("publish -h", {}),
+    ("-h publish", {}),
+    ("-V publish", {}),
+    ("--pep582 publish", {}),
+    ("config publish", {}),
+    ("build --help", {}),
+    ("publish --no-build -k :all", {}),
+    ("publish --no-build --skip publish --skip-existing", {}),
+    ("publish --no-build --no-verify-ssl", {}),
+    ("publish --no-build --ca-certs dist -d other/dist", {}),
+    ("publish --no-build --ca dist", {}),
+    ("publish --no-build -i me -c 'a comment' -r testpypi", {}),
+    ("publish --no-build --comment=-r", {}),
+    ("publish --no-build extra", {}),
+    ("publish --no-build --unknown", {}),
+    ("publish --no-build -x testpypi", {}),
+    ("publish --no-build --", {}),
+)
+# What pdm fails at after it asked for the token.
+REFUSED = (", which pdm refuses to upload: ",)
+DIRECTORIES = (".", "sub/deep", "../elsewhere")
+USER = """
+[repository.private]
+url = "http://127.0.0.1:9/private/"
+username = "carol"
+password = "word"
+[repository.named]
+url = "http://127.0.0.1:9/named/"
+username = "__token__"
+[repository.shadowed]
+url = "http://127.0.0.1:9/user/"
+[repository.half]
+username = "dave"
+"""
+SITE = """
+[repository.site]
+url = "http://127.0.0.1:9/site/"
+[repository.shadowed]
+url = "http://127.0.0.1:9/old/"
+username = "erin"
+"""
+PROJECT = """
+[repository.local]
+url = "http://127.0.0.1:9/local/"
+[repository.half]
+url = "http://127.0.0.1:9/half/"
+[repository.nowhere]
+username = "frank"
+"""
+SECOND = (
+    '[repository.private]\nurl = "http://127.0.0.1:9/second/"\n[repository.pypi]\nurl = "http://127.0.0.1:9/pypi/"\n'
+)
+INJECTED = '[tool.pdm.options]\npublish = ["--no-build", "-r", "http://127.0.0.1:9/injected/", "-p", "other"]\n'
+
+
+@pytest.fixture
+def project(work: Path, home: Path) -> Path:
+    """Write projects and settings as a machine may hold them."""
+    for directory, name in ((work, "demo"), (work / "other", "other"), (work / "injected", "injected")):
+        make_wheel(directory / "dist", name, "1.0")
+        make_sdist(directory / "dist", name, "1.0")
+        added = INJECTED if name == "injected" else ""
+        (directory / "pyproject.toml").write_text(f'[project]\nname = "{name}"\nversion = "1.0"\n{added}')
+    (work / "dist" / "demo-1.0.tar.gz.asc").write_text("none")
+    make_wheel(work / "mixed", "demo", "1.0")
+    (work / "mixed" / "notes.txt").write_text("none")
+    (work / "empty").mkdir()
+    (work / "sub" / "deep").mkdir(parents=True)
+    (work / "sub" / "deep" / "notes.txt").write_text("none")
+    make_wheel(home / "elsewhere" / "dist", "elsewhere", "1.0")
+    settings = {
+        home / "config" / "pdm" / "config.toml": USER,
+        home / "site" / "pdm" / "config.toml": SITE,
+        work / "pdm.toml": PROJECT,
+        work / "second.toml": SECOND,
+    }
+    for file, text in settings.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return work
+
+
+def test_reads_command_lines_as_pdm_does(project: Path, pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    assert pytestconfig.cache is not None
+    python = Environments(pytestconfig.cache.mkdir("uploaders"), os.environ).scripts("pdm") / "python"
+    cases = [
+        (shlex.split(line.replace("{work}", str(project))), variables, str((project / directory).resolve()))
+        for line, variables in LINES
+        for directory in DIRECTORIES
+    ]
+    answers = tmp_path / "answers.json"
+    environ = {**os.environ, "PDM_CHECK_UPDATE": "false", "PDM_USE_VENV": "false"}
+    done = subprocess.run(
+        [python, "-c", SCRIPT, answers],
+        input=json.dumps(cases),
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    different = []
+    for case, found in zip(cases, json.loads(answers.read_text()), strict=True):
+        arguments, variables, directory = case
+        process = Process("pdm", tuple(arguments), type(project)(directory), {**environ, **variables})
+        if found.get("rejected"):
+            continue  # whatever the room says, nothing asks and nothing is uploaded
+        expected, said = _expected(found), _ask(process)
+        is_refused = isinstance(said, str) and (expected is None or any(part in said for part in REFUSED))
+        if said != expected and not is_refused:
+            different.append((arguments, variables, directory, said, found))
+    assert not different, "\n".join(map(str, different))
+
+
+def _expected(found: dict[str, Any]) -> dict[str, object] | None:
+    """Return what pdm did; None if it stopped before it would have uploaded."""
+    if "url" not in found:
+        return None
+    return {
+        "url": found["url"],
+        "project": found["project"],
+        "files": None if "built" in found else found["files"],
+        "lookups": [list(pair) for pair in dict.fromkeys(map(tuple, found.get("lookups", [])))],
+    }
+
+
+def _ask(process: Process) -> dict[str, object] | str | None:
+    """Return what the room says; a sentence if it refuses."""
+    if not ROOM.is_uploading(process):
+        return None
+    try:
+        address = ROOM.find_address(process)
+        files = ROOM.find_files(process)
+        return {
+            "url": address.url,
+            "project": str(ROOM.find_project(process)),
+            "files": None if files is None else list(map(str, files)),
+            "lookups": [list(pair) for pair in ROOM.find_lookups(process, address)],
+        }
+    except Refusal as refusal:
+        return str(refusal)

@@ -1,0 +1,156 @@
+"""Settings files that several uploaders share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from keyring_pypitoken.exceptions import PolicyError
+from keyring_pypitoken.uploaders.settings import (
+    find_netrc,
+    home,
+    is_web_url,
+    read_ini,
+    read_pypirc,
+    read_toml,
+    user_config,
+)
+
+
+@pytest.fixture
+def environ(home: Path) -> dict[str, str]:
+    return {"HOME": str(home), "USERPROFILE": str(home)}
+
+
+def test_an_ini_file_is_read_by_section_without_interpolation(work: Path) -> None:
+    (work / "x.cfg").write_text("\ufeff[DEFAULT]\na = 1\n[One]\nB: %(x)s %\n[two]\na = 2\n  more\n", encoding="utf-8")
+    assert read_ini(work / "x.cfg", "x.cfg") == {"One": {"b": "%(x)s %", "a": "1"}, "two": {"a": "2\nmore"}}
+
+
+def test_an_absent_ini_file_has_no_sections(work: Path) -> None:
+    assert read_ini(work / "missing", "missing") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[a\n", "x\\x1b is not a valid INI file (MissingSectionHeaderError): correct it."),
+        ("[a]\n[a]\n", "x\\x1b is not a valid INI file (DuplicateSectionError): correct it."),
+        ("[a]\nb=1\nb=2\n", "x\\x1b is not a valid INI file (DuplicateOptionError): correct it."),
+        ("[a]\nsecret\n", "x\\x1b is not a valid INI file (ParsingError): correct it."),
+        ("[a]\nb =" + " " * 4100, "x\\x1b has a line of more than 4096 characters: shorten it."),
+        ("\udcff", "x\\x1b is not UTF-8 text: save it as UTF-8."),
+    ],
+)
+def test_a_broken_ini_file_is_refused_without_its_content(work: Path, text: str, message: str) -> None:
+    (work / "x").write_text(text, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(PolicyError) as refusal:
+        read_ini(work / "x", "x\x1b")
+    assert str(refusal.value) == message
+
+
+def test_a_line_of_the_longest_length_is_read(work: Path) -> None:
+    (work / "x").write_text("[a]\nb=" + "c" * 4094, encoding="utf-8")
+    assert read_ini(work / "x", "x") == {"a": {"b": "c" * 4094}}
+
+
+def test_an_unreadable_ini_file_is_refused(work: Path) -> None:
+    (work / "x").mkdir()
+    with pytest.raises(PolicyError) as refusal:
+        read_ini(work / "x", "x")
+    assert str(refusal.value) == "x is not a regular file: replace it with one."
+
+
+def test_pypirc_is_in_the_home_directory_and_may_be_absent(home: Path, work: Path, environ: dict[str, str]) -> None:
+    assert read_pypirc(environ, work) == {}
+    (home / ".pypirc").write_text("[pypi]\nusername = me\n", encoding="utf-8")
+    assert read_pypirc(environ, work) == {"pypi": {"username": "me"}}
+
+
+@pytest.mark.parametrize("path", ["rc", "~/work/rc", "../work/rc", "{work}/rc"])
+def test_an_option_names_another_pypirc(work: Path, environ: dict[str, str], path: str) -> None:
+    (work / "rc").write_text("[x]\n", encoding="utf-8")
+    assert read_pypirc(environ, work, path.format(work=work)) == {"x": {}}
+
+
+def test_a_pypirc_that_an_option_names_must_exist(work: Path, environ: dict[str, str]) -> None:
+    with pytest.raises(PolicyError) as refusal:
+        read_pypirc(environ, work, "no\x1brc")
+    assert str(refusal.value) == "'no\\x1brc' does not exist: correct the option that names it."
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("machine a.example login me password pw\n", True),
+        ("default login me password pw\n", True),
+        ("machine b.example login me password pw\n", False),
+        ("", False),
+        ("machine\n", False),
+        ("machine a.example login \xff password pw\n", False),
+    ],
+)
+def test_netrc_counts_if_it_has_a_password_for_the_host(
+    home: Path, environ: dict[str, str], content: str, *, found: bool
+) -> None:
+    file = home / ".netrc"
+    file.write_bytes(content.encode("latin-1"))
+    file.chmod(0o600)
+    assert find_netrc(environ, "a.example") == (file if found else None)
+
+
+def test_netrc_may_have_its_windows_name_or_another_one(home: Path, work: Path, environ: dict[str, str]) -> None:
+    assert find_netrc(environ, "a.example") is None
+    for file, variables in ((home / "_netrc", {}), (work / "n", {"NETRC": str(work / "n")})):
+        file.write_text("machine a.example login me password pw\n", encoding="utf-8")
+        file.chmod(0o600)
+        assert find_netrc(environ | variables, "a.example") == file
+
+
+def test_an_unreadable_netrc_has_no_password(home: Path, environ: dict[str, str]) -> None:
+    (home / ".netrc").mkdir()
+    assert find_netrc(environ, "a.example") is None
+
+
+def test_toml_is_read_and_may_be_absent(work: Path) -> None:
+    (work / "x.toml").write_text("[a]\nb = 1\n", encoding="utf-8")
+    assert read_toml(work / "x.toml", "x.toml") == {"a": {"b": 1}}
+    assert read_toml(work / "missing.toml", "missing.toml") == {}
+
+
+def test_broken_toml_is_refused(work: Path) -> None:
+    (work / "x.toml").write_text("[a\n", encoding="utf-8")
+    with pytest.raises(PolicyError, match=r"^x\.toml"):
+        read_toml(work / "x.toml", "x.toml")
+
+
+def test_the_configuration_directory_of_a_program_is_that_of_platformdirs() -> None:
+    assert user_config("tool") == Path(platformdirs.user_config_dir("tool", appauthor=False))
+    assert user_config("tool", roaming=True) == Path(
+        platformdirs.user_config_dir("tool", appauthor=False, roaming=True)
+    )
+
+
+def test_the_home_directory_is_that_of_the_environment(work: Path) -> None:
+    variable = "USERPROFILE" if os.name == "nt" else "HOME"
+    assert home({variable: str(work)}) == work
+    assert home({}) == Path.home()
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://a.example/", True),
+        ("HTTP://127.0.0.1:1", True),
+        ("https:///legacy/", False),
+        ("ftp://a.example/", False),
+        ("a.example", False),
+        ("", False),
+        ("https://[a.example/", False),
+    ],
+)
+def test_a_url_of_the_web_names_a_host(url: str, *, expected: bool) -> None:
+    assert is_web_url(url) is expected

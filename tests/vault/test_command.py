@@ -1,0 +1,297 @@
+"""The store that runs a program: real programs that answer, ask, fail, wait, chatter and call back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sandbox import new_master
+
+from keyring_pypitoken import memory
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.vault import command
+from keyring_pypitoken.vault.command import GUARD, CommandStore, refuse_recursion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the programs are scripts, which Windows does not run")
+MASTER = new_master()
+
+
+def script(text: str) -> str:
+    """Write a shell script and return its path."""
+    path = Path("helper").absolute()
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def store(text: str, *arguments: str) -> CommandStore:
+    return CommandStore((script(text), *arguments), "pypi", "work")
+
+
+def read(found: CommandStore) -> str:
+    return found.read_master().reveal_to_derive_or_store()
+
+
+def refused(found: CommandStore) -> str:
+    """Return the rest of the sentence that refuses."""
+    with pytest.raises(Refusal) as error:
+        found.read_master()
+    everything = traceback.TracebackException.from_exception(error.value, capture_locals=True)
+    assert MASTER not in "".join(everything.format())
+    start = f"the program {found.command[0]!r}, which [store] names as `command`, "
+    assert str(error.value).startswith(start)
+    return str(error.value).removeprefix(start)
+
+
+def test_the_line_that_is_printed_is_the_master() -> None:
+    assert read(store(f"printf '  {MASTER}\\r\\n'")) == MASTER
+
+
+def test_repository_and_account_are_replaced_inside_arguments_without_a_shell() -> None:
+    found = store('printf "%s;" "$@"', "op://{repository}/{account}", "$(id)", "a b", "{other}")
+    assert read(found) == "op://pypi/work;$(id);a b;{other};"
+
+
+def test_a_program_is_found_in_absolute_entries_of_path_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    script(f"echo {MASTER}")
+    found = CommandStore(("helper",), "pypi", "default")
+    monkeypatch.setenv("PATH", os.pathsep.join(["", ".", "/nowhere"]))
+    assert refused(found) == (
+        "is not found: install it in an absolute directory of PATH, or name it by its absolute path."
+    )
+    memory.forget()
+    monkeypatch.setenv("PATH", f"{os.getcwd()}{os.pathsep}/bin")
+    assert read(found) == MASTER
+
+
+def test_it_runs_once_per_process_even_if_it_fails() -> None:
+    found = store('echo run >> runs; [ "$1" = good ] && echo token', "good")
+    assert [read(found), read(found)] == ["token", "token"]
+    assert Path("runs").read_text() == "run\n"
+    failing = found._replace(command=(found.command[0], "bad"))
+    assert refused(failing) == refused(failing)
+    assert Path("runs").read_text() == "run\nrun\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"echo {MASTER}; exit 3", "failed (exit code 3): run it by hand to see why."),
+        (f"echo {MASTER}; kill -TERM $$", "failed (SIGTERM): run it by hand to see why."),
+        ("kill -40 $$", "failed (signal 40): run it by hand to see why."),
+        ("true", "printed nothing: see whether it holds the token."),
+        ("echo; echo ' '", "printed nothing: see whether it holds the token."),
+        (f"echo {MASTER}; echo user: me", "printed 2 lines: let it print the token only."),
+        (f"while :; do echo {MASTER}; done", "printed more than 64 KiB: let it print the token only."),
+    ],
+    ids=["failing", "killed", "real-time signal", "silent", "blank", "chatty", "endless"],
+)
+def test_a_program_that_does_not_print_one_line_is_refused(
+    text: str, expected: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(store(text)) == expected
+    assert MASTER not in "".join(capfd.readouterr())
+
+
+def test_a_program_that_cannot_be_started_is_refused() -> None:
+    found = store("")
+    Path(found.command[0]).write_text("#!/nowhere/interpreter\n")
+    assert refused(found) == "cannot be started (No such file or directory): repair it."
+
+
+def test_what_it_prints_on_stderr_passes_through(capfd: pytest.CaptureFixture[str]) -> None:
+    assert read(store(f"echo touch the key >&2; echo {MASTER}")) == MASTER
+    assert capfd.readouterr() == ("", "touch the key\n")
+
+
+def test_it_reads_our_stdin() -> None:
+    found = store("read line; echo got $line")
+    code = (
+        "from keyring_pypitoken.vault.command import CommandStore\n"
+        f"print(CommandStore({found.command!r}, 'pypi', 'default').read_master().reveal_to_derive_or_store())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=b"a\n", stdout=subprocess.PIPE, check=True)
+    assert done.stdout == b"got a\n"
+
+
+def test_after_a_while_a_line_says_that_it_waits(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "_NOTICE_SECONDS", 0.1)
+    found = store(f"sleep 1; echo {MASTER}")
+    assert read(found) == MASTER
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == (
+        f"keyring-pypitoken: waiting for the program {found.command[0]!r} to print the master, for at most 120 "
+        "seconds\n"
+    )
+
+
+def test_a_program_that_does_not_end_is_killed_with_what_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_NOTICE_SECONDS", 0.1)
+    monkeypatch.setattr(command, "_LIMIT_SECONDS", 1)
+    text = f"echo {MASTER}; sleep 1000 & echo $! > child; wait"
+    assert refused(store(text)) == "did not end within 1 seconds: see what it waits for."
+    child = int(Path("child").read_text())
+    for _ in range(100):
+        status = Path(f"/proc/{child}/stat")
+        if not status.exists() or " Z " in status.read_text():  # dead, or dead and not yet waited for
+            return
+        time.sleep(0.1)
+    pytest.fail("the child still runs")
+
+
+def test_a_program_that_leaves_another_behind_is_not_believed_before_that_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(command, "_NOTICE_SECONDS", 0.1)
+    monkeypatch.setattr(command, "_LIMIT_SECONDS", 1)
+    assert refused(store(f"sleep 1000 & echo {MASTER}")) == "did not end within 1 seconds: see what it waits for."
+
+
+def test_a_look_up_that_the_program_makes_is_refused() -> None:
+    code = (
+        "import os\n"
+        "from keyring_pypitoken.exceptions import Refusal\n"
+        "from keyring_pypitoken.vault.command import CommandStore\n"
+        "try: CommandStore(('echo',), 'pypi', 'default').read_master()\n"
+        "except Refusal as refusal: print(refusal)"
+    )
+    Path("recursive.py").write_text(code)
+    assert read(store(f"{sys.executable} recursive.py")) == (
+        "the program that [store] names as `command` asks keyring for the same token, which would never end: "
+        "name one that reads the master from elsewhere."
+    )
+    assert GUARD not in os.environ
+    refuse_recursion(os.environ)
+    with pytest.raises(Refusal, match="asks keyring for the same token"):
+        refuse_recursion({GUARD: "1"})
+
+
+def test_nothing_is_stored_or_deleted() -> None:
+    found = CommandStore(("op", "read"), "pypi", "default")
+    with pytest.raises(Refusal) as storing:
+        found.set_password("service", "user", MASTER)
+    with pytest.raises(Refusal) as deleting:
+        found.delete_password("service", "user")
+    assert [str(error.value) for error in (storing, deleting)] == [
+        f"masters are read from the program 'op', which [store] names as `command`: {verb} them with that program's "
+        "own tool."
+        for verb in ("store", "delete")
+    ]
+
+
+ASK = """
+import os, signal, sys
+from keyring_pypitoken.vault.command import CommandStore
+try:
+    print("answer:", CommandStore(({path!r},), "pypi", "default").read_master().reveal_to_derive_or_store())
+except KeyboardInterrupt:
+    print("interrupted")
+print("foreground:", os.tcgetpgrp(0) == os.getpgrp())
+"""
+
+
+def in_terminal(path: str, typed: bytes) -> str:
+    """Run a program that uses the store, in a terminal of its own; return what is on the screen."""
+    import pty
+
+    pid, terminal = pty.fork()
+    if pid == 0:  # pragma: no cover - another process
+        os.execv(sys.executable, [sys.executable, "-c", ASK.format(path=path)])  # noqa: S606 - the forked one
+    screen = b""
+    try:
+        while data := os.read(terminal, 1000):
+            screen += data
+            if data.endswith(b"PIN? "):
+                os.write(terminal, typed)
+    except OSError:  # how Linux says that the program has ended
+        pass
+    os.close(terminal)
+    os.waitpid(pid, 0)
+    return screen.decode()
+
+
+def test_the_program_may_ask_on_the_terminal() -> None:
+    path = script("printf 'PIN? ' > /dev/tty; read pin < /dev/tty; echo $pin")
+    screen = in_terminal(path, b"1234\n").splitlines()
+    assert screen[-2:] == ["answer: 1234", "foreground: True"]
+
+
+def test_ctrl_c_ends_the_program_and_interrupts() -> None:
+    path = script("printf 'PIN? ' > /dev/tty; read pin < /dev/tty; echo $pin")
+    assert in_terminal(path, b"\x03").splitlines()[-2:] == ["PIN? ^Cinterrupted", "foreground: True"]
+
+
+def test_a_program_that_was_interrupted_interrupts() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        store("kill -INT $$").read_master()
+
+
+@pytest.mark.parametrize("in_front", [True, False])
+def test_the_terminal_is_lent_and_taken_back_unless_we_are_in_the_background(
+    in_front: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pty
+
+    asked, terminal = pty.openpty()
+    front = [os.getpgrp() if in_front else 1]
+    monkeypatch.setattr(command, "_TERMINAL", os.ttyname(terminal))
+    monkeypatch.setattr(os, "tcgetpgrp", lambda _handle: front[-1])
+    monkeypatch.setattr(os, "tcsetpgrp", lambda _handle, group: front.append(group))
+    group = int(read(store("echo $$")))
+    assert front == ([os.getpgrp(), group, os.getpgrp()] if in_front else [1])
+    os.close(asked)
+    os.close(terminal)
+
+
+def test_an_interrupt_kills_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_line: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_NOTICE_SECONDS", 0.1)
+    monkeypatch.setattr(command, "notify", interrupt)
+    found = store("echo $$ > pid; exec sleep 1000")
+    with pytest.raises(KeyboardInterrupt):
+        found.read_master()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(Path("pid").read_text()), 0)
+
+
+@pytest.fixture
+def password_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Make a password store of `pass` with a throwaway key; return the path of the program."""
+    program, gpg, gpgconf = (shutil.which(name) for name in ("pass", "gpg", "gpgconf"))
+    if program is None or gpg is None or gpgconf is None:
+        pytest.skip("pass and gpg are not installed here")
+    with tempfile.TemporaryDirectory(dir="/tmp") as home:  # the paths of sockets must be short
+        monkeypatch.setenv("GNUPGHOME", home)
+        monkeypatch.setenv("PASSWORD_STORE_DIR", os.path.join(home, "store"))
+        new_key = [gpg, "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", "throwaway@example.org"]
+        for arguments in (new_key, [program, "init", "throwaway@example.org"]):
+            subprocess.run(arguments, check=True, capture_output=True)
+        yield program
+        subprocess.run([gpgconf, "--kill", "all"], check=False)
+
+
+def test_pass_answers_and_what_it_lacks_is_refused(password_store: str) -> None:
+    for name, content in (("pypi/work", MASTER), ("testpypi/work", f"{MASTER}\nuser: me")):
+        subprocess.run(
+            [password_store, "insert", "-m", name], input=content, text=True, check=True, capture_output=True
+        )
+    found = CommandStore(("pass", "show", "{repository}/{account}"), "pypi", "work")
+    assert read(found) == MASTER
+    assert refused(found._replace(repository_name="testpypi")) == "printed 2 lines: let it print the token only."
+    assert refused(found._replace(account="other")) == "failed (exit code 1): run it by hand to see why."
