@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -88,7 +88,7 @@ class SecretService:
 
     def _start_bus(self) -> None:
         settings = self._directory / "bus.conf"
-        settings.write_text(_BUS.format(socket=escape(str(self._directory / "bus"))), encoding="utf-8")
+        settings.write_text(_BUS.format(socket=quote(str(self._directory / "bus"))), encoding="utf-8")
         self._bus = subprocess.Popen(
             [_BUS_DAEMON, f"--config-file={settings}", "--nofork", "--nopidfile", "--print-address"],
             env=self._environ,
