@@ -54,7 +54,6 @@ def find_evidence(
         or _projects([requested] if requested else [], "the lookup")
     )
     files: tuple[NamedFile, ...] | None = None
-    origin = f"the arguments of {process.program}" if uploading and not patterns else "the arguments"
     try:
         if patterns:
             files = _read_files(expand(patterns, process.directory), process)
@@ -63,9 +62,9 @@ def find_evidence(
     except Refusal:
         if found is None:
             raise
-    found = found or _projects([file.project for file in files or ()], origin)
+    found = found or _projects([file.project for file in files or ()], _origin(files or (), process, patterns))
     if uploading and room is not None:
-        found = found or _projects(room.find_projects(process), origin)
+        found = found or _projects(room.find_projects(process), f"the arguments of {process.program}")
     return Evidence(found or find_metadata(directory, process.directory), directory, files)
 
 
@@ -169,6 +168,18 @@ def expand(patterns: Iterable[str], directory: Path) -> tuple[Path, ...]:
 
 def _read_files(paths: tuple[Path, ...] | None, process: Process) -> tuple[NamedFile, ...] | None:
     return None if paths is None else tuple(read_file(path, display_name(path, process.directory)) for path in paths)
+
+
+def _origin(files: Iterable[NamedFile], process: Process, patterns: tuple[str, ...]) -> str:
+    """Return what names the files: the arguments, or the directory in which the uploader looks for them by itself."""
+    if patterns:
+        return "the arguments"
+    arguments = {os.path.normpath(process.directory / argument) for argument in process.arguments}
+    parents = {file.path.parent for file in files}
+    named = any(str(file.path) in arguments or str(file.path.parent) in arguments for file in files)
+    if named or len(parents) != 1 or any(mark in argument for argument in process.arguments for mark in "*?["):
+        return f"the arguments of {process.program}"
+    return f"the files in {display_name(parents.pop(), process.directory)}"
 
 
 def _projects(names: Iterable[str], origin: str) -> WithOrigin[tuple[str, ...]] | None:

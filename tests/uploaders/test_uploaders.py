@@ -338,7 +338,7 @@ def test_a_derived_token_that_is_typed_is_not_saved(name: str, make: Callable[[s
     token.restrict(project_names=[project], not_before=0, not_after=4_000_000_000)
     answers = [(prompt, text.format(token=token.dump())) for prompt, text in uploader.case.prompts]
     screen, code = uploader.type(uploader.case.saving, answers)
-    sentence = "keyring-pypitoken: this token expires, so it is a derived one and no master: "
+    sentence = "keyring-pypitoken: this token expires: it is a derived token, not a master: "
     assert screen.count(sentence) == 1, screen
     assert screen.count("keyring-pypitoken") == 1, screen
     assert "Traceback" not in screen
