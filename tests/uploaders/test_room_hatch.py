@@ -348,8 +348,12 @@ def test_an_empty_list_of_previous_users_counts_as_none(home: Path) -> None:
 
 def test_settings_that_cannot_be_read_are_a_problem(config: Path) -> None:
     config.write_text("broken")
-    (problem,) = ROOM.find_problems(hatch(), Address(PYPI, "main", "default"))
+    address = Address(PYPI, "main", "default")
+    (problem,) = ROOM.find_problems(hatch(), address)
     assert problem.problem.startswith("../config/hatch/config.toml is not valid TOML")
+    process = hatch("--config none.toml publish")
+    assert ROOM.find_lookups(process, address) == ()
+    assert ROOM.find_problems(process, address) == [Problem("'none.toml' does not exist", "name hatch's settings file")]
 
 
 def test_variables_hand_over_a_token_and_its_address() -> None:
