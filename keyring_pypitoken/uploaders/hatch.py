@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from keyring_pypitoken.exceptions import PolicyError, Refusal
+from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import climb, display_name, is_directory, list_directory, status
 from keyring_pypitoken.lookup import TOKEN_USERNAME
 from keyring_pypitoken.text import quoted
@@ -122,7 +122,7 @@ class Hatch(Uploader):
     def find_lookups(self, process: Process, address: Address) -> tuple[tuple[str, str | None], ...]:
         try:
             user, password_origin, _ = _Run(process).find_credentials(address)
-        except PolicyError:
+        except Refusal:
             return ()  # it stops before it asks
         return () if password_origin else ((address.url, user or TOKEN_USERNAME),)
 
@@ -130,8 +130,8 @@ class Hatch(Uploader):
         run = _Run(process)
         try:
             user, password_origin, user_origin = run.find_credentials(address)
-        except PolicyError as error:
-            return [Problem.of_refusal(error)]
+        except Refusal as refusal:
+            return [Problem.of_refusal(refusal)]
         found = [password_taken_first("hatch", password_origin)] if password_origin else []
         if user and user != TOKEN_USERNAME:
             found.append(other_user("hatch", user, user_origin))

@@ -59,7 +59,7 @@ class Pdm(Uploader):
     observed = "2.29.3"
     source = (
         "pdm 2.29.3: core.py, cli/commands/publish/*.py, models/auth.py, project/config.py, _types.py; "
-        "unearth 0.18.2: auth.py"
+        "unearth 0.18.3: auth.py"
     )
     module = "pdm"
     uses_command = True

@@ -197,7 +197,7 @@ LINES: tuple[tuple[str, dict[str, str]], ...] = (
 )
 # What pdm fails at after it asked for the token.
 REFUSED = (", which pdm refuses to upload: ",)
-DIRECTORIES = (".", "sub/deep", "../elsewhere")
+DIRECTORIES = ("sub/deep", "../elsewhere")  # each line is read in the project, and in one of these
 USER = """
 [repository.private]
 url = "http://127.0.0.1:9/private/"
@@ -264,8 +264,8 @@ def test_reads_command_lines_as_pdm_does(project: Path, pytestconfig: pytest.Con
     python = Environments(pytestconfig.cache.mkdir("uploaders"), os.environ).scripts("pdm") / "python"
     cases = [
         (shlex.split(line.replace("{work}", str(project))), variables, str((project / directory).resolve()))
-        for line, variables in LINES
-        for directory in DIRECTORIES
+        for at, (line, variables) in enumerate(LINES)
+        for directory in (".", DIRECTORIES[at % len(DIRECTORIES)])
     ]
     answers = tmp_path / "answers.json"
     environ = {**os.environ, "PDM_CHECK_UPDATE": "false", "PDM_USE_VENV": "false"}

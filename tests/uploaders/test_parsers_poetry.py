@@ -17,7 +17,7 @@ from environments import Environments
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import Repository
 from keyring_pypitoken.uploaders.poetry import ROOM
-from keyring_pypitoken.uploaders.process import Process
+from keyring_pypitoken.uploaders.uploader import Process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,7 +15,7 @@ from environments import Environments
 from loopback_index import Form
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.uploaders.process import Process
+from keyring_pypitoken.uploaders.uploader import Process
 from keyring_pypitoken.uploaders.uv import ROOM
 
 if TYPE_CHECKING:

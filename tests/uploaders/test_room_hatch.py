@@ -17,9 +17,9 @@ TEST = "https://test.pypi.org/legacy/"
 STORE = "store that token with `keyring-pypitoken login`, then delete it there"
 
 
-def hatch(line: str = "publish", directory: Path | None = None, **variables: str) -> Process:
+def hatch(line: str = "publish", directory: Path | None = None, variables: dict[str, str] | None = None) -> Process:
     """Return a run of hatch."""
-    return Process("hatch", tuple(line.split()), directory or Path.cwd(), {**os.environ, **variables})
+    return Process("hatch", tuple(line.split()), directory or Path.cwd(), {**os.environ, **(variables or {})})
 
 
 def write(file: Path, text: str = "") -> Path:
@@ -69,7 +69,7 @@ def test_uploads_and_saves_with_publish_alone(line: str, expected: bool) -> None
     ],
 )
 def test_address_is_that_of_options_then_variables(line: str, variables: dict[str, str], expected: Address) -> None:
-    assert ROOM.find_address(hatch(line, **variables)) == expected
+    assert ROOM.find_address(hatch(line, variables=variables)) == expected
 
 
 @pytest.mark.parametrize(
@@ -98,15 +98,29 @@ def test_address_is_that_of_the_settings(config: Path, text: str, expected: Addr
     [
         (
             "publish -r pypi",
+<<<<<<< HEAD
             ("--repo names the repository 'pypi', which hatch does not know: use `main`, `test`, a URL, or a name in "
             "`publish.index.repos` of ../config/hatch/config.toml."),
+=======
+            (
+                "--repo names the repository 'pypi', which hatch does not know: use `main`, `test`, a URL, or a name "
+                "in `publish.index.repos` of ../config/hatch/config.toml."
+            ),
+>>>>>>> rooms-c
         ),
         ("publish -p mine", "--publisher names the plugin 'mine' of hatch, which is unknown: use `index`."),
         ("--config none.toml publish", "'none.toml' does not exist: name hatch's settings file."),
         (
             "--config broken.toml publish",
+<<<<<<< HEAD
             ("broken.toml is not valid TOML: expected '=' after a key in a key/value pair (at line 1, column 8); "
             "correct it there."),
+=======
+            (
+                "broken.toml is not valid TOML: expected '=' after a key in a key/value pair (at line 1, column 8); "
+                "correct it there."
+            ),
+>>>>>>> rooms-c
         ),
     ],
 )
@@ -144,7 +158,10 @@ def test_project_is_the_one_named_else_the_root_above(
 @pytest.mark.parametrize("name", ["unknown", "empty", "nowhere"])
 def test_unknown_projects_are_refused(work: Path, config: Path, name: str) -> None:
     config.write_text(f'[projects]\nempty = ""\nnowhere = "{work}/nowhere"\n')
-    for process, origin in ((hatch(f"-p {name} publish"), "--project"), (hatch(HATCH_PROJECT=name), "HATCH_PROJECT")):
+    for process, origin in (
+        (hatch(f"-p {name} publish"), "--project"),
+        (hatch(variables={"HATCH_PROJECT": name}), "HATCH_PROJECT"),
+    ):
         with pytest.raises(Refusal) as refused:
             ROOM.find_project(process)
         expected = f"hatch cannot find the project '{name}' that {origin} names: correct the name."
@@ -256,7 +273,7 @@ def other(user: str, where: str) -> Problem:
 def test_credentials_of_options_and_variables(
     line: str, variables: dict[str, str], user: str | None, problems: list[Problem]
 ) -> None:
-    assert ask(hatch(line, **variables)) == (() if user is None else ((PYPI, user),), problems)
+    assert ask(hatch(line, variables=variables)) == (() if user is None else ((PYPI, user),), problems)
 
 
 CONFIG = "../config/hatch/config.toml"
@@ -311,7 +328,7 @@ def test_a_user_name_that_was_typed_before_counts(
     monkeypatch.setenv("MINE", str(cache))
     config.write_text('[dirs]\ncache = "$MINE"\n' if place == "settings" else "")
     line = f"--cache-dir {cache} publish" if place == "option" else "publish"
-    process = hatch(line, **({"HATCH_CACHE_DIR": str(cache)} if place == "variable" else {}))
+    process = hatch(line, variables={"HATCH_CACHE_DIR": str(cache)} if place == "variable" else {})
     shown = str(file)
     assert ask(process) == (((PYPI, "bob"),), [other("bob", shown)])
 
@@ -340,8 +357,12 @@ def test_an_empty_list_of_previous_users_counts_as_none(home: Path) -> None:
 
 def test_settings_that_cannot_be_read_are_a_problem(config: Path) -> None:
     config.write_text("broken")
-    (problem,) = ROOM.find_problems(hatch(), Address(PYPI, "main", "default"))
+    address = Address(PYPI, "main", "default")
+    (problem,) = ROOM.find_problems(hatch(), address)
     assert problem.problem.startswith("../config/hatch/config.toml is not valid TOML")
+    process = hatch("--config none.toml publish")
+    assert ROOM.find_lookups(process, address) == ()
+    assert ROOM.find_problems(process, address) == [Problem("'none.toml' does not exist", "name hatch's settings file")]
 
 
 def test_variables_hand_over_a_token_and_its_address() -> None:

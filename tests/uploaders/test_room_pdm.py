@@ -17,9 +17,9 @@ TEST = "https://test.pypi.org/legacy/"
 STORE = "store that token with `keyring-pypitoken login`, then delete it there"
 
 
-def pdm(line: str = "publish", directory: Path | None = None, **variables: str) -> Process:
+def pdm(line: str = "publish", directory: Path | None = None, variables: dict[str, str] | None = None) -> Process:
     """Return a run of pdm."""
-    return Process("pdm", tuple(line.split()), directory or Path.cwd(), {**os.environ, **variables})
+    return Process("pdm", tuple(line.split()), directory or Path.cwd(), {**os.environ, **(variables or {})})
 
 
 def write(file: Path, text: str = "") -> Path:
@@ -68,7 +68,7 @@ def test_project_is_the_one_named_else_the_nearest(
 ) -> None:
     write(work / "inside" / "pyproject.toml")
     (work / "inside" / "deep").mkdir()
-    found = ROOM.find_project(pdm(line, (work / directory).resolve(), **variables))
+    found = ROOM.find_project(pdm(line, (work / directory).resolve(), variables=variables))
     assert found == (work / expected).resolve()
 
 
@@ -146,7 +146,7 @@ def settings(home: Path) -> None:
 def test_address_is_that_of_options_variables_and_settings(
     line: str, variables: dict[str, str], expected: Address
 ) -> None:
-    assert ROOM.find_address(pdm(line, **variables)) == expected
+    assert ROOM.find_address(pdm(line, variables=variables)) == expected
 
 
 @pytest.mark.parametrize("name", ["unknown", "site", "list"])
@@ -162,7 +162,7 @@ def test_a_repository_without_a_url_is_refused(name: str) -> None:
 
 def test_another_settings_file_may_be_named(work: Path) -> None:
     write(work / "other.toml", '[repository.pypi]\nurl = "https://a.example/"\n')
-    for process in (pdm("-c other.toml publish"), pdm(PDM_CONFIG_FILE=str(work / "other.toml"))):
+    for process in (pdm("-c other.toml publish"), pdm(variables={"PDM_CONFIG_FILE": str(work / "other.toml")})):
         assert ROOM.find_address(process) == Address("https://a.example/", "pypi", "default")
 
 
@@ -259,7 +259,7 @@ def test_credentials_of_options_variables_and_settings(
     lookups: tuple[tuple[str, str | None], ...],
     problems: list[Problem],
 ) -> None:
-    process = pdm(line, **variables)
+    process = pdm(line, variables=variables)
     address = ROOM.find_address(process)
     assert ROOM.find_lookups(process, address) == lookups
     assert ROOM.find_problems(process, address) == problems

@@ -11,8 +11,7 @@ import pytest
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI
 from keyring_pypitoken.uploaders.poetry import ROOM
-from keyring_pypitoken.uploaders.process import Process
-from keyring_pypitoken.uploaders.uploader import Address, Problem, find_room
+from keyring_pypitoken.uploaders.uploader import Address, Problem, Process, find_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

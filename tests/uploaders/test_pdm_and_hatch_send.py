@@ -1,0 +1,185 @@
+"""What the real hatch and pdm send: a token from variables, and what the `keyring` command prints."""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import os
+import re
+import subprocess
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from distributions import make_wheel
+from environments import Environments
+
+from keyring_pypitoken.lookup import Repository
+from keyring_pypitoken.uploaders.uploader import find_room
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.uploaders
+NO_TOKEN = "refused-by-keyring-pypitoken"
+Received = list[tuple[str, str, str]]
+
+
+class Index(http.server.ThreadingHTTPServer):
+    """An index on loopback that refuses all uploads, as PyPI refuses what is not a token, and notes all requests."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.received: Received = []
+        self.url = f"http://127.0.0.1:{self.server_port}/legacy/"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers for an Index."""
+
+    def respond(self) -> None:
+        assert isinstance(self.server, Index)
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        credentials = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
+        self.server.received.append((self.command, self.path, credentials))
+        self.send_response(403 if self.command == "POST" else 404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_POST = respond  # noqa: N815 - the base class looks for these names
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def index() -> Iterator[Index]:
+    with Index() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def scripts(pytestconfig: pytest.Config) -> dict[str, Path]:
+    assert pytestconfig.cache is not None
+    environments = Environments(pytestconfig.cache.mkdir("uploaders"), os.environ)
+    return {"hatch": environments.scripts("hatch"), "pdm": environments.scripts("pdm alone")}
+
+
+@pytest.fixture
+def project(work: Path) -> Path:
+    (work / "pyproject.toml").write_text(
+        '[project]\nname = "demo"\nversion = "1.0"\n[tool.pdm.options]\npublish = ["--no-build"]\n'
+    )
+    make_wheel(work / "dist", "demo", "1.0")
+    return work
+
+
+def environ_with_keyring(home: Path, script: str) -> dict[str, str]:
+    """Return an environment with a `keyring` command, of which pdm knows nothing but what it prints."""
+    command = home / "bin" / "keyring"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\necho "$@" >> {home}/asked\n{script}\n')
+    command.chmod(0o755)
+    path = os.pathsep.join([str(command.parent), "/usr/bin", "/bin"])
+    return {**os.environ, "PATH": path, "PDM_CHECK_UPDATE": "false", "PDM_USE_VENV": "false", "LANG": "C.UTF-8"}
+
+
+@pytest.mark.parametrize("name", ["hatch", "pdm"])
+def test_variables_win_over_all_other_credentials(
+    name: str, scripts: dict[str, Path], index: Index, project: Path, home: Path
+) -> None:
+    settings = {
+        ".netrc": "machine 127.0.0.1 login other password other\n",
+        ".pypirc": f"[main]\nusername = other\npassword = other\n[x]\nrepository = {index.url}\npassword = other\n",
+        "config/hatch/config.toml": '[publish.index]\nrepo = "test"\nuser = "other"\nauth = "other"\n',
+        "config/pdm/config.toml": f'[repository.x]\nurl = "{index.url}"\nusername = "other"\npassword = "other"\n',
+    }
+    for file, text in settings.items():
+        (home / file).parent.mkdir(parents=True, exist_ok=True)
+        (home / file).write_text(text)
+        (home / file).chmod(0o600)
+    room = find_room(name)
+    assert room is not None
+    variables = room.variables("the-token", Repository("local", index.url, "pypi.org", ()))
+    environ = environ_with_keyring(home, "exit 1") | variables
+    subprocess.run([scripts[name] / name, "publish"], cwd=project, env=environ, capture_output=True, check=False)
+    assert {credentials for _, _, credentials in index.received} == {"__token__:the-token"}
+    assert index.received[-1][:2] == ("POST", "/legacy/")
+    assert not (home / "asked").exists()
+
+
+PRINTS_TWO_LINES = f"""
+case "$1" in --mode=creds) echo __token__; esac
+echo {NO_TOKEN}"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("has_terminal", [False, True])
+@pytest.mark.parametrize(
+    ("script", "received", "asked", "ends_with"),
+    [
+        # The user name and a text: pdm sends that, once, and asks nothing and nobody else.
+        (
+            PRINTS_TWO_LINES,
+            [("POST", "/legacy/", f"__token__:{NO_TOKEN}")],
+            1,
+            ("Client error '403 Forbidden'", "Client error '403 Forbidden'"),
+        ),
+        # A single line makes it give up keyring, ask for Trusted Publishing and prompt.
+        (
+            f"echo {NO_TOKEN}",
+            [("GET", "/_/oidc/audience", "")],
+            1,
+            ("Username and password are required", "Username"),
+        ),
+        # So does a failure, after it asked for all keys.
+        (
+            "exit 1",
+            [("GET", "/_/oidc/audience", "")],
+            4,
+            ("Username and password are required", "Username"),
+        ),
+    ],
+    ids=["two lines", "one line", "failure"],
+)
+def test_pdm_looks_no_further_than_two_lines(
+    script: str,
+    received: Received,
+    asked: int,
+    ends_with: tuple[str, str],
+    has_terminal: bool,
+    scripts: dict[str, Path],
+    index: Index,
+    project: Path,
+    home: Path,
+) -> None:
+    environ = environ_with_keyring(home, script)
+    command = [str(scripts["pdm"] / "pdm"), "publish", "-r", index.url]
+    screen = in_terminal(command, project, environ) if has_terminal else without_terminal(command, project, environ)
+    assert ends_with[has_terminal] in screen
+    assert index.received == received
+    # With a terminal it asks for the host, too, before it prompts.
+    assert len((home / "asked").read_text().splitlines()) == asked + (2 if has_terminal and asked > 1 else 0)
+
+
+def without_terminal(command: list[str], directory: Path, environ: dict[str, str]) -> str:
+    done = subprocess.run(
+        command, cwd=directory, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    return done.stdout + done.stderr
+
+
+def in_terminal(command: list[str], directory: Path, environ: dict[str, str]) -> str:
+    """Run a program in a terminal until it ends or prompts for a user name, and return its screen without colours."""
+    import pexpect
+
+    environ |= {"TERM": "xterm"}
+    child = pexpect.spawn(
+        command[0], command[1:], cwd=directory, env=environ, encoding="utf-8", timeout=120, dimensions=(60, 500)
+    )
+    prompts = child.expect(["Username", pexpect.EOF]) == 0
+    child.close(force=True)
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", (child.before or "") + ("Username" if prompts else ""))
