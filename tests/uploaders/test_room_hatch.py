@@ -98,29 +98,19 @@ def test_address_is_that_of_the_settings(config: Path, text: str, expected: Addr
     [
         (
             "publish -r pypi",
-<<<<<<< HEAD
-            ("--repo names the repository 'pypi', which hatch does not know: use `main`, `test`, a URL, or a name in "
-            "`publish.index.repos` of ../config/hatch/config.toml."),
-=======
             (
                 "--repo names the repository 'pypi', which hatch does not know: use `main`, `test`, a URL, or a name "
                 "in `publish.index.repos` of ../config/hatch/config.toml."
             ),
->>>>>>> rooms-c
         ),
         ("publish -p mine", "--publisher names the plugin 'mine' of hatch, which is unknown: use `index`."),
         ("--config none.toml publish", "'none.toml' does not exist: name hatch's settings file."),
         (
             "--config broken.toml publish",
-<<<<<<< HEAD
-            ("broken.toml is not valid TOML: expected '=' after a key in a key/value pair (at line 1, column 8); "
-            "correct it there."),
-=======
             (
                 "broken.toml is not valid TOML: expected '=' after a key in a key/value pair (at line 1, column 8); "
                 "correct it there."
             ),
->>>>>>> rooms-c
         ),
     ],
 )
