@@ -50,10 +50,10 @@ class Case:
 
 CASES = {
     "twine": Case(
-        "twine upload --non-interactive --disable-progress-bar --repository-url {url} dist/*", "the arguments"
+        "twine upload --non-interactive --disable-progress-bar --repository-url {url} dist/*", "the arguments of twine"
     ),
     "uv": Case(
-        "uv publish --publish-url {url} --username __token__ --keyring-provider subprocess", "the arguments of uv"
+        "uv publish --publish-url {url} --username __token__ --keyring-provider subprocess", "the files in dist"
     ),
     "flit": Case(
         "flit publish --no-use-vcs",
@@ -64,19 +64,19 @@ CASES = {
     ),
     "hatch": Case(
         "hatch publish -r {url} -u __token__ --no-prompt",
-        "pyproject.toml",
+        "the files in dist",
         prompts=[("Password / Token", "{token}")],
         saving="hatch publish -r {url} -u __token__",
     ),
-    "poetry": Case("poetry publish --no-interaction -r local", "pyproject.toml"),
+    "poetry": Case("poetry publish --no-interaction -r local", "the files in dist"),
     "pdm": Case(
         "pdm publish --no-build -r {url}",
-        "pyproject.toml",
+        "the files in dist",
         prompts=[("Username", "__token__"), ("Password", "{token}"), ("Save credentials", "y")],
         saving="pdm publish --no-build -r {url}",
     ),
-    "devpi": Case("devpi push {project}==1.0 pypi:local", "the arguments"),
-    "pdm, the keyring command": Case("pdm publish --no-build -r {url}", "pyproject.toml", environment="pdm alone"),
+    "devpi": Case("devpi push {project}==1.0 pypi:local", "the arguments of devpi"),
+    "pdm, the keyring command": Case("pdm publish --no-build -r {url}", "the files in dist", environment="pdm alone"),
 }
 TYPED = [name for name, case in CASES.items() if case.saving]
 
