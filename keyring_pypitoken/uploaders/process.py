@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from keyring_pypitoken.files import current_directory
 from keyring_pypitoken.memory import recall
 from keyring_pypitoken.uploaders.options import Grammar
-from keyring_pypitoken.uploaders.uploader import Process, Uploader, find_room
+from keyring_pypitoken.uploaders.uploader import Process, Uploader, all_rooms, find_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,9 +50,14 @@ def this_process() -> Process:
         return read_command_line(_parents_command_line(), directory, os.environ)._replace(is_parent=True)
     program = _program_name(sys.argv[0]) if sys.argv else ""
     room = find_room(program)
-    if room is not None and room.module not in sys.modules:
-        program = ""  # it only bears that name
-    return Process(program, tuple(sys.argv[1:]), directory, os.environ)
+    if room is not None and room.module in sys.modules:
+        return Process(program, tuple(sys.argv[1:]), directory, os.environ)
+    for inside in all_rooms(among=sys.modules):
+        words = inside.find_inside()
+        if words is not None:
+            return Process(inside.name, words, directory, os.environ)
+    # A program that only bears an uploader's name is none.
+    return Process("" if room is not None else program, tuple(sys.argv[1:]), directory, os.environ)
 
 
 def is_keyring_command() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
@@ -65,6 +66,12 @@ class Twine(Uploader):
     token_variables = {"TWINE_USERNAME": TOKEN_USERNAME, "TWINE_PASSWORD": "{token}"}  # noqa: RUF012 - never changed
     address_variables = {"TWINE_REPOSITORY_URL": "{url}"}  # noqa: RUF012 - never changed
     rival_variables = ("TWINE_REPOSITORY",)
+
+    def find_inside(self) -> tuple[str, ...] | None:
+        """Return the command line of a release tool that calls twine, as zest.releaser does (`twine.cli.dispatch`)."""
+        parsed = getattr(sys.modules.get("twine.cli"), "args", None)
+        command, words = getattr(parsed, "command", None), getattr(parsed, "args", None)
+        return (command, *map(str, words)) if isinstance(command, str) and isinstance(words, list) else None
 
     def is_uploading(self, process: Process) -> bool:
         """Return True for `upload` and `register`, which ask alike."""

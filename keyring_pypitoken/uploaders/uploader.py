@@ -15,7 +15,7 @@ from keyring_pypitoken.memory import recall
 from keyring_pypitoken.text import printable, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
     from pathlib import Path
 
     from keyring_pypitoken.exceptions import Refusal
@@ -124,6 +124,10 @@ class Uploader(ABC):
     def is_uploading(self, process: Process) -> bool:
         """Return True if the command line is one that uploads."""
 
+    def find_inside(self) -> tuple[str, ...] | None:
+        """Return the command line that runs inside another program's process, such as a release tool; None if none."""
+        return None
+
     def is_saving(self, process: Process) -> bool:  # noqa: ARG002 - most never do
         """Return True if the command line is one that stores a typed token, and must not go on if that is refused."""
         return False
@@ -192,14 +196,16 @@ def find_room(program: str) -> Uploader | None:
     return recall(("room", program), lambda: _load(program)) if program.isidentifier() else None
 
 
-def all_rooms() -> tuple[Uploader, ...]:
-    """Return every room, by name."""
+def all_rooms(among: Container[str] | None = None) -> tuple[Uploader, ...]:
+    """Return every room by name, or those of the programs among some names."""
     import pkgutil
 
     import keyring_pypitoken.uploaders as package
 
     names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    return tuple(room for name in names if (room := find_room(name)) is not None)
+    return tuple(
+        room for name in names if among is None or name in among if (room := find_room(name)) is not None
+    )
 
 
 def _load(program: str) -> Uploader | None:
