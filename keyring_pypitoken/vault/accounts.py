@@ -1,68 +1,113 @@
-"""Which accounts have a master stored: noted beside the stores, since keyrings cannot be listed.
+"""Which accounts have a stored master: noted in files, since keyrings cannot be listed.
 
-A file for each account tells its repository, label and date, and nothing secret. Files of their own need no lock: two
-processes that store two accounts at once cannot undo each other's.
+A note names a repository, a label and a date, nothing secret. Each is a file of its own, so that no lock is needed:
+two processes that store two accounts at once cannot undo each other's notes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import hashlib
 import json
 import os
 from typing import TYPE_CHECKING
 
-from keyring_pypitoken import paths
+from keyring_pypitoken import files, paths
+from keyring_pypitoken.exceptions import Refusal
 
 if TYPE_CHECKING:
     from keyring_pypitoken.lookup import Repository
 
+_MAX_BYTES = 10_000  # a note has about a hundred
 
-def _label_file(repository: Repository, account: str) -> str:
+
+def noted_accounts(repository: Repository) -> dict[str, int]:
+    """Return the sorted labels of a repository's stored accounts, and when each was stored, in Unix seconds.
+
+    Raises:
+        Refusal: the notes cannot be read; which accounts there are is unknown then.
+    """
+    directory = paths.accounts_directory()
+    found: dict[str, int] = {}
+    for name in files.list_directory(directory, directory):
+        path = os.path.join(directory, name)
+        data = files.read_bytes(path, path, max_bytes=_MAX_BYTES) if name.endswith(".json") else None
+        if data is not None:
+            url, label, stored = _parse(data, path)
+            if url == repository.url:
+                found[label] = stored
+    return dict(sorted(found.items()))
+
+
+def refuse_similar(repository: Repository, account: str) -> None:
+    """Refuse a label that differs from a stored one in case only: Windows' keyring takes them for the same.
+
+    Raises:
+        Refusal: it does, or the notes cannot be read.
+    """
+    for label in noted_accounts(repository):
+        if label != account and label.casefold() == account.casefold():
+            raise Refusal(
+                f"a master for {repository.name} is stored for the account {label!r}, which differs from {account!r} "
+                "in case only: use that label or quite another one."
+            )
+
+
+def note_account(repository: Repository, account: str) -> None:
+    """Note a stored account with the current time.
+
+    Raises:
+        Refusal: the label differs from a noted one in case only, or the note cannot be written.
+    """
+    import tempfile
+
+    refuse_similar(repository, account)
+    stored = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    note = _note_file(repository, account)
+    directory = os.path.dirname(note)
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        handle, path = tempfile.mkstemp(dir=directory, suffix=".tmp")  # 0600 from the start
+        with open(handle, "w", encoding="utf-8") as file:
+            json.dump({"repository": repository.url, "account": account, "stored": stored}, file)
+        os.replace(path, note)
+    except OSError as error:
+        raise Refusal(
+            f"the account {account!r} of {repository.name} cannot be noted ({error.strerror}): "
+            f"make {directory} a directory that you can write, and store the master again."
+        ) from None
+
+
+def forget_account(repository: Repository, account: str) -> None:
+    """Delete the note of an account.
+
+    Raises:
+        Refusal: it cannot be deleted.
+    """
+    note = _note_file(repository, account)
+    try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.remove(note)
+    except OSError as error:
+        raise Refusal(f"the note {note} cannot be deleted ({error.strerror}): delete it by hand.") from None
+
+
+def _note_file(repository: Repository, account: str) -> str:
+    import hashlib  # loads OpenSSL
+
     digest = hashlib.sha256(f"{repository.url}\n{account}".encode()).hexdigest()
     return os.path.join(paths.accounts_directory(), f"{digest[:32]}.json")
 
 
-def note_account(repository: Repository, account: str) -> None:
-    """Note a stored account; the master is safe in its store already, so a failure here is none."""
-    import tempfile
-
-    stored = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    text = json.dumps({"repository": repository.url, "account": account, "stored": stored})
-    directory = paths.accounts_directory()
+def _parse(data: bytes, path: str) -> tuple[str, str, int]:
     try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        handle, path = tempfile.mkstemp(dir=directory, suffix=".tmp")  # 0600 from the start
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(path, _label_file(repository, account))
-    except OSError:
-        return
-
-
-def forget_account(repository: Repository, account: str) -> None:
-    """Forget the note of an account."""
-    try:
-        os.remove(_label_file(repository, account))
-    except OSError:
-        return
-
-
-def noted_accounts(repository: Repository) -> list[str]:
-    """List the accounts of which a master was stored and not deleted, as far as the notes tell."""
-    try:
-        with os.scandir(paths.accounts_directory()) as entries:
-            files = [entry.path for entry in entries if entry.name.endswith(".json")]
-    except OSError:
-        return []
-    found: list[str] = []
-    for path in files:
-        try:
-            with open(path, encoding="utf-8") as file:
-                content = json.load(file)
-        except (OSError, ValueError, RecursionError):
-            continue
-        if isinstance(content, dict) and content.get("repository") == repository.url:
-            label = content.get("account")
-            found.extend([label] if isinstance(label, str) else [])
-    return found
+        note = json.loads(data)
+        url, label, stored = (note[key] for key in ("repository", "account", "stored"))
+        if isinstance(url, str) and isinstance(label, str):
+            return url, label, int(datetime.datetime.fromisoformat(stored).timestamp())
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
+        pass
+    raise Refusal(
+        f"{path} is not a note of a stored account: delete it, and store the masters whose accounts are missing in "
+        "`keyring-pypitoken status` again."
+    )

@@ -1,4 +1,4 @@
-"""Masters in a file of age's, for machines where no keyring keeps them.
+"""Masters in a file of age's, for machines without a keyring.
 
 The file is plain age, encrypted to a passphrase or to the identities that a policy names, and holds a small JSON
 document: `{"version": 1, "masters": {SERVICE: {ACCOUNT: TOKEN}}}`. Without that file, nothing here costs anything.
@@ -6,53 +6,52 @@ document: `{"version": 1, "masters": {SERVICE: {ACCOUNT: TOKEN}}}`. Without that
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from keyring_pypitoken import paths
+from keyring_pypitoken import files, memory, paths
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.secret import MasterToken
-from keyring_pypitoken.vault.identities import AgeKey, IdentityKey, PassphraseKey
-from keyring_pypitoken.vault.passphrase import known_passphrase, new_passphrase
-from keyring_pypitoken.vault.private_file import locked, read_private, remove_private, replace_private
+from keyring_pypitoken.text import printable
+from keyring_pypitoken.vault.identities import IdentityKey, PassphraseKey, with_pyrage
+from keyring_pypitoken.vault.passphrase import VARIABLE, new_passphrase, passphrase_to_store, passphrases, remember
+from keyring_pypitoken.vault.private_file import locked, remove_private, replace_private
+from keyring_pypitoken.vault.scrypt import refuse_without_memory
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import WithOrigin
 
 _VERSION = 1
+_MAX_BYTES = 10_000_000  # a master has some hundred
 _BEGIN = b"age-encryption.org/v1\n"
 _PASSPHRASE_BEGIN = _BEGIN + b"-> scrypt "  # such a file has no other stanza, as age's specification demands
 
 _Masters = dict[tuple[str, str], MasterToken]
-
-# The file as this process last opened it: to open it once more would cost a second, or a touch.
-_opened: dict[str, tuple[bytes, _Masters]] = {}
+_Key = IdentityKey | PassphraseKey
 
 
-@dataclasses.dataclass(frozen=True)
-class AgeFile:
-    """The file, as a store of masters.
+class AgeFile(NamedTuple):
+    """The file as a store of masters.
 
-    It has the methods of a keyring backend and is none: keyring would put it into its chain.
+    It has the methods of a keyring backend but is not one: keyring would put it into its chain.
 
     Attributes:
-        identity: the identity file that shall open it, and which policy names that; None for a passphrase.
+        identity: the identity file that opens it, and which policy names that; None for a passphrase.
     """
 
     identity: WithOrigin[str] | None = None
 
     @property
     def path(self) -> str:
-        """Where the file lies."""
+        """Where the file is."""
         return paths.age_file()
 
     @property
     def needs_identity(self) -> bool:
-        """Whether an identity opens the file; where there is none yet, whether one will."""
+        """Whether an identity opens the file; if there is no file yet, whether one will."""
         try:
-            data = read_private(self.path)
+            data = self._read()
         except Refusal:
             data = None
         return self.identity is not None if data is None else not data.startswith(_PASSPHRASE_BEGIN)
@@ -63,32 +62,20 @@ class AgeFile:
         return f"age file, identity {_below_home(self.identity.value) if self.identity else 'that no policy names'}"
 
     def get_password(self, service: str, username: str) -> str | None:
-        """Return the master of an account.
-
-        Raises:
-            Refusal: the file cannot be opened.
-        """
+        """Return the master of an account; a file that cannot be opened is a Refusal."""
         master = self._open().get((service, username))
         return None if master is None else master.reveal_to_derive_or_store()
 
     def set_password(self, service: str, username: str, password: str) -> None:
-        """Keep the master of an account, beside those that the file holds.
-
-        Raises:
-            Refusal: the file cannot be opened or written, and is as it was.
-        """
+        """Keep the master of an account beside those in the file, which stays as it was if that is a Refusal."""
         new = MasterToken(password)
         del password
-        key = self._key_to_write()  # asks, if it must, before others have to wait
+        key = self._key_to_write()
         with locked(self.path):
             self._write({**self._open(), (service, username): new}, key)
 
     def delete_password(self, service: str, username: str) -> None:
-        """Forget the master of an account; with the last one goes the file, and with that the question what opens it.
-
-        Raises:
-            Refusal: the file cannot be opened or written, and is as it was.
-        """
+        """Forget the master of an account, and with the last one the file: nobody shall be asked to open it."""
         key = self._key_to_write()
         with locked(self.path):
             rest = {name: master for name, master in self._open().items() if name != (service, username)}
@@ -97,102 +84,133 @@ class AgeFile:
             else:
                 remove_private(self.path)
 
+    def _read(self) -> bytes | None:
+        return files.read_bytes(self.path, self.path, max_bytes=_MAX_BYTES)
+
     def _open(self) -> _Masters:
-        data = read_private(self.path)
+        data = self._read()
         if data is None:
             return {}
-        known = _opened.get(self.path)
-        if known is not None and known[0] == data:
-            return known[1]
-        masters = _decrypted(data, self._key_of(data), self.path)
-        if isinstance(masters, Refusal):
-            raise masters
-        _opened[self.path] = (data, masters)
-        return masters
+        # To open the same bytes again would cost a second, or a touch.
+        return memory.recall(("age", self.path, data), lambda: self._decrypt(data))
 
-    def _write(self, masters: _Masters, key: AgeKey) -> None:
-        data = _encrypted(masters, key, self.path)
-        if isinstance(data, Refusal):
-            raise data
-        replace_private(self.path, data)
-        _opened[self.path] = (data, masters)
-
-    def _key_of(self, data: bytes) -> AgeKey:
-        """Return what opens the file, which is told by its first lines and not by what a policy says today."""
+    def _decrypt(self, data: bytes) -> _Masters:
+        """Decrypt the file by what it was encrypted to, whatever a policy says today."""
         if data.startswith(_PASSPHRASE_BEGIN):
-            return PassphraseKey(self.path, known_passphrase(self.path))
+            return self._decrypt_by_passphrase(data)
         if not data.startswith(_BEGIN):
-            raise Refusal(f"{self.path} is no file of age's, so it was changed or damaged: restore it from a backup.")
+            raise Refusal(f"{self.path} is not an age file, so it was changed or damaged: restore it from a backup.")
         if self.identity is None:
             raise Refusal(
                 f"{self.path} is encrypted to an identity, and no policy names one: "
                 f"name it as `identity` in [store] of {paths.user_policy()}."
             )
-        return IdentityKey(self.path, self.identity)
+        return self._checked(IdentityKey(self.path, self.identity).decrypt(data, parse_document))
 
-    def _key_to_write(self) -> AgeKey:
+    def _decrypt_by_passphrase(self, data: bytes) -> _Masters:
+        with_pyrage(lambda _: refuse_without_memory(data, self.path), "")  # before anybody types
+        problem = Refusal()
+        for passphrase in passphrases(self.path):
+            try:
+                content = PassphraseKey(self.path, passphrase).decrypt(data, parse_document)
+            except Refusal as refusal:
+                problem = refusal
+                continue
+            remember(passphrase)
+            return self._checked(content)
+        raise problem
+
+    def _checked(self, content: _Masters | str) -> _Masters:
+        if isinstance(content, str):
+            raise Refusal(f"{self.path} {content}.")
+        return content
+
+    def _key_to_write(self) -> _Key:
+        """Return what will open the file. Whatever must be typed or touched for it is, before others have to wait."""
+        with_pyrage(lambda _: None, "")
+        self._open()
         if self.identity is not None:
             return IdentityKey(self.path, self.identity)
-        data = read_private(self.path)
-        return PassphraseKey(self.path, new_passphrase(self.path)) if data is None else self._key_of(data)
+        return PassphraseKey(self.path, passphrase_to_store(self.path))
+
+    def _write(self, masters: _Masters, key: _Key) -> None:
+        data = key.encrypt(lambda: _document(masters))
+        try:
+            opens = key.decrypt(data, lambda plain: plain == _document(masters))
+        except Refusal:
+            opens = False
+        if not opens:
+            raise Refusal(
+                f"what {self.path} would hold cannot be opened again, so nothing was stored: check the identity and "
+                "its plugin, and try again."
+            )
+        replace_private(self.path, data)
+        memory.recall(("age", self.path, data), lambda: masters)
+
+
+def rekey(opened_by: WithOrigin[str] | None, identity: WithOrigin[str] | None) -> str:
+    """Encrypt the age file anew, to another identity or to a new passphrase.
+
+    The old file stays until the new one was written and could be opened.
+
+    Args:
+        opened_by: the identity file that opens it today; None if a passphrase does.
+        identity: the identity file that will open it; None to ask for a new passphrase on the terminal.
+
+    Returns:
+        What is left to do, as sentences for a person.
+
+    Raises:
+        Refusal: there is no file, or it cannot be opened or written, and is as it was.
+    """
+    store = AgeFile(opened_by)
+    path, policy = store.path, paths.user_policy()
+    if not store._open():  # noqa: SLF001 - a function of the store, but not one of a keyring backend
+        raise Refusal(f"there is no age file {path} to encrypt anew: `keyring-pypitoken login` stores a master.")
+    if identity is None:
+        key: _Key = PassphraseKey(path, new_passphrase(path))
+        left = f"The new passphrase opens {path}: set {VARIABLE} to it wherever you set that variable"
+        left += "." if opened_by is None else f", and remove `identity` from [store] of {policy}."
+    else:
+        key = IdentityKey(path, identity)
+        left = f"The identity {printable(identity.value)} opens {path}: name it as `identity` in [store] of {policy}, "
+        left += "and keep a copy of it."
+    with locked(path):
+        store._write(store._open(), key)  # noqa: SLF001
+    if isinstance(key, PassphraseKey):
+        remember(key.passphrase)
+    return f"{left} Copies of the old file still open the old way: delete them, or revoke the tokens in them."
 
 
 def _below_home(path: str) -> str:
     home = os.path.expanduser("~")
-    return f"~{path[len(home) :]}" if path.startswith(os.path.join(home, "")) else path
+    return printable(f"~{path[len(home) :]}" if path.startswith(os.path.join(home, "")) else path)
 
 
-def _decrypted(data: bytes, key: AgeKey, path: str) -> _Masters | Refusal:
-    plain = key.decrypt(data)
-    return plain if isinstance(plain, Refusal) else parse_document(plain, path)
-
-
-def _encrypted(masters: _Masters, key: AgeKey, path: str) -> bytes | Refusal:
-    """Encrypt masters, and see that they can be had back before anything takes the old file's place."""
+def _document(masters: _Masters) -> bytes:
     document: dict[str, dict[str, str]] = {}
     for (service, account), master in masters.items():
         document.setdefault(service, {})[account] = master.reveal_to_derive_or_store()
-    plain = json.dumps({"version": _VERSION, "masters": document}).encode()
-    data = key.encrypt(plain)
-    if isinstance(data, Refusal):
-        return data
-    if key.decrypt(data) != plain:
-        return Refusal(
-            f"what {path} would hold could not be opened again, so nothing was stored: "
-            "see whether the identity and its plugin fit, and try again."
-        )
-    return data
+    return json.dumps({"version": _VERSION, "masters": document}).encode()
 
 
-def parse_document(plain: bytes, path: str) -> _Masters | Refusal:
-    """Read the decrypted document.
-
-    Args:
-        plain: the document; it is not trusted, since anybody can encrypt to an identity's public half.
-        path: the file that it comes from, for the messages.
+def parse_document(plain: bytes) -> _Masters | str:
+    """Parse a decrypted document, which is not trusted: anybody can encrypt to the public half of an identity.
 
     Returns:
-        The masters by service and account; or a refusal, which is returned since the frames here hold the document.
+        The masters by service and account; or what is wrong, as the rest of a sentence.
     """
-    damaged = Refusal(f"{path} holds no masters in a form that is known: restore it from a backup.")
+    damaged = "does not hold masters in a known form: restore it from a backup"
     try:
         content = json.loads(plain)
-    except (ValueError, RecursionError):  # which tells the whole text
-        return damaged
-    version = content.get("version") if isinstance(content, dict) else None
-    if type(version) is not int or version < _VERSION:
-        return damaged
-    if version > _VERSION:
-        return Refusal(f"{path} was written by a newer version of keyring-pypitoken: upgrade this one.")
-    services = content.get("masters")
-    if not isinstance(services, dict):
-        return damaged
-    masters: _Masters = {}
-    for service, accounts in services.items():
-        if not isinstance(accounts, dict):
+        version = content["version"]
+        if type(version) is not int or version < _VERSION:
             return damaged
-        for account, token in accounts.items():
-            if not isinstance(token, str):
-                return damaged
-            masters[service, account] = MasterToken(token)
-    return masters
+        if version > _VERSION:
+            return "was written by a newer version of keyring-pypitoken: upgrade this one"
+        found = [(service, *entry) for service, accounts in content["masters"].items() for entry in accounts.items()]
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return damaged
+    if not all(isinstance(token, str) for _, _, token in found):
+        return damaged
+    return {(service, account): MasterToken(token) for service, account, token in found}

@@ -1,256 +1,205 @@
 """What opens the age file: a passphrase, or an identity file with age's own keys, plugins' keys, or an SSH key.
 
-What fails is returned as a `Refusal` and not raised, like in the pipeline: the frames here hold secrets in clear.
-pyrage is imported where something is encrypted or decrypted, and its exceptions end here, chained to nothing.
+Clear text passes through here in calls only, never in a variable that a traceback could show. pyrage is imported only
+to encrypt or decrypt, and its exceptions end here, since they may hold what it was given.
 """
 
 from __future__ import annotations
 
-import base64
-import dataclasses
-import os
-import stat
-import sys
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from keyring_pypitoken import files, notices
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.text import printable
+from keyring_pypitoken.vault import scrypt
 from keyring_pypitoken.vault.passphrase import ask_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from keyring_pypitoken.policy.model import WithOrigin
     from keyring_pypitoken.secret import Passphrase
 
 T = TypeVar("T")
+_Pair = tuple[Any, Callable[[], Any]]  # an identity of pyrage's, and what makes its recipient
 
-_MAX_BYTES = 1_000_000  # of an identity file: one key is some kilobytes at most
-_SSH_BEGIN, _SSH_END = b"-----BEGIN OPENSSH PRIVATE KEY-----", b"-----END OPENSSH PRIVATE KEY-----"
-_SSH_MAGIC = b"openssh-key-v1\0"  # PROTOCOL.key of OpenSSH
-_SSH_TYPES = (b"ssh-ed25519", b"ssh-rsa")  # those that age can encrypt to
 _EXPECTED = (
     "expected lines such as AGE-SECRET-KEY-1... or AGE-PLUGIN-NAME-1..., or an OpenSSH private key of the type "
     "ed25519 or RSA without a passphrase"
 )
 
 
-class AgeKey(Protocol):
-    """Encrypts and decrypts."""
-
-    def encrypt(self, plain: bytes) -> bytes | Refusal:
-        """Encrypt, so that this key opens it."""
-
-    def decrypt(self, data: bytes) -> bytes | Refusal:
-        """Decrypt what this key opens."""
-
-
-@dataclasses.dataclass(frozen=True)
-class PassphraseKey:
-    """A passphrase; `path` is the file that it opens, for the messages."""
+class PassphraseKey(NamedTuple):
+    """A passphrase; `path` is the file that it opens, for the messages. Scrypt takes about a second either way."""
 
     path: str
     passphrase: Passphrase
 
-    def encrypt(self, plain: bytes) -> bytes | Refusal:
-        """Encrypt; scrypt takes about a second, which is its purpose."""
-        return _with_pyrage(
-            lambda pyrage: pyrage.passphrase.encrypt(plain, self.passphrase.reveal_to_age()),
+    def encrypt(self, make: Callable[[], bytes]) -> bytes:
+        """Encrypt what a function makes.
+
+        Raises:
+            Refusal: there is too little memory, or the passphrase is not text.
+        """
+        return with_pyrage(
+            lambda _: scrypt.encrypt(make(), self.passphrase.reveal_to_age(), self.path),
             f"{self.path} cannot be encrypted to this passphrase: choose one of plain text.",
         )
 
-    def decrypt(self, data: bytes) -> bytes | Refusal:
-        """Decrypt; scrypt takes about a second, which is its purpose."""
-        return _with_pyrage(
-            lambda pyrage: pyrage.passphrase.decrypt(data, self.passphrase.reveal_to_age()),
-            f"{self.path} cannot be opened, since the passphrase is wrong or the file was changed or damaged: "
-            "try again with the right one, or restore the file from a backup.",
+    def decrypt(self, data: bytes, read: Callable[[bytes], T]) -> T:
+        """Decrypt, and return what a function makes of that.
+
+        Raises:
+            Refusal: there is too little memory, the passphrase is wrong, or the data is damaged.
+        """
+        scrypt.refuse_without_memory(data, self.path)
+        return with_pyrage(
+            lambda pyrage: read(pyrage.passphrase.decrypt(data, self.passphrase.reveal_to_age())),
+            f"{self.path} cannot be opened, because the passphrase is wrong or the file is damaged: try again, or "
+            "restore the file from a backup; if the passphrase is lost, delete the file and store a new token with "
+            "`keyring-pypitoken login`.",
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class IdentityKey:
+class IdentityKey(NamedTuple):
     """The identities of a file, each of which opens what is encrypted to all of them.
 
     Attributes:
         path: the file that they open, for the messages.
-        identity: the identity file, and which policy names it.
+        identity: the identity file, and what names it.
     """
 
     path: str
     identity: WithOrigin[str]
 
-    def encrypt(self, plain: bytes) -> bytes | Refusal:
-        """Encrypt to every identity; a plugin's program is run."""
-        return self._use(
-            lambda pyrage, found: pyrage.encrypt(plain, found.recipients),
-            f"{self.path} cannot be encrypted to the identity {self.identity.value}: see what its plugin needs.",
+    def encrypt(self, make: Callable[[], bytes]) -> bytes:
+        """Encrypt what a function makes to every identity; a plugin's program is run.
+
+        Raises:
+            Refusal: the identity file or its plugin is missing or unusable.
+        """
+        found = self._read()
+        data: bytes = with_pyrage(
+            lambda pyrage: pyrage.encrypt(make(), [recipient() for _, recipient in found]),
+            f"{self.path} cannot be encrypted to the identity {self._name}: see what it or its plugin needs.",
+        )
+        return data
+
+    def decrypt(self, data: bytes, read: Callable[[bytes], T]) -> T:
+        """Decrypt with any of the identities; a plugin's program is run, and may wait for a touch.
+
+        Raises:
+            Refusal: the identity file or its plugin is missing or unusable, or the data is damaged or not for it.
+        """
+        found = self._read()
+        return with_pyrage(
+            lambda pyrage: read(pyrage.decrypt(data, [identity for identity, _ in found])),
+            f"{self.path} cannot be opened with the identity {self._name}, because it was encrypted to another, is "
+            "damaged, or the identity's plugin refused: name the right identity, or restore the file from a backup.",
         )
 
-    def decrypt(self, data: bytes) -> bytes | Refusal:
-        """Decrypt with any of the identities; a plugin's program is run, and may wait for a touch."""
-        return self._use(
-            lambda pyrage, found: pyrage.decrypt(data, found.identities),
-            f"{self.path} cannot be opened with the identity {self.identity.value}, since it was encrypted to another, "
-            "was changed or damaged, or the identity's plugin refused: name the right identity, or restore the file "
-            "from a backup.",
-        )
+    @property
+    def _name(self) -> str:
+        return printable(self.identity.value)
 
-    def _use(self, step: Callable[[Any, _Identities], bytes], failure: str) -> bytes | Refusal:
-        found = self._load()
-        return found if isinstance(found, Refusal) else _with_pyrage(lambda pyrage: step(pyrage, found), failure)
+    def _read(self) -> list[_Pair]:
+        subject = f"the identity {self._name} ({self.identity.origin})"
 
-    def _load(self) -> _Identities | Refusal:
-        text = _read_identity(self.identity)
-        if isinstance(text, Refusal):
-            return text
-        subject = f"the identity {self.identity.value} ({self.identity.origin})"
-        found = _with_pyrage(
-            lambda pyrage: _parse(pyrage, text), f"{subject} is not understood by age's library: name another."
-        )
-        return Refusal(f"{subject} {found}.") if isinstance(found, str) else found
+        def parse(pyrage: Any) -> list[_Pair] | str | None:
+            text = files.read_bytes(self.identity.value, subject)
+            return None if text is None else _parse(pyrage, text)
 
-
-class _Identities:
-    """What pyrage makes of an identity file; their own repr shows nothing, but their str would."""
-
-    def __init__(self) -> None:
-        self.identities: list[Any] = []
-        self.recipients: list[Any] = []
-
-    def add(self, identity: object, recipient: object) -> None:
-        self.identities.append(identity)
-        self.recipients.append(recipient)
+        found = with_pyrage(parse, "")
+        if found is None:
+            raise Refusal(
+                f"{subject} does not exist: copy it from the machine that has it, or name another; if it is lost, "
+                f"delete {self.path} and store a new token with `keyring-pypitoken login`."
+            )
+        if isinstance(found, str):
+            raise Refusal(f"{subject} {found}.")
+        return found
 
 
 class _Plugged:
-    """What a plugin may ask or tell; whatever is raised in here, pyrage would print."""
+    """What a plugin may ask for; pyrage would print whatever is raised in here."""
 
     def display_message(self, message: str) -> None:
         """Show that a key waits to be touched, say; stderr is the one channel that nearly every uploader shows."""
-        try:
-            sys.stderr.write(f"keyring-pypitoken: {message if message.isprintable() else ascii(message)}\n")
-        except (AttributeError, OSError, ValueError):
-            return  # closed, or none: there is nobody to tell
+        notices.write(f"keyring-pypitoken: {printable(message)}")
 
     def confirm(self, _message: str, _yes: str, _no: str | None) -> None:
         """Confirm nothing: nobody may be there."""
 
     def request_public_string(self, _description: str) -> None:
-        """Tell nothing."""
+        """Answer nothing."""
 
     def request_passphrase(self, description: str) -> str | None:
         """Ask for the PIN of a key."""
         try:
-            told = ask_terminal(f"{description}: ")
+            typed = ask_terminal(f"{printable(description)}: ")
         except KeyboardInterrupt:
             return None
-        return None if told is None else told.reveal_to_age()
+        return None if typed is None else typed.reveal_to_age()
 
 
-def _with_pyrage(step: Callable[[Any], T], failure: str) -> T | Refusal:
-    """Do something with pyrage; what it raises is dropped, since it may tell what it was given."""
+def with_pyrage(step: Callable[[Any], T], failure: str) -> T:
+    """Do something with pyrage; what it raises is dropped.
+
+    Raises:
+        Refusal: the step raised one, or pyrage or what it needs is not installed; else with the `failure`.
+    """
     try:
         import pyrage
-    except ImportError:
-        return Refusal("masters in a file need pyrage, which is not installed: install `keyring-pypitoken[age]`.")
-    try:
+
         return step(pyrage)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException:  # noqa: BLE001 - a panic of pyrage's is no Exception
-        return Refusal(failure)
+    except Refusal as refusal:
+        failure = str(refusal)
+    except ImportError as error:
+        failure = f"masters in a file need {error.name}, which is not installed: install `keyring-pypitoken[age]`."
+    except BaseException:  # noqa: BLE001, S110 - a panic of pyrage's is no Exception
+        pass
+    raise Refusal(failure)
 
 
-def _read_identity(identity: WithOrigin[str]) -> bytes | Refusal:
-    try:
-        if stat.S_ISREG(os.stat(identity.value).st_mode):  # a pipe would be waited for
-            with open(identity.value, "rb") as file:
-                return file.read(_MAX_BYTES)
-        problem = "which is no file"
-    except FileNotFoundError:
-        problem = "and there is no such file"
-    except OSError as error:
-        problem = f"which cannot be read ({error.strerror or type(error).__name__})"
-    return Refusal(f"[store] names the identity {identity.value}, {problem} ({identity.origin}): correct it.")
-
-
-def _parse(pyrage: Any, text: bytes) -> _Identities | str:
-    """Read an identity file; return what is wrong with it as the rest of a sentence."""
-    found = _Identities()
+def _parse(pyrage: Any, text: bytes) -> list[_Pair] | str:
+    """Parse an identity file; return what is wrong with it as the rest of a sentence."""
     if text.lstrip().startswith(b"-----BEGIN"):
-        recipient = _ssh_recipient(text.strip())
-        if recipient is None:
-            return f"is no key that age takes: {_EXPECTED}"
-        if not recipient:
-            return "is an SSH key with a passphrase of its own, which age's library does not open: name one without"
-        found.add(pyrage.ssh.Identity.from_buffer(text), pyrage.ssh.Recipient.from_str(recipient))
-        return found
+        return _parse_ssh_key(pyrage, text)
+    found: list[_Pair] = []
     for number, line in enumerate(text.decode("utf-8-sig", "replace").splitlines(), 1):
         word = line.strip()
         if not word or word.startswith("#"):
             continue
-        problem = _add(pyrage, found, word)
-        if problem is not None:
-            return f"{problem.format(number=number)}"
-    return found if found.identities else f"holds no identity: {_EXPECTED}"
-
-
-def _add(pyrage: Any, found: _Identities, word: str) -> str | None:
-    """Read a line of an identity file; return what is wrong with it."""
-    if not word.upper().startswith("AGE-PLUGIN-"):
         try:
-            identity = pyrage.x25519.Identity.from_str(word)
+            if word.upper().startswith("AGE-PLUGIN-"):
+                identity = pyrage.plugin.Identity.from_str(word)
+                about = (identity.plugin(), [identity], _Plugged())
+                recipient = functools.partial(pyrage.plugin.RecipientPluginV1, about[0], [], *about[1:])
+                found.append((pyrage.plugin.IdentityPluginV1(*about), recipient))
+            else:
+                identity = pyrage.x25519.Identity.from_str(word)
+                found.append((identity, identity.to_public))
         except pyrage.IdentityError:
-            return "holds no identity in line {number}: " + _EXPECTED
-        found.add(identity, identity.to_public())
-        return None
+            return f"has no identity in line {number}: {_EXPECTED}"
+        except pyrage.DecryptError:
+            return f"needs the program age-plugin-{identity.plugin()}, which is not on PATH: install it"
+    return found or f"has no identity: {_EXPECTED}"
+
+
+def _parse_ssh_key(pyrage: Any, text: bytes) -> list[_Pair] | str:
+    def recipient() -> Any:
+        # From the key itself: a `.pub` file beside it may be missing, or that of another key.
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
+
+        public = load_ssh_private_key(text, None).public_key()
+        return pyrage.ssh.Recipient.from_str(public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode())
+
     try:
-        identity = pyrage.plugin.Identity.from_str(word)
-    except pyrage.IdentityError:
-        return "holds no identity in line {number}: " + _EXPECTED
-    name = identity.plugin()
-    try:
-        found.add(
-            pyrage.plugin.IdentityPluginV1(name, [identity], _Plugged()),
-            pyrage.plugin.RecipientPluginV1(name, [], [identity], _Plugged()),
-        )
-    except (pyrage.DecryptError, pyrage.EncryptError):
-        return f"needs the program age-plugin-{name}, which is not on PATH: install it"
-    return None
-
-
-def _ssh_recipient(text: bytes) -> str | None:
-    """Return the public half of an OpenSSH private key, which stands in it unencrypted.
-
-    A `.pub` beside it may be missing, or another's: what is encrypted to that one could never be opened.
-
-    Args:
-        text: the file.
-
-    Returns:
-        The recipient; an empty text where the key is encrypted; None where it is no key that age takes.
-    """
-    if not (text.startswith(_SSH_BEGIN) and text.endswith(_SSH_END)):
-        return None
-    try:
-        data = base64.b64decode(b"".join(text[len(_SSH_BEGIN) : -len(_SSH_END)].split()), validate=True)
-        cipher, rest = _ssh_field(data[len(_SSH_MAGIC) :])
-        _kdf, rest = _ssh_field(rest)
-        _options, rest = _ssh_field(rest)
-        public, _ = _ssh_field(rest[4:])  # behind the number of keys, which is always 1
-        kind, _ = _ssh_field(public)
-    except ValueError:
-        return None
-    if not data.startswith(_SSH_MAGIC) or kind not in _SSH_TYPES:
-        return None
-    if cipher != b"none":
-        return ""
-    return f"{kind.decode()} {base64.b64encode(public).decode()}"
-
-
-def _ssh_field(data: bytes) -> tuple[bytes, bytes]:
-    """Split off a field: four bytes of length, then the content (RFC 4251, section 5)."""
-    end = 4 + int.from_bytes(data[:4], "big")
-    if len(data) < end:
-        raise ValueError
-    return data[4:end], data[end:]
+        if text.lstrip().startswith(b"-----BEGIN OPENSSH PRIVATE KEY-----"):
+            return [(pyrage.ssh.Identity.from_buffer(text), recipient)]
+    except pyrage.IdentityError as error:
+        if "must be decrypted" in str(error):
+            return "is an SSH key with a passphrase of its own, which age's library does not open: name one without"
+    return f"is not a key that age takes: {_EXPECTED}"

@@ -1,64 +1,85 @@
-"""Where the passphrase of the age file comes from: a variable, or the terminal; never an argument or a pipe."""
+"""Where the passphrase of the age file comes from: a variable or the terminal, never an argument or a pipe."""
 
 from __future__ import annotations
 
 import os
 import sys
-import warnings
+from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.memory import recall
 from keyring_pypitoken.secret import Passphrase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 VARIABLE = "KEYRING_PYPITOKEN_PASSPHRASE"
 _TERMINAL = "CONIN$" if sys.platform == "win32" else "/dev/tty"
-
-# What this process was told, so that nobody is asked twice.
-_known: list[Passphrase] = []
+_TRIES = 3
 
 
-def known_passphrase(path: str) -> Passphrase:
-    """Return the passphrase of a file that is there.
-
-    Args:
-        path: the file, for the question.
+def passphrases(path: str) -> Iterator[Passphrase]:
+    """Yield what may open a file: the variable's value; else what was typed before, then up to three answers.
 
     Raises:
-        Refusal: nobody tells it.
+        Refusal: nobody can be asked, or nothing was typed.
     """
-    return _from_variable() or _remembered() or _remember(_ask(f"Passphrase of {path}: ", path))
+    given = _given()
+    if given is not None:
+        yield given
+        if os.environ.get(VARIABLE) or not has_terminal():
+            return
+    question = f"Passphrase of {path}: "
+    for _ in range(_TRIES):
+        yield _ask(question, path)
+        question = "This passphrase does not open it. Try again: "
+
+
+def passphrase_to_store(path: str) -> Passphrase:
+    """Return the passphrase for a file that does not exist yet; on a terminal it is asked for twice.
+
+    Raises:
+        Refusal: nobody can be asked, nothing was typed, or never the same twice.
+    """
+    given = _given()
+    if given is None:
+        remember(given := new_passphrase(path))
+    return given
 
 
 def new_passphrase(path: str) -> Passphrase:
-    """Return the passphrase for a file that shall be made; on a terminal it is asked for twice.
-
-    Args:
-        path: the file, for the question.
+    """Ask on the terminal for a passphrase, and again to be sure; a slip may be corrected.
 
     Raises:
-        Refusal: nobody tells it, or not the same twice.
+        Refusal: nobody can be asked, nothing was typed, or never the same twice.
     """
-    given = _from_variable() or _remembered()
-    if given is not None:
-        return given
-    first = _ask(f"New passphrase for {path}: ", path)
-    again = _ask("The same once more: ", path)
-    if first.reveal_to_age() != again.reveal_to_age():
-        raise Refusal("the two passphrases differ, and nothing was stored: try again.")
-    return _remember(first)
+    question = f"New passphrase for {path}: "
+    for _ in range(_TRIES):
+        first = _ask(question, path)
+        if first.reveal_to_age() == _ask("Repeat passphrase: ", path).reveal_to_age():
+            return first
+        question = "The two differ. New passphrase: "
+    raise Refusal("the two passphrases differed each time, so nothing was stored: try again.")
+
+
+def remember(passphrase: Passphrase) -> None:
+    """Remember what opened or will open the file, so that this process asks once."""
+    _remembered()[:] = [passphrase]
 
 
 def ask_terminal(question: str) -> Passphrase | None:
-    """Ask on the terminal, without showing what is typed; None where there is no terminal, or nothing is typed."""
+    """Ask on the terminal without showing what is typed; None if there is no terminal or nothing is typed."""
     if not has_terminal():
         return None
     import getpass
+    import warnings
 
     try:
         with warnings.catch_warnings():
-            # Before it reads what would be seen, or reads from a pipe, getpass warns.
+            # getpass warns before it reads from a pipe, or what everybody would see.
             warnings.simplefilter("error", getpass.GetPassWarning)
             return Passphrase(getpass.getpass(question))
-    except (OSError, EOFError, ValueError, getpass.GetPassWarning):
+    except (OSError, EOFError, ValueError, AttributeError, getpass.GetPassWarning):
         return None
 
 
@@ -78,18 +99,13 @@ def has_terminal() -> bool:
         os.close(handle)
 
 
-def _from_variable() -> Passphrase | None:
+def _given() -> Passphrase | None:
     text = os.environ.get(VARIABLE)
-    return Passphrase(text) if text else None
+    return Passphrase(text) if text else next(iter(_remembered()), None)
 
 
-def _remembered() -> Passphrase | None:
-    return _known[0] if _known else None
-
-
-def _remember(passphrase: Passphrase) -> Passphrase:
-    _known.append(passphrase)
-    return passphrase
+def _remembered() -> list[Passphrase]:
+    return recall("passphrase", list)
 
 
 def _ask(question: str, path: str) -> Passphrase:
@@ -100,5 +116,5 @@ def _ask(question: str, path: str) -> Passphrase:
         )
     passphrase = ask_terminal(question)
     if passphrase is None or not passphrase.reveal_to_age():
-        raise Refusal(f"no passphrase was given for the masters in {path}: try again, or set {VARIABLE}.")
+        raise Refusal(f"no passphrase given for the masters in {path}: try again, or set {VARIABLE}.")
     return passphrase

@@ -316,8 +316,9 @@ def age_file_with_another_passphrase(stage: Stage) -> str:
     """The variable holds another passphrase."""
     path = stage.age(passphrase="another")
     return (
-        f"{path} cannot be opened, since the passphrase is wrong or the file was changed or damaged: "
-        "try again with the right one, or restore the file from a backup."
+        f"{path} cannot be opened, because the passphrase is wrong or the file is damaged: try again, or restore "
+        "the file from a backup; if the passphrase is lost, delete the file and store a new token with "
+        "`keyring-pypitoken login`."
     )
 
 
@@ -327,8 +328,9 @@ def age_file_truncated(stage: Stage) -> str:
     path = stage.age()
     Path(path).write_bytes(Path(path).read_bytes()[:-1])
     return (
-        f"{path} cannot be opened, since the passphrase is wrong or the file was changed or damaged: "
-        "try again with the right one, or restore the file from a backup."
+        f"{path} cannot be opened, because the passphrase is wrong or the file is damaged: try again, or restore "
+        "the file from a backup; if the passphrase is lost, delete the file and store a new token with "
+        "`keyring-pypitoken login`."
     )
 
 
@@ -356,7 +358,7 @@ def age_file_is_none(stage: Stage) -> str:
     """Something else was written there."""
     path = stage.age()
     Path(path).write_text("not age")
-    return f"{path} is no file of age's, so it was changed or damaged: restore it from a backup."
+    return f"{path} is not an age file, so it was changed or damaged: restore it from a backup."
 
 
 @case
@@ -365,7 +367,7 @@ def age_file_is_a_directory(stage: Stage) -> str:
     path = Path(stage.age())
     path.unlink()
     path.mkdir()
-    return f"{path} is no file, and masters are kept in a file only: move it away."
+    return f"{path} is not a regular file: replace it with one."
 
 
 @case
@@ -379,7 +381,7 @@ def age_file_of_a_newer_version(stage: Stage) -> str:
 def age_file_holds_something_else(stage: Stage) -> str:
     """Somebody encrypted another document."""
     path = stage.age(b'{"version": 1, "masters": ["pypi-secret"]}')
-    return f"{path} holds no masters in a form that is known: restore it from a backup."
+    return f"{path} does not hold masters in a known form: restore it from a backup."
 
 
 @case
@@ -388,8 +390,8 @@ def age_file_of_another_identity(stage: Stage) -> str:
     identity, _ = stage.identity(IDENTITY)
     path = stage.age(identity=pyrage.x25519.Identity.generate().to_public())
     return (
-        f"{path} cannot be opened with the identity {identity}, since it was encrypted to another, was changed or "
-        "damaged, or the identity's plugin refused: name the right identity, or restore the file from a backup."
+        f"{path} cannot be opened with the identity {identity}, because it was encrypted to another, is damaged, or "
+        "the identity's plugin refused: name the right identity, or restore the file from a backup."
     )
 
 
@@ -408,7 +410,10 @@ def identity_missing(stage: Stage) -> str:
     """The policy names a file that is not there."""
     identity, policy = stage.identity(None)
     stage.age(identity=RECIPIENT)
-    return f"[store] names the identity {identity}, and there is no such file ({policy}:2): correct it."
+    return (
+        f"the identity {identity} ({policy}:2) does not exist: copy it from the machine that has it, or name another; "
+        f"if it is lost, delete {paths.age_file()} and store a new token with `keyring-pypitoken login`."
+    )
 
 
 @case
@@ -416,7 +421,7 @@ def identity_unreadable(stage: Stage) -> str:
     """The identity was not copied whole."""
     identity, policy = stage.identity(f"# mine\n{IDENTITY[:-3]}\n")
     stage.age(identity=RECIPIENT)
-    return f"the identity {identity} ({policy}:2) holds no identity in line 2: {EXPECTED}."
+    return f"the identity {identity} ({policy}:2) has no identity in line 2: {EXPECTED}."
 
 
 @case
@@ -681,8 +686,9 @@ def set_into_an_age_file_with_another_passphrase(stage: Stage) -> tuple[str, str
     stage.user('[store]\nbackend = "age"\n')
     path = stage.age(passphrase="another")
     return new_master(identifier="another"), (
-        f"{path} cannot be opened, since the passphrase is wrong or the file was changed or damaged: "
-        "try again with the right one, or restore the file from a backup."
+        f"{path} cannot be opened, because the passphrase is wrong or the file is damaged: try again, or restore "
+        "the file from a backup; if the passphrase is lost, delete the file and store a new token with "
+        "`keyring-pypitoken login`."
     )
 
 

@@ -16,7 +16,6 @@ import keyring.core
 from keyring_pypitoken import Token, issue, memory, notices
 from keyring_pypitoken.cli.main import main
 from keyring_pypitoken.uploaders import process
-from keyring_pypitoken.vault import age, passphrase
 
 if TYPE_CHECKING:
     import pytest
@@ -38,8 +37,6 @@ def forget() -> None:
     issue._memory.clear()
     notices._told.clear()
     process._parents_command_line.cache_clear()
-    age._opened.clear()
-    passphrase._known.clear()
     vars(keyring.backend.get_all_keyring).pop("saved_result", None)
     keyring.core._keyring_backend = None
 

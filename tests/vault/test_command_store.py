@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -210,6 +211,7 @@ def in_terminal(path: str, typed: bytes) -> str:
 
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover - another process
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # which a test run in the background ignores
         os.execv(sys.executable, [sys.executable, "-c", ASK.format(path=path)])  # noqa: S606 - the forked one
     screen = b""
     try:
@@ -236,8 +238,12 @@ def test_ctrl_c_ends_the_program_and_interrupts() -> None:
 
 
 def test_a_program_that_was_interrupted_interrupts() -> None:
-    with pytest.raises(KeyboardInterrupt):
-        store("kill -INT $$").read_master()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test run in the background ignores
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            store("kill -INT $$").read_master()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("in_front", [True, False])
