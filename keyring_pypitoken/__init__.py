@@ -17,7 +17,6 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from keyring_pypitoken.tokens.restrictions import (
-        Context,
         DateRestriction,
         LegacyDateRestriction,
         LegacyNoopRestriction,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
         UserIDRestriction,
     )
     from keyring_pypitoken.tokens.token import Token
+    from keyring_pypitoken.tokens.values import Context
 
 __all__ = [
     "Context",
@@ -53,15 +53,15 @@ __all__ = [
     "ValidationError",
 ]
 
-_EXCEPTIONS = frozenset(
-    {
-        "InvalidRestriction",
-        "LoaderError",
-        "MissingContextError",
-        "PyPITokenException",
-        "ValidationError",
-    }
-)
+_MODULES = {
+    "Context": "tokens.values",
+    "InvalidRestriction": "exceptions",
+    "LoaderError": "exceptions",
+    "MissingContextError": "exceptions",
+    "PyPITokenException": "exceptions",
+    "Token": "tokens.token",
+    "ValidationError": "exceptions",
+}
 
 
 def __getattr__(name: str) -> object:
@@ -69,7 +69,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    module = "tokens.token" if name == "Token" else "exceptions" if name in _EXCEPTIONS else "tokens.restrictions"
+    module = _MODULES.get(name, "tokens.restrictions")
     return getattr(import_module(f".{module}", __name__), name)
 
 

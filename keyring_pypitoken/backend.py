@@ -1,13 +1,12 @@
 """The keyring backend: keyring's calling rules, and nothing else.
 
-keyring imports this module in every process that uses it for anything: everything heavier is imported when a
-lookup is likely to be ours. Rules that shape it (keyring 25.7, `backends/chainer.py`):
+keyring imports this module in every process that uses it for anything, so everything heavier is imported when a lookup
+is likely to be ours. Rules that shape it (keyring 25.7, `backends/chainer.py`):
 
-- None hands the question to the next backend, which may hold the master raw: so None is returned only where no
-  master exists, and everything else raises;
+- None hands the question to the next backend, which may hold the master raw: so None is returned only if no master
+  exists, and everything else raises;
 - only NotImplementedError passes a `set` or a `delete` on;
-- without a chain, none of both has a meaning: where we are all the keyring there is, foreign keys get what keyring
-  answers without any;
+- without a chain neither has a meaning: if this is the only backend, foreign keys get keyring's own answer;
 - every backend gets attributes from `KEYRING_PROPERTY_*`: so no decision is kept in one.
 """
 
@@ -23,24 +22,21 @@ from keyring.credentials import SimpleCredential
 from keyring.errors import NoKeyringError, PasswordDeleteError, PasswordSetError
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.lookup import (
-    BUILT_IN,
-    TOKEN_USERNAME,
-    asks_for_token,
-    find_lookup,
-    is_kept_by_uploader,
-    is_private,
-)
+from keyring_pypitoken.lookup import BUILT_IN, TOKEN_USERNAME, Key, is_private, is_probe, match
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
     from keyring.credentials import Credential
 
-    from keyring_pypitoken.issue import Answer, Deleted, Saved
+    from keyring_pypitoken.issue import Issued
 
-_PRIVATE = "this name is keyring-pypitoken's own, and what it holds is never handed out: ask for the upload URL."
-# poetry asks for the first before anything else, and gives keyring up if that raises; were the others to raise, it
-# would stop. So where one of our stores can hold masters, these are declined (poetry 2, `utils/password_manager.py`).
-_POETRY = ("python-poetry-check", "poetry-repository-")
+    T = TypeVar("T")
+
+_PRIVATE = "this name belongs to keyring-pypitoken, which never hands out what is stored there: ask for the upload URL."
+# What is printed for an uploader that would go on to other credentials, so that the index refuses it.
+REFUSED = "refused-by-keyring-pypitoken"
 
 
 class RefusedError(NoKeyringError):
@@ -62,17 +58,14 @@ class PyPITokenKeyring(KeyringBackend):
     priority = 9.9
 
     def get_password(self, service: str, username: str) -> str | None:
-        """Return a derived token, or None where the lookup is not ours or no master is stored.
+        """Return a derived token; None if the lookup is not ours, or if no master is stored.
 
         Raises:
             RefusedError: the lookup is ours and must not be answered.
         """
-        # None is no user name, but some backends take it for any: it must not reach them.
-        found = None if username == "" else _ask(service, username)
-        if found is not None:
-            return _hand_out(found)
-        nobody = _nobody()
-        return nobody.get_password(service, username) if nobody and not _is_poetrys(service) else None
+        ours, token = _ask(service, username)
+        nobody = None if ours else _nobody(service)
+        return token if nobody is None else nobody.get_password(service, username)
 
     def get_credential(self, service: str, username: str | None) -> Credential | None:
         """Return a derived token with its user name, like `get_password`; the user name may be None or empty.
@@ -80,11 +73,10 @@ class PyPITokenKeyring(KeyringBackend):
         Raises:
             RefusedError: the lookup is ours and must not be answered.
         """
-        found = _ask(service, username)
-        if found is None:
-            nobody = _nobody()
-            return nobody.get_credential(service, username) if nobody and not _is_poetrys(service) else None
-        token = _hand_out(found)
+        ours, token = _ask(service, username)
+        nobody = None if ours else _nobody(service)
+        if nobody is not None:
+            return nobody.get_credential(service, username)
         return None if token is None else SimpleCredential(TOKEN_USERNAME, token)
 
     def set_password(self, service: str, username: str, password: str) -> None:
@@ -97,21 +89,23 @@ class PyPITokenKeyring(KeyringBackend):
         if is_private(service):
             del password
             _refuse(_PRIVATE, RefusedSetError)
-        outcome: Saved | Refusal | None = None
-        if username and _may_be_ours(service, username):
-            from keyring_pypitoken import issue
+        key = _parse(service, username)
+        if key is None:
+            del password
+            _pass_on("set", service, username)
+        from keyring_pypitoken import issue
+        from keyring_pypitoken.secret import MasterToken
 
-            outcome = issue.save(service, username, password)
+        text = MasterToken(password)
         del password
-        if isinstance(outcome, Refusal):
-            _refuse(str(outcome), RefusedSetError)
-        if outcome is None:
-            nobody = _nobody()
-            if nobody:
-                nobody.set_password(service, username, "")  # which tells of it, and must not hold the secret
-            raise NotImplementedError
-        if outcome.replaced:
-            _tell(f"replaced the master for {outcome.repository.name} (account {outcome.account!r}) in {outcome.store}")
+        saved = _settle(lambda: issue.save(key, text), RefusedSetError)
+        if saved is None:
+            _pass_on("set", service, username)
+        if saved.replaced:
+            _notify(
+                f"replaced the master for {saved.repository.name} (account {saved.account!r}) in {saved.store}; if you "
+                f"no longer need the previous one, revoke it on {saved.repository.domain}"
+            )
 
     def delete_password(self, service: str, username: str) -> None:
         """Delete a stored master.
@@ -122,101 +116,155 @@ class PyPITokenKeyring(KeyringBackend):
         """
         if is_private(service):
             _refuse(_PRIVATE, RefusedDeleteError)
-        outcome: Deleted | Refusal | None = None
-        if username and _may_be_ours(service, username):
-            from keyring_pypitoken import issue
+        key = _parse(service, username)
+        if key is None:
+            _pass_on("delete", service, username)
+        from keyring_pypitoken import issue
 
-            outcome = issue.delete(service, username)
-        if isinstance(outcome, Refusal):
-            _refuse(str(outcome), RefusedDeleteError)
-        if outcome is None:
-            nobody = _nobody()
-            if nobody:
-                nobody.delete_password(service, username)
-            raise NotImplementedError
-        if not outcome.found:
-            _refuse(
-                "no master is stored under this key, so there is nothing to delete.",
-                RefusedDeleteError,
-            )
+        deleted = _settle(lambda: issue.delete(key), RefusedDeleteError)
+        if deleted is None:
+            _pass_on("delete", service, username)
+        if not deleted.found:
+            _refuse("no master is stored under this key, so there is nothing to delete.", RefusedDeleteError)
 
 
-def _ask(service: str, username: str | None) -> Answer | None:
-    """Ask the pipeline; None where the lookup is not ours."""
-    if is_private(service):
-        _refuse(_PRIVATE, RefusedError)
-    if not _may_be_ours(service, username):
-        return None
-    from keyring_pypitoken import issue
+def hand_out(issued: Issued, program: str, note: str | None = None) -> str:
+    """Return a token's text, and say so: the mask for GitHub's logs first, then the notice, then the history."""
+    from keyring_pypitoken import notices
 
-    found = issue.answer(service, username)
-    if isinstance(found, Refusal):
-        _refuse(str(found), RefusedError)
-    return found
-
-
-def _hand_out(answer: Answer) -> str | None:
-    """Return a token: the one way by which text leaves this package, and only a `DerivedToken` has text."""
-    if answer.token is None:
-        return None
-    for line in answer.notice:
-        _tell(line)
+    grant = issued.grant
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        from keyring_pypitoken import notices
+        notices.mask(issued.token)
+    if issued.is_new and grant.notice:
+        projects = grant.projects.value if grant.projects else None
+        policies = ", ".join(grant.policies)
+        line = notices.derived_line(projects, grant.repository.name, grant.account.value, issued.not_after, policies)
+        for sentence in (line, *grant.warnings):
+            notices.notify(sentence)
+        if "ACTIONS_ID_TOKEN_REQUEST_URL" in os.environ:
+            notices.notify(
+                "this run could use Trusted Publishing, with no stored token: https://docs.pypi.org/trusted-publishers/"
+            )
+    if issued.is_new and grant.history:
+        from keyring_pypitoken import history
 
-        notices.write(f"::add-mask::{answer.token.unwrap()}")
-    return answer.token.unwrap()
+        history.record(history.entry_of(grant, issued.not_after, program, note))
+    return issued.token.unwrap()
 
 
-def _nobody() -> KeyringBackend | None:
-    """Return what answers a foreign key where this is all the keyring there is, else None.
-
-    Without this package keyring would then have no backend at all, so the one that it falls back to answers. Where a
-    chain asks us, or nobody asked keyring for its backend, foreign keys are the next one's.
-    """
-    alone = isinstance(core._keyring_backend, PyPITokenKeyring)  # noqa: SLF001 - get_keyring would load all backends
-    return fail.Keyring() if alone else None  # type: ignore[no-untyped-call]  # keyring's constructor
-
-
-def _is_poetrys(service: object) -> bool:
-    """Return True if a foreign key is one that poetry asks for on its way to a master of ours."""
-    if not isinstance(service, str) or not service.startswith(_POETRY):
-        return False
+def _ask(service: str, username: str | None) -> tuple[bool, str | None]:
+    """Return whether the key is ours, and the text that answers it."""
+    if is_private(service):
+        return True, _refuse_get(_PRIVATE)
+    key = _parse(service, username)
+    if key is None:
+        return False, None
     from keyring_pypitoken import issue
 
-    return issue.has_store()
-
-
-def _may_be_ours(service: str, username: str | None) -> bool:
-    """Sort out, at little cost, what cannot be ours; the pipeline decides on the rest."""
-    if not asks_for_token(service, username):
-        return False
     try:
-        if find_lookup(service, username, BUILT_IN) is not None:
-            return True
-    except Refusal:
-        return True  # told by the pipeline
-    if is_kept_by_uploader(service):
-        return True
+        issued = issue.answer(key)
+    except Refusal as refusal:
+        message = str(refusal)
+    else:
+        if issued is not None:
+            return True, hand_out(issued, _program())
+        found = match(key, BUILT_IN)
+        return found is not None and found.kind == "endpoint", None
+    return True, _refuse_get(message)
+
+
+def _program() -> str:
+    from keyring_pypitoken.uploaders.process import this_process
+
+    process = this_process()
+    return f"keyring for {process.program}" if process.is_parent else process.program
+
+
+def _parse(service: object, username: object) -> Key | None:
+    """Sort out, at little cost, what cannot be ours; `issue` decides on the rest."""
+    key = Key.parse(service, username)
+    if key is None or match(key, BUILT_IN) is not None:
+        return key
     from keyring_pypitoken import files, paths
 
-    return files.any_present((paths.user_policy(), *paths.site_policies()))
+    return key if files.any_present((paths.user_policy(), *paths.site_policies())) else None
+
+
+def _nobody(service: object) -> KeyringBackend | None:
+    """Return what answers a foreign key if this is the only backend, else None.
+
+    Without this package keyring would then have no backend at all, so the one that it falls back to answers. If a chain
+    asks us, or nobody asked keyring for its backend, foreign keys are the next one's. An uploader's probe of whether
+    there is a keyring is declined, because it would give keyring up.
+    """
+    alone = isinstance(core._keyring_backend, PyPITokenKeyring)  # noqa: SLF001 - get_keyring would load all backends
+    if not alone or (is_probe(service) and _has_store()):
+        return None
+    return fail.Keyring()  # type: ignore[no-untyped-call]  # keyring's constructor
+
+
+def _has_store() -> bool:
+    from keyring_pypitoken.policy.discovery import load_config
+    from keyring_pypitoken.vault.backends import readable
+
+    try:
+        return bool(readable(load_config().store))
+    except Refusal:
+        return True  # there is one that cannot be asked now
+
+
+def _pass_on(what: str, service: str, username: str) -> NoReturn:
+    nobody = _nobody(service)
+    if nobody and what == "set":
+        nobody.set_password(service, username, "")  # which raises, and must not hold the secret
+    if nobody:
+        nobody.delete_password(service, username)
+    raise NotImplementedError
+
+
+def _settle(step: Callable[[], T], kind: type[RefusedError]) -> T:
+    try:
+        return step()
+    except Refusal as refusal:
+        message = str(refusal)
+    return _refuse(message, kind)
+
+
+def _refuse_get(message: str) -> str:
+    """Refuse a lookup, so that the uploader takes no other credential.
+
+    In its own process it is ended: most would go on and ask for a password, and what a person types then is the master.
+    One that started the `keyring` command and would go on gets a text that is not a token, which the index refuses.
+    """
+    from keyring_pypitoken.uploaders.process import parent_room, this_process
+
+    room = parent_room()
+    if room is not None and room.goes_on and room.is_uploading(this_process()):
+        _notify(message)
+        return REFUSED
+    return _refuse(message, RefusedError)
 
 
 def _refuse(message: str, kind: type[RefusedError]) -> NoReturn:
-    """Tell the refusal on stderr, the one channel that nearly every uploader shows, and end what must not go on."""
-    _tell(message)
-    from keyring_pypitoken.uploaders import process
+    """Print the refusal on stderr, the one channel that nearly every uploader shows, and end what must not go on."""
+    _notify(message)
+    from keyring_pypitoken.uploaders.process import is_keyring_command, this_process
 
-    # The sentence is on the screen. keyring and hatch would bury it in a traceback, others repeat it; most would go
-    # on and ask for a password, and what a person types then is the master.
-    ends = {RefusedError: process.is_uploading, RefusedSetError: process.stores_a_token}.get(kind)
-    if process.is_keyring_command() or (ends is not None and ends()):
+    if is_keyring_command():
+        raise SystemExit(1)  # the sentence is on the screen; keyring would bury it in a traceback
+    try:
+        process = this_process()
+    except Refusal:
+        raise kind(message) from None
+    room = process.room
+    if room is not None and (
+        (kind is RefusedError and room.is_uploading(process)) or (kind is RefusedSetError and room.is_saving(process))
+    ):
         raise SystemExit(1)
     raise kind(message)
 
 
-def _tell(line: str) -> None:
+def _notify(line: str) -> None:
     from keyring_pypitoken import notices
 
     notices.notify(line)

@@ -1,52 +1,56 @@
 """Derive: from a master and a grant to a token that can do just that. Pure.
 
-What comes out is read again and compared with the master before it may leave, so that a mistake here, or in
-pymacaroons, ends in a refusal.
+One of the modules that decide over a master in clear. What comes out is read again and compared with the master before
+it may leave, so that a mistake here ends in a refusal.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import InvalidRestriction, LoaderError, Refusal
-from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME
+from keyring_pypitoken.lookup import PYPI
+from keyring_pypitoken.names import normalize
 from keyring_pypitoken.secret import DerivedToken, MasterToken
 from keyring_pypitoken.text import join_quoted, quoted, utc
-from keyring_pypitoken.tokens.restrictions import (
-    DateRestriction,
-    LegacyDateRestriction,
-    LegacyProjectNamesRestriction,
-    ProjectNamesRestriction,
-    Restriction,
-)
-from keyring_pypitoken.tokens.token import PREFIX, Token
+from keyring_pypitoken.tokens.macaroon import Macaroon, read_text, write_text
 
 if TYPE_CHECKING:
     from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.policy.model import Grant
 
+_PREFIX = "pypi"
 
-def read_master(text: str, repository: Repository) -> MasterToken:
-    """Check a token that somebody wants to keep as a master.
 
-    Args:
-        text: what was typed or pasted.
-        repository: where it shall be used.
-
-    Returns:
-        The master, white space stripped.
+def check_master(text: MasterToken, repository: Repository) -> MasterToken:
+    """Check a token that somebody wants to store as a master; return it without white space around it.
 
     Raises:
-        Refusal: it is no token, another repository's, or one that expires.
+        Refusal: it is not a token, is for another repository, or expires.
     """
-    problem = _problem_with_new_master(text, repository)
-    if problem is not None:
-        del text
-        raise Refusal(problem)
-    return MasterToken(text.strip())
+    stripped = MasterToken(text.reveal().strip())
+    create = f"create an API token on {repository.domain} and store that."
+    if not stripped.reveal():
+        raise Refusal(f"no token given: {create}")
+    found = read_text(stripped.reveal())
+    if isinstance(found, LoaderError):
+        reason = str(found) if stripped.is_token() else "it does not begin with 'pypi-'"
+        raise Refusal(f"this is not a PyPI API token ({reason}); a password cannot be restricted: {create}")
+    prefix, macaroon = found
+    if prefix != _PREFIX:
+        raise Refusal(f"this is not a PyPI API token (it does not begin with 'pypi-'): {create}")
+    if macaroon.location != repository.domain:
+        raise Refusal(
+            f"this token is for {quoted(macaroon.location)}, but {repository.name} needs one for {repository.domain}: "
+            f"store it for its own repository, or {create}"
+        )
+    if _dates(macaroon):
+        raise Refusal(f"this token expires: it is a derived token, not a master: {create}")
+    return stripped
 
 
-def derive(master: MasterToken, grant: Grant, *, now: int) -> tuple[DerivedToken, int]:
+def derive(master: MasterToken, grant: Grant, *, now: int) -> tuple[DerivedToken, Grant, int]:
     """Derive the token that a grant allows.
 
     Args:
@@ -55,116 +59,96 @@ def derive(master: MasterToken, grant: Grant, *, now: int) -> tuple[DerivedToken
         now: Unix seconds.
 
     Returns:
-        The derived token, and the Unix second from which on it no longer works, which an end that the master
-        itself carries may bring forward.
+        The derived token, the grant, and the Unix second from which on the token no longer works: the end of the
+        grant's window, or an earlier one of the master itself.
 
     Raises:
-        Refusal: the master cannot be read, is another repository's, or visibly cannot serve.
+        Refusal: the master cannot be read, is for another repository, or visibly cannot serve.
     """
-    original = _load_master(master, grant.repository)
-    not_after = _check_master_can_serve(original, grant, now)
-    names = None if grant.projects is None else grant.projects.value
-    token = Token.load(master.reveal_to_derive_or_store())
+    original = _load(master, grant.repository)
+    not_before, not_after = grant.window(now)
+    ends = _check_can_serve(original, grant, now)
+    caveats = [json.dumps([0, not_after, not_before]).encode()]
+    if grant.projects is not None:
+        caveats.append(json.dumps([1, sorted(map(normalize, grant.projects.value))]).encode())
+    macaroon = _load(master, grant.repository)
     try:
-        token.restrict(not_before=grant.not_before, not_after=grant.not_after, project_names=names)
+        macaroon.append(*caveats)
     except InvalidRestriction as error:
         raise Refusal(f"the stored master for {grant.repository.name} cannot be restricted so: {error}") from None
-    derived = DerivedToken(token.dump())
-    if not _is_sound(derived, original, grant):
-        raise Refusal(
-            "the derived token is not what was meant, which is a mistake in keyring-pypitoken: please report it."
-        )
-    return derived, not_after
+    derived = DerivedToken(write_text(_PREFIX, macaroon))
+    again = read_text(derived.unwrap())
+    if isinstance(again, LoaderError) or again[0] != _PREFIX or _parts(again[1]) != _parts(original, *caveats):
+        raise Refusal("internal error: the derived token does not match the grant; please report it.")
+    return derived, grant, min([not_after, *ends])
 
 
 def domain_of(master: MasterToken) -> str:
-    """Return the location that a token carries: empty for what is no token, PyPI's for one that cannot be read."""
-    text = master.reveal_to_derive_or_store().strip()
-    try:
-        return Token.load(text).domain
-    except LoaderError:
-        return PYPI.domain if text.startswith(f"{PREFIX}-") else ""
+    """Return the location in a token; PyPI's if it looks like a token and cannot be read."""
+    found = read_text(master.reveal().strip())
+    return PYPI.domain if isinstance(found, LoaderError) else found[1].location
 
 
-def _load_master(master: MasterToken, repository: Repository) -> Token:
-    """Load the stored token, which may have been stored by another program, without our checks."""
-    again = f"store a new one with `keyring set {repository.url} {TOKEN_USERNAME}`."
-    try:
-        token = Token.load(master.reveal_to_derive_or_store())
-    except LoaderError as error:
-        raise Refusal(f"the stored master for {repository.name} cannot be read ({error}): {again}") from None
-    if token.domain != repository.domain:
+def _parts(macaroon: Macaroon, *further: bytes) -> tuple[str, str, list[bytes]]:
+    return macaroon.location, macaroon.identifier, [*macaroon.caveats, *further]
+
+
+def _load(master: MasterToken, repository: Repository) -> Macaroon:
+    """Read the stored token, which another program may have stored without our checks."""
+    again = f"store a new one with `keyring-pypitoken login -r {repository.name}`."
+    found = read_text(master.reveal())
+    if isinstance(found, LoaderError):
+        raise Refusal(f"the stored master for {repository.name} cannot be read ({found}): {again}")
+    prefix, macaroon = found
+    if prefix != _PREFIX:
+        raise Refusal(f"the stored master for {repository.name} does not begin with 'pypi-': {again}")
+    if macaroon.location != repository.domain:
         raise Refusal(
-            f"the stored master for {repository.name} is a token for {quoted(token.domain)}, "
+            f"the stored master for {repository.name} is a token for {quoted(macaroon.location)}, "
             f"not for {repository.domain!r}: {again}"
         )
-    return token
+    return macaroon
 
 
-def _check_master_can_serve(master: Token, grant: Grant, now: int) -> int:
-    """Refuse what PyPI would refuse for restrictions that can be read; return when the token will end."""
-    ends = [grant.not_after]
-    for restriction in master.caveats:
-        if isinstance(restriction, (DateRestriction, LegacyDateRestriction)):
-            if now >= restriction.not_after:
-                raise Refusal(
-                    f"the stored master for {grant.repository.name} expired on {utc(restriction.not_after)}: store "
-                    f"a new one with `keyring set {grant.repository.url} {TOKEN_USERNAME}`."
-                )
-            if now < restriction.not_before:
-                raise Refusal(
-                    f"the stored master for {grant.repository.name} works only from "
-                    f"{utc(restriction.not_before)} on: wait, or correct this machine's clock."
-                )
-            ends.append(restriction.not_after)
-        elif isinstance(restriction, (ProjectNamesRestriction, LegacyProjectNamesRestriction)):
-            names = () if grant.projects is None else grant.projects.value
-            outside = [name for name in names if name not in restriction.project_names]
-            if outside:
-                raise Refusal(
-                    f"the stored master for {grant.repository.name} is restricted to "
-                    f"{join_quoted(restriction.project_names) or 'no project'} and cannot upload "
-                    f"{join_quoted(outside)}: "
-                    "store one that can, or store this one under an account of its own."
-                )
-    return min(ends)
+def _dates(macaroon: Macaroon) -> list[tuple[int, int]]:
+    """Return the windows (not_before, not_after) among the visible caveats; what cannot be read is PyPI's to judge."""
+    return [found for found in map(_read_caveat, macaroon.caveats) if isinstance(found, tuple)]
 
 
-def _is_sound(derived: DerivedToken, master: Token, grant: Grant) -> bool:
-    """Return True if the derived token is the master and exactly our restrictions."""
-    token = Token.load(derived.unwrap())
-    ours: list[Restriction] = [DateRestriction(grant.not_before, grant.not_after)]
-    if grant.projects is not None:
-        ours.append(ProjectNamesRestriction(list(grant.projects.value)))
-    expected = [
-        *master.raw_caveats,
-        *(restriction.dump_json().encode() for restriction in ours),
-    ]
-    return (token.prefix, token.domain, token.identifier, token.raw_caveats) == (
-        master.prefix,
-        master.domain,
-        master.identifier,
-        expected,
-    )
+def _read_caveat(caveat: bytes) -> tuple[int, int] | list[str] | None:
+    """Return a window, or the names that a caveat allows; None if it is about something else."""
+    from keyring_pypitoken.tokens import restrictions  # most masters show no caveat, and need none of this
 
-
-def _problem_with_new_master(text: str, repository: Repository) -> str | None:
-    """Return why a text is no master for a repository, as a whole sentence; None where it is one."""
-    create = f"create an API token on {repository.domain} and store that."
-    if not text.strip():
-        return f"nothing was given to store: {create}"
     try:
-        token = Token.load(text)
-    except LoaderError as error:
-        reason = str(error) if text.strip().startswith(f"{PREFIX}-") else "it does not begin with 'pypi-'"
-        return f"this is no PyPI API token ({reason}); a password cannot be restricted: {create}"
-    if token.prefix != PREFIX:
-        return f"this is no PyPI API token (it does not begin with 'pypi-'): {create}"
-    if token.domain != repository.domain:
-        return (
-            f"this token is for {quoted(token.domain)}, and {repository.name} takes those for {repository.domain}: "
-            f"store it for its own repository, or {create}"
-        )
-    if any(isinstance(r, (DateRestriction, LegacyDateRestriction)) for r in token.caveats):
-        return f"this token expires, so it is a derived one and no master: {create}"
+        found = restrictions.Restriction.load_json(caveat)
+    except LoaderError:
+        return None
+    if isinstance(found, (restrictions.DateRestriction, restrictions.LegacyDateRestriction)):
+        return found.not_before, found.not_after
+    if isinstance(found, (restrictions.ProjectNamesRestriction, restrictions.LegacyProjectNamesRestriction)):
+        return list(found.project_names)
     return None
+
+
+def _check_can_serve(master: Macaroon, grant: Grant, now: int) -> list[int]:
+    """Refuse what PyPI would refuse for restrictions that can be read; return when they end the master."""
+    name = grant.repository.name
+    for not_before, not_after in _dates(master):
+        if now >= not_after:
+            raise Refusal(
+                f"the stored master for {name} expired on {utc(not_after)}: "
+                f"store a new one with `keyring-pypitoken login -r {name}`."
+            )
+        if now < not_before:
+            raise Refusal(
+                f"the stored master for {name} works only from {utc(not_before)} on: "
+                "wait, or correct this machine's clock."
+            )
+    for allowed in map(_read_caveat, master.caveats):
+        outside = {*(grant.projects.value if grant.projects else ())}.difference(allowed or ())
+        if isinstance(allowed, list) and outside:
+            raise Refusal(
+                f"the stored master for {name} is restricted to {join_quoted(allowed) or 'no project'} and cannot "
+                f"upload {join_quoted(outside)}: store one that can, or store this one under another account."
+            )
+    return [not_after for _, not_after in _dates(master)]

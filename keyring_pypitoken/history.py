@@ -1,7 +1,7 @@
-"""What was derived, when and for what: a bounded file of lines that every process appends to, never with a token.
+"""What was derived, when and for what: two bounded files of lines that every process appends to, never with a token.
 
-An upload must neither fail nor wait for it, so nothing is locked. The system appends each line as a whole. A file that
-is full is renamed, by which nothing is lost whoever else does so at once, and the oldest renamed ones are removed.
+An upload must neither fail nor wait for it. The system appends each line as a whole; a full file becomes the previous
+one, and the one before that goes.
 """
 
 from __future__ import annotations
@@ -11,34 +11,36 @@ import json
 import os
 import sys
 import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from keyring_pypitoken import paths
-from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken import files, paths
+from keyring_pypitoken.exceptions import PolicyError, Refusal
 
-_CURRENT = "current.jsonl"
-# 256 KiB are about a thousand lines. With the current file it is 1 MiB in all, of which at least half is always kept.
-_MAX_IN_FILE = 256 * 1024
-_MAX_SET_ASIDE = 3 * _MAX_IN_FILE
+if TYPE_CHECKING:
+    from keyring_pypitoken.policy.model import Grant
+
+_CURRENT, _PREVIOUS, _ROTATING = "current.jsonl", "previous.jsonl", "rotating"
+_MAX_IN_FILE = 512 * 1024  # about two thousand lines; at least one full file is always kept
 # Whatever a policy lists and however a program is called, a line is far smaller than a file.
 _MAX_PROJECTS = 500
 _MAX_CHARACTERS = 400
+_MAX_ROTATION = 60  # seconds after which a process that rotated the files is taken for dead
 _LAST_SECOND = 253_402_300_799  # the end of the year 9999, the last that Python can write as a date
 
 
-# No dataclass: making one would cost each `keyring get` most of a millisecond.
 class Entry(NamedTuple):
     """A token that was derived.
 
     Attributes:
         time: when, in Unix seconds.
-        projects: normalized names; None for a token for any project. Of very many the last one says how many more.
+        projects: normalized names; None for any project. Of very many the last one says how many more.
         repository: the name of the endpoint, such as `pypi`.
         account: the label of the master.
         not_before: first Unix second at which the token works.
         not_after: first Unix second at which it no longer works.
         program: the program that asked.
-        policy: the path of the project policy that was followed; None without one.
+        policy: the path of the nearest project policy that was followed; None without one.
+        note: what its user noted.
     """
 
     time: int
@@ -49,36 +51,55 @@ class Entry(NamedTuple):
     not_after: int
     program: str
     policy: str | None
+    note: str | None = None
+
+
+def entry_of(grant: Grant, not_after: int, program: str, note: str | None = None) -> Entry:
+    """Return the entry of a token that was derived now."""
+    now = int(time.time())
+    return Entry(
+        time=now,
+        projects=grant.projects.value if grant.projects else None,
+        repository=grant.repository.name,
+        account=grant.account.value,
+        not_before=now - grant.clock_skew.value,
+        not_after=not_after,
+        program=program,
+        policy=grant.policies[0] if grant.policies else None,
+        note=note,
+    )
 
 
 def record(entry: Entry) -> None:
-    """Add an entry. What fails is not told: the token is derived, and the upload goes on.
+    """Add an entry. What fails is not reported: the token is derived, and an upload is worth more than its entry.
 
-    Args:
-        entry: what was derived. Its policy may be told by a relative path; characters that a terminal would obey
-            are replaced, and what is too long is cut.
+    Characters that a terminal would obey are replaced, and what is too long is cut.
     """
-    # An upload is worth more than its entry, whatever fails.
     with contextlib.suppress(Exception):
         where = None if entry.policy is None else os.path.abspath(entry.policy)
         fields = {name: _plain(value) for name, value in entry._replace(policy=where)._asdict().items()}
         # The line break comes first: a line that a full disk cut short does not spoil the next one.
-        _append(f"\n{json.dumps(fields)}".encode("ascii"))
+        line = f"\n{json.dumps(fields)}".encode("ascii")
+        directory = paths.history_directory()
+        if not _append(directory, line, _MAX_IN_FILE):
+            _rotate(directory)
+            # If it could not be rotated it grows on, but not for ever.
+            _append(directory, line, 2 * _MAX_IN_FILE)
 
 
 def read_history() -> list[Entry]:
-    """Read all entries, the oldest first. Lines that are none are skipped.
+    """Return all entries, the oldest first. Lines that are not entries are skipped.
 
     Raises:
         Refusal: a file is there and cannot be read.
     """
-    try:
-        lines = [line for text in _contents() for line in text.split(b"\n")]
-    except OSError as error:
-        raise Refusal(
-            f"the history in {paths.history_directory()} cannot be read ({type(error).__name__}): "
-            "make its files readable, or remove them."
-        ) from None
+    lines: list[bytes] = []
+    for name in (_PREVIOUS, _CURRENT):
+        path = os.path.join(paths.history_directory(), name)
+        try:
+            lines += (files.read_bytes(path, path, max_bytes=2 * _MAX_IN_FILE) or b"").split(b"\n")
+        except PolicyError as error:
+            raise Refusal(f"the history cannot be read: {error}") from None
     found = [entry for entry in map(_parse, lines) if entry is not None]
     return sorted(found, key=lambda entry: entry.time)
 
@@ -93,17 +114,8 @@ def _plain(value: object) -> object:
     return "".join(character if character.isprintable() else "?" for character in value[:_MAX_CHARACTERS])
 
 
-def _append(line: bytes) -> None:
-    directory = paths.history_directory()
-    if _write(directory, line, _MAX_IN_FILE):
-        return
-    _set_aside(directory)
-    # Where it could not be renamed the file grows on, but not for ever.
-    _write(directory, line, 2 * _MAX_IN_FILE)
-
-
-def _write(directory: str, line: bytes, most: int) -> bool:
-    """Append a line to the current file; say whether it had room for it."""
+def _append(directory: str, line: bytes, most: int) -> bool:
+    """Append a line to the current file; return False if it has no room for it."""
     path = os.path.join(directory, _CURRENT)
     try:
         handle = _open_to_append(path)
@@ -120,82 +132,46 @@ def _write(directory: str, line: bytes, most: int) -> bool:
 
 
 def _open_to_append(path: str) -> int:
-    """Open a file, or make it, so that the system itself puts whatever is written to its end."""
+    """Open or make a file, so that what is written goes to its end."""
     if sys.platform == "win32":  # pragma: no cover - one system takes this branch
-        import _winapi
         import msvcrt
 
-        # The C library would look for the end first and write then, and another process may come between. Without
-        # the right to write elsewhere the system appends: https://learn.microsoft.com/windows/win32/fileio/file-access-rights-constants
-        file_append_data, file_read_attributes, synchronize = 0x4, 0x80, 0x100000
-        share_all, open_always, normal = 0x7, 4, 0x80
-        access = file_append_data | file_read_attributes | synchronize
-        opened = _winapi.CreateFile(path, access, share_all, 0, open_always, normal, 0)
-        return msvcrt.open_osfhandle(opened, os.O_APPEND)
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_BINARY, 0o600)
+        # The C library looks for the end first and writes then: nobody else may come between.
+        msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
+        return handle
     else:  # pragma: no cover - and the others this one  # noqa: RET505 - mypy reads one branch for each system
         # Neither through somebody's link, nor waiting for whoever reads from a pipe.
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-        return os.open(path, flags, 0o600)
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
 
 
-def _set_aside(directory: str) -> None:
-    """Rename the current file, and remove the oldest that were, so that the others are within the limit."""
-    current = os.path.join(directory, _CURRENT)
-    # Another process may rename or remove the same file first; what is small now was begun after that.
+def _rotate(directory: str) -> None:
+    """Make the current file the previous one; one process at a time, or the new current file would replace it."""
+    current, guard = os.path.join(directory, _CURRENT), os.path.join(directory, _ROTATING)
     with contextlib.suppress(OSError):
-        if os.path.getsize(current) > _MAX_IN_FILE // 2:
-            os.rename(current, os.path.join(directory, f"{time.time_ns():020}-{os.getpid()}.jsonl"))
-    size = 0
-    for path in reversed(_files_set_aside(directory)):
-        with contextlib.suppress(OSError):
-            size += os.path.getsize(path)
-            if size > _MAX_SET_ASIDE:
-                os.remove(path)
-
-
-def _files_set_aside(directory: str) -> list[str]:
-    """List the renamed files, the oldest first; their names begin with the time.
-
-    A process that is held up between its look at the clock and the renaming, for as long as others need to fill a
-    file, gives too early a name: then that file goes before an older one.
-    """
+        if time.time() - os.lstat(guard).st_mtime > _MAX_ROTATION:
+            os.unlink(guard)
     try:
-        names = os.listdir(directory)
-    except FileNotFoundError:
-        return []
-    return [os.path.join(directory, name) for name in sorted(names) if name.endswith(".jsonl") and name != _CURRENT]
-
-
-def _contents() -> list[bytes]:
-    """Read all files, the oldest first."""
-    directory = paths.history_directory()
-    # The current one comes first, since it may be renamed now: then it is found again, and read once nevertheless.
-    current = _read(os.path.join(directory, _CURRENT))
-    found = dict(_read(path) for path in _files_set_aside(directory))
-    found.setdefault(*current)
-    return list(found.values())
-
-
-def _read(path: str) -> tuple[tuple[int, int], bytes]:
-    """Read a file; return what makes it this one whatever its name is, and its content."""
+        os.close(os.open(guard, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except OSError:
+        return
     try:
-        with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            return (status.st_dev, status.st_ino), file.read()
-    except FileNotFoundError:
-        return (0, 0), b""
+        if os.lstat(current).st_size > _MAX_IN_FILE // 2:
+            os.replace(current, os.path.join(directory, _PREVIOUS))
+    finally:
+        os.unlink(guard)
 
 
 def _parse(line: bytes) -> Entry | None:
-    """Read a line; None where it is no entry, whoever wrote it."""
+    """Read a line; None if it is not an entry, whoever wrote it."""
     try:
         fields: Any = json.loads(str(line, "utf-8"))
-        entry = Entry(*(fields[name] for name in Entry._fields))
+        entry = Entry(**{name: fields[name] for name in Entry._fields if name != "note"}, note=fields.get("note"))
         entry = entry._replace(projects=None if entry.projects is None else tuple(entry.projects))
-    except (ValueError, TypeError, LookupError, RecursionError):
+    except (ValueError, TypeError, LookupError, RecursionError, AttributeError):
         return None
     texts: list[object] = [entry.repository, entry.account, entry.program, *(entry.projects or ())]
-    texts += [] if entry.policy is None else [entry.policy]
+    texts += [text for text in (entry.policy, entry.note) if text is not None]
     sound = all(isinstance(text, str) and text.isprintable() for text in texts) and all(
         type(moment) is int and 0 <= moment <= _LAST_SECOND
         for moment in (entry.time, entry.not_before, entry.not_after)

@@ -1,141 +1,86 @@
-"""The steps between keyring's call and its answer, in their order; the backend and the command share them.
+"""From a request to a derived token: the one path that the backend and the command share.
 
-    lookup -> repository -> evidence -> policies -> grant -> master -> derived token
+    key -> repository -> evidence -> policies -> grant -> master -> derived token
 
-What fails on the way ends as a `Refusal` that is returned and not raised: it carries no traceback, so that no
-frame that held a secret can be looked into.
+One of the modules that decide over a master in clear. Whatever fails on the way leaves as a fresh `Refusal` that is
+chained to nothing, so that no frame that held a secret can be looked into.
 """
 
 from __future__ import annotations
 
-import os
-import re
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from keyring_pypitoken import paths
+from keyring_pypitoken import memory
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.lookup import (
-    BUILT_IN,
-    TOKEN_USERNAME,
-    Lookup,
-    Repository,
-    find_kept,
-    find_lookup,
-    is_kept_by_uploader,
-)
-from keyring_pypitoken.policy import discovery
-from keyring_pypitoken.policy.decision import Policies, check_repository_names, decide
-from keyring_pypitoken.policy.model import Grant, Origin, StoreSettings, WithOrigin
-from keyring_pypitoken.policy.values import WrongValueError, parse_duration, valid_label
-from keyring_pypitoken.secret import MasterToken
-from keyring_pypitoken.text import join_quoted, quoted
-from keyring_pypitoken.uploaders.command_line import project_directory
-from keyring_pypitoken.uploaders.process import this_process
-from keyring_pypitoken.uploaders.projects import find_evidence
-from keyring_pypitoken.vault import accounts, backends, masters
+from keyring_pypitoken.lookup import KEPT_SERVICES, TOKEN_USERNAME, Key, Repository, check_kind, match
+from keyring_pypitoken.policy.decision import check_repository_names, decide
+from keyring_pypitoken.policy.discovery import find_way, load_config
+from keyring_pypitoken.policy.model import Origin, WithOrigin
+from keyring_pypitoken.text import looks_like_token
+from keyring_pypitoken.uploaders.evidence import find_evidence, read_override
+from keyring_pypitoken.uploaders.process import Process, this_process
+from keyring_pypitoken.vault import accounts, masters
+from keyring_pypitoken.vault.backends import has_age_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+    from pathlib import Path
 
-    from keyring_pypitoken.policy.model import PolicyFile
-    from keyring_pypitoken.secret import DerivedToken
-    from keyring_pypitoken.uploaders.process import Process
+    from keyring_pypitoken.policy.model import Config, Grant
+    from keyring_pypitoken.secret import DerivedToken, MasterToken
 
 T = TypeVar("T")
 
-VALID_FOR_VARIABLE = "KEYRING_PYPITOKEN_VALID_FOR"
-_DEFAULT_ACCOUNT = "default"
 _LOOKUP = Origin("the lookup")
 
 
-class Config(NamedTuple):
-    """What the user and the machine say, as opposed to the project."""
+class Request(NamedTuple):
+    """A wish for a token.
 
-    user: PolicyFile | None
-    site: PolicyFile | None
-
-    @property
-    def repositories(self) -> tuple[Repository, ...]:
-        """The endpoints that are known: PyPI's, and those that the policies add."""
-        known = {repository.name: repository for repository in BUILT_IN}
-        for policy in (self.site, self.user):
-            for endpoint in policy.endpoints if policy else ():
-                known[endpoint.name] = endpoint
-        return tuple(known.values())
-
-    @property
-    def store(self) -> StoreSettings:
-        """Where the masters shall be kept."""
-        user, site = (policy.store if policy else StoreSettings() for policy in (self.user, self.site))
-        return StoreSettings(user.backend or site.backend, user.identity or site.identity)
-
-
-class Answer(NamedTuple):
-    """A derived token, and the lines that tell of it: none where it was told before, or shall not be.
-
-    The token is None where the lookup is ours and no master is stored anywhere.
+    Attributes:
+        repository: where it shall be used.
+        process: the upload: what shows the projects, and where their policies are.
+        config: the policies of the user and of the machine.
+        key: what keyring was asked for; None if a person asks with the command.
+        account: the account that the lookup or a person names.
+        project: the project that the lookup names, not yet normalized.
+        projects: the projects that a person names; they count before everything else.
+        files: patterns of the files that a person names, instead of those of the process.
+        valid_for: the length that a person types, in seconds.
+        master: a master that a person gives, instead of a stored one.
     """
 
-    token: DerivedToken | None
-    notice: tuple[str, ...]
+    repository: Repository
+    process: Process
+    config: Config
+    key: Key | None = None
+    account: WithOrigin[str] | None = None
+    project: str | None = None
+    projects: WithOrigin[tuple[str, ...]] | None = None
+    files: tuple[str, ...] = ()
+    valid_for: WithOrigin[int] | None = None
+    master: MasterToken | None = None
 
 
-class _Remembered(NamedTuple):
+class Issued(NamedTuple):
+    """A derived token.
+
+    Attributes:
+        token: the token.
+        grant: what it was derived for.
+        not_after: the Unix second from which on it no longer works.
+        is_new: whether it was derived now; else it is what this process derived before.
+    """
+
     token: DerivedToken
-    half_time: float
-
-
-_NO_MASTER = Answer(None, ())
-
-# What this process derived: uploaders may ask twice, and a second look into the store may cost a touch or a prompt.
-_memory: dict[tuple[object, ...], _Remembered] = {}
-
-
-def read_config() -> Config:
-    """Read the policies of the user and of the machine.
-
-    Raises:
-        Refusal: one of them cannot be followed or trusted.
-    """
-    return Config(discovery.user_policy(), discovery.site_policy())
-
-
-def plan(
-    lookup: Lookup,
-    own: Config,
-    process: Process,
-    *,
-    now: int,
-    account: WithOrigin[str] | None = None,
-    hint: str | None = None,
-) -> Grant:
-    """Find out what a lookup would be granted, without touching the store.
-
-    Args:
-        lookup: what keyring was asked for.
-        own: the policies of the user and of the machine.
-        process: what tells the projects, and where the project's policy is.
-        now: Unix seconds.
-        account: the account that the lookup names.
-        hint: the project that the lookup names.
-
-    Returns:
-        The grant.
-
-    Raises:
-        Refusal: the policies do not allow the upload, or one cannot be followed.
-    """
-    project = project_directory(process)
-    policies = Policies(discovery.project_policy(project, process.environ, process.directory), own.user, own.site)
-    check_repository_names(policies, own.repositories)
-    evidence = find_evidence(process, hint, project)
-    shorter = _valid_for_override(process.environ)
-    return decide(lookup.repository, policies, evidence, now=now, shorter=shorter, account=account)
+    grant: Grant
+    not_after: int
+    is_new: bool = True
 
 
 class Saved(NamedTuple):
-    """Where a master was stored: the endpoint, its account, the store's name; and whether it replaced another."""
+    """Where a master was stored, and whether it replaced another one."""
 
     repository: Repository
     account: str
@@ -151,274 +96,263 @@ class Deleted(NamedTuple):
     found: bool
 
 
-def find_repository(name: str, own: Config) -> Repository:
-    """Return the endpoint of a name or a URL.
+def answer(key: Key) -> Issued | None:
+    """Answer a lookup that may be ours; None if it is not, or if no master is stored.
 
     Raises:
-        Refusal: none is known by it.
+        Refusal: it is ours, and must not be answered.
     """
-    lookup = find_lookup(name, TOKEN_USERNAME, own.repositories)
-    found = lookup.repository if lookup else next((r for r in own.repositories if r.name == name), None)
-    if found is None:
-        raise Refusal(
-            f"{quoted(name)} is no known repository, known are {join_quoted([r.name for r in own.repositories])}: "
-            f"correct the name, or add a [repository.NAME] with its url to {paths.user_policy()}."
-        )
-    return found
+    return sealed(lambda: _answer(key))
 
 
-def answer(
-    service: str, username: str | None, process: Process | None = None, account: WithOrigin[str] | None = None
-) -> Answer | Refusal | None:
-    """Answer a lookup that may be ours.
+def plan(request: Request) -> Grant:
+    """Return what a request would be granted, without touching the stores.
 
-    Args:
-        service: keyring's service.
-        username: keyring's user name: `__token__`, or one that stands for it.
-        process: what tells the projects; this process where it is left out.
-        account: which master; what the lookup and the policies say where it is left out.
-
-    Returns:
-        A derived token, or that there is no master; a refusal; or None where the lookup is not ours.
+    Raises:
+        Refusal: the policies do not allow the upload, or one cannot be followed.
     """
-    return _settle(lambda: _answer(service, username, process, account, int(time.time())))
+    process, repository = request.process, request.repository
+    evidence = find_evidence(process, request.project, request.projects, request.files)
+    starts: dict[Path, set[str]] = {}
+    for file in evidence.files or ():
+        starts.setdefault(file.path.parent, set()).add(file.project)
+    here, environ = process.directory, process.environ
+    policies = request.config.policies(
+        find_way(evidence.directory, here, environ),
+        tuple((find_way(start, here, environ), frozenset(names)) for start, names in starts.items()),
+    )
+    check_repository_names(policies, request.config.repositories)
+    shorter = read_override(environ)
+    grant = decide(
+        repository, policies, evidence, account=request.account, shorter=shorter, typed_valid_for=request.valid_for
+    )
+    grant.window(int(time.time()))
+    return grant
 
 
-def save(service: str, username: str, text: str) -> Saved | Refusal | None:
-    """Store a master under a key that may be ours.
+def issue(request: Request) -> Issued | None:
+    """Derive the token that a request is granted; None if no master is stored for it anywhere.
 
-    Args:
-        service: keyring's service.
-        username: keyring's user name.
-        text: what shall be stored.
-
-    Returns:
-        Where it was stored; a refusal; or None where the key is not ours.
+    Raises:
+        Refusal: it is not granted, or its master cannot be had or cannot serve.
     """
-    return _settle(lambda: _save(service, username, text))
+    return sealed(lambda: _issue(request))
 
 
-def has_store() -> bool:
-    """Return True if there is a store that may hold masters; where nobody can tell, there may be one."""
-    found = _settle(lambda: backends.has_store(read_config().store))
-    return isinstance(found, Refusal) or found
+def save(key: Key, text: MasterToken) -> Saved | None:
+    """Store a master under a key that may be ours; None if it is not.
 
-
-def delete(service: str, username: str) -> Deleted | Refusal | None:
-    """Delete the master under a key that may be ours.
-
-    Args:
-        service: keyring's service.
-        username: keyring's user name.
-
-    Returns:
-        What was deleted; a refusal; or None where the key is not ours.
+    Raises:
+        Refusal: it is ours, and what was given is not stored.
     """
-    return _settle(lambda: _delete(service, username))
+    return sealed(lambda: _save(key, text))
 
 
-def _settle(step: Callable[[], T]) -> T | Refusal:
-    """Run a step; return what it refuses, or fails with, as a fresh refusal."""
+def delete(key: Key) -> Deleted | None:
+    """Delete the master under a key that may be ours; None if it is not.
+
+    Raises:
+        Refusal: it is ours, and cannot be deleted.
+    """
+    return sealed(lambda: _delete(key))
+
+
+def sealed(step: Callable[[], T]) -> T:
+    """Run a step; raise what it refuses or fails with anew, without a trace of the frames that it ran in."""
     try:
         return step()
     except Refusal as refusal:
-        message = str(refusal)
+        problem: BaseException = Refusal(str(refusal))
     except Exception as error:  # noqa: BLE001 - whatever fails in here, nothing may be handed out
-        message = f"something unexpected failed ({type(error).__name__}), and nothing was handed out: please report it."
-    return Refusal(message)
+        problem = Refusal(f"internal error ({type(error).__name__}), and nothing was handed out: please report it.")
+    except BaseException as signal:  # noqa: BLE001 - Ctrl-C and the like go on, without the frames that they stopped
+        signal.__cause__ = signal.__context__ = None
+        problem = signal.with_traceback(None)
+    raise problem
 
 
-def _answer(
-    service: str, username: str | None, process: Process | None, stated: WithOrigin[str] | None, now: int
-) -> Answer | None:
-    own = _settle(read_config)
-    known = _find(service, username, own) or _find_kept(service, username, own)
-    if known is None and not isinstance(own, Refusal):
+def _answer(key: Key) -> Issued | None:
+    config = load_config()
+    found = match(key, config.repositories)
+    if found is None:
+        # Nobody knows which repositories a broken policy would have named: a token under this very key may be its.
+        if config.problem is not None and masters.peek(key, config.store) is not None:
+            raise config.problem
         return None
-    # Whose key an unknown one is cannot be told then: it is refused if the chain holds something for it, else declined.
-    lookup = known or Lookup(Repository("this index", service, "", ()), service, username)
-    settings = None if isinstance(own, Refusal) else own.store
-    account, hint = _read_label(lookup, settings)
-    account = stated or account
-    asking = _settle(this_process) if process is None else process
-    planned: Grant | Refusal
-    if isinstance(own, Refusal):
-        planned = own
-    elif isinstance(asking, Refusal):
-        planned = asking
-    else:
-        planned = _settle(lambda: plan(lookup, own, asking, now=now, account=account, hint=hint))
-    if isinstance(planned, Refusal):
-        # Nobody's problem where no master is stored. The notes of what was stored are asked first: they cost no prompt
-        # for what ends as a refusal, and count where a store cannot be asked, as its policy cannot be followed or its
-        # service is not running. So counts that there is an age file.
-        wanted = account.value if account else _DEFAULT_ACCOUNT
-        if (
-            not accounts.noted_accounts(lookup.repository)
-            and not (isinstance(own, Refusal) and known and backends.has_age_file())
-            and _find_master(lookup, wanted, settings) is None
-            and not masters.other_accounts(lookup.repository, wanted, settings)
-        ):
-            return known and _NO_MASTER
-        raise planned
-    key = (lookup.service, *planned.key)
-    remembered = _memory.get(key)
-    if remembered is not None and now < remembered.half_time:
-        return Answer(remembered.token, ())
-    master = _find_master(lookup, planned.account.value, settings)
+    repository = found.repository
+    if found.kind in ("kept", "host", "look-alike"):
+        token = masters.peek(key, config.store)
+        repository = None if token is None else repository or _repository_of(token, config)
+        if repository is None:
+            return None
+    check_kind(found)
+    assert repository is not None  # noqa: S101 - for the type checker: only kept keys have none
+    account, project = _read_label(key, repository, config)
+    try:
+        process = this_process()
+    except Refusal:
+        if _has_no_master(repository, key, account, config):
+            return None
+        raise
+    return _issue(Request(repository, process, config, key, account, project))
+
+
+def _issue(request: Request) -> Issued | None:
+    repository, key, config = request.repository, request.key, request.config
+    try:
+        grant = plan(request)
+    except Refusal:
+        # A broken policy is nobody's problem if there is nothing to protect.
+        if request.master is None and _has_no_master(repository, key, request.account, config):
+            return None
+        raise
+    remembered = ("issued", key and key.service, repository.url, grant.key)
+    known = None if request.master else memory.recall(remembered, lambda: None)
+    if known is not None and time.time() < known[1]:
+        return Issued(known[0].token, known[0].grant, known[0].not_after, is_new=False)
+    memory.forget(remembered)
+    master = request.master or _find_master(repository, key, grant.account, config)
     if master is None:
-        _refuse_if_others(lookup, planned, settings)
-        return _NO_MASTER
-    from keyring_pypitoken.derive import derive  # only where there is a master: most processes that ask have none
-
-    token, not_after = derive(master, planned, now=now)
-    _memory[key] = _Remembered(token, (now + not_after) / 2)
-    if planned.history and not isinstance(asking, Refusal):
-        _record(planned, asking, not_after, now)
-    return Answer(token, _notice(planned, not_after))
-
-
-def _find(service: str, username: str | None, own: Config | Refusal) -> Lookup | None:
-    return find_lookup(service, username, _repositories(own))
-
-
-def _repositories(own: Config | Refusal) -> tuple[Repository, ...]:
-    return BUILT_IN if isinstance(own, Refusal) else own.repositories
-
-
-def _find_kept(
-    service: str, username: str | None, own: Config | Refusal, given: MasterToken | None = None
-) -> Lookup | None:
-    """Match what an uploader keeps, or is about to, under a name of its own: declining would let a master out."""
-    if not is_kept_by_uploader(service):
+        _refuse_if_others(repository, key, grant.account, config)
         return None
-    token = given or masters.find_kept(service, username, None if isinstance(own, Refusal) else own.store)
-    if token is None:
-        return None
-    from keyring_pypitoken.derive import domain_of
+    from keyring_pypitoken.derive import derive  # only if there is a master: most processes that ask have none
 
-    return find_kept(service, username, domain_of(token), _repositories(own))
-
-
-def _read_label(lookup: Lookup, settings: StoreSettings | None) -> tuple[WithOrigin[str] | None, str | None]:
-    """Tell the account and the project that the lookup names: a label is an account if one is stored so."""
-    if lookup.label is None:
-        return None, lookup.project
-    if valid_label(lookup.label) and masters.find_master(lookup.repository, lookup.label, settings) is not None:
-        return WithOrigin(lookup.label, _LOOKUP), lookup.project
-    return None, lookup.project or lookup.label
+    now = int(time.time())  # read after the master is: a prompt or a touch costs nothing of the window
+    issued = Issued(*derive(master, grant, now=now))
+    memory.recall(remembered, lambda: (issued, (now + issued.not_after) / 2))
+    return issued
 
 
-def _find_master(lookup: Lookup, account: str, settings: StoreSettings | None) -> MasterToken | None:
-    """Find the account's master; a raw one, which has no label, serves the default account."""
-    master = masters.find_master(lookup.repository, account, settings)
-    if master is None and account == _DEFAULT_ACCOUNT:
-        master = masters.find_raw_master(lookup, settings)
+def _find_master(
+    repository: Repository, key: Key | None, account: WithOrigin[str], config: Config
+) -> MasterToken | None:
+    """Find an account's master; a raw one, which has no label, serves the default account."""
+    command = config.store.command
+    if command is not None:
+        own = [policy.origin for policy in (config.user, *config.sites) if policy]
+        if account.value != masters.DEFAULT_ACCOUNT and not account.origin.startswith(("--account", *own)):
+            raise Refusal(
+                f"the account {account.value!r} is named by {account.origin} only, and is not passed to the program "
+                "that [store] names: set it in your own policy.toml, or with --account."
+            )
+        return masters.run_command(command.value, repository, account.value)
+    master = masters.find_master(repository, account.value, config.store)
+    if master is None and account.value == masters.DEFAULT_ACCOUNT:
+        master = masters.find_raw_master(repository, key, config.store)
     return master
 
 
-def _refuse_if_others(lookup: Lookup, grant: Grant, settings: StoreSettings | None) -> None:
-    """Refuse where the account has no master and others have, or had: declining could let one of them out raw."""
-    repository, account = lookup.repository, grant.account
-    others = masters.other_accounts(repository, account.value, settings)
-    if not others and masters.find_raw_master(lookup, settings) is None:
-        # keyring leaves out a backend whose service is not running, and what lies there with it.
-        for label in sorted(accounts.noted_accounts(repository)):
-            raise Refusal(
-                f"no keyring that can be asked now holds the master that was stored for {repository.name} "
-                f"(account {label!r}): start or unlock the keyring that does, or, if it is gone for good, "
-                f"forget it with `keyring del '{repository.url}?{label}' {TOKEN_USERNAME}`."
-            )
-        return
-    raise Refusal(
-        f"no master is stored for the account {account.value!r} of {repository.name} ({account.origin}): "
-        f"store it with `keyring set '{repository.url}?{account.value}' {TOKEN_USERNAME}`, or name another account."
-    )
-
-
-def _save(service: str, username: str, text: str) -> Saved | None:
-    own = _settle(read_config)
-    lookup = _find(service, username, own) or _find_kept(service, username, own, MasterToken(text))
-    if isinstance(own, Refusal):
-        # Passed on, a token for a repository that the policy would have named might be stored where it is handed out.
-        if lookup is not None or text.strip().startswith("pypi-"):
-            raise own
-        return None
-    if lookup is None:
-        return None
-    from keyring_pypitoken.derive import read_master
-
-    account = _label_or_default(lookup)
-    name, replaced = masters.save_master(lookup.repository, account, read_master(text, lookup.repository), own.store)
-    _memory.clear()
-    return Saved(lookup.repository, account, name, replaced)
-
-
-def _delete(service: str, username: str) -> Deleted | None:
-    own = _settle(read_config)
-    lookup = _find(service, username, own) or find_kept(service, username, None, _repositories(own))
-    if lookup is None:
-        return None
-    if isinstance(own, Refusal):
-        raise own
-    _memory.clear()
-    account = _label_or_default(lookup)
-    return Deleted(lookup.repository, account, masters.delete_master(lookup, account, own.store))
-
-
-def _label_or_default(lookup: Lookup) -> str:
-    if lookup.label is None:
-        return _DEFAULT_ACCOUNT
-    if not valid_label(lookup.label):
-        raise Refusal(
-            "what follows the question mark is no name for an account: use up to 64 letters, digits or any of . _ @ + -"
-        )
-    return lookup.label
-
-
-def _valid_for_override(environ: Mapping[str, str]) -> WithOrigin[int] | None:
-    text = environ.get(VALID_FOR_VARIABLE)
-    if not text:
-        return None
-    try:
-        # Nine digits are thirty years; Python makes no integer of thousands of them.
-        seconds = parse_duration(int(text) if re.fullmatch("[0-9]{1,9}", text) else text)
-    except WrongValueError as error:
-        raise Refusal(f"{VALID_FOR_VARIABLE} {error}.") from None
-    if not seconds:
-        raise Refusal(f"{VALID_FOR_VARIABLE} is 0, expected at least one second.")
-    return WithOrigin(seconds, Origin(VALID_FOR_VARIABLE))
-
-
-def _record(grant: Grant, process: Process, not_after: int, now: int) -> None:
-    from keyring_pypitoken.history import Entry, record  # as late as `derive`
-
-    record(
-        Entry(
-            time=now,
-            projects=grant.projects.value if grant.projects else None,
-            repository=grant.repository.name,
-            account=grant.account.value,
-            not_before=grant.not_before,
-            not_after=not_after,
-            program=f"keyring for {process.program}" if process.is_parent else process.program,
-            policy=grant.policy,
-        )
-    )
-
-
-def _notice(grant: Grant, not_after: int) -> tuple[str, ...]:
-    """Tell of a derivation: projects, repository, until when (local time), which policy."""
-    if not grant.notice:
-        return ()
-    end, today = time.localtime(not_after), time.localtime()
-    until = time.strftime("%H:%M:%S" if end[:3] == today[:3] else "%Y-%m-%d %H:%M:%S", end)
-    projects = ", ".join(grant.projects.value) if grant.projects else "any project"
-    policy = grant.policy or "none, the defaults"
-    line = f"derived a token for {projects} on {grant.repository.name}, valid until {until} (policy: {policy})"
-    if "ACTIONS_ID_TOKEN_REQUEST_URL" not in os.environ:
-        return (line,)
+def _has_no_master(repository: Repository, key: Key | None, account: WithOrigin[str] | None, config: Config) -> bool:
+    """Return True if no master can be meant. Notes are asked first: they cost no prompt for what will be refused."""
+    if accounts.noted_accounts(repository) or config.store.command is not None:
+        return False
+    if config.problem is not None and has_age_file():
+        return False  # the policy that cannot be followed may say what opens it
+    label = account.value if account else masters.DEFAULT_ACCOUNT
     return (
-        line,
-        "this run could use Trusted Publishing, with no stored token: https://docs.pypi.org/trusted-publishers/",
+        masters.find_master(repository, label, config.store) is None
+        and masters.find_raw_master(repository, key, config.store) is None
+        and not masters.other_accounts(repository, label, config.store)
     )
+
+
+def _refuse_if_others(repository: Repository, key: Key | None, account: WithOrigin[str], config: Config) -> None:
+    """Refuse if the account has no master and others have, or had: declining could let one of them out raw."""
+    others = masters.other_accounts(repository, account.value, config.store)
+    if others or masters.find_raw_master(repository, key, config.store) is not None:
+        suffix = "" if account.value == masters.DEFAULT_ACCOUNT else f" --account {account.value}"
+        raise Refusal(
+            f"no master is stored for the account {account.value!r} of {repository.name} ({account.origin}): run "
+            f"`keyring-pypitoken login -r {repository.name}{suffix}`, or name another account."
+        )
+    # keyring leaves out a backend whose service is not running, with everything in it.
+    for label in sorted(accounts.noted_accounts(repository)):
+        raise Refusal(
+            f"no keyring that can be asked now holds the master that was stored for {repository.name} "
+            f"(account {label!r}): start or unlock the keyring that does, or, if it is gone for good, "
+            f'forget it with `keyring del "{repository.url}?{label}" {TOKEN_USERNAME}`.'
+        )
+
+
+def _read_label(key: Key, repository: Repository, config: Config) -> tuple[WithOrigin[str] | None, str | None]:
+    """Return the account and the project that the lookup names: a label is an account if one is stored as that."""
+    if key.label is None:
+        return None, key.project
+    _refuse_token(key.label)
+    noted = {label.casefold(): label for label in accounts.noted_accounts(repository)}
+    label = noted.get(key.label.casefold(), key.label)
+    is_account = label in noted.values() or (
+        _is_label(label) and masters.find_master(repository, label, config.store) is not None
+    )
+    return (WithOrigin(label, _LOOKUP), key.project) if is_account else (None, key.project or key.label)
+
+
+def _refuse_token(label: str) -> None:
+    if looks_like_token(label):
+        raise Refusal(
+            "a token follows the question mark of the URL, where a label belongs: revoke that token, because "
+            "it is in your shell's history now, and store a new one with `keyring-pypitoken login`."
+        )
+
+
+def _repository_of(token: MasterToken, config: Config) -> Repository | None:
+    from keyring_pypitoken.derive import domain_of
+
+    domain = domain_of(token)
+    return next((repository for repository in config.repositories if repository.domain == domain), None)
+
+
+def _save(key: Key, text: MasterToken) -> Saved | None:
+    config = load_config()
+    found = match(key, config.repositories)
+    is_token = text.is_token()
+    if found is None or (found.kind in ("kept", "host", "look-alike") and not is_token):
+        # Passed on, a token for a repository that a broken policy would have named could be stored where it is raw.
+        if config.problem is not None and is_token:
+            raise config.problem
+        return None
+    check_kind(found)
+    repository = found.repository or _repository_of(text, config)
+    if repository is None:
+        return None
+    if config.problem is not None:
+        raise config.problem
+    from keyring_pypitoken.derive import check_master
+
+    account = _label_or_default(key)
+    master = check_master(text, repository)
+    store, replaced = masters.save_master(repository, account, master, config.store)
+    memory.forget()
+    return Saved(repository, account, store, replaced)
+
+
+def _delete(key: Key) -> Deleted | None:
+    config = load_config()
+    found = match(key, config.repositories)
+    repository = found.repository if found else None
+    if found is not None and found.kind == "kept":
+        names = [key.name.removeprefix(prefix) for prefix in KEPT_SERVICES]
+        repository = next((known for known in config.repositories if known.name in names), None)
+    if found is None or repository is None or found.kind == "look-alike":
+        return None
+    check_kind(found)
+    if config.problem is not None:
+        raise config.problem
+    memory.forget()
+    account = _label_or_default(key)
+    return Deleted(repository, account, masters.delete_master(repository, account, key, config.store))
+
+
+def _label_or_default(key: Key) -> str:
+    if key.label is None:
+        return masters.DEFAULT_ACCOUNT
+    _refuse_token(key.label)
+    if not _is_label(key.label):
+        raise Refusal("invalid account label after '?': use up to 64 letters, digits or any of . _ @ + -")
+    return key.label
+
+
+def _is_label(text: str) -> bool:
+    from keyring_pypitoken.policy.values import valid_label  # only if a lookup has a label
+
+    return valid_label(text)

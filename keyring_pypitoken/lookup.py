@@ -1,25 +1,31 @@
-"""Which lookups are ours: keyring's service and username, matched to an upload endpoint.
+"""Which lookups are ours: the only parser of keyring's keys. Pure.
 
-Every process that uses keyring runs this for every lookup, so it is plain string work that loads nothing.
+Every process that uses keyring runs this for every lookup, so it is plain string work that loads nothing. Names are
+compared without case on every system, because Windows' credential manager does so.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-from urllib.parse import SplitResult, unquote, urlsplit
+import functools
+from typing import Literal, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from keyring_pypitoken.exceptions import Refusal
 
 TOKEN_USERNAME = "__token__"  # noqa: S105 - PyPI's user name for every token, no secret
-PRIVATE_PREFIX = "keyring-pypitoken:"
+_PRIVATE_PREFIX = "keyring-pypitoken:"
+# What stands for any user: nothing, and what poetry writes instead of nothing.
+_TOKEN_USERNAMES = ("", TOKEN_USERNAME, "__poetry_source_empty_username__")
 # What flit asks for first: the token of one project, then that of one user (flit, `upload.py`).
-_FLIT_PROJECT_PREFIX = "pypi_token:project:"
-_FLIT_USER_PREFIX = "pypi_token:user:"
-# Under these and a name, which may be of the user's choice, poetry and pdm keep the tokens of repositories. pdm also
-# asks for its own without uploading (pdm, `_types.py`), and both ask for the URL next.
-_POETRY_PREFIX = "poetry-repository-"
-_PDM_PREFIX = "pdm-repository-"
+_FLIT_PROJECT = "pypi_token:project:"
+_FLIT_USER = "pypi_token:user:"
+# Where uploaders keep the tokens of any repository; a test compares this with their rooms.
+KEPT_SERVICES = ("poetry-repository-", "pdm-repository-", "main", "test")
+# What poetry asks for before anything else, to see whether there is a keyring (poetry 2, `utils/password_manager.py`).
+_PROBES = ("python-poetry-check",)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+Endpoint = tuple[str, str, int, str]  # scheme, host, port, path without its last slash; all without case
 
 
 class Repository(NamedTuple):
@@ -27,169 +33,202 @@ class Repository(NamedTuple):
 
     Attributes:
         name: what policies call it, such as `pypi`.
-        url: its upload URL, which names its masters in the store.
-        domain: the location that its tokens carry.
+        url: its upload URL, which is part of the name that its masters are stored under.
+        domain: the location in its tokens.
         services: further names under which uploaders ask keyring for it.
     """
 
     name: str
     url: str
     domain: str
-    services: tuple[str, ...]
+    services: tuple[str, ...] = ()
 
     @property
     def private_service(self) -> str:
         """The service under which its masters are stored: a name that no uploader asks for."""
-        return PRIVATE_PREFIX + self.url
+        return _PRIVATE_PREFIX + self.url
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The bare names of its host that uploaders ask for: with the port, and without if it is the default one."""
+        scheme, host, port, _ = split_url(self.url) or ("", "", 0, "")
+        host = f"[{host}]" if ":" in host else host
+        return (host, f"{host}:{port}") if port == _DEFAULT_PORTS.get(scheme) else (f"{host}:{port}",)
 
 
-PYPI = Repository(
-    "pypi",
-    "https://upload.pypi.org/legacy/",
-    "pypi.org",
-    ("upload.pypi.org", "poetry-repository-pypi"),
-)
-TESTPYPI = Repository(
-    "testpypi",
-    "https://test.pypi.org/legacy/",
-    "test.pypi.org",
-    ("test.pypi.org", "poetry-repository-testpypi"),
-)
+PYPI = Repository("pypi", "https://upload.pypi.org/legacy/", "pypi.org", ("poetry-repository-pypi",))
+TESTPYPI = Repository("testpypi", "https://test.pypi.org/legacy/", "test.pypi.org", ("poetry-repository-testpypi",))
 BUILT_IN = (PYPI, TESTPYPI)
 
 
-class Lookup(NamedTuple):
-    """What keyring was asked for, once it is known to be ours.
+class Key(NamedTuple):
+    """What keyring was asked for, parsed.
 
     Attributes:
-        repository: the endpoint.
         service: the service as it was asked for.
-        username: the user name as it was asked for; None or empty where any would do.
-        label: the text behind the URL's question mark: an account, or a project.
-        project: the project that the user name tells (flit), not yet normalized.
+        username: the user name as it was asked for.
+        name: the service without case, user, query and quotes: what is compared.
+        endpoint: the parts of a URL; None if the service is not a URL.
+        label: what follows the URL's question mark: an account, or a project.
+        project: the project that the user name names (flit), not yet normalized.
+        is_quoted: whether the service is in quotes, which a Windows shell passes on.
     """
 
-    repository: Repository
     service: str
     username: str | None
+    name: str
+    endpoint: Endpoint | None = None
     label: str | None = None
     project: str | None = None
+    is_quoted: bool = False
+
+    @property
+    def any_user(self) -> bool:
+        """Whether some backends would answer it with any user's password."""
+        return not self.username
+
+    @classmethod
+    def of(cls, repository: Repository, account: str | None = None) -> Key:
+        """Return the key of a repository's upload URL, for an account if one is given."""
+        return cls(repository.url, TOKEN_USERNAME, repository.url.casefold(), split_url(repository.url), account)
+
+    @classmethod
+    def parse(cls, service: object, username: object) -> Key | None:
+        """Parse a lookup; return None if it cannot be ours, whatever the repositories."""
+        project = None
+        if isinstance(username, str) and username.lower() not in _TOKEN_USERNAMES:
+            if not (username.startswith((_FLIT_PROJECT, _FLIT_USER)) and username.isprintable()):
+                return None
+            project = username[len(_FLIT_PROJECT) :] if username.startswith(_FLIT_PROJECT) else None
+        if not isinstance(service, str) or not (username is None or isinstance(username, str)):
+            return None
+        if not service.isprintable() or service != service.strip() or not service:
+            return None
+        inside = service[1:-1] if service[0] in "'\"" and service[-1] == service[0] else service
+        address, mark, query = inside.partition("?")
+        endpoint = split_url(address) if "://" in address else None
+        label = unquote(query.partition("#")[0]) if mark and endpoint else None
+        name = inside.casefold() if endpoint is None else address.casefold()
+        return cls(service, username, name, endpoint, label or None, project, inside is not service)
+
+
+class Match(NamedTuple):
+    """How a key fits a repository.
+
+    Attributes:
+        kind: `endpoint`: it is ours. `host`: the bare host of a configured repository; `kept`: a name under which an
+            uploader keeps tokens of any repository; both are ours if a token is there. `look-alike`: a wrong spelling
+            of an endpoint, `http`: an endpoint without encryption, `quoted`: an endpoint in quotes.
+        repository: the endpoint; None if only the token that is kept there can say.
+    """
+
+    kind: Literal["endpoint", "host", "kept", "look-alike", "http", "quoted"]
+    repository: Repository | None
 
 
 def is_private(service: object) -> bool:
-    """Return True if the service is one of the names that only this package may ask a store for."""
-    # In any case and anywhere: Windows compares the names of credentials so, and prefixes some with the user's.
-    return isinstance(service, str) and PRIVATE_PREFIX in service.casefold()
+    """Return True if the service is one of the names that only this package may ask a backend for."""
+    # Anywhere in it: Windows prefixes the names of some credentials with the user's.
+    return isinstance(service, str) and _PRIVATE_PREFIX in service.casefold()
 
 
-def asks_for_token(service: object, username: object) -> bool:
-    """Return True if a lookup could be ours at all, whatever the repositories.
-
-    A user name of None or an empty one stands for any: callers that need a name exclude them beforehand.
-    """
-    if not isinstance(service, str) or not service.isprintable() or service != service.strip():
-        return False
-    if username is None or username in ("", TOKEN_USERNAME):
-        return True
-    prefixes = (_FLIT_PROJECT_PREFIX, _FLIT_USER_PREFIX)
-    return isinstance(username, str) and username.startswith(prefixes) and username.isprintable()
+def is_probe(service: object) -> bool:
+    """Return True if an uploader asks for the service to see whether there is a keyring, or on its way to a master."""
+    return isinstance(service, str) and service.startswith((*_PROBES, *KEPT_SERVICES[:1]))
 
 
-def find_lookup(service: str, username: str | None, repositories: tuple[Repository, ...]) -> Lookup | None:
-    """Match a lookup that `asks_for_token` to one of the repositories.
+def match(key: Key, repositories: tuple[Repository, ...]) -> Match | None:
+    """Return how a key fits the first of the repositories that it fits; None if it is not ours."""
+    for repository in repositories:
+        kind = _fit(key, repository)
+        if kind is not None:
+            return Match("quoted" if key.is_quoted else kind, repository)
+    if key.name.startswith(KEPT_SERVICES[:2]) or key.name in KEPT_SERVICES[2:]:
+        return Match("kept", None)
+    host = _written_host(key)
+    found = next((repository for repository in repositories if host in repository.hosts), None)
+    return None if found is None else Match("look-alike", found)
 
-    Args:
-        service: keyring's service.
-        username: keyring's user name, or None.
-        repositories: the endpoints to compare with; the first that fits is taken.
 
-    Returns:
-        The lookup, or None where it is not ours.
+def check_kind(found: Match) -> None:
+    """Refuse what could only be answered under another spelling.
 
     Raises:
-        Refusal: the service is one of the endpoints over plain http.
+        Refusal: the key is in quotes, is not encrypted, or is a look-alike.
     """
-    project = None
-    if username and username.startswith(_FLIT_PROJECT_PREFIX):
-        project = username[len(_FLIT_PROJECT_PREFIX) :]
-    asked = _split(service) if "://" in service else None
-    for repository in repositories:
-        # Hosts are known in any case, and the names of the built-in ones are all lower-case.
-        if service in repository.services or service.lower() in repository.services:
-            return Lookup(repository, service, username, None, project)
-        if asked is not None and _same_endpoint(asked, repository):
-            return Lookup(repository, service, username, unquote(asked.query) or None, project)
-    return None
+    url = found.repository.url if found.repository else ""
+    if found.kind == "http":
+        raise Refusal(f"http would send the token unencrypted, so that anyone on the way can read it: use {url}.")
+    if found.kind == "quoted":
+        raise Refusal(
+            f"the service is in quotes, which belong to the name then: use {url} without them "
+            "(in cmd.exe only double quotes are removed)."
+        )
+    if found.kind == "look-alike":
+        raise Refusal(
+            f"a token is stored for a misspelt address of {found.repository.name if found.repository else ''}: "
+            f"use {url}, and delete the token from the misspelt one."
+        )
 
 
-def is_kept_by_uploader(service: str) -> bool:
-    """Return True if poetry or pdm may keep a token under a service, of whatever repository."""
-    return service.startswith((_POETRY_PREFIX, _PDM_PREFIX))
-
-
-def find_kept(
-    service: str, username: str | None, domain: str | None, repositories: tuple[Repository, ...]
-) -> Lookup | None:
-    """Match a token that an uploader keeps to one of the repositories: it tells its own location.
-
-    Args:
-        service: keyring's service.
-        username: keyring's user name, or None.
-        domain: the location of the token, or None where only the service can tell.
-        repositories: the endpoints to compare with; the first that fits is taken.
-
-    Returns:
-        The lookup, or None where it is not ours.
-    """
-    for repository in repositories:
-        if repository.domain == domain or (domain is None and service == _PDM_PREFIX + repository.name):
-            return Lookup(repository, service, username)
-    return None
-
-
-def raw_keys(lookup: Lookup) -> tuple[tuple[str, str], ...]:
+def raw_keys(repository: Repository, key: Key | None = None) -> tuple[tuple[str, str], ...]:
     """List the (service, username) pairs under which other programs may have stored a raw master.
 
-    The pair that was asked for comes first, since the chain would hand it out if we declined.
+    The pair that was asked for comes first, since the chain would hand out what is there if we declined.
     """
-    repository = lookup.repository
     services = dict.fromkeys(
         (
-            lookup.service,
+            *((key.service,) if key else ()),
             repository.url,
             repository.url.removesuffix("/"),
+            *repository.hosts[:1],
             *repository.services,
-            _PDM_PREFIX + repository.name,
+            *(f"{prefix}{repository.name}" for prefix in KEPT_SERVICES[:2]),
         )
     )
-    keys = [(service, TOKEN_USERNAME) for service in services]
-    if lookup.username is not None and lookup.username != TOKEN_USERNAME:
-        keys.insert(0, (lookup.service, lookup.username))
-    return tuple(keys)
+    pairs = [(service, TOKEN_USERNAME) for service in services]
+    if key is not None and key.username and key.username != TOKEN_USERNAME:
+        pairs.insert(0, (key.service, key.username))
+    return tuple(pairs)
 
 
-def _split(service: str) -> SplitResult | None:
+@functools.lru_cache(maxsize=64)
+def split_url(url: str) -> Endpoint | None:
+    """Return what two spellings of one upload URL have in common; None if the text is not a URL with a host."""
     try:
-        parts = urlsplit(service)
-        _ = parts.port  # parsed only when asked for, and refused there
+        parts = urlsplit(url)
+        port = parts.port  # parsed only when it is asked for, and refused there
     except ValueError:
         return None
+    host = parts.hostname or ""
     # Brackets are for IPv6 addresses; Python 3.10 takes any text between them for a host.
-    bracketed_name = "[" in parts.netloc and ":" not in (parts.hostname or "")
-    return None if parts.fragment or bracketed_name else parts
+    if not host or parts.fragment or ("[" in parts.netloc and ":" not in host):
+        return None
+    return parts.scheme, host, port or _DEFAULT_PORTS.get(parts.scheme, 0), parts.path.removesuffix("/").casefold()
 
 
-def _port(parts: SplitResult) -> int | None:
-    return parts.port or _DEFAULT_PORTS.get(parts.scheme)
+def _fit(key: Key, repository: Repository) -> Literal["endpoint", "host", "http"] | None:
+    known = split_url(repository.url)
+    if key.endpoint is not None and known is not None and key.endpoint[1] == known[1] and key.endpoint[3] == known[3]:
+        if key.endpoint == known:
+            return "endpoint"
+        if key.endpoint[0] == "http" and known[0] == "https":
+            return "http"
+    if key.name in repository.hosts:
+        return "endpoint" if repository in BUILT_IN or key.username else "host"
+    return "endpoint" if any(key.name == service.casefold() for service in repository.services) else None
 
 
-def _same_endpoint(asked: SplitResult, repository: Repository) -> bool:
-    known = urlsplit(repository.url)
-    if asked.hostname != known.hostname or asked.path.removesuffix("/") != known.path.removesuffix("/"):
-        return False
-    if asked.scheme == "http" and known.scheme == "https":
-        raise Refusal(
-            f"http would send the token to {known.hostname} in clear, where anyone on the way can read it: "
-            f"use {repository.url}."
-        )
-    return asked.scheme == known.scheme and _port(asked) == _port(known)
+def _written_host(key: Key) -> str:
+    """Return the host that a reader would see in a service, however it is spelled."""
+    text = unquote(key.name)
+    if not text.isascii():
+        import unicodedata
+
+        text = unicodedata.normalize("NFKC", text)
+    text = text.casefold().replace("\\", "/").replace("\u3002", ".")
+    scheme, colon, rest = text.partition(":")
+    if colon and (rest.startswith("/") or scheme in _DEFAULT_PORTS):
+        text = rest
+    authority = text.lstrip("/").replace("#", "/").replace("?", "/").partition("/")[0]
+    return authority.rpartition("@")[2].partition(":")[0].strip(". ")

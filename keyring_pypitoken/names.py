@@ -1,7 +1,7 @@
 """Project names: validity (PEP 508) and the one spelling that PyPI compares (PEP 503).
 
-`packaging.utils.canonicalize_name` does the same, and tests compare the two. It is not called here, because
-importing it takes longer than all the rest of a lookup that names no file.
+`packaging.utils.canonicalize_name` does the same, and tests compare the two. Importing it takes longer than the rest
+of a lookup that names no file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _SEPARATORS = re.compile(r"[-_.]+")
 
 
 class InvalidNameError(ValueError):
-    """No project can be called so."""
+    """The name is not a valid project name."""
 
 
 def normalize(name: str) -> str:
@@ -26,7 +26,7 @@ def normalize_valid(name: str) -> str:
     """Return the normalized spelling of a project name.
 
     Raises:
-        InvalidNameError: it is none.
+        InvalidNameError: the name is not valid.
     """
     if not _VALID.fullmatch(name):
         raise InvalidNameError

@@ -1,39 +1,45 @@
 """Lines for the person who uploads: each is written to stderr, once.
 
-uv and pdm start the `keyring` command several times for one upload, so what was told is noted for them in a directory;
-and pdm keeps to itself what the command writes, so that its lines go to the terminal as well.
+An uploader that starts the `keyring` command asks several times for one upload, so printed lines are noted for its next
+process; and if it keeps to itself what the command writes, lines go to the terminal as well.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from keyring_pypitoken import paths
-from keyring_pypitoken.uploaders.process import started_by
+from keyring_pypitoken.memory import recall
+from keyring_pypitoken.text import join_names, printable
+from keyring_pypitoken.uploaders.process import parent_room
 
-_REPEATING = ("uv", "pdm")
-_CAPTURING = ("pdm",)
+if TYPE_CHECKING:
+    from keyring_pypitoken.secret import DerivedToken
+
 _SECONDS = 600  # for which a note counts: longer than an uploader takes between its questions
-_told: set[str] = set()
 
 
 def notify(line: str) -> None:
-    """Write a line to stderr, unless this process, or the uploader behind it, was told it already."""
-    if line in _told:
+    """Write a line to stderr, unless this process, or the uploader that started it, has had it already."""
+    line = printable(line)
+    printed: set[str] = recall("printed lines", set)
+    if line in printed:
         return
-    _told.add(line)
-    uploader = started_by()
-    if uploader in _REPEATING and not _is_new(line):
+    printed.add(line)
+    room = parent_room()
+    if room is not None and room.lookups_per_upload > 1 and not _is_new(line):
         return
     write(f"keyring-pypitoken: {line}")
-    if uploader in _CAPTURING:
+    if room is not None and room.hides_stderr:
         _write_to_terminal(f"keyring-pypitoken: {line}\n")
 
 
 def write(line: str) -> None:
-    """Write a line to stderr as it is; where that is closed, there is nobody to tell."""
+    """Write a line to stderr as it is. If that is closed, nobody is there to read it."""
     if sys.stderr is None:  # without a console (pythonw); print would take stdout instead
         return
     try:
@@ -42,27 +48,46 @@ def write(line: str) -> None:
         return
 
 
+def mask(token: DerivedToken) -> None:
+    """Tell GitHub's runner to hide a token in its logs; the line is the one place where a token's text is printed."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"::add-mask::{token.unwrap()}\n")
+        sys.stderr.flush()
+
+
+def derived_line(projects: tuple[str, ...] | None, repository: str, account: str, not_after: int, policy: str) -> str:
+    """Return the line about a derivation; its end is written in local time."""
+    end, today = time.localtime(not_after), time.localtime()
+    until = time.strftime("%H:%M:%S" if end[:3] == today[:3] else "%Y-%m-%d %H:%M:%S", end)
+    names = join_names(projects) if projects else "any project"
+    where = repository if account == "default" else f"{repository} (account {account})"
+    return f"derived a token for {names} on {where}, valid until {until} (policy: {policy or 'none, the defaults'})"
+
+
 def _is_new(line: str) -> bool:
-    """Note a line for the process that started this one; say whether it was not noted yet."""
+    """Note a line for the process that started this one; return True if it was not noted yet."""
     import hashlib  # loads OpenSSL: only for a refusal or a notice that another process may repeat
 
     directory = paths.notices_directory()
     note = os.path.join(directory, hashlib.sha256(f"{os.getppid()}\n{line}".encode()).hexdigest())
-    try:
+    with contextlib.suppress(OSError):
         os.makedirs(directory, mode=0o700, exist_ok=True)
+    try:
         oldest = time.time() - _SECONDS
         with os.scandir(directory) as entries:
             for entry in entries:
-                if entry.stat().st_mtime < oldest:
+                if entry.stat(follow_symlinks=False).st_mtime < oldest:
                     os.remove(entry)
         os.close(os.open(note, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except OSError:  # it is there already, or nothing can be noted: better told twice than never
-        return not os.path.exists(note)
+    except FileExistsError:
+        return False
+    except OSError:  # nothing can be noted: better printed twice than never
+        return True
     return True
 
 
 def _write_to_terminal(text: str) -> None:
-    """Write to the terminal of this session, where stderr does not lead there and the system knows one by name."""
+    """Write to the terminal of this session if stderr does not lead there and the system has a name for it."""
     try:
         if os.name == "posix" and not sys.stderr.isatty():
             with open("/dev/tty", "w", encoding="utf-8") as terminal:

@@ -34,9 +34,17 @@ class MasterToken(_Secret):
 
     __slots__ = ()
 
-    def reveal_to_derive_or_store(self) -> str:
-        """Return the text; only `derive` and the stores may call this, and a test holds them to it."""
+    def reveal(self) -> str:
+        """Return the text; only the modules that `.github/CONTRIBUTING.md` lists may, and a test holds them to it."""
         return self._reveal()
+
+    def is_token(self) -> bool:
+        """Return True if it begins as PyPI's tokens do."""
+        return self._reveal().strip().startswith("pypi-")
+
+    def equals(self, other: MasterToken) -> bool:
+        """Return True if two masters are the same."""
+        return self._reveal() == other._reveal()
 
 
 class DerivedToken(_Secret):
@@ -55,5 +63,5 @@ class Passphrase(_Secret):
     __slots__ = ()
 
     def reveal_to_age(self) -> str:
-        """Return the text; only `passphrase` and `age_keys` may call this, and a test holds them to it."""
+        """Return the text; only `passphrase` and `identities` may, and a test holds them to it."""
         return self._reveal()

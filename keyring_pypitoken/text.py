@@ -48,6 +48,21 @@ def join_names(names: Collection[str]) -> str:
     return f"{shown} and {len(found) - _MAX_NAMES} more" if len(found) > _MAX_NAMES else shown
 
 
+def caret(name: str, text: str, line: int, column: int, problem: str) -> str:
+    """Write a problem of a file with its place, the line itself, and a caret below the column (both from 1)."""
+    import re
+
+    shown = text.split("\n")[line - 1].rstrip("\r") if line <= text.count("\n") + 1 else ""
+    place = f"{name}:{line}:{column}: {problem}"
+    if re.search("pypi-age|age-secret|age-plugin|private key", shown, re.IGNORECASE):
+        return place  # a secret in the wrong place is not shown
+    start = max(0, column - 1 - _MAX_CHARACTERS // 2)
+    before, after = shown[start : column - 1], shown[column - 1 : start + _MAX_CHARACTERS]
+    margin = " " * len(str(line))
+    below = f" {margin} | {' ' * len(printable(before))}^"
+    return f"{place}\n {line} | {printable(before)}{printable(after)}\n{below}"
+
+
 def utc(timestamp: int) -> str:
     """Write Unix seconds as a date and time."""
     import datetime

@@ -8,86 +8,188 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken import issue
-from keyring_pypitoken.cli.output import dump, say, table
+from keyring_pypitoken.cli.output import dump, local_time, read_secret, say, table
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.lookup import TOKEN_USERNAME, Lookup
-from keyring_pypitoken.policy.model import Grant, Origin, WithOrigin
-from keyring_pypitoken.text import in_words
-from keyring_pypitoken.uploaders.process import Process, read_command_line, this_process
+from keyring_pypitoken.files import current_directory, find_program
+from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME, Key, Repository, match
+from keyring_pypitoken.policy.discovery import load_config
+from keyring_pypitoken.policy.model import Origin, WithOrigin
+from keyring_pypitoken.secret import MasterToken
+from keyring_pypitoken.text import in_words, join_names, join_quoted, quoted
+from keyring_pypitoken.uploaders.process import Process, read_command_line
+from keyring_pypitoken.uploaders.uploader import all_rooms
+from keyring_pypitoken.vault import accounts
+from keyring_pypitoken.vault.passphrase import VARIABLE as PASSPHRASE_VARIABLE
 
 if TYPE_CHECKING:
     import argparse
 
-    from keyring_pypitoken.secret import DerivedToken
-
-_STATED = Origin("--account")
-# What each tool that knows no keyring, or need not be asked to use it, reads a token from; {token} and {url} vary.
-_VARIABLES = {
-    "TWINE_USERNAME": TOKEN_USERNAME,
-    "TWINE_PASSWORD": "{token}",
-    "UV_PUBLISH_TOKEN": "{token}",
-    "FLIT_USERNAME": TOKEN_USERNAME,
-    "FLIT_PASSWORD": "{token}",
-    "HATCH_INDEX_USER": TOKEN_USERNAME,
-    "HATCH_INDEX_AUTH": "{token}",
-    "PDM_PUBLISH_USERNAME": TOKEN_USERNAME,
-    "PDM_PUBLISH_PASSWORD": "{token}",
-    "MATURIN_PYPI_TOKEN": "{token}",
-}
-# Where they send it: to PyPI where these are not set.
-_URL_VARIABLES = (
-    *("TWINE_REPOSITORY_URL", "UV_PUBLISH_URL", "FLIT_INDEX_URL", "HATCH_INDEX_REPO", "PDM_PUBLISH_REPO"),
-    "MATURIN_REPOSITORY_URL",
-)
-# With one of these, a tool would send the token elsewhere, take something else, or complain.
-_RIVALS = (*_URL_VARIABLES, "TWINE_REPOSITORY", "MATURIN_REPOSITORY", "UV_PUBLISH_USERNAME", "UV_PUBLISH_PASSWORD")
+    from keyring_pypitoken.issue import Issued, Request
+    from keyring_pypitoken.policy.model import Config, Grant
+    from keyring_pypitoken.uploaders.uploader import Address, Uploader
 
 
 def explain(options: argparse.Namespace) -> int:
-    """Tell what an upload would be granted, without touching the store."""
-    found = _plan(options)
+    """Show what an upload would be granted, without touching the stores."""
     if options.error is not None:
         from keyring_pypitoken.cli.pypi_errors import explain_error
 
-        return explain_error(options.error, found, options)
+        return explain_error(options.error, lambda: _explained(options)[0], options)
     origin = "default" if options.repository is None else "--repository"
+    try:
+        grant, remark = _explained(options)
+    except Refusal as refusal:
+        if options.json:
+            dump({"granted": False, "refusal": str(refusal)})
+        else:
+            say(f"Refused: {refusal}", "bad")
+        return 1
     if options.json:
-        dump(_as_dict(found, origin))
-    elif isinstance(found, Refusal):
-        say(f"Refused: {found}", "bad")
+        dump(_as_dict(grant, origin))
     else:
-        _tell(found, origin)
-    return 1 if isinstance(found, Refusal) else 0
+        _print(grant, origin, remark)
+    return 0
 
 
 def token(options: argparse.Namespace) -> int:
     """Print a derived token."""
-    process = this_process()
-    derived = _derive(options, Process(process.program, tuple(options.files), process.directory, process.environ))
-    sys.stdout.write(f"{derived.unwrap()}\n")
+    config = load_config()
+    repository = find_repository(options.repository, config)
+    process = Process("", (), current_directory(), os.environ)
+    issued = _issue(_request(options, repository, process, config))
+    sys.stdout.write(f"{_hand_out(issued, process, options)}\n")
     return 0
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Run a command with a derived token in the uploaders' variables."""
-    import shutil
-
-    program = shutil.which(options.command[0])
-    if program is None:
-        raise Refusal(f"there is no program {options.command[0]!r} on PATH: install it, or correct its name.")
-    process = this_process()
-    name, arguments = read_command_line(options.command)
-    if options.files:
-        name, arguments = "", tuple(options.files)
-    derived = _derive(options, Process(name, arguments, process.directory, process.environ))
-    repository = issue.find_repository(options.repository or "pypi", issue.read_config())
-    environ = {name: value for name, value in os.environ.items() if name not in _RIVALS}
-    environ |= {name: value.format(token=derived.unwrap()) for name, value in _VARIABLES.items()}
-    # Poetry's variable holds the name that poetry knows the repository by.
-    environ[f"POETRY_PYPI_TOKEN_{repository.name.upper().replace('-', '_')}"] = derived.unwrap()
-    if repository.name != "pypi":
-        environ |= dict.fromkeys(_URL_VARIABLES, repository.url)
+    """Run a command with a derived token in the variables of its uploader."""
+    program = _find_command(options.command[0])
+    config, environ = load_config(), dict(os.environ)
+    process = read_command_line(options.command, current_directory(), environ)
+    room = process.room
+    if room is not None and not room.is_uploading(process):
+        room = None
+    repository = _repository_of_command(options, process, room, config)
+    issued = _issue(_request(options, repository, process if room else process._replace(program=""), config))
+    rooms = (room,) if room else all_rooms()
+    for name in (PASSPHRASE_VARIABLE, *(name for found in rooms for name in found.rival_variables)):
+        environ.pop(name, None)
+    for found in rooms:
+        environ |= found.variables(_hand_out(issued, process, options), repository)
+    if room is not None:
+        address = room.find_address(read_command_line(options.command, process.directory, environ))
+        if find_repository_at(address, config) != repository:
+            raise Refusal(
+                f"{room.name} would upload to {quoted(address.url)} ({address.origin}), not to {repository.url}: leave "
+                f"out what says so, or name that repository with --repository."
+            )
     return _run(program, options.command, environ)
+
+
+def find_repository(name: str | None, config: Config) -> Repository:
+    """Return the endpoint of a name or a URL; PyPI's by default.
+
+    Raises:
+        Refusal: no known repository is called that, or has that URL.
+    """
+    if name is None:
+        return PYPI
+    named = next((known for known in config.repositories if known.name.lower() == name.lower()), None)
+    if named is not None:
+        return named
+    key = Key.parse(name, TOKEN_USERNAME)
+    found = match(key, config.repositories) if key else None
+    if found is None or found.repository is None or found.kind != "endpoint":
+        raise Refusal(
+            f"{quoted(name)} is not a known repository; known are "
+            f"{join_quoted([known.name for known in config.repositories])}: correct the name, or add a "
+            "[repository.NAME] with its url to your own policy.toml."
+        )
+    return found.repository
+
+
+def _repository_of_command(
+    options: argparse.Namespace, process: Process, room: Uploader | None, config: Config
+) -> Repository:
+    if options.repository is not None:
+        return find_repository(options.repository, config)
+    if room is None:
+        raise Refusal(
+            f"cannot tell where {quoted(options.command[0])} uploads to: name the repository, as in "
+            "`keyring-pypitoken exec --repository pypi -- COMMAND`."
+        )
+    address = room.find_address(process)
+    repository = find_repository_at(address, config)
+    if repository is None:
+        raise Refusal(
+            f"{room.name} would upload to {quoted(address.url)} ({address.origin}), which is not a known repository: "
+            "correct it, or add a [repository.NAME] with this url to your own policy.toml."
+        )
+    return repository
+
+
+def find_repository_at(address: Address, config: Config) -> Repository | None:
+    """Return the known repository that an uploader's address is; None if it is another one."""
+    key = Key.parse(address.url, TOKEN_USERNAME)
+    found = match(key, config.repositories) if key else None
+    return found.repository if found is not None and found.kind == "endpoint" else None
+
+
+def _find_command(name: str) -> str:
+    if os.path.basename(name) != name:
+        return os.path.abspath(name)  # the user named a path
+    program = find_program(name, os.environ)
+    if program is None:
+        raise Refusal(f"the program {quoted(name)} is not on PATH: install it, or correct its name.")
+    return program
+
+
+def _request(options: argparse.Namespace, repository: Repository, process: Process, config: Config) -> Request:
+    valid_for = getattr(options, "valid_for", None)
+    projects = getattr(options, "project", None)
+    return issue.Request(
+        repository,
+        process,
+        config,
+        account=None if options.account is None else WithOrigin(options.account, Origin("--account")),
+        projects=None if not projects else _project_names(projects),
+        files=tuple(options.files),
+        valid_for=None if valid_for is None else _duration(valid_for),
+        master=MasterToken(read_secret("API token")) if getattr(options, "master_stdin", False) else None,
+    )
+
+
+def _project_names(names: list[str]) -> WithOrigin[tuple[str, ...]]:
+    from keyring_pypitoken.names import InvalidNameError, normalize_valid
+
+    try:
+        return WithOrigin(tuple(sorted({normalize_valid(name) for name in names})), Origin("--project"))
+    except InvalidNameError:
+        raise Refusal(f"--project {join_quoted(names)} is not a valid project name: correct it.") from None
+
+
+def _duration(text: str) -> WithOrigin[int]:
+    from keyring_pypitoken.policy.values import WrongValueError, parse_duration
+
+    try:
+        return WithOrigin(parse_duration(text), Origin("--valid-for"), text)
+    except WrongValueError as error:
+        raise Refusal(f"--valid-for {error}.") from None
+
+
+def _issue(request: Request) -> Issued:
+    issued = issue.issue(request)
+    if issued is None:
+        name = request.repository.name
+        option = "" if name == PYPI.name else f" -r {name}"
+        raise Refusal(f"no master is stored for {name}: run `keyring-pypitoken login{option}`.")
+    return issued
+
+
+def _hand_out(issued: Issued, process: Process, options: argparse.Namespace) -> str:
+    from keyring_pypitoken.backend import hand_out
+
+    return hand_out(issued, process.program or f"keyring-pypitoken {options.name}", getattr(options, "note", None))
 
 
 def _run(program: str, command: list[str], environ: dict[str, str]) -> int:
@@ -105,88 +207,66 @@ def _run(program: str, command: list[str], environ: dict[str, str]) -> int:
                 continue
 
 
-def _derive(options: argparse.Namespace, process: Process) -> DerivedToken:
-    """Derive a token for the files that a process uploads, and tell of it on stderr."""
-    from keyring_pypitoken import notices
-
-    repository = issue.find_repository(options.repository or "pypi", issue.read_config())
-    answer = issue.answer(repository.url, TOKEN_USERNAME, process, _account(options))
-    if isinstance(answer, Refusal):
-        raise answer
-    if answer is None or answer.token is None:
+def _explained(options: argparse.Namespace) -> tuple[Grant, str]:
+    """Plan as an upload with these files would; return the grant, and a remark on its master."""
+    config = load_config()
+    repository = find_repository(options.repository, config)
+    process = Process("", (), current_directory(), os.environ)
+    grant = issue.plan(_request(options, repository, process, config))
+    label = grant.account.value
+    noted = {noted.casefold() for noted in accounts.noted_accounts(repository)}
+    if label.casefold() in noted or config.store.command is not None:
+        return grant, ""
+    option = "" if repository is PYPI else f" -r {repository.name}"
+    if label != "default":
         raise Refusal(
-            f"no master is stored for {repository.name}: store one with `keyring-pypitoken login -r {repository.name}`."
+            f"no master is stored for the account {label!r} of {repository.name} ({grant.account.origin}); stored are "
+            f"{join_quoted(noted) or 'none'}: run `keyring-pypitoken login{option} --account {label}`, or correct it."
         )
-    for line in answer.notice:
-        notices.notify(line)
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        notices.write(f"::add-mask::{answer.token.unwrap()}")
-    return answer.token
-
-
-def _account(options: argparse.Namespace) -> WithOrigin[str] | None:
-    return None if options.account is None else WithOrigin(options.account, _STATED)
-
-
-def _plan(options: argparse.Namespace) -> Grant | Refusal:
-    """Plan as the backend does for an uploader with these files."""
-    try:
-        own = issue.read_config()
-        repository = issue.find_repository(options.repository or "pypi", own)
-        process = this_process()
-        uploader = Process("", tuple(options.files), process.directory, process.environ)
-        lookup = Lookup(repository, repository.url, TOKEN_USERNAME)
-        return issue.plan(lookup, own, uploader, now=int(time.time()), account=_account(options))
-    except Refusal as refusal:
-        return refusal
-
-
-def _tell(grant: Grant, origin: str) -> None:
-    projects = ", ".join(grant.projects.value) if grant.projects else "any project"
-    length = in_words(grant.not_after - int(time.time()))
-    say(f"An upload to {grant.repository.name} would get a token for {projects}, for {length}.", "good")
-    table(
-        [
-            ("repository", f"{grant.repository.name}, {grant.repository.url} ({origin})"),
-            ("account", _with_origin(grant.account)),
-            ("projects", f"{projects} ({grant.projects.origin if grant.projects else 'unscoped'})"),
-            ("valid for", f"{in_words(grant.valid_for.value)} ({grant.valid_for.origin})"),
-            ("clock skew", f"from {in_words(grant.clock_skew.value)} ago on ({grant.clock_skew.origin})"),
-            *((_bound_name(bound, grant), f"{_local(bound.value)} ({bound.origin})") for bound in grant.bounds),
-            ("window", f"from {_local(grant.not_before)} until {_local(grant.not_after)}"),
-            ("policy", grant.policy or "none, the defaults"),
-        ]
+    return grant, (
+        f"No master is noted for {repository.name}. Another program may have stored one; if not, run "
+        f"`keyring-pypitoken login{option}`."
     )
 
 
-def _bound_name(bound: WithOrigin[int], grant: Grant) -> str:
-    return "not before" if bound.value <= grant.not_before else "not after"
+def _print(grant: Grant, origin: str, remark: str) -> None:
+    projects = join_names(grant.projects.value) if grant.projects else "any project"
+    not_before, not_after = grant.window(int(time.time()))
+    length = in_words(grant.valid_for.value)
+    say(f"An upload to {grant.repository.name} would get a token for {projects}, for {length}.", "good")
+    bounds = [("not before", grant.start), ("not after", grant.end)]
+    table(
+        [
+            ("repository", f"{grant.repository.name}, {grant.repository.url} ({origin})"),
+            ("account", f"{grant.account.value} ({grant.account.origin})"),
+            ("projects", f"{projects} ({grant.projects.origin if grant.projects else 'unscoped'})"),
+            ("valid for", f"{length} ({grant.valid_for.origin})"),
+            ("clock skew", f"from {in_words(grant.clock_skew.value)} ago on ({grant.clock_skew.origin})"),
+            *((name, f"{local_time(bound.value)} ({bound.origin})") for name, bound in bounds if bound is not None),
+            ("window", f"from {local_time(not_before)} until {local_time(not_after)}"),
+            ("policy", ", ".join(grant.policies) or "none, the defaults"),
+        ]
+    )
+    for sentence in (*grant.warnings, remark):
+        say(sentence)
 
 
-def _with_origin(found: WithOrigin[Any]) -> str:
-    return f"{found.value} ({found.origin})"
-
-
-def _local(timestamp: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(timestamp))
-
-
-def _as_dict(found: Grant | Refusal, origin: str) -> dict[str, object]:
-    if isinstance(found, Refusal):
-        return {"granted": False, "refusal": str(found)}
+def _as_dict(grant: Grant, origin: str) -> dict[str, object]:
+    not_before, not_after = grant.window(int(time.time()))
     return {
         "granted": True,
-        "repository": {"name": found.repository.name, "url": found.repository.url, "origin": origin},
-        "account": _sourced(found.account),
-        "projects": _sourced(found.projects),
-        "valid_for": _sourced(found.valid_for),
-        "clock_skew": _sourced(found.clock_skew),
-        "not_before": found.not_before,
-        "not_after": found.not_after,
-        "bounds": [_sourced(bound) for bound in found.bounds],
-        "policy": found.policy,
+        "repository": {"name": grant.repository.name, "url": grant.repository.url, "origin": origin},
+        "account": _with_origin(grant.account),
+        "projects": _with_origin(grant.projects),
+        "valid_for": _with_origin(grant.valid_for),
+        "clock_skew": _with_origin(grant.clock_skew),
+        "not_before": not_before,
+        "not_after": not_after,
+        "bounds": [_with_origin(bound) for bound in (grant.start, grant.end) if bound is not None],
+        "policies": list(grant.policies),
+        "warnings": list(grant.warnings),
     }
 
 
-def _sourced(found: WithOrigin[Any] | None) -> dict[str, object] | None:
+def _with_origin(found: WithOrigin[Any] | None) -> dict[str, object] | None:
     return None if found is None else {"value": found.value, "origin": found.origin}

@@ -1,6 +1,6 @@
 """The command line: its subcommands and options, and how it ends.
 
-Exit codes: 0; 1 where something is refused or a problem was found; 2 where the command line is wrong.
+Exit codes: 0; 1 if something is refused or a problem was found; 2 if the command line is wrong; 130 on Ctrl-C.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_pypitoken.exceptions import PyPITokenException, Refusal
+from keyring_pypitoken.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,9 +22,9 @@ _EPILOG = """\
 examples:
   keyring-pypitoken login                            store the token that PyPI showed you
   keyring-pypitoken init                             write a policy for this repository
-  keyring-pypitoken explain dist/*                   what would an upload be granted, and why
-  keyring-pypitoken status                           is everything as it should be
-  keyring-pypitoken exec -- maturin publish          upload with a tool that knows no keyring
+  keyring-pypitoken explain dist/*                   show what an upload would be granted, and why
+  keyring-pypitoken status                           show what each uploader would do
+  keyring-pypitoken exec -- maturin publish          upload with a tool that does not use keyring
 
 An uploader that asks keyring (twine, uv, flit, hatch, poetry, pdm) needs none of these.
 """
@@ -53,11 +54,22 @@ def _json(parser: argparse.ArgumentParser) -> None:
 
 
 def _files(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="*", metavar="FILE", help="distribution files, as an uploader is given them")
+    files = parser.add_argument("files", nargs="*", metavar="FILE", help="distribution files, as for an uploader")
+    files.complete = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # type: ignore[attr-defined]  # shtab's
 
 
 def _policies(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="*", metavar="FILE", help="policy files (default: those in force here)")
+    files = parser.add_argument("files", nargs="*", metavar="FILE", help="policy files (default: those in force here)")
+    files.complete = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # type: ignore[attr-defined]  # shtab's
+
+
+def _limits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--project", action="append", metavar="NAME", help="a project to upload; may be repeated")
+    parser.add_argument("--valid-for", metavar="DURATION", help="how long the token works: 90s, 15m, 1h30m, 7d")
+    parser.add_argument(
+        "--master-stdin", action="store_true", help="read the master from standard input, store nothing"
+    )
+    parser.add_argument("--note", metavar="TEXT", help="a note for the history")
 
 
 def _error(parser: argparse.ArgumentParser) -> None:
@@ -68,20 +80,16 @@ def _error(parser: argparse.ArgumentParser) -> None:
 
 def _init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--from-dist",
-        nargs="?",
-        const="dist",
-        metavar="DIRECTORY",
-        help="list the projects of the files in dist/ instead",
+        "--from-dist", nargs="?", const="dist", metavar="DIRECTORY", help="list the projects of the files in dist/"
     )
-    parser.add_argument("--force", action="store_true", help="replace a policy that is there")
+    parser.add_argument("--force", action="store_true", help="replace the policy that is there")
 
 
 def _dry_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="only tell what would be moved")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be moved")
 
 
-def _limit(parser: argparse.ArgumentParser) -> None:
+def _number(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n", "--number", type=int, default=20, metavar="N", help="how many of the latest (default: 20)"
     )
@@ -93,15 +101,14 @@ def _restrictions(parser: argparse.ArgumentParser) -> None:
         "--project", action="append", metavar="NAME", help="only uploads of this project; may be repeated"
     )
     names.add_argument(
-        "--project-id", action="append", metavar="UUID", help="only the project of this id; may be repeated"
+        "--project-id", action="append", metavar="UUID", help="only the project with this id; may be repeated"
     )
-    names.add_argument("--user-id", metavar="ID", help="only for the user of this id")
+    names.add_argument("--user-id", metavar="ID", help="only for the user with this id")
     names.add_argument("--not-before", metavar="TIME", help="from then on: 2026-01-31T18:00:00Z, or Unix seconds")
     names.add_argument("--not-after", metavar="TIME", help="until then")
     names.add_argument("--valid-for", metavar="DURATION", help="for this long from now on: 90s, 15m, 1h30m, 2d")
     legacy = parser.add_argument_group("restrictions as PyPI wrote them until 2022")
     legacy.add_argument("--legacy-project", action="append", metavar="NAME", help="only uploads of this project")
-    legacy.add_argument("--legacy-project-id", action="append", metavar="UUID", help="only the project of this id")
     legacy.add_argument("--legacy-not-before", metavar="TIME", help="from then on")
     legacy.add_argument("--legacy-not-after", metavar="TIME", help="until then")
     legacy.add_argument("--legacy-noop", action="store_true", help="no restriction, written down")
@@ -126,34 +133,35 @@ _SUBCOMMANDS = {
     ),
     "explain": _Subcommand(
         "grants:explain",
-        "tell what an upload would be granted, and where every part of that comes from",
+        "show what an upload would be granted, and where every part of that comes from",
         "keyring-pypitoken explain\nkeyring-pypitoken explain -r testpypi dist/*\n"
         "keyring-pypitoken explain --error '403 Invalid API Token: token is expired'",
         (_repository, _account, _files, _error, _json),
     ),
     "status": _Subcommand(
         "status:status",
-        "tell whether uploads get restricted tokens, and what would bypass that",
+        "show what an upload from here would do with each uploader, and what is wrong",
         "keyring-pypitoken status\nkeyring-pypitoken status --json",
         (_json,),
     ),
     "adopt": _Subcommand(
         "masters:adopt",
-        "move tokens that lie where uploaders would find them raw to where only this package looks",
+        "move unprotected tokens out of uploaders' reach",
         "keyring-pypitoken adopt --dry-run\nkeyring-pypitoken adopt",
         (_dry_run, _json),
     ),
     "token": _Subcommand(
         "grants:token",
-        "print a restricted token, for tools that know no keyring",
-        "MATURIN_PYPI_TOKEN=$(keyring-pypitoken token) maturin publish",
-        (_repository, _account, _files),
+        "print a restricted token, for tools that do not use keyring",
+        "MATURIN_PYPI_TOKEN=$(keyring-pypitoken token) maturin publish\n"
+        "keyring-pypitoken token --project my-project --valid-for 7d --note 'GitLab'",
+        (_repository, _account, _limits, _files),
     ),
     "exec": _Subcommand(
         "grants:execute",
-        "run a command with a restricted token in the variables of the uploaders",
+        "run a command with a restricted token in the variables of its uploader",
         "keyring-pypitoken exec -- maturin publish\nkeyring-pypitoken exec -r testpypi dist/* -- make release",
-        (_repository, _account, _files),
+        (_repository, _account, _limits, _files),
     ),
     "restrict": _Subcommand(
         "tokens:restrict",
@@ -163,7 +171,7 @@ _SUBCOMMANDS = {
     ),
     "inspect": _Subcommand(
         "tokens:inspect",
-        "tell what the token on standard input can do",
+        "show what the token on standard input can do",
         'echo "$TOKEN" | keyring-pypitoken inspect',
         (_json,),
     ),
@@ -174,10 +182,10 @@ _SUBCOMMANDS = {
         (_policies, _json),
     ),
     "history": _Subcommand(
-        "records:history",
-        "tell which tokens were derived, when, and for what",
+        "history:history",
+        "show which tokens were derived, when, and for what",
         "keyring-pypitoken history -n 5",
-        (_limit, _json),
+        (_number, _json),
     ),
 }
 _ALIASES = {"status": ["doctor"]}
@@ -204,7 +212,7 @@ def build_parser() -> argparse.ArgumentParser:
             add_options(added)
         added.set_defaults(run=subcommand.run, name=name, command=[])
         if name == "exec":
-            added.usage = f"{_PROGRAM} exec [-h] [-r NAME] [--account LABEL] [FILE ...] -- COMMAND [ARGUMENT ...]"
+            added.usage = f"{_PROGRAM} exec [-h] [-r NAME] [--account LABEL] [...] [FILE ...] -- COMMAND [ARGUMENT ...]"
     return parser
 
 
@@ -212,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        arguments: the command line without the program; this process's where it is left out.
+        arguments: the command line without the program; this process's if it is left out.
 
     Returns:
         The exit code.
@@ -223,13 +231,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "exec" in words[:1] and "--" in words:
         at = words.index("--")
         words, command = words[:at], words[at + 1 :]
+    _check_words(parser, words)
     options = parser.parse_args(words)
     if options.name == "exec" and not command:
-        parser.error("exec needs a command, behind two dashes: keyring-pypitoken exec -- twine upload dist/*")
+        parser.error("exec needs a command behind two dashes: keyring-pypitoken exec -- twine upload dist/*")
     options.command = command
     module, _, function = options.run.partition(":")
     try:
-        return int(getattr(importlib.import_module(f".{module}", __package__), function)(options))
+        code = int(getattr(importlib.import_module(f"keyring_pypitoken.cli.{module}"), function)(options))
+        sys.stdout.flush()
     except Refusal as refusal:
         return _fail(str(refusal))
     except PyPITokenException as error:
@@ -239,8 +249,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away; so would what Python says of it
         return 1
+    except OSError as error:
+        return _fail(f"the output cannot be written ({error.strerror}): free space there, or write elsewhere.")
     except Exception as error:  # noqa: BLE001 - its own words, and a traceback, may hold what was read or typed
-        return _fail(f"something unexpected failed ({type(error).__name__}): please report it.")
+        return _fail(f"internal error ({type(error).__name__}): please report it.")
+    return code
+
+
+def _check_words(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """End with a better sentence than argparse's, which would repeat a token that was pasted as an argument."""
+    from keyring_pypitoken.text import looks_like_token
+
+    if any(looks_like_token(part) for word in words for part in word.split("=")):
+        parser.exit(
+            2,
+            f"{_PROGRAM}: a token is never an argument, because shells and logs keep those: revoke it on the "
+            "index, and store a new one with `keyring-pypitoken login`.\n",
+        )
+    known = [*_SUBCOMMANDS, *(alias for aliases in _ALIASES.values() for alias in aliases)]
+    if words and not words[0].startswith("-") and words[0] not in known:
+        import difflib
+
+        nearest = difflib.get_close_matches(words[0], known, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}."
+        parser.exit(2, f"{_PROGRAM}: unknown command {quoted(words[0])}; {hint}\n")
 
 
 def _fail(message: str) -> int:
@@ -255,9 +287,9 @@ def _version() -> str:
 
 
 def _add_completion(parser: argparse.ArgumentParser) -> None:
-    """Offer to print a script that completes the command in a shell, where shtab is installed."""
+    """Offer to print a script that completes the command in a shell, if shtab is installed."""
     try:
         import shtab
     except ImportError:
         return
-    shtab.add_argument_to(parser, "--print-completion", help=argparse.SUPPRESS)  # the README tells of it
+    shtab.add_argument_to(parser, "--print-completion", help=argparse.SUPPRESS)  # the README shows it

@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_pypitoken import issue
-from keyring_pypitoken.cli import adopt as adoption
+from keyring_pypitoken.cli.grants import find_repository
 from keyring_pypitoken.cli.output import dump, items, read_secret, say
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.lookup import TOKEN_USERNAME
-from keyring_pypitoken.text import in_words
-from keyring_pypitoken.tokens.describe import HIDDEN_RESTRICTIONS, describe
+from keyring_pypitoken.lookup import PYPI, Key
+from keyring_pypitoken.policy.discovery import load_config
+from keyring_pypitoken.secret import MasterToken
+from keyring_pypitoken.vault import masters
 
 if TYPE_CHECKING:
     import argparse
 
     from keyring_pypitoken.lookup import Repository
+    from keyring_pypitoken.policy.model import Config
+    from keyring_pypitoken.vault.masters import RawMaster
 
 
 def login(options: argparse.Namespace) -> int:
-    """Store a master, and say what it is and how it will be used."""
-    repository, service = _asked(options)
-    text = read_secret(f"API token for {repository.name}, as {repository.domain} shows it")
-    saved = issue.save(service, TOKEN_USERNAME, text)
-    if isinstance(saved, issue.Saved):
-        _tell_saved(saved, text)
-        return 0
-    del text
-    raise saved or Refusal(f"{repository.name} is no repository that a master can be stored for.")
+    """Store a master."""
+    repository = find_repository(options.repository, load_config())
+    text = MasterToken(read_secret(f"API token for {repository.name}, as {repository.domain} shows it"))
+    saved = issue.save(Key.of(repository, options.account), text)
+    if saved is None:
+        raise Refusal(f"no master can be stored for {repository.name}: see `keyring-pypitoken status`.")
+    where = saved.repository.name + ("" if saved.account == masters.DEFAULT_ACCOUNT else f" (account {saved.account})")
+    replaced = " It replaces the previous one; if you no longer need that, revoke it there." if saved.replaced else ""
+    option = "" if repository is PYPI else f" -r {repository.name}"
+    say(f"Stored for {where}.{replaced} Next: twine upload{option} dist/*", "good")
+    return 0
 
 
 def logout(options: argparse.Namespace) -> int:
     """Delete a master."""
-    repository, service = _asked(options)
-    deleted = issue.delete(service, TOKEN_USERNAME)
-    if isinstance(deleted, Refusal):
-        raise deleted
-    account = options.account or "default"
+    repository = find_repository(options.repository, load_config())
+    deleted = issue.delete(Key.of(repository, options.account))
+    account = options.account or masters.DEFAULT_ACCOUNT
     if deleted is None or not deleted.found:
         raise Refusal(
             f"no master is stored for {repository.name} (account {account!r}), so there is nothing to delete."
@@ -47,43 +48,70 @@ def logout(options: argparse.Namespace) -> int:
     return 0
 
 
+class Adopted(NamedTuple):
+    """What happened to one raw master; never its text.
+
+    Attributes:
+        repository: the name of the endpoint.
+        service: keyring's service that it was stored under.
+        username: keyring's user name.
+        store: the name of the backend that held it.
+        outcome: what was done, or would be.
+        problem: why it was left there; empty if it was not.
+    """
+
+    repository: str
+    service: str
+    username: str
+    store: str
+    outcome: str
+    problem: str = ""
+
+
 def adopt(options: argparse.Namespace) -> int:
-    """Move raw masters to where only this package looks."""
-    found = adoption.adopt(issue.read_config(), dry_run=options.dry_run)
+    """Move unprotected tokens out of uploaders' reach."""
+    config = load_config()
+    if config.problem is not None:
+        raise config.problem
+    found = [
+        _adopt(raw, repository, config, dry_run=options.dry_run)
+        for repository in config.repositories
+        for raw in masters.raw_masters(repository, config.store)
+    ]
     if options.json:
         dump({"moved": not options.dry_run, "found": [adopted._asdict() for adopted in found]})
     elif not found:
-        say("No token lies where an uploader would find it raw.", "good")
+        say("No unprotected tokens found in your keyrings.", "good")
     else:
         items(
             f"{entry.service!r} (user {entry.username!r}) in {entry.store}: "
-            f"{f'left there, since {entry.problem}' if entry.problem else entry.outcome}"
+            f"{f'not moved, because {entry.problem}' if entry.problem else entry.outcome}"
             for entry in found
         )
     return 1 if any(entry.problem for entry in found) else 0
 
 
-def _asked(options: argparse.Namespace) -> tuple[Repository, str]:
-    """Return the repository that the options name, and keyring's service for the account."""
-    repository = issue.find_repository(options.repository or "pypi", issue.read_config())
-    return repository, repository.url if options.account is None else f"{repository.url}?{quote(options.account)}"
+def _adopt(raw: RawMaster, repository: Repository, config: Config, *, dry_run: bool) -> Adopted:
+    from keyring_pypitoken.derive import check_master
 
-
-def _tell_saved(saved: issue.Saved, text: str) -> None:
-    name = saved.repository.name
-    replacing = ", in the place of another one" if saved.replaced else ""
-    say(f"Stored the master for {name} (account {saved.account!r}) in {saved.store}{replacing}.", "good")
-    description = describe(text.strip(), int(time.time()))
-    if description.caveats:
-        say("Restrictions that can be seen in it:")
-        items(caveat.meaning for caveat in description.caveats)
-    else:
-        say(f"No restriction can be seen in it. {HIDDEN_RESTRICTIONS}")
-    account = "" if saved.account == "default" else f" of repositories whose policy says account = {saved.account!r}"
-    from keyring_pypitoken.policy.decision import DEFAULT_VALID_FOR
-
-    say(
-        f"Uploads to {saved.repository.url}{account} are given a token derived from it: for the projects of that "
-        f"upload alone, and for {in_words(DEFAULT_VALID_FOR)} where no policy says otherwise. "
-        "See `keyring-pypitoken explain`."
-    )
+    adopted = Adopted(repository.name, raw.service, raw.username, raw.store, "")
+    try:
+        master = check_master(raw.master, repository)
+    except Refusal as refusal:
+        return adopted._replace(problem=str(refusal))
+    kept = masters.find_master(repository, masters.DEFAULT_ACCOUNT, config.store)
+    if kept is not None and not kept.equals(master):
+        return adopted._replace(
+            problem=(
+                f"another master is stored for {repository.name}: store this one with `keyring-pypitoken login -r "
+                f"{repository.name} --account LABEL`, or delete it with `keyring del {raw.service} {raw.username}`."
+            )
+        )
+    if kept is None and not dry_run:
+        masters.save_master(repository, masters.DEFAULT_ACCOUNT, master, config.store)
+    if not dry_run:
+        raw.delete()
+    does = "would be" if dry_run else "was"
+    if kept is not None:
+        return adopted._replace(outcome=f"it is stored already, and the copy there {does} deleted")
+    return adopted._replace(outcome=f"it {does} moved to the master of the account {masters.DEFAULT_ACCOUNT!r}")

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from keyring_pypitoken import files, issue, paths
+from keyring_pypitoken import files
 from keyring_pypitoken.cli.output import dump, items, say
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.policy import discovery
-from keyring_pypitoken.policy.decision import Policies, check_repository_names, find_contradictions
-from keyring_pypitoken.policy.parser import PYPROJECT_TABLE, parse_policy
-from keyring_pypitoken.uploaders.process import this_process
-from keyring_pypitoken.uploaders.projects import project_of_file, projects_in_directory
+from keyring_pypitoken.policy.decision import check_repository_names, find_contradictions, misnamed_problem
+from keyring_pypitoken.policy.model import PYPROJECT_TABLE, Config, Way
+from keyring_pypitoken.policy.parser import parse_policy
+from keyring_pypitoken.text import printable, quoted
+from keyring_pypitoken.uploaders.evidence import find_workspace, project_of_file
 
 if TYPE_CHECKING:
     import argparse
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
 
     from keyring_pypitoken.policy.model import Layer, PolicyFile
 
-_NAME = "pypitoken.toml"
+T = TypeVar("T")
 _TEMPLATE = """\
 # What may be uploaded from this repository, and with what kind of token. keyring-pypitoken reads it at every upload;
-# `keyring-pypitoken explain` tells what follows from it, `keyring-pypitoken check` whether it is right.
+# `keyring-pypitoken explain` shows what follows from it, `keyring-pypitoken check` finds mistakes.
 
 # Nothing else can be uploaded from here.
 projects = {projects}
 
-# How long a token works. It must outlast the upload of all files. Your own policy.toml sets the most that is allowed.
-# valid-for = "15m"
+# How long a token works: "auto" is as long as the upload needs. Your own policy.toml sets the most that is allowed.
+# valid-for = "auto"
 
 # How far before now a token begins to work, for clocks that differ; at most "10m".
 # clock-skew = "60s"
@@ -58,9 +59,9 @@ class _Checked(NamedTuple):
 
 def init(options: argparse.Namespace) -> int:
     """Write a policy that lists the projects of this repository."""
-    here = this_process().directory
+    here = files.current_directory()
     if options.from_dist is None:
-        directory, names = projects_in_directory(here)
+        directory, names = find_workspace(here, here)
     else:
         directory = next((found for found in discovery.project_directories(here) if _is_root(found)), here)
         names = _in_distributions(here / options.from_dist)
@@ -69,24 +70,34 @@ def init(options: argparse.Namespace) -> int:
             "no project was found here: go to a directory whose pyproject.toml or setup.cfg names one, or build "
             "first and use --from-dist."
         )
-    path = directory / _NAME
-    shared = directory / "pyproject.toml"
-    text = files.read_text(shared, "pyproject.toml") or ""
-    if parse_policy(text, layer="project", name="pyproject.toml", table=PYPROJECT_TABLE) is not None:
+    shared = directory / discovery.PYPROJECT
+    text = files.read_text(shared, discovery.PYPROJECT) or ""
+    if parse_policy(text, layer="project", name=discovery.PYPROJECT, table=PYPROJECT_TABLE) is not None:
         raise Refusal(
             f"pyproject.toml has a [{'.'.join(PYPROJECT_TABLE)}] already, and one policy is enough: edit it there."
         )
+    path = directory / discovery.POLICY_NAME
     shown = files.display_name(path, here)
-    content = _TEMPLATE.format(projects=json.dumps(names))
+    _write(path, shown, _TEMPLATE.format(projects=json.dumps(names)), replace=options.force)
+    say(f"Wrote {shown}: only {', '.join(names)} can be uploaded from here. Commit it.", "good")
+    above = [policy.origin for policy in discovery.find_way(directory, here, {}).policies if policy.origin != shown]
+    if above:
+        say(f"The policies above it apply as well: {', '.join(above)}.")
+    return 0
+
+
+def _write(path: Path, shown: str, content: str, *, replace: bool) -> None:
+    """Write a new file, never through a link that somebody may have planted."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     try:
-        with path.open("w" if options.force else "x", encoding="utf-8", newline="\n") as file:
+        if replace and os.path.lexists(path):
+            os.unlink(path)
+        with open(os.open(path, flags, 0o666), "w", encoding="utf-8", newline="\n") as file:
             file.write(content)
     except FileExistsError:
         raise Refusal(f"{shown} is there already: edit it, or replace it with --force.") from None
     except OSError as error:
         raise Refusal(f"{shown} cannot be written ({type(error).__name__}): make the directory writable.") from None
-    say(f"Wrote {shown}: uploads from here are for {', '.join(names)} alone. Commit it.", "good")
-    return 0
 
 
 def check(options: argparse.Namespace) -> int:
@@ -98,73 +109,69 @@ def check(options: argparse.Namespace) -> int:
     elif problems:
         items(problems)
     elif checked:
-        say(f"Right: {', '.join(found.file for found in checked)}.", "good")
+        say(f"No mistakes found in {', '.join(found.file for found in checked)}.", "good")
     else:
         say("No policy is in force here: the defaults are.", "good")
     return 1 if problems else 0
 
 
 def _check_file(path: Path) -> _Checked:
-    """Check one file, whose name tells whose it is."""
-    table = PYPROJECT_TABLE if path.name == "pyproject.toml" else ()
-    layer: Layer = "user" if path.name == os.path.basename(paths.user_policy()) else "project"
+    """Check one file, whose name decides whose it is."""
+    shown = printable(str(path))
+    table = PYPROJECT_TABLE if path.name == discovery.PYPROJECT else ()
+    layer: Layer = "user" if path.name == "policy.toml" else "project"
 
     def read() -> PolicyFile | None:
-        text = files.read_text(path, str(path))
+        text = files.read_text(path, shown)
         if text is None:
-            raise PolicyError(f"{path} is not there: correct its name.")
-        return parse_policy(text, layer=layer, name=str(path), table=table)
+            raise PolicyError(f"{shown} does not exist: correct its name.")
+        return parse_policy(text, layer=layer, name=shown, table=table)
 
-    return _Checked(str(path), _problems_of(read)[1])
+    _, problems = _problems_of(read, None)
+    alike = (misnamed_problem(shown),) if path.name in discovery.MISNAMED and layer == "project" else ()
+    return _Checked(shown, (*alike, *problems))
 
 
 def _check_all() -> list[_Checked]:
     """Check the files that are in force, each by itself and then together."""
-    process = this_process()
-    readers: tuple[tuple[str, Callable[[], PolicyFile | None]], ...] = (
-        ("the project's policy", lambda: discovery.project_policy(process.directory, process.environ)),
-        (paths.user_policy(), discovery.user_policy),
-        (paths.site_policies()[0], discovery.site_policy),
-    )
-    checked: list[_Checked] = []
-    found: list[PolicyFile | None] = []
-    for name, read in readers:
-        policy, problems = _problems_of(read)
-        found.append(policy)
-        if policy is not None or problems:
-            checked.append(_Checked(policy.origin if policy else name, problems))
-    if not any(entry.problems for entry in checked):
-        policies = Policies(*found)
-        repositories = issue.Config(policies.user, policies.site).repositories
-        contradictions = list(find_contradictions(policies, repositories))
-        try:
-            check_repository_names(policies, repositories)
-        except Refusal as refusal:
-            contradictions.append(str(refusal))
-        if contradictions:
-            checked.append(_Checked("together", tuple(contradictions)))
+    here = files.current_directory()
+    own = [_check_own(path, layer) for path, layer in discovery.own_paths()]
+    way, problems = _problems_of(lambda: discovery.find_way(here, here, os.environ), Way(here))
+    checked = [_Checked(policy.origin, ()) for policy in way.policies]
+    checked += [_Checked("the project's policy", problems)] if problems else []
+    checked += [_Checked(name, (misnamed_problem(name),)) for name in way.misnamed]
+    checked += [found for _, found in own if found is not None]
+    if not any(found.problems for found in checked):
+        policies = [policy for policy, _ in own if policy is not None]
+        user = next((policy for policy in policies if policy.layer == "user"), None)
+        config = Config(user, tuple(policy for policy in policies if policy.layer == "site"))
+        together = list(find_contradictions(config.policies(way), config.repositories))
+        _, strange = _problems_of(lambda: check_repository_names(config.policies(way), config.repositories), None)
+        if together or strange:
+            checked.append(_Checked("together", (*together, *strange)))
     return checked
 
 
-def _problems_of(read: Callable[[], PolicyFile | None]) -> tuple[PolicyFile | None, tuple[str, ...]]:
+def _check_own(path: str, layer: Layer) -> tuple[PolicyFile | None, _Checked | None]:
+    policy, problems = _problems_of(lambda: discovery.read_own(path, layer), None)
+    return policy, _Checked(path, problems) if policy or problems else None
+
+
+def _problems_of(read: Callable[[], T], otherwise: T) -> tuple[T, tuple[str, ...]]:
     try:
         return read(), ()
     except PolicyError as error:
-        return None, error.problems
+        return otherwise, error.problems
     except Refusal as refusal:
-        return None, (str(refusal),)
+        return otherwise, (str(refusal),)
 
 
 def _is_root(directory: Path) -> bool:
-    return any((directory / name).is_file() for name in ("pyproject.toml", "setup.cfg", "setup.py"))
+    return any(files.status(directory / name, name) for name in ("pyproject.toml", "setup.cfg", "setup.py"))
 
 
 def _in_distributions(directory: Path) -> list[str]:
-    try:
-        files = os.listdir(directory)
-    except OSError as error:
-        raise Refusal(
-            f"{directory} cannot be read ({type(error).__name__}): "
-            "build first, or name the directory that holds the files."
-        ) from None
-    return sorted({name for file in files if (name := project_of_file(file)) is not None})
+    found = files.list_directory(directory, str(directory))
+    if not found:
+        raise Refusal(f"{quoted(str(directory))} has no files: build first, or name the directory that holds them.")
+    return sorted({name for file in found if (name := project_of_file(file)) is not None})

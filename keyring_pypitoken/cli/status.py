@@ -1,124 +1,250 @@
-"""status: whether uploads get restricted tokens, and what stands in the way."""
+"""status: what an upload from here would do with each uploader, and where masters are kept."""
 
 from __future__ import annotations
 
 import os
-import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_pypitoken import issue
-from keyring_pypitoken.cli.bypasses import Problem, find_bypasses
+from keyring_pypitoken.cli.grants import find_repository_at
 from keyring_pypitoken.cli.output import dump, items, say, table
+from keyring_pypitoken.cli.surroundings import find_keyring_problems, find_programs, lacks_plugin
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.lookup import BUILT_IN
-from keyring_pypitoken.policy import discovery
-from keyring_pypitoken.uploaders.process import this_process
-from keyring_pypitoken.vault import masters
-from keyring_pypitoken.vault.accounts import noted_accounts
+from keyring_pypitoken.files import current_directory, find_program, list_directory
+from keyring_pypitoken.lookup import Key, match, raw_keys
+from keyring_pypitoken.policy.discovery import find_way, load_config
+from keyring_pypitoken.policy.model import Origin, WithOrigin
+from keyring_pypitoken.text import join_names
+from keyring_pypitoken.uploaders.process import Process
+from keyring_pypitoken.uploaders.uploader import Problem
+from keyring_pypitoken.vault import accounts, masters
 from keyring_pypitoken.vault.backends import list_stores
 
 if TYPE_CHECKING:
     import argparse
 
-    from keyring_pypitoken.issue import Config
     from keyring_pypitoken.lookup import Repository
-    from keyring_pypitoken.vault.backends import KnownStore
+    from keyring_pypitoken.policy.model import Config
+    from keyring_pypitoken.uploaders.uploader import Uploader
+
+_RESTRICTED, _REFUSED, _BYPASS, _OTHER = "restricted", "refused", "bypass", "other"
+
+
+class Report(NamedTuple):
+    """What an upload with one uploader would do.
+
+    Attributes:
+        uploader: its name.
+        program: the path of its program.
+        verdict: `restricted`, `refused`, `bypass` (it sends something else than our answer), or `other` (it does not
+            upload to a repository that is known here, or never asks keyring).
+        text: the same in words.
+        problems: what is wrong, each with its remedy.
+    """
+
+    uploader: str
+    program: str
+    verdict: str
+    text: str
+    problems: tuple[Problem, ...] = ()
 
 
 def status(options: argparse.Namespace) -> int:
-    """Tell what is, and what is wrong; nothing is changed."""
-    problems: list[Problem] = []
+    """Show what would happen, and what is wrong; nothing is changed, started or unlocked."""
+    config = load_config()
+    problems = [*find_keyring_problems(os.environ), *_config_problems(config), *_way_problems()]
+    reports = [_simulate(room, program, config) for room, program in find_programs(os.environ)]
+    known = _find_accounts(config, problems)
+    problems += _raw_problems(config)
+    every = list(dict.fromkeys([*problems, *(problem for report in reports for problem in report.problems)]))
     try:
-        own = issue.read_config()
-    except Refusal as refusal:
-        problems.append(Problem(str(refusal), "`keyring-pypitoken check` tells all of it"))
-        own = issue.Config(None, None)
-    repositories = BUILT_IN if problems else own.repositories
-    accounts = _accounts(own, repositories, problems)
-    problems += find_bypasses(os.environ, repositories)
-    stores = _stores(own)
-    project = _project_policy(problems)
+        stores = list_stores(config.store)
+    except Refusal:
+        stores = []  # it is among the problems of the accounts
     if options.json:
         dump(
             {
-                "ready": not problems,
-                "problems": [problem._asdict() for problem in problems],
-                "accounts": accounts,
-                "stores": [known._asdict() for known in stores],
-                "policies": {
-                    "project": project,
-                    "user": own.user.origin if own.user else None,
-                    "site": own.site.origin if own.site else None,
-                },
-                "command": shutil.which("keyring"),
+                "ready": not every,
+                "problems": [problem._asdict() for problem in every],
+                "uploaders": [
+                    report._asdict() | {"problems": [p._asdict() for p in report.problems]} for report in reports
+                ],
+                "accounts": known,
+                "stores": [store._asdict() for store in stores],
+                "policies": _policies(config),
+                "keyring": find_program("keyring", os.environ),
             }
         )
-        return 1 if problems else 0
-    _tell_verdict(problems, accounts)
-    rows = [
-        ("masters", ", ".join(f"{a['repository']} ({a['account']})" for a in accounts) or "none"),
-        ("kept in", next((f"{known.name}, {known.kind}" for known in stores if known.keeps), "nothing: see below")),
-        ("policies", ", ".join(_policies(own, project)) or "none, the defaults"),
-        ("keyring", shutil.which("keyring") or "no such command on PATH; uv needs one"),
-    ]
-    table(rows)
-    return 1 if problems else 0
+        return 1 if every else 0
+    _print_verdict(every, reports, known)
+    table(
+        [
+            *((report.uploader, report.text) for report in reports),
+            ("masters", ", ".join(f"{a['repository']} ({a['account']})" for a in known) or "none"),
+            ("kept in", next((f"{store.name}, {store.kind}" for store in stores if store.keeps), "nothing: see above")),
+            ("policies", ", ".join(_policies(config)) or "none, the defaults"),
+        ]
+    )
+    return 1 if every else 0
 
 
-def _tell_verdict(problems: list[Problem], accounts: list[dict[str, str]]) -> None:
+def _print_verdict(problems: list[Problem], reports: list[Report], known: list[dict[str, str]]) -> None:
     if problems:
-        say(f"Not ready, {len(problems)} problem{'' if len(problems) == 1 else 's'}:", "bad")
+        say(f"Not ready: {len(problems)} problem{'' if len(problems) == 1 else 's'}.", "bad")
         items(f"{found.problem}: {found.remedy}." for found in problems)
         return
-    names = sorted({account["repository"] for account in accounts})
-    say(f"Ready: uploads to {' and '.join(names)} get restricted tokens, and nothing goes before them.", "good")
+    names = " and ".join(sorted({account["repository"] for account in known}))
+    say(f"Ready. Uploads to {names} use restricted tokens; nothing bypasses them.", "good")
+    if not reports:
+        say("No uploader was found on PATH: install one, such as `pip install twine`.")
 
 
-def _accounts(own: Config, repositories: tuple[Repository, ...], problems: list[Problem]) -> list[dict[str, str]]:
-    """Find the stored masters, and those that lie raw."""
-    accounts: list[dict[str, str]] = []
-    raw = 0
+def _simulate(room: Uploader, program: str, config: Config) -> Report:
+    """Find out what an upload from here would do, without starting it."""
+    process = Process(room.name, _arguments(room), current_directory(), os.environ)
     try:
-        for repository in repositories:
-            labels = sorted({"default", *noted_accounts(repository)})
-            accounts += [
-                {"repository": repository.name, "account": label}
-                for label in labels
-                if masters.find_master(repository, label, own.store) is not None
-            ]
-            for found in masters.raw_masters(repository, own.store):
-                raw += 1
-                problems.append(
-                    Problem(
-                        f"a token lies raw in {found.store} under {found.service!r}, where uploaders find it if this "
-                        "package is not asked",
-                        "`keyring-pypitoken adopt` moves it",
-                    )
-                )
+        address = room.find_address(process)
+        problems = room.find_problems(process, address)
+    except Refusal as refusal:
+        return _report(room, program, _REFUSED, Problem(str(refusal).rstrip("."), "correct it there"))
+    repository = find_repository_at(address, config)
+    if repository is None:
+        text = f"uploads to {address.url} ({address.origin}), which keyring-pypitoken does not serve"
+        return Report(room.name, program, _OTHER, text)
+    lookups = room.find_lookups(process, address)
+    if not lookups and not problems:
+        text = f"never asks keyring: use `keyring-pypitoken exec -- {room.name} {' '.join(room.typical)}`"
+        return Report(room.name, program, _OTHER, text)
+    lacking = lacks_plugin(room, program, os.environ)
+    problems = [*([lacking] if lacking else []), *problems]
+    if problems:
+        return Report(
+            room.name, program, _BYPASS, f"would bypass keyring-pypitoken: {problems[0].problem}", tuple(problems)
+        )
+    return _judge(room, program, process, repository, lookups, config)
+
+
+def _judge(
+    room: Uploader,
+    program: str,
+    process: Process,
+    repository: Repository,
+    lookups: tuple[tuple[str, str | None], ...],
+    config: Config,
+) -> Report:
+    """Run the one path, up to the store, for the first lookup that is ours."""
+    keys = [key for key in (Key.parse(*lookup) for lookup in lookups) if key is not None]
+    fits = [(key, match(key, config.repositories)) for key in keys]
+    key = next((key for key, fit in fits if fit is not None and fit.kind == "endpoint"), None)
+    if key is None:
+        problem = Problem(
+            f"{room.name} asks keyring for {lookups[0][0]!r} only, which is not ours", "name the repository by its URL"
+        )
+        return _report(room, program, _BYPASS, problem)
+    noted = {label.casefold(): label for label in accounts.noted_accounts(repository)}
+    account = None
+    if key.label is not None and key.label.casefold() in noted:
+        account = WithOrigin(noted[key.label.casefold()], Origin("the lookup"))
+    project = key.project or (key.label if account is None else None)
+    try:
+        grant = issue.plan(issue.Request(repository, process, config, key, account, project))
+        found = _has_master(repository, grant.account.value, config, key)
+    except Refusal as refusal:
+        return _report(
+            room, program, _REFUSED, Problem(f"{room.name} would be refused: {str(refusal).rstrip('.')}", "see above")
+        )
+    if not found:
+        suffix = "" if grant.account.value == masters.DEFAULT_ACCOUNT else f" --account {grant.account.value}"
+        option = "" if repository.name == "pypi" else f" -r {repository.name}"
+        shown = f"no master is stored for {repository.name}" + (
+            f" (account {grant.account.value!r}: {grant.account.origin})" if suffix or noted else ""
+        )
+        return _report(room, program, _REFUSED, Problem(shown, f"`keyring-pypitoken login{option}{suffix}`"))
+    names = join_names(grant.projects.value) if grant.projects else "any project"
+    return Report(room.name, program, _RESTRICTED, f"would send a restricted token for {names} to {repository.name}")
+
+
+def _has_master(repository: Repository, account: str, config: Config, key: Key) -> bool:
+    """Return True if a master is stored, as far as can be seen without a passphrase, a touch or a program."""
+    if config.store.command is not None or account in accounts.noted_accounts(repository):
+        return True
+    if masters.find_in_keyrings(repository, account, config.store) is not None:
+        return True
+    return account == masters.DEFAULT_ACCOUNT and masters.find_raw_master(repository, key, config.store) is not None
+
+
+def _arguments(room: Uploader) -> tuple[str, ...]:
+    """Return what people type: the files in dist, if there are any."""
+    typed = room.typical
+    if typed[-1:] == ("dist/*",) and not list_directory(current_directory() / "dist", "dist"):
+        return typed[:-1]
+    return typed
+
+
+def _report(room: Uploader, program: str, verdict: str, problem: Problem) -> Report:
+    return Report(room.name, program, verdict, f"would be {verdict}: {problem.problem}", (problem,))
+
+
+def _find_accounts(config: Config, problems: list[Problem]) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    try:
+        for repository in config.repositories:
+            labels = [*accounts.noted_accounts(repository)]
+            if masters.DEFAULT_ACCOUNT not in labels and masters.find_in_keyrings(
+                repository, masters.DEFAULT_ACCOUNT, config.store
+            ):
+                labels.append(masters.DEFAULT_ACCOUNT)
+            found += [{"repository": repository.name, "account": label} for label in sorted(labels)]
     except Refusal as refusal:
         problems.append(Problem(str(refusal).rstrip("."), "until then every upload is refused"))
-    else:
-        if not accounts and not raw:
-            problems.append(Problem("no master is stored", "`keyring-pypitoken login` stores one"))
-    return accounts
+        return found
+    if not found and config.store.command is None:
+        problems.append(Problem("no master is stored", "`keyring-pypitoken login`"))
+    return found
 
 
-def _stores(own: Config) -> list[KnownStore]:
+def _config_problems(config: Config) -> list[Problem]:
+    if config.problem is None:
+        return []
+    return [Problem(str(config.problem).rstrip("."), "`keyring-pypitoken check` shows all of it")]
+
+
+def _way_problems() -> list[Problem]:
+    here = current_directory()
     try:
-        return list_stores(own.store)
-    except Refusal:
-        return []  # told with the accounts, which it keeps from being found
-
-
-def _project_policy(problems: list[Problem]) -> str | None:
-    try:
-        process = this_process()
-        policy = discovery.project_policy(process.directory, process.environ)
+        way = find_way(here, here, os.environ)
     except Refusal as refusal:
-        problems.append(Problem(str(refusal).rstrip("."), "`keyring-pypitoken check` tells all of it"))
-        return None
-    return policy.origin if policy else None
+        return [Problem(str(refusal).rstrip("."), "`keyring-pypitoken check` shows all of it")]
+    return [
+        Problem(f"{name} looks like a policy, but is not read as one", "rename it to pypitoken.toml")
+        for name in way.misnamed
+    ]
 
 
-def _policies(own: Config, project: str | None) -> list[str]:
-    return [*([project] if project else []), *(policy.origin for policy in (own.user, own.site) if policy)]
+def _raw_problems(config: Config) -> list[Problem]:
+    """Find tokens under names that uploaders ask for: without this package they would be sent as they are."""
+    problems: list[Problem] = []
+    try:
+        for repository in config.repositories:
+            labels = [f"{repository.url}?{label}" for label in accounts.noted_accounts(repository)]
+            pairs = [*raw_keys(repository), *((service, "__token__") for service in labels)]
+            problems += [
+                Problem(
+                    f"an unprotected token is stored in {store} under {service!r}, where uploaders find it if this "
+                    "package is not asked",
+                    "`keyring-pypitoken adopt` moves it",
+                )
+                for store, service in masters.find_unprotected(pairs, config.store)
+            ]
+    except Refusal as refusal:
+        problems.append(Problem(str(refusal).rstrip("."), "until then every upload is refused"))
+    return problems
+
+
+def _policies(config: Config) -> list[str]:
+    here = current_directory()
+    try:
+        own = [policy.origin for policy in find_way(here, here, os.environ).policies]
+    except Refusal:
+        own = []  # it is among the problems
+    return [*own, *(policy.origin for policy in (config.user, *config.sites) if policy)]

@@ -19,8 +19,6 @@ from keyring_pypitoken.tokens.describe import HIDDEN_RESTRICTIONS, Standing, des
 if TYPE_CHECKING:
     import argparse
 
-    from keyring_pypitoken.tokens.describe import Window
-
 
 def restrict(options: argparse.Namespace) -> int:
     """Restrict a token, and print the new one."""
@@ -61,9 +59,9 @@ def inspect(options: argparse.Namespace) -> int:
     if options.json:
         dump(description.as_dict())
         return 0
-    window = description.window
-    if window is not None:
-        say(f"{window.state[0].upper()}{window.state[1:]}.", "good" if window.standing is Standing.VALID else "bad")
+    state = description.state
+    if state is not None:
+        say(f"{state[0].upper()}{state[1:]}.", "good" if description.standing is Standing.VALID else "bad")
     table(
         [
             ("location", description.location),
@@ -76,17 +74,13 @@ def inspect(options: argparse.Namespace) -> int:
     rows: list[tuple[str, str]] = []
     for number, caveat in enumerate(description.caveats, 1):
         rows.append((str(number), caveat.meaning))
-        if caveat.window is not None:
-            rows.append(("", _local(caveat.window)))
+        if caveat.not_before is not None and caveat.not_after is not None:
+            begin, end = _local_time(caveat.not_before), _local_time(caveat.not_after)
+            rows.append(("", f"{caveat.state}; here that is from {begin} until {end}"))
         rows.append(("", caveat.raw))
     table(rows)
     say(HIDDEN_RESTRICTIONS)
     return 0
-
-
-def _local(window: Window) -> str:
-    ends = [_local_time(timestamp) for timestamp in (window.not_before, window.not_after)]
-    return f"{window.state}; here that is from {ends[0]} until {ends[1]}"
 
 
 def _local_time(timestamp: int) -> str:

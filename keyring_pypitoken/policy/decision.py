@@ -1,237 +1,344 @@
-"""From policies and evidence to a grant or a refusal. Pure: the moment is a parameter."""
+"""From policies and evidence to a grant or a refusal. Pure: no files, no environment, no clock.
+
+Limits of every file intersect, whoever wrote it. Wishes come from the nearest file that its owner may wish in.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.policy.model import DEFAULT, Grant, Origin, WithOrigin
-from keyring_pypitoken.text import join_quoted, utc
+from keyring_pypitoken.policy.model import DEFAULT, Grant, Origin, Settings, WithOrigin, duration_text
+from keyring_pypitoken.text import in_words, join_quoted, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from keyring_pypitoken.lookup import Repository
-    from keyring_pypitoken.policy.model import PolicyFile, Settings
+    from keyring_pypitoken.policy.model import Evidence, NamedFile, Policies, PolicyFile
 
 T = TypeVar("T")
 
-DEFAULT_VALID_FOR = 15 * 60  # seconds, as long as PyPI's own Trusted Publishing tokens live
+DEFAULT_VALID_FOR = 15 * 60  # seconds if the files are unknown: as long as PyPI's Trusted Publishing tokens live
 DEFAULT_MAX_VALID_FOR = 60 * 60  # seconds
 DEFAULT_CLOCK_SKEW = 60  # seconds
+_MAX_VALID_FOR = WithOrigin(DEFAULT_MAX_VALID_FOR, DEFAULT, "1h")
+_UPLINK = WithOrigin(5_000_000, DEFAULT, "5 Mbit/s")
+_AUTO: WithOrigin[int | Literal["auto"]] = WithOrigin("auto", DEFAULT)
+# The parts of `auto`, in seconds: an upload rarely has the whole line, and PyPI takes a while to answer for each file.
+_AUTO_MINIMUM = 5 * 60
+_AUTO_RESERVE = 3 * 60
+_AUTO_PER_FILE = 30
+_AUTO_FACTOR = 4
 
 _NO_PROJECT = (
-    "nothing tells which project this upload is for: pass the distribution files (`twine upload dist/*`), run "
+    "cannot tell which project this upload is for: pass the distribution files (`twine upload dist/*`), run "
     "it in the project's directory, list `projects` in its pypitoken.toml, or set KEYRING_PYPITOKEN_PROJECT."
 )
-
-
-class Policies(NamedTuple):
-    """The policy files in force, each None where there is no such file."""
-
-    project: PolicyFile | None = None
-    user: PolicyFile | None = None
-    site: PolicyFile | None = None
-
-    def tables(self, repository: Repository) -> list[Settings]:
-        """Return every table that speaks about a repository, the most specific first."""
-        files = (self.project, self.user, self.site)
-        return [table for file in files if file is not None for table in file.tables(repository)]
-
-
-def check_repository_names(policies: Policies, known: Iterable[Repository]) -> None:
-    """Check that the project policy speaks about known repositories only.
-
-    Raises:
-        Refusal: it names another, so that its limits would silently never apply.
-    """
-    if policies.project is None:
-        return
-    names = [repository.name for repository in known]
-    strange = [name for name in policies.project.repositories if name not in names]
-    if strange:
-        raise Refusal(
-            f"{policies.project.origin} speaks about the unknown repository {join_quoted(strange)}, known are "
-            f"{join_quoted(names)}: correct the name, or add its url to your own policy.toml."
-        )
-
-
-def find_contradictions(policies: Policies, repositories: Iterable[Repository]) -> Iterator[str]:
-    """Tell what policies say that no upload could ever meet, whatever is uploaded and whenever.
-
-    Args:
-        policies: the policy files in force.
-        repositories: the endpoints that are known.
-
-    Yields:
-        Sentences, none twice.
-    """
-    told: set[str] = set()
-    for repository in repositories:
-        tables = policies.tables(repository)
-        problems = []
-        try:
-            _decide_valid_for(tables, None)
-        except Refusal as refusal:
-            problems.append(str(refusal))
-        start, end = _bounds(tables)
-        if start is not None and end is not None and start.value >= end.value:
-            problems.append(
-                f"not-before ({start.origin}) is not before not-after ({end.origin}), so that no moment is allowed: "
-                "change one of them."
-            )
-        if any(t.projects is not None and not t.projects.value for t in tables):
-            empty = next(t.projects for t in tables if t.projects is not None and not t.projects.value)
-            problems.append(
-                f"projects is empty ({empty.origin}), so that nothing is allowed: list one, or leave it out."
-            )
-        yield from (problem for problem in problems if problem not in told)
-        told.update(problems)
 
 
 def decide(
     repository: Repository,
     policies: Policies,
-    evidence: WithOrigin[tuple[str, ...]] | None,
+    evidence: Evidence,
     *,
-    now: int,
-    shorter: WithOrigin[int] | None = None,
     account: WithOrigin[str] | None = None,
+    shorter: WithOrigin[int] | None = None,
+    typed_valid_for: WithOrigin[int] | None = None,
 ) -> Grant:
-    """Decide what a lookup is granted.
-
-    Wishes (`valid-for`, `clock-skew`, `account`, `notice`,
-    `history`) come from the most specific table that speaks; limits
-    (`projects`, `max-valid-for`, `not-before`, `not-after`, `require-policy`, `unscoped`) from all of them, the
-    stricter winning.
+    """Decide what an upload is granted.
 
     Args:
         repository: the endpoint.
-        policies: the policy files in force.
-        evidence: the projects of this upload and what tells them; None where nothing does.
-        now: Unix seconds.
-        shorter: a wish of the environment in seconds, which may only shorten the window.
-        account: the account that the lookup itself named.
-
-    Returns:
-        The grant.
+        policies: every policy on the ways of this upload, the user's and the machine's.
+        evidence: what shows the projects.
+        account: the account that the lookup or a person named.
+        shorter: a length in seconds that may only shorten the window (KEYRING_PYPITOKEN_VALID_FOR).
+        typed_valid_for: the length in seconds that a person typed (`--valid-for`).
 
     Raises:
         Refusal: the policies do not allow the upload.
     """
-    tables = policies.tables(repository)
-    if policies.project is None and any(t.require_policy.value for t in tables if t.require_policy):
-        strict = next(t.require_policy for t in tables if t.require_policy and t.require_policy.value)
-        raise Refusal(
-            f"no project policy was found, and {strict.origin} requires one: "
-            "add a pypitoken.toml that lists the project."
-        )
-    valid_for = _decide_valid_for(tables, shorter)
-    clock_skew = _first(t.clock_skew for t in tables) or WithOrigin(DEFAULT_CLOCK_SKEW, DEFAULT)
-    not_before, not_after, bounds = _decide_window(tables, now, valid_for.value, clock_skew.value)
-    notice = _first(t.notice for t in tables)
-    history = _first(t.history for t in tables)
+    own = _tables(policies.own, repository)
+    tables = [*_tables(_project_files(policies), repository), *own]
+    _check_required(policies, own)
+    valid_for = _decide_valid_for(policies, repository, evidence.files, typed_valid_for)
+    if shorter is not None:
+        valid_for = _shorten(valid_for, shorter)
+    start, end = _bounds(tables)
+    misnamed = dict.fromkeys(misnamed_problem(name) for way in policies.ways for name in way.misnamed)
+    notice, history = _first(t.notice for t in own), _first(t.history for t in own)
     return Grant(
         repository=repository,
-        account=account or _first(t.account for t in tables) or WithOrigin("default", DEFAULT),
-        projects=_decide_projects(repository, policies, tables, evidence),
-        not_before=not_before,
-        not_after=not_after,
+        account=account or _decide_account(_wishes(policies, repository, lambda t: t.account)),
+        projects=_decide_projects(repository, policies, evidence, tables),
         valid_for=valid_for,
-        clock_skew=clock_skew,
-        bounds=bounds,
-        policy=policies.project.origin if policies.project else None,
+        clock_skew=_least(_wishes(policies, repository, lambda t: t.clock_skew))
+        or WithOrigin(DEFAULT_CLOCK_SKEW, DEFAULT),
+        start=start,
+        end=end,
+        policies=tuple(dict.fromkeys(policy.origin for policy in _project_files(policies))),
+        warnings=(*misnamed, *_warn_of_speed(evidence.files, valid_for, _uplink(own))),
         notice=notice is None or notice.value,
         history=history is None or history.value,
+        max_master_age=_least(t.max_master_age for t in own),
     )
+
+
+def misnamed_problem(name: str) -> str:
+    """Return what is wrong with a file or table that looks like a policy and is not read as one."""
+    return f"{name} is not read as a policy: rename it to pypitoken.toml or [tool.keyring-pypitoken]"
+
+
+def check_repository_names(policies: Policies, known: Iterable[Repository]) -> None:
+    """Check that the project policies mention known repositories only.
+
+    Raises:
+        Refusal: one mentions another, so that its limits would silently never apply.
+    """
+    names = [repository.name for repository in known]
+    for policy in _project_files(policies):
+        for name, table in policy.repositories.items():
+            if name not in names:
+                raise Refusal(_unknown_repository(name, _first(table), policy, names))
+
+
+def find_contradictions(policies: Policies, repositories: Iterable[Repository]) -> Iterator[str]:
+    """Yield what no upload could ever meet, whatever is uploaded and whenever; no sentence twice."""
+    seen: set[str] = set()
+    for repository in repositories:
+        for problem in _contradictions(policies, repository):
+            if problem not in seen:
+                seen.add(problem)
+                yield problem
+
+
+def _contradictions(policies: Policies, repository: Repository) -> Iterator[str]:
+    tables = _tables((*_project_files(policies), *policies.own), repository)
+    try:
+        _decide_valid_for(policies, repository, None, None)
+    except Refusal as refusal:
+        yield str(refusal)
+    start, end = _bounds(tables)
+    if start is not None and end is not None and start.value >= end.value:
+        yield (
+            f"not-before ({start.origin}) is not before not-after ({end.origin}), so no moment is allowed: "
+            "change one of them."
+        )
+    empty = next((t.projects for t in tables if t.projects is not None and not t.projects.value), None)
+    if empty is not None:
+        yield f"projects is empty ({empty.origin}), so nothing is allowed: list one, or leave it out."
+
+
+def _unknown_repository(name: str, setting: WithOrigin[object] | None, policy: PolicyFile, known: list[str]) -> str:
+    import difflib
+
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {quoted(nearest[0])}?" if nearest else f"known are {join_quoted(known)}:"
+    return (
+        f"{setting.origin if setting else policy.origin} mentions an unknown repository {quoted(name)}; {hint} "
+        "correct the name, or add its url to your own policy.toml."
+    )
+
+
+def _project_files(policies: Policies) -> list[PolicyFile]:
+    return [policy for way in policies.ways for policy in way.policies]
+
+
+def _tables(files: Iterable[PolicyFile], repository: Repository) -> list[Settings]:
+    return [table for file in files for table in file.tables(repository)]
 
 
 def _first(values: Iterable[WithOrigin[T] | None]) -> WithOrigin[T] | None:
     return next((value for value in values if value is not None), None)
 
 
-def _decide_valid_for(tables: list[Settings], shorter: WithOrigin[int] | None) -> WithOrigin[int]:
-    ceilings = [t.max_valid_for for t in tables if t.max_valid_for is not None]
-    ceiling = min(ceilings, key=lambda c: c.value, default=WithOrigin(DEFAULT_MAX_VALID_FOR, DEFAULT))
-    wish = _first(t.valid_for for t in tables)
-    if wish is None:
-        # Nobody wished for the default, so a lower ceiling cuts it quietly.
-        wish = WithOrigin(DEFAULT_VALID_FOR, DEFAULT)
-        if ceiling.value < DEFAULT_VALID_FOR:
-            wish = WithOrigin(ceiling.value, Origin(f"ceiling of {ceiling.origin}"))
-    elif wish.value > ceiling.value:
-        where = "its default" if ceiling.origin is DEFAULT else f"that of {ceiling.origin}"
+def _least(values: Iterable[WithOrigin[int] | None]) -> WithOrigin[int] | None:
+    return min((value for value in values if value is not None), key=lambda found: found.value, default=None)
+
+
+def _wishes(
+    policies: Policies, repository: Repository, read: Callable[[Settings], WithOrigin[T] | None]
+) -> list[WithOrigin[T]]:
+    """Return the wish of each way; that of the user or the machine only if no project has one."""
+    found = [
+        _first(read(table) for table in _tables((file for file in way.policies if file.trusted), repository))
+        for way in policies.ways
+    ]
+    stated = [wish for wish in found if wish is not None]
+    own = None if stated else _first(read(table) for table in _tables(policies.own, repository))
+    return stated or ([] if own is None else [own])
+
+
+def _check_required(policies: Policies, own: list[Settings]) -> None:
+    required = next((t.require_policy for t in own if t.require_policy and t.require_policy.value), None)
+    if required is None or any(policy.trusted for policy in _project_files(policies)):
+        return
+    raise Refusal(
+        f"no project policy was found, and {required.origin} requires one: add a pypitoken.toml that lists the project."
+    )
+
+
+def _decide_account(wishes: list[WithOrigin[str]]) -> WithOrigin[str]:
+    for other in wishes:
+        if other.value != wishes[0].value:
+            raise Refusal(
+                f"the files are under policies for two accounts, {quoted(wishes[0].value)} ({wishes[0].origin}) and "
+                f"{quoted(other.value)} ({other.origin}): upload them separately."
+            )
+    return wishes[0] if wishes else WithOrigin("default", DEFAULT)
+
+
+def _uplink(own: list[Settings]) -> WithOrigin[int]:
+    return _first(t.uplink for t in own) or _UPLINK
+
+
+def _decide_valid_for(
+    policies: Policies,
+    repository: Repository,
+    files: tuple[NamedFile, ...] | None,
+    typed: WithOrigin[int] | None,
+) -> WithOrigin[int]:
+    own = _tables(policies.own, repository)
+    ceiling = _least(t.max_valid_for for t in own) or _MAX_VALID_FOR
+    if typed is not None:
+        return _check_typed(typed, _least(t.max_token_valid_for for t in own), ceiling)
+    lengths = []
+    for wish in _wishes(policies, repository, lambda t: t.valid_for) or [_AUTO]:
+        if isinstance(wish.value, str):
+            lengths.append(_auto(files, _uplink(own), ceiling, wish.origin))
+            continue
+        length = WithOrigin(wish.value, wish.origin, wish.spelling)
+        if length.value > ceiling.value:
+            raise Refusal(
+                f"valid-for is {duration_text(length)} ({length.origin}), above max-valid-for, which is "
+                f"{duration_text(ceiling)} ({_its(ceiling.origin)}): shorten valid-for, or raise max-valid-for in your "
+                "own policy.toml."
+            )
+        lengths.append(length)
+    return min(lengths, key=lambda length: length.value)
+
+
+def _check_typed(
+    typed: WithOrigin[int], own_ceiling: WithOrigin[int] | None, ceiling: WithOrigin[int]
+) -> WithOrigin[int]:
+    name, limit = ("max-valid-for", ceiling) if own_ceiling is None else ("max-token-valid-for", own_ceiling)
+    if typed.value > limit.value:
         raise Refusal(
-            f"valid-for is {wish.value} seconds ({wish.origin}), above max-valid-for, which is {ceiling.value} "
-            f"seconds ({where}): shorten the one, or raise the other in your own policy.toml."
+            f"{typed.origin} is {duration_text(typed)}, above {name}, which is {duration_text(limit)} "
+            f"({_its(limit.origin)}): shorten it, or raise max-token-valid-for in your own policy.toml."
         )
-    if shorter is None:
-        return wish
-    if shorter.value > wish.value:
+    return typed
+
+
+def _its(origin: Origin) -> str:
+    return "its default" if origin == DEFAULT else origin
+
+
+def _shorten(valid_for: WithOrigin[int], shorter: WithOrigin[int]) -> WithOrigin[int]:
+    if shorter.value > valid_for.value:
         raise Refusal(
-            f"{shorter.origin} asks for {shorter.value} seconds, and it may only shorten the {wish.value} seconds "
-            f"of valid-for ({wish.origin}): set it to less, or unset it."
+            f"{shorter.origin} asks for {duration_text(shorter)}, and it may only shorten valid-for, which is "
+            f"{duration_text(valid_for)} ({valid_for.origin}): set it to less, or unset it."
         )
     return shorter
 
 
-def _decide_window(
-    tables: list[Settings], now: int, valid_for: int, clock_skew: int
-) -> tuple[int, int, tuple[WithOrigin[int], ...]]:
-    start, end = _bounds(tables)
-    if start is not None and now < start.value:
-        raise Refusal(
-            f"not-before allows uploads only from {utc(start.value)} on ({start.origin}): wait, or change it there."
-        )
-    if end is not None and now >= end.value:
-        raise Refusal(
-            f"not-after allowed uploads only until {utc(end.value)} ({end.origin}): change it there if that is wrong."
-        )
-    not_before = now - clock_skew if start is None else max(now - clock_skew, start.value)
-    not_after = now + valid_for if end is None else min(now + valid_for, end.value)
-    return (
-        not_before,
-        not_after,
-        tuple(bound for bound in (start, end) if bound is not None),
-    )
+def _auto(
+    files: tuple[NamedFile, ...] | None, uplink: WithOrigin[int], ceiling: WithOrigin[int], stated: Origin
+) -> WithOrigin[int]:
+    seconds, reason = DEFAULT_VALID_FOR, "files not known"
+    if files:
+        transfer = -(-_AUTO_FACTOR * _bits(files) // uplink.value)
+        seconds = max(_AUTO_MINIMUM, transfer + _AUTO_PER_FILE * len(files) + _AUTO_RESERVE)
+        reason = f"{_amount(files)} at {uplink.spelling or _speed(uplink.value)}"
+    origin = f"auto: {reason}" if stated == DEFAULT else f"auto ({stated}): {reason}"
+    if seconds > ceiling.value:
+        return WithOrigin(ceiling.value, Origin(f"{origin}; cut to max-valid-for ({ceiling.origin})"), ceiling.spelling)
+    return WithOrigin(seconds, Origin(origin))
+
+
+def _warn_of_speed(
+    files: tuple[NamedFile, ...] | None, valid_for: WithOrigin[int], uplink: WithOrigin[int]
+) -> tuple[str, ...]:
+    """Warn if the upload cannot be expected to finish while the token works."""
+    if not files:
+        return ()
+    length = in_words(valid_for.value)
+    seconds = valid_for.value - _AUTO_PER_FILE * len(files)
+    if seconds <= 0:
+        return (f"{_amount(files)}: may not finish within {length}",)
+    if _bits(files) <= uplink.value * seconds:
+        return ()
+    return (f"{_amount(files)}: needs {_speed(_bits(files) / seconds)} to finish within {length}",)
+
+
+def _bits(files: tuple[NamedFile, ...]) -> int:
+    return 8 * sum(file.size for file in files)
+
+
+def _amount(files: tuple[NamedFile, ...]) -> str:
+    size: float = sum(file.size for file in files)
+    text = f"{size} bytes"
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        if size < 1024:  # noqa: PLR2004 - bytes in a KiB
+            break
+        size /= 1024
+        text = f"{size:.1f} {unit}"
+    return f"{len(files)} file{'' if len(files) == 1 else 's'}, {text}"
+
+
+def _speed(bits: float) -> str:
+    for size, unit in ((1e9, "Gbit/s"), (1e6, "Mbit/s")):
+        if bits >= size:
+            return f"{bits / size:.1f} {unit}"
+    return f"{bits / 1e3:.1f} kbit/s"
 
 
 def _bounds(tables: list[Settings]) -> tuple[WithOrigin[int] | None, WithOrigin[int] | None]:
     """Return the latest not-before and the earliest not-after."""
     starts = [t.not_before for t in tables if t.not_before is not None]
-    ends = [t.not_after for t in tables if t.not_after is not None]
-    return max(starts, key=lambda s: s.value, default=None), min(ends, key=lambda e: e.value, default=None)
+    return max(starts, key=lambda start: start.value, default=None), _least(t.not_after for t in tables)
 
 
 def _decide_projects(
-    repository: Repository,
-    policies: Policies,
-    tables: list[Settings],
-    evidence: WithOrigin[tuple[str, ...]] | None,
+    repository: Repository, policies: Policies, evidence: Evidence, tables: list[Settings]
 ) -> WithOrigin[tuple[str, ...]] | None:
-    if evidence is None and policies.project is not None:
-        own = [t.projects for t in policies.project.tables(repository) if t.projects is not None]
-        if own:
-            names = frozenset.intersection(*(projects.value for projects in own))
-            evidence = WithOrigin(tuple(sorted(names)), own[0].origin)
-    limits = [t.projects for t in tables if t.projects is not None]
-    if not evidence or not evidence.value:
-        allowed = [t.unscoped.value for t in tables if t.unscoped is not None]
-        # A token for any project would go beyond every list of them.
-        if not limits and "allow" in allowed and "refuse" not in allowed:
+    found = evidence.projects or _listed_projects(policies, repository)
+    if not found or not found.value:
+        unscoped = [t.unscoped.value for t in tables if t.unscoped is not None]
+        # A token for any project would exceed every list of them.
+        if "allow" in unscoped and "refuse" not in unscoped and not any(t.projects for t in tables):
             return None
         raise Refusal(_NO_PROJECT)
-    for limit in limits:
-        outside = [name for name in evidence.value if name not in limit.value]
+    _judge(found.value, found.origin, _tables((*policies.here.policies, *policies.own), repository))
+    # What no file accounts for is judged by every way.
+    elsewhere = set(found.value).difference(*(names for _, names in policies.files))
+    for way, names in policies.files:
+        judged = [name for name in found.value if name in names or name in elsewhere]
+        _judge(judged, found.origin, _tables(way.policies, repository))
+    return found
+
+
+def _listed_projects(policies: Policies, repository: Repository) -> WithOrigin[tuple[str, ...]] | None:
+    """Return what the nearest trusted policy lists: the only projects that can be meant from here."""
+    for policy in policies.here.policies:
+        lists = [t.projects for t in policy.tables(repository) if t.projects is not None]
+        if lists and policy.trusted:
+            names = frozenset.intersection(*(projects.value for projects in lists))
+            return WithOrigin(tuple(sorted(names)), lists[0].origin)
+    return None
+
+
+def _judge(names: Iterable[str], named_by: Origin, tables: list[Settings]) -> None:
+    names = tuple(names)
+    for limit in (t.projects for t in tables if t.projects is not None):
+        prefixes = tuple(name[:-1] for name in limit.value if name.endswith("*"))
+        outside = [name for name in names if name not in limit.value and not name.startswith(prefixes)]
         if outside:
-            raise Refusal(_outside(outside, evidence.origin, limit))
-    return evidence
-
-
-def _outside(outside: list[str], evidence: Origin, limit: WithOrigin[frozenset[str]]) -> str:
-    what = f"project {join_quoted(outside)} is" if len(outside) == 1 else f"projects {join_quoted(outside)} are"
-    allowed = f"only {join_quoted(limit.value)}" if limit.value else "no project"
-    return (
-        f"{what} not allowed here: {limit.origin} allows {allowed}; "
-        f"upload it from its own repository, or add it there (it was named by {evidence})."
-    )
+            what = f"project {join_quoted(outside)} is" if len(outside) == 1 else f"projects {join_quoted(outside)} are"
+            allowed = f"only {join_quoted(limit.value)}" if limit.value else "no project"
+            raise Refusal(
+                f"{what} not allowed here: {limit.origin} allows {allowed}; upload it from its own repository, or add "
+                f"it there (it was named by {named_by})."
+            )

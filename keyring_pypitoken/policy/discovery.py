@@ -1,143 +1,208 @@
-"""Find and read the policy files of the project, the user and the machine."""
+"""Find and read the policies of projects, the user and the machine."""
 
 from __future__ import annotations
 
 import os
-import shlex
+import re
 import stat
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
-from keyring_pypitoken.files import climb, display_name, read_text
-from keyring_pypitoken.policy.model import Layer, PolicyFile, WithOrigin
-from keyring_pypitoken.policy.parser import PYPROJECT_TABLE, parse_policy
+from keyring_pypitoken.files import climb, display_name, list_directory, read_text, status
+from keyring_pypitoken.policy.model import PYPROJECT_TABLE, Config, Layer, PolicyFile, Way, WithOrigin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 POLICY_VARIABLE = "KEYRING_PYPITOKEN_POLICY"
-_POLICY_NAME = "pypitoken.toml"
-# Write permission of the group and of everybody, as ssh looks at its own configuration.
-_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+POLICY_NAME = "pypitoken.toml"
+PYPROJECT = "pyproject.toml"
+# A `.git` is a file in worktrees and submodules.
+_MARKERS = (".git", ".hg", ".svn", ".bzr", "_darcs", ".jj")
+MISNAMED = ("pypi-token.toml", "pypi_token.toml", ".pypitoken.toml", "keyring-pypitoken.toml", "policy.toml")
+_MISNAMED_TABLE = re.compile(
+    r"""^\s*\[\s*tool\s*\.\s*["']?(pypitoken|pypi-token|keyring[_.]?pypitoken)\b""", re.MULTILINE
+)
+_TELLING_KEY = re.compile(r"^\s*(?:projects|valid-for|max-valid-for|clock-skew|require-policy)\s*=", re.MULTILINE)
+_NAMES = (*_MARKERS, POLICY_NAME, PYPROJECT, *MISNAMED)
 
 
-def user_policy() -> PolicyFile | None:
-    """Read the user's own policy, or None where there is none.
+def load_config() -> Config:
+    """Read the policies of the user and of the machine; what is wrong with one is the `problem` of the result."""
+    found: list[PolicyFile] = []
+    problem: Refusal | None = None
+    for path, layer in own_paths():
+        try:
+            policy = read_own(path, layer)
+        except Refusal as refusal:
+            problem = problem or refusal.with_traceback(None)
+            continue
+        found += [] if policy is None else [policy]
+    user = next((policy for policy in found if policy.layer == "user"), None)
+    return Config(user, tuple(policy for policy in found if policy.layer == "site"), problem)
+
+
+def own_paths() -> Iterator[tuple[str, Layer]]:
+    """Yield the path of each policy that the user and the machine may have, and whose it is."""
+    yield paths.user_policy(), "user"
+    for path in paths.site_policies():
+        yield path, "site"
+
+
+def read_own(name: str, layer: Layer) -> PolicyFile | None:
+    """Read a policy of the user or the machine; None if it is absent.
 
     Raises:
-        Refusal: it cannot be followed or trusted.
+        Refusal: it cannot be followed, or somebody else may write it.
     """
-    return _read_own(paths.user_policy(), "user")
-
-
-def site_policy() -> PolicyFile | None:
-    """Read the machine's policy, or None where there is none.
-
-    Raises:
-        Refusal: it cannot be followed or trusted.
-    """
-    return _read_own(paths.site_policies()[0], "site")
-
-
-def project_policy(directory: Path, environ: Mapping[str, str], here: Path | None = None) -> PolicyFile | None:
-    """Read the policy of the project that a directory belongs to, or None where there is none.
-
-    Args:
-        directory: a directory of the project.
-        environ: the environment, which may name the file explicitly.
-        here: the current directory, where that is another one.
-
-    Raises:
-        Refusal: it cannot be followed.
-    """
-    here = here or directory
-    if named := environ.get(POLICY_VARIABLE):
-        return _read_named(here / named, here)
-    directories = list(project_directories(directory))
-    found: PolicyFile | None = None
-    for candidate in directories:
-        own, shared = candidate / _POLICY_NAME, candidate / "pyproject.toml"
-        policy = _read(own, "project", here)
-        in_pyproject = _read(shared, "project", here, PYPROJECT_TABLE)
-        if policy is not None and in_pyproject is not None:
-            raise Refusal(
-                f"two policies lie in one directory, {policy.origin} and [{'.'.join(PYPROJECT_TABLE)}] of "
-                f"{in_pyproject.origin}: keep one of them."
-            )
-        if policy is not None:
-            return policy
-        found = found or in_pyproject
-    return found
-
-
-_VCS = (".git", ".hg", ".svn", ".bzr", "_darcs", ".jj")
-
-
-def project_directories(directory: Path) -> Iterator[Path]:
-    """Yield a directory and those above it, up to the root of its repository, the home directory or the root."""
-    home = os.path.expanduser("~")
-    homes = (Path(home), Path(os.path.realpath(home)))
-    for candidate, found in climb(directory, _VCS):
-        yield candidate
-        if candidate in homes or found:
-            return
-
-
-def _read(path: Path, layer: Layer, directory: Path, table: tuple[str, ...] = ()) -> PolicyFile | None:
-    if not os.path.lexists(path):  # most directories on the way up have none
+    if status(name, name) is None:
         return None
-    name = display_name(path, directory)
-    text = read_text(path, name)
-    if text is None or (table and table[-1] not in text):  # somebody else's pyproject.toml: not even parsed
-        return None
-    return parse_policy(text, layer=layer, name=name, table=table)
+    from keyring_pypitoken.policy.trust import check_own  # only if there is such a policy
 
-
-def _read_named(path: Path, directory: Path) -> PolicyFile:
-    table = PYPROJECT_TABLE if path.name == "pyproject.toml" else ()
-    policy = _read(path, "project", directory, table)
-    if policy is None:
-        where = f"[{'.'.join(table)}] in it" if path.exists() else "such file"
-        raise PolicyError(
-            f"{POLICY_VARIABLE} names {display_name(path, directory)}, and there is no {where}: "
-            "correct it, or unset it."
-        )
-    return policy
-
-
-def _read_own(name: str, layer: Layer) -> PolicyFile | None:
-    path = Path(name)
-    if not os.path.lexists(path):
-        return None
-    _refuse_writable_by_others(path)
-    text = read_text(path, name)
-    policy = None if text is None else parse_policy(text, layer=layer, name=name)
+    check_own(name, layer)
+    text = read_text(name, name)
+    policy = None if text is None else _parse(text, name, "", layer)
     if policy is None or policy.store.identity is None:
         return policy
     identity = policy.store.identity
     # From the policy's own directory, since the current one is somebody's project.
-    full = os.path.normpath(path.parent / os.path.expanduser(identity.value))
+    full = os.path.normpath(os.path.join(os.path.dirname(name), os.path.expanduser(identity.value)))
     return policy._replace(store=policy.store._replace(identity=WithOrigin(full, identity.origin)))
 
 
-def _refuse_writable_by_others(path: Path) -> None:
-    """Check a file, its directory and that of what it links to: who may write a directory may replace its files."""
-    if sys.platform == "win32":  # access lists instead of modes, and a profile directory that is private by default
-        return
-    for candidate in (path, path.parent, Path(os.path.realpath(path)).parent):
-        try:
-            found = candidate.stat()
-        except OSError:
-            continue  # told when it is read
-        file = shlex.quote(str(candidate))
-        if found.st_uid not in (os.getuid(), 0):
-            raise PolicyError(
-                f"{candidate} belongs to another user, who could loosen the policy: run `chown $USER {file}`."
-            )
-        if found.st_mode & _WRITABLE_BY_OTHERS:
-            raise PolicyError(
-                f"{candidate} can be written by others, who could loosen the policy: run `chmod go-w {file}`."
-            )
+def find_way(directory: Path, here: Path, environ: Mapping[str, str]) -> Way:
+    """Walk up from a directory to the root of its project, and read every policy on the way.
+
+    Args:
+        directory: where an upload starts.
+        here: the current directory, from which files are named in messages.
+        environ: the environment, which may name one file instead of all project policies.
+
+    Raises:
+        Refusal: a policy cannot be followed, or the system cannot say whether there is one.
+    """
+    if named := environ.get(POLICY_VARIABLE):
+        return Way(directory, (_read_named(here / named, here),), (directory,), f"{POLICY_VARIABLE} names the policy")
+    policies: list[PolicyFile] = []
+    directories: list[Path] = []
+    misnamed: list[str] = []
+    owners = _trusted_owners(directory)
+    end = "root of the file system"
+    for current, found, ending in _walk_up(directory):
+        directories.append(current)
+        inside, alike = _read_directory(current, found, here, owners)
+        policies += inside
+        misnamed += alike
+        end = ending or end
+    return Way(directory, tuple(policies), tuple(directories), end, tuple(misnamed))
+
+
+def project_directories(directory: Path) -> Iterator[Path]:
+    """Yield a directory and those above it that belong to the same project, as `find_way` visits them.
+
+    Raises:
+        PolicyError: the system cannot say where the project ends.
+    """
+    for current, _, _ in _walk_up(directory):
+        yield current
+
+
+def _walk_up(directory: Path) -> Iterator[tuple[Path, frozenset[str], str]]:
+    """Yield each directory of a way, which of the names are in it, and why the way ends there, or an empty text."""
+    home = os.path.realpath(os.path.expanduser("~"))
+    for current, found in climb(directory, _NAMES):
+        marker = next((name for name in _MARKERS if name in found and _is_real(current, name)), None)
+        end = f"root of the repository ({marker})" if marker else "home directory" if str(current) == home else ""
+        yield current, found, end
+        if end:
+            return
+
+
+def _is_real(directory: Path, marker: str) -> bool:
+    """Return True if a repository begins here; anybody can make an empty file, or anything in a shared directory."""
+    path = directory / marker
+    if os.name == "posix" and (found := status(directory, str(directory))) and found.st_mode & stat.S_IWOTH:
+        return False
+    found = status(path, str(path))
+    if found is None:
+        return False
+    if stat.S_ISDIR(found.st_mode):
+        return bool(list_directory(path, str(path)))
+    return marker == ".git" and stat.S_ISREG(found.st_mode) and found.st_size > 0
+
+
+def _read_directory(
+    directory: Path, found: frozenset[str], here: Path, owners: frozenset[int] | None
+) -> tuple[list[PolicyFile], list[str]]:
+    """Return the policy of a directory, if there is one, and the display names of misnamed ones."""
+    policies: list[PolicyFile] = []
+    misnamed = [
+        display_name(directory / name, here)
+        for name in MISNAMED
+        if name in found and (name != "policy.toml" or _looks_like_policy(directory / name))
+    ]
+    for name in (POLICY_NAME, PYPROJECT):
+        path, shown = directory / name, display_name(directory / name, here)
+        text = read_text(path, shown) if name in found else None
+        if text is None or ("pypitoken" not in text and name == PYPROJECT):
+            continue
+        if name == PYPROJECT:
+            misnamed += [f"[tool.{table}] of {shown}" for table in _MISNAMED_TABLE.findall(text)]
+        policy = _parse(text, shown, name)
+        if policy is not None:
+            policies.append(policy._replace(trusted=_is_trusted(path, owners)))
+    if len(policies) > 1:
+        raise PolicyError(
+            f"two policies are in one directory, {policies[0].origin} and [{'.'.join(PYPROJECT_TABLE)}] of "
+            f"{policies[1].origin}: keep one of them."
+        )
+    return policies, misnamed
+
+
+def _parse(text: str, shown: str, name: str, layer: Layer = "project") -> PolicyFile | None:
+    table = PYPROJECT_TABLE if name == PYPROJECT else ()
+    if table and table[-1] not in text:  # somebody else's pyproject.toml is not even parsed
+        return None
+    from keyring_pypitoken.policy.parser import parse_policy  # only if there is a policy
+
+    return parse_policy(text, layer=layer, name=shown, table=table)
+
+
+def _read_named(path: Path, here: Path) -> PolicyFile:
+    name = display_name(path, here)
+    text = read_text(path, name)
+    policy = None if text is None else _parse(text, name, path.name)
+    if policy is not None:
+        return policy
+    missing = "it does not exist" if text is None else f"it has no [{'.'.join(PYPROJECT_TABLE)}]"
+    raise PolicyError(f"{POLICY_VARIABLE} names {name}, but {missing}: correct it, or unset it.")
+
+
+def _trusted_owners(start: Path) -> frozenset[int] | None:
+    """Return who may wish: the user, root, and the owner of the start (a checkout of uid 1000, used by root)."""
+    if os.name != "posix":
+        return None
+    found = status(start, str(start))
+    return frozenset((os.getuid(), 0, *((found.st_uid,) if found else ())))
+
+
+def _is_trusted(path: Path, owners: frozenset[int] | None) -> bool:
+    if owners is None:
+        return True
+    try:
+        # A stranger's link may lead to a file of the user.
+        return {os.lstat(path).st_uid, os.stat(path).st_uid} <= owners
+    except OSError:  # gone since it was read
+        return False
+
+
+def _looks_like_policy(path: Path) -> bool:
+    """Return True if a `policy.toml`, which may be for any program, has keys of ours and is not followed."""
+    followed = {os.path.realpath(own) for own, _ in own_paths()}
+    try:
+        text = read_text(path, str(path)) or ""
+    except PolicyError:  # nothing of ours
+        return False
+    return os.path.realpath(path) not in followed and _TELLING_KEY.search(text) is not None

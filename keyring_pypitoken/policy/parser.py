@@ -1,83 +1,98 @@
-"""Policy files: parsed once into typed values that know the line they come from.
+"""Policy files: parsed once into typed values that know where they come from.
 
 Pure: the text and its name go in, a `PolicyFile` or all of its problems come out.
 """
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from keyring_pypitoken.exceptions import PolicyError
 from keyring_pypitoken.lookup import BUILT_IN, Repository
-from keyring_pypitoken.policy.model import Layer, Origin, PolicyFile, Settings, StoreSettings, WithOrigin
-from keyring_pypitoken.policy.values import KEYS, NAMES, WrongValueError, read_names, shown, valid_label, whole
-from keyring_pypitoken.text import quoted
-from keyring_pypitoken.toml import find_lines, load_toml
+from keyring_pypitoken.policy.model import (
+    AGE,
+    PYPROJECT_TABLE,
+    Layer,
+    Origin,
+    PolicyFile,
+    Settings,
+    StoreSettings,
+    WithOrigin,
+)
+from keyring_pypitoken.policy.values import KEYS, STORE_KEYS, WrongValueError, read_texts, shown, valid_label
+from keyring_pypitoken.text import caret, quoted
+from keyring_pypitoken.toml import Place, entry, read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from keyring_pypitoken.policy.values import Shape
-
-PYPROJECT_TABLE = ("tool", "keyring-pypitoken")
-
-_PART = "[A-Za-z_][A-Za-z0-9_]*"
-_MODULE_AND_CLASS = rf"{_PART}(?:\.{_PART})+"
-_BACKEND = re.compile(_MODULE_AND_CLASS)
-# What makes an endpoint, and what a built-in one has already. The shapes are as those of `policy_values.KEYS`.
-ENDPOINT_KEYS: dict[str, Shape] = {
-    "url": {
-        "description": "where it is uploaded to: https, or http for a loopback address",
-        "type": "string",
-        "pattern": whole(r"[Hh][Tt][Tt][Pp][Ss]?://[^/?#@ ]+(?:/[^?# ]*)?\??#?"),
-    },
-    "domain": {"description": "the location that its tokens carry", "type": "string", "minLength": 1},
-    "services": {"description": "further names under which uploaders ask keyring for it", **NAMES},
-}
-FIXED_ENDPOINT_KEYS = ("url", "domain")
-AGE = "age"  # stands where a keyring backend could be named
-STORE_KEYS: dict[str, Shape] = {
-    "backend": {
-        "description": "the keyring backend that keeps the masters, as module.Class, or age for an encrypted file",
-        "type": "string",
-        "pattern": whole(rf"{AGE}|{_MODULE_AND_CLASS}"),
-    },
-    "identity": {
-        "description": "the path of the age identity or SSH key that opens the age file, instead of a passphrase",
-        "type": "string",
-        "minLength": 1,
-    },
-}
+ENDPOINT_KEYS = ("url", "domain", "services")  # what makes an endpoint
+FIXED_ENDPOINT_KEYS = ("url", "domain")  # what a built-in one has already
 _NOT_FOR_PROJECTS = {*(name for name, key in KEYS.items() if not key.project_may), *ENDPOINT_KEYS, "store"}
+_START = Place(1, 1, 1)
+
+
+class _Problem(NamedTuple):
+    place: Place
+    column: int
+    sentence: str
 
 
 class _Problems:
-    """Collects all that is wrong in a file: a sentence about a table or key, and its place."""
+    """Collects all that is wrong in a file, each with its place."""
 
-    def __init__(self, name: str, text: str, root: tuple[str, ...]) -> None:
-        self.name = name
-        self.found: list[str] = []
-        self._lines = find_lines(text)
+    def __init__(self, name: str, text: str, places: Mapping[tuple[str, ...], Place], root: tuple[str, ...]) -> None:
+        self._name = name
+        self._text = text
+        self._places = places
         self._root = root
+        self._found: list[_Problem] = []
 
     def origin(self, *path: str) -> Origin:
-        full = (*self._root, *path)
-        while full and full not in self._lines:
-            full = full[:-1]
-        return Origin(f"{self.name}:{self._lines[full]}" if full else self.name)
+        """Return the file and the line of a key."""
+        return Origin(f"{self._name}:{self._place(path).line}")
 
     def add(self, problem: str, *path: str) -> None:
+        """Add what is wrong with a value: the rest of a sentence that begins with its key."""
+        place = self._place(path)
         subject = ".".join(part if valid_label(part) else quoted(part) for part in path or self._root)
-        self.found.append(f"{subject} {problem} ({self.origin(*path)})")
+        self._found.append(_Problem(place, place.value_column or place.column, f"{subject} {problem}"))
 
-    def add_unknown(self, known: list[str], *path: str) -> None:
-        import difflib
+    def add_key(self, sentence: str, *path: str) -> None:
+        """Add what is wrong with a key itself."""
+        place = self._place(path)
+        self._found.append(_Problem(place, place.column, sentence))
 
-        nearest = difflib.get_close_matches(path[-1], known, n=1)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known here are {', '.join(known)}"
-        self.found.append(f"{quoted('.'.join(path))} is no key of a policy, {hint} ({self.origin(*path)})")
+    def add_unknown(self, known: Iterable[str], *path: str) -> None:
+        """Add a key that does not exist."""
+        self.add_key(f"unknown key {quoted(path[-1])}; {_did_you_mean(path[-1], list(known))}", *path)
+
+    def read(self, read: Callable[[object], object], value: object, *path: str) -> Any:
+        """Return a value with its origin; None if it is wrong."""
+        try:
+            return WithOrigin(read(value), self.origin(*path), value if isinstance(value, str) else "")
+        except WrongValueError as error:
+            self.add(str(error), *path)
+            return None
+
+    def refuse(self) -> None:
+        """Raise all that was found, if anything was."""
+        if not self._found:
+            return
+        found = sorted(self._found)
+        first = found[0]
+        more = f"; and {len(found) - 1} more: run `keyring-pypitoken check`" if len(found) > 1 else "; correct it there"
+        raise PolicyError(
+            f"the policy cannot be followed: {self._name}:{first.place.line}:{first.column}: {first.sentence}{more}.",
+            tuple(caret(self._name, self._text, p.place.line, p.column, p.sentence) for p in found),
+        )
+
+    def _place(self, path: tuple[str, ...]) -> Place:
+        full = (*self._root, *path)
+        while full and full not in self._places:
+            full = full[:-1]
+        return self._places.get(full, _START)
 
 
 def parse_policy(text: str, *, layer: Layer, name: str, table: tuple[str, ...] = ()) -> PolicyFile | None:
@@ -90,49 +105,51 @@ def parse_policy(text: str, *, layer: Layer, name: str, table: tuple[str, ...] =
         table: the table of the file that holds the policy, as in a `pyproject.toml`.
 
     Returns:
-        The policy, or None where the file has no such table.
+        The policy, or None if the file has no such table.
 
     Raises:
-        PolicyError: the file cannot be followed; the message tells every problem with its line.
+        PolicyError: the file cannot be followed; `problems` holds every mistake with its line and a caret.
     """
-    content: object = load_toml(text, name)
-    for part in table:
-        content = content.get(part) if isinstance(content, dict) else None
+    document, places = read_toml(text, name)
+    content: Any = entry(document, *table) if table else document
     if content is None:
         return None
-    problems = _Problems(name, text, table)
+    problems = _Problems(name, text, places, table)
     if not isinstance(content, dict):
         problems.add(f"is {shown(content)}, expected a table")
         content = {}
     settings = _read_settings(content, layer, problems, (), ("repository", "store"))
     repositories, endpoints = _read_repositories(content.get("repository", {}), layer, problems)
     store = StoreSettings() if layer == "project" else _read_store(content.get("store", {}), problems)
-    if problems.found:
-        raise PolicyError(f"the policy cannot be followed: {'; '.join(problems.found)}.", tuple(problems.found))
+    problems.refuse()
     return PolicyFile(layer, Origin(name), settings, repositories, endpoints, store)
 
 
 def _read_settings(
-    content: dict[str, Any],
-    layer: Layer,
-    problems: _Problems,
-    path: tuple[str, ...],
-    others: tuple[str, ...],
+    content: dict[str, Any], layer: Layer, problems: _Problems, path: tuple[str, ...], others: tuple[str, ...]
 ) -> Settings:
     """Read the keys of one table; those in `others` are read elsewhere."""
     found: dict[str, Any] = {}
-    known = [name for name in (*KEYS, *others) if layer != "project" or name not in _NOT_FOR_PROJECTS]
     for name, value in content.items():
+        key = KEYS.get(name)
         if layer == "project" and name in _NOT_FOR_PROJECTS:
-            problems.add("is for your own policy.toml only, a project cannot set it", *path, name)
-        elif name in KEYS:
-            try:
-                found[name.replace("-", "_")] = WithOrigin(KEYS[name].read(value), problems.origin(*path, name))
-            except WrongValueError as error:
-                problems.add(str(error), *path, name)
+            problems.add_key(f"{name} is for your own policy.toml only: a project cannot set it", *path, name)
+        elif key is not None:
+            read = key.read_own if key.read_own and layer != "project" else key.read
+            found[name.replace("-", "_")] = problems.read(read, value, *path, name)
+        elif name == PYPROJECT_TABLE[0] and not path:
+            problems.add_key("[tool.keyring-pypitoken] is for pyproject.toml: write its keys at the top here", name)
         elif name not in others:
+            known = (key for key in (*KEYS, *others) if layer != "project" or key not in _NOT_FOR_PROJECTS)
             problems.add_unknown(known, *path, name)
     return Settings(**found)
+
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    import difflib
+
+    nearest = difflib.get_close_matches(name.lower().replace("_", "-"), known, n=1)
+    return f"did you mean {nearest[0]!r}?" if nearest else f"known here are {', '.join(known)}"
 
 
 def _read_repositories(
@@ -146,36 +163,44 @@ def _read_repositories(
     for name, table in content.items():
         path = ("repository", name)
         if not valid_label(name):
-            problems.add("is no name, expected up to 64 letters, digits or any of . _ @ + -", *path)
+            problems.add_key(
+                f"{quoted(name)} is not a valid name, expected up to 64 letters, digits or any of . _ @ + -", *path
+            )
         if not isinstance(table, dict):
             problems.add(f"is {shown(table)}, expected a table", *path)
             continue
-        settings[name] = _read_settings(table, layer, problems, path, tuple(ENDPOINT_KEYS))
+        settings[name] = _read_settings(table, layer, problems, path, ENDPOINT_KEYS)
         if layer != "project":
             endpoints.append(_read_endpoint(name, table, problems))
     return settings, tuple(endpoints)
 
 
 def _read_endpoint(name: str, table: dict[str, Any], problems: _Problems) -> Repository:
-    """Read the keys that make an endpoint; what it returns counts only where there are no problems."""
+    """Read the keys that make an endpoint; the result counts only if there are no problems."""
     path = ("repository", name)
     services: list[str] = []
     try:
-        services = read_names(table.get("services", []), "names")
+        services = read_texts(table.get("services", []), "names", '["demo"]')
     except WrongValueError as error:
         problems.add(str(error), *path, "services")
     built_in = next((repository for repository in BUILT_IN if repository.name == name), None)
     if built_in is not None:
         for key in FIXED_ENDPOINT_KEYS:
             if key in table:
-                problems.add("is fixed, it cannot be set", *path, key)
+                problems.add_key(f"{key} of {name} is fixed: it cannot be set", *path, key)
         return built_in._replace(services=(*built_in.services, *services))
     url = table.get("url")
     host = _endpoint_host(url)
-    if host is None:
+    if url is None:
+        import difflib
+
+        nearest = difflib.get_close_matches(name, [repository.name for repository in BUILT_IN], n=1)
+        hint = f"did you mean [repository.{nearest[0]}]?" if nearest else "add the address that it is uploaded to"
+        problems.add(f"has no url; {hint}", *path)
+    elif host is None:
         problems.add(
-            f"is {'missing' if url is None else shown(url)}, expected an https URL "
-            "(http for a loopback address only), without user, query or fragment",
+            f"is {shown(url)}, expected an https URL (http for a loopback address only), without user, query or "
+            "fragment",
             *path,
             "url",
         )
@@ -213,35 +238,15 @@ def _read_store(content: object, problems: _Problems) -> StoreSettings:
     if not isinstance(content, dict):
         problems.add(f"is {shown(content)}, expected a table [store]", "store")
         return StoreSettings()
-    for name in content:
-        if name not in _STORE_READERS:
-            problems.add_unknown(list(STORE_KEYS), "store", name)
-    found: dict[str, WithOrigin[str]] = {}
-    for name, read in _STORE_READERS.items():
-        if name in content:
-            try:
-                found[name] = WithOrigin(read(content[name]), problems.origin("store", name))
-            except WrongValueError as error:
-                problems.add(str(error), "store", name)
-    if "identity" in found and "backend" not in found:
+    found: dict[str, Any] = {}
+    for name, value in content.items():
+        if name in STORE_KEYS:
+            found[name] = problems.read(STORE_KEYS[name], value, "store", name)
+        else:
+            problems.add_unknown(STORE_KEYS, "store", name)
+    for other in ("backend", "identity"):
+        if "command" in found and other in found:
+            problems.add_key(f"{other} contradicts the command beside it: keep one of them", "store", other)
+    if found.get("identity") and "backend" not in found:
         found["backend"] = WithOrigin(AGE, found["identity"].origin)
     return StoreSettings(**found)
-
-
-def _read_backend(value: object) -> str:
-    if not isinstance(value, str) or not (value == AGE or _BACKEND.fullmatch(value)):
-        raise WrongValueError(f'is {shown(value)}, expected "module.Class" of a keyring backend, or "age"')
-    return value
-
-
-def _read_identity(value: object) -> str:
-    expected = "expected the path of an age identity file or an SSH private key"
-    if not isinstance(value, str) or not value.strip():
-        raise WrongValueError(f"is {shown(value)}, {expected}")
-    key = r"AGE-SECRET-KEY-|^AGE-PLUGIN-[^/\\]+-1[A-Z0-9]{6,}$|-----BEGIN"
-    if not value.isprintable() or re.search(key, value, re.IGNORECASE):  # a secret in the wrong place is not shown
-        raise WrongValueError(f"is a key itself or no path, {expected}")
-    return value
-
-
-_STORE_READERS: dict[str, Callable[[object], str]] = {"backend": _read_backend, "identity": _read_identity}

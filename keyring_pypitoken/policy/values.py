@@ -1,7 +1,4 @@
-"""The keys of a policy: what each is for, how its value is read, and whose policy may set it.
-
-Beside each reader stands the shape of what it takes, as JSON Schema, so that the two are changed together.
-"""
+"""The keys of a policy: how the value of each is read, and whose policy may have it."""
 
 from __future__ import annotations
 
@@ -9,71 +6,47 @@ import datetime
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from keyring_pypitoken.names import VALID_NAME, InvalidNameError, normalize_valid
-from keyring_pypitoken.text import quoted
+from keyring_pypitoken.names import InvalidNameError, normalize, normalize_valid
+from keyring_pypitoken.text import looks_like_token, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import TypeAlias
-
-    Shape: TypeAlias = Mapping[str, object]
+    from collections.abc import Callable
 
 _MAX_SHOWN = 10**12
 MAX_CLOCK_SKEW = 10 * 60  # seconds
 _MAX_DURATION = 3650 * 86_400  # seconds; more is a slip of the keyboard, and no date can hold the sum
-_LENGTH = "(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?"
-_DURATION = re.compile(_LENGTH)
-LABEL = "[A-Za-z0-9._@+-]{1,64}"
-_LABEL = re.compile(LABEL)
-
-
-class Key(NamedTuple):
-    """A key of a policy.
-
-    Attributes:
-        read: reads its value.
-        shape: the JSON Schema of what `read` takes; where JSON has no words for that, of more than that.
-        meaning: what it is for, as README's table tells it.
-        project_may: whether a project's policy may set it.
-    """
-
-    read: Callable[[object], object]
-    shape: Shape
-    meaning: str
-    project_may: bool = True
+_DURATION = re.compile("(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?")
+_LABEL = re.compile("[A-Za-z0-9._@+-]{1,64}")
+_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\*")
+_SPEED = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?([kMG])bit/s")
+_BITS = {"k": 1e3, "M": 1e6, "G": 1e9}
+_AS_MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
+_SECRET = re.compile(r"AGE-SECRET-KEY-|^AGE-PLUGIN-[^/\\]+-1[A-Z0-9]{6,}$|-----BEGIN", re.IGNORECASE)
 
 
 class WrongValueError(ValueError):
     """A value is not what its key expects; the text continues a sentence that begins with the key."""
 
 
-def whole(pattern: str) -> str:
-    """Return the pattern that finds only what another one fully matches: JSON Schema knows no other way to match."""
-    return f"^(?:{pattern})$"
+class Key(NamedTuple):
+    """A key of a policy.
 
+    Attributes:
+        read: reads its value, or raises `WrongValueError`.
+        project_may: whether a project's policy may have it.
+        read_own: reads its value in a user's or site's policy, if that may be more than in a project's.
+    """
 
-def _shape_of_length(least: int, most: int) -> Shape:
-    """Return the shape of a length of time, its limits in seconds."""
-    beginning = "(?=.*[1-9])" if least else "(?=[0-9])"  # not zero, or not empty
-    return {
-        "anyOf": [
-            {"type": "string", "pattern": whole(beginning + _LENGTH)},
-            {"type": "integer", "minimum": least, "maximum": most},
-        ]
-    }
+    read: Callable[[object], object]
+    project_may: bool = True
+    read_own: Callable[[object], object] | None = None
 
 
 def parse_duration(value: object) -> int:
-    """Read a length of time such as `"90s"`, `"15m"`, `"1h30m"`, `"2d"` or 900.
-
-    Args:
-        value: the text, or whole seconds.
-
-    Returns:
-        Seconds, at least 0.
+    """Read a length of time such as `"90s"`, `"15m"`, `"1h30m"`, `"2d"` or 900, and return it in seconds.
 
     Raises:
-        WrongValueError: it is neither; the message continues a sentence that begins with its name.
+        WrongValueError: it is not one, or longer than 3650 days.
     """
     seconds = -1
     if isinstance(value, int) and not isinstance(value, bool):
@@ -94,42 +67,45 @@ def valid_label(label: str) -> bool:
     return _LABEL.fullmatch(label) is not None
 
 
-def read_names(value: object, what: str) -> list[str]:
-    """Read a list of names.
-
-    Args:
-        value: the list.
-        what: how the message calls them.
-
-    Returns:
-        The list.
+def read_texts(value: object, what: str, example: str) -> list[str]:
+    """Read a list of texts, which messages call `what`.
 
     Raises:
-        WrongValueError: it is none; the message continues a sentence that begins with its key.
+        WrongValueError: it is not one.
     """
     if not isinstance(value, list):
-        raise WrongValueError(f'is {shown(value)}, expected a list of {what} such as ["demo"]')
+        raise WrongValueError(f"is {shown(value)}, expected a list of {what} such as {example}")
     for item in value:
         if not isinstance(item, str) or not item:
             raise WrongValueError(f"holds {shown(item)}, expected {what} in quotes")
     return value
 
 
-NAMES: Shape = {"type": "array", "items": {"type": "string", "minLength": 1}}
-_PROJECTS: Shape = {"type": "array", "items": {"type": "string", "pattern": whole(VALID_NAME)}}
-
-
-def _read_projects(value: object) -> frozenset[str]:
+def _read_projects(value: object, *, patterns: bool = False) -> frozenset[str]:
     names: set[str] = set()
-    for name in read_names(value, "project names"):
+    for name in read_texts(value, "project names", '["demo"]'):
+        if name.endswith("*"):
+            names.add(_read_pattern(name, allowed=patterns))
+            continue
         try:
             names.add(normalize_valid(name))
         except InvalidNameError:
-            raise WrongValueError(f"holds {quoted(name)}, which no project can be called") from None
+            raise WrongValueError(f"holds {quoted(name)}, which is not a valid project name") from None
     return frozenset(names)
 
 
-_POSITIVE_DURATION = _shape_of_length(1, _MAX_DURATION)
+def _read_pattern(pattern: str, *, allowed: bool) -> str:
+    if not allowed:
+        raise WrongValueError(f"holds the pattern {quoted(pattern)}, which only a policy.toml may: list the names")
+    if pattern == "*":
+        raise WrongValueError("holds '*', which allows every project: leave projects out instead")
+    if not _PATTERN.fullmatch(pattern):
+        raise WrongValueError(f'holds {quoted(pattern)}, expected the beginning of a name and one * such as "acme-*"')
+    return normalize(pattern[:-1]) + "*"
+
+
+def _read_own_projects(value: object) -> frozenset[str]:
+    return _read_projects(value, patterns=True)
 
 
 def _read_positive_duration(value: object) -> int:
@@ -139,7 +115,8 @@ def _read_positive_duration(value: object) -> int:
     return seconds
 
 
-_SKEW = _shape_of_length(0, MAX_CLOCK_SKEW)
+def _read_valid_for(value: object) -> int | str:
+    return "auto" if value == "auto" else _read_positive_duration(value)
 
 
 def _read_skew(value: object) -> int:
@@ -149,28 +126,22 @@ def _read_skew(value: object) -> int:
     return seconds
 
 
-# A date-time is a type of TOML's and none of JSON's: an editor passes it on as a text, a program of Python's as an
-# object of no type that JSON Schema knows.
-_MOMENT: Shape = {
-    "not": {"type": ["boolean", "number", "array", "object"]},
-    "pattern": whole(
-        r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
-    ),
-}
+def _read_uplink(value: object) -> int:
+    found = _SPEED.fullmatch(value) if isinstance(value, str) else None
+    bits = int(float(found[1]) * _BITS[found[2]]) if found else 0
+    if not bits:
+        raise WrongValueError(f'is {shown(value)}, expected an upload speed such as "5 Mbit/s" or "500 kbit/s"')
+    return bits
 
 
 def _read_moment(value: object) -> int:
+    if isinstance(value, str) and re.match("[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        raise WrongValueError(f"is {quoted(value)}, which is a text: write the date-time without quotes")
     if not isinstance(value, datetime.datetime):
         raise WrongValueError(f"is {shown(value)}, expected a date-time with its offset such as 2026-01-31T18:00:00Z")
     if value.tzinfo is None:
-        raise WrongValueError(
-            f"is the naive date-time {value.isoformat()}, which is another moment in every time zone: "
-            f"write its offset, as in {value.isoformat()}Z"
-        )
+        raise WrongValueError(f"has no time zone: write it with one, such as {value.isoformat()}Z")
     return int(value.timestamp())
-
-
-_ACCOUNT: Shape = {"type": "string", "pattern": whole(LABEL)}
 
 
 def _read_account(value: object) -> str:
@@ -179,16 +150,10 @@ def _read_account(value: object) -> str:
     return value
 
 
-_BOOL: Shape = {"type": "boolean"}
-
-
 def _read_bool(value: object) -> bool:
     if not isinstance(value, bool):
         raise WrongValueError(f"is {shown(value)}, expected true or false")
     return value
-
-
-_UNSCOPED: Shape = {"enum": ["refuse", "allow"]}
 
 
 def _read_unscoped(value: object) -> str:
@@ -197,43 +162,57 @@ def _read_unscoped(value: object) -> str:
     return value
 
 
-_BOUNDS = "no uploads before or after: date-times such as 2026-01-31T18:00:00Z"
 KEYS: dict[str, Key] = {
-    "projects": Key(_read_projects, _PROJECTS, "what may be uploaded; all lists that speak apply"),
-    "valid-for": Key(
-        _read_positive_duration,
-        _POSITIVE_DURATION,
-        'how long a token works: "90s", "15m", "1h30m", "2d", or seconds',
-    ),
-    "max-valid-for": Key(
-        _read_positive_duration,
-        _POSITIVE_DURATION,
-        "the longest valid-for that is allowed",
-        project_may=False,
-    ),
-    "clock-skew": Key(_read_skew, _SKEW, 'how far before now a token begins to work; at most "10m"'),
-    "not-before": Key(_read_moment, _MOMENT, _BOUNDS),
-    "not-after": Key(_read_moment, _MOMENT, _BOUNDS),
-    "account": Key(_read_account, _ACCOUNT, "which master is derived from"),
-    "require-policy": Key(_read_bool, _BOOL, "refuse uploads from repositories without a policy", project_may=False),
-    "unscoped": Key(
-        _read_unscoped,
-        _UNSCOPED,
-        '"allow": where nothing tells the project, restrict in time alone',
-        project_may=False,
-    ),
-    "notice": Key(_read_bool, _BOOL, "the line on stderr for each token", project_may=False),
-    "history": Key(
-        _read_bool,
-        _BOOL,
-        "the line in the history for each token: when, for what, until when; never the token",
-        project_may=False,
-    ),
+    "projects": Key(_read_projects, read_own=_read_own_projects),
+    "valid-for": Key(_read_valid_for),
+    "max-valid-for": Key(_read_positive_duration, project_may=False),
+    "max-token-valid-for": Key(_read_positive_duration, project_may=False),
+    "uplink": Key(_read_uplink, project_may=False),
+    "clock-skew": Key(_read_skew),
+    "not-before": Key(_read_moment),
+    "not-after": Key(_read_moment),
+    "account": Key(_read_account),
+    "max-master-age": Key(_read_positive_duration, project_may=False),
+    "require-policy": Key(_read_bool, project_may=False),
+    "unscoped": Key(_read_unscoped, project_may=False),
+    "notice": Key(_read_bool, project_may=False),
+    "history": Key(_read_bool, project_may=False),
+}
+
+
+def _read_backend(value: object) -> str:
+    if not isinstance(value, str) or not (value == "age" or _AS_MODULE.fullmatch(value)):
+        raise WrongValueError(f'is {shown(value)}, expected "module.Class" of a keyring backend, or "age"')
+    return value
+
+
+def _read_identity(value: object) -> str:
+    expected = "expected the path of an age identity file or an SSH private key"
+    if not isinstance(value, str) or not value.strip():
+        raise WrongValueError(f"is {shown(value)}, {expected}")
+    if not value.isprintable() or _SECRET.search(value):  # a secret in the wrong place is not shown
+        raise WrongValueError(f"is a key itself or not a path, {expected}")
+    return value
+
+
+def _read_command(value: object) -> tuple[str, ...]:
+    words = read_texts(value, "a program and its arguments", '["pass", "show", "pypi"]')
+    if not words:
+        raise WrongValueError('is empty, expected a program and its arguments such as ["pass", "show", "pypi"]')
+    if any(looks_like_token(word) or "\0" in word for word in words):
+        raise WrongValueError("holds a token or a NUL, expected a program that prints the master")
+    return tuple(words)
+
+
+STORE_KEYS: dict[str, Callable[[object], object]] = {
+    "backend": _read_backend,
+    "identity": _read_identity,
+    "command": _read_command,
 }
 
 
 def shown(value: object) -> str:
-    """Show a TOML value in a message, by its type where it is not a short plain one."""
+    """Return how messages show a TOML value: by its type unless it is short and plain."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

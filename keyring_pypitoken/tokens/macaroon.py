@@ -1,19 +1,19 @@
-"""The macaroon inside a token: read, append, write.
+"""The macaroon in a token's text: read it, append a caveat, write it.
 
-pymacaroons mints, and handles version 1 of the format. Version 2, which PyPI issues, is read, appended to and
-written here, for three reasons. Importing pymacaroons loads libsodium, for a tenth of the time that a
-whole `keyring get` takes. Its reader copies the rest of the token for every packet, counts lengths without bound
-(1 MB of noise keeps it busy for minutes), and ignores what follows the signature. And what is read here is all
-that PyPI issues, so that anything else is refused instead of guessed at.
+Version 2 of the format, which PyPI issues, is handled here; pymacaroons mints, and handles version 1. Importing it
+loads libsodium, which takes a tenth of a whole `keyring get`; its reader copies the rest of the token for every packet,
+takes minutes for 1 MB of noise, and ignores what follows the signature.
 
 Format: https://github.com/rescrv/libmacaroons/blob/master/doc/format.txt
 """
 
 from __future__ import annotations
 
+import base64
 import re
-from binascii import hexlify
 from typing import TYPE_CHECKING
+
+from keyring_pypitoken.exceptions import InvalidRestriction, LoaderError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,25 +24,13 @@ if TYPE_CHECKING:
     PyMacaroon: TypeAlias = pymacaroons.Macaroon
 
 V1, V2 = 1, 2
-V1_PACKET_LIMIT = 0xFFFF  # bytes, its length being four hexadecimal digits
+V1_PACKET_LIMIT = 0xFFFF  # bytes: a length has four hexadecimal digits
+_V1_MAX_CAVEAT = V1_PACKET_LIMIT - len("ffffcid \n")
 _END, _LOCATION, _IDENTIFIER, _SIGNATURE = 0, 1, 2, 6
 # A location and an identifier, any number of first-party caveats, a signature: all that PyPI ever issues.
 _GRAMMAR = re.compile(rb"\x01\x02\x00(?:\x02\x00)*\x00\x06")
+_LENGTH = re.compile(rb"[\x80-\xff]{0,3}[\x00-\x7f]")  # seven bits a byte, the lowest first
 _SIGNATURE_BYTES = 32  # HMAC-SHA256
-
-
-class MalformedError(Exception):
-    """The bytes are no macaroon of PyPI's.
-
-    Attributes:
-        reason: why, to continue a sentence with; it holds none of the bytes.
-        cause: the type of what pymacaroons raised, where it did.
-    """
-
-    def __init__(self, reason: str, cause: str | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.cause = cause
 
 
 class Macaroon:
@@ -50,26 +38,34 @@ class Macaroon:
 
     Attributes:
         version: of the binary format, 1 or 2.
-        location: the domain of whoever minted it.
-        identifier: what its minter finds it by.
+        location: the domain of the index that minted it.
+        identifier: what that index finds it by.
         caveats: their bytes, in order.
     """
 
     __slots__ = ("_signature", "caveats", "identifier", "location", "version")
 
     def __init__(self, version: int, location: str, identifier: str, caveats: list[bytes], signature: bytes) -> None:
+        if len(signature) != _SIGNATURE_BYTES:
+            raise LoaderError(f"the token's signature has {len(signature)} bytes, expected {_SIGNATURE_BYTES}")
         self.version = version
         self.location = location
         self.identifier = identifier
         self.caveats = caveats
         self._signature = signature
 
-    def append(self, caveat: bytes) -> None:
-        """Add a caveat: the old signature is the key of the new one, so that nobody can take it away again."""
-        import hmac  # loads OpenSSL, and whoever only reads tokens needs none
+    def append(self, *caveats: bytes) -> None:
+        """Add caveats, all or none; raise InvalidRestriction if version 1 cannot hold one of them."""
+        import hmac  # loads OpenSSL, which reading a token does not need
 
-        self.caveats.append(caveat)
-        self._signature = hmac.digest(self._signature, caveat, "sha256")
+        if self.version == V1 and any(len(caveat) > _V1_MAX_CAVEAT for caveat in caveats):
+            raise InvalidRestriction(
+                "the restriction is longer than version 1 of the format can hold (64 KiB): name fewer projects."
+            )
+        for caveat in caveats:
+            self.caveats.append(caveat)
+            # The old signature is the key of the new one and cannot be found from it: no caveat can be taken away.
+            self._signature = hmac.digest(self._signature, caveat, "sha256")
 
     def write(self) -> bytes:
         """Return the binary form."""
@@ -78,149 +74,122 @@ class Macaroon:
 
             data: bytes = BinarySerializer().serialize_raw(self.to_pymacaroons())
             return data
-        parts = [bytes([V2])]
-        parts += _packet(_LOCATION, self.location.encode())
-        parts += _packet(_IDENTIFIER, self.identifier.encode())
-        parts.append(bytes([_END]))
+        parts = [bytes([V2]), _packet(_LOCATION, self.location.encode())]
+        parts += [_packet(_IDENTIFIER, self.identifier.encode()), bytes([_END])]
         for caveat in self.caveats:
-            parts += _packet(_IDENTIFIER, caveat)
-            parts.append(bytes([_END]))
-        parts.append(bytes([_END]))
-        parts += _packet(_SIGNATURE, self._signature)
+            parts += [_packet(_IDENTIFIER, caveat), bytes([_END])]
+        parts += [bytes([_END]), _packet(_SIGNATURE, self._signature)]
         return b"".join(parts)
-
-    def is_signed_with(self, key: str | bytes) -> bool:
-        """Return True if the signature is that of whoever has the key. No caveat is looked at."""
-        import hmac
-
-        # pymacaroons' Verifier would fail at a caveat that is not UTF-8, and take an empty key, which anyone has.
-        try:
-            again = mint(self.location, self.identifier, key, self.version)
-        except (MalformedError, TypeError, ValueError):  # an empty key, one of a wrong type, lone surrogates
-            return False
-        for caveat in self.caveats:
-            again.append(caveat)
-        return hmac.compare_digest(again._signature, self._signature)  # noqa: SLF001 - another of this class
 
     def to_pymacaroons(self) -> PyMacaroon:
         """Return a copy as `pymacaroons.Macaroon`."""
         from pymacaroons import Caveat
         from pymacaroons import Macaroon as PyMacaroon
 
-        return PyMacaroon(
-            location=self.location,
-            identifier=self.identifier,
-            caveats=[Caveat(caveat_id=caveat, version=self.version) for caveat in self.caveats],
-            signature=hexlify(self._signature),
-            version=self.version,
-        )
+        caveats = [Caveat(caveat_id=caveat, version=self.version) for caveat in self.caveats]
+        return PyMacaroon(self.location, self.identifier, None, caveats, self._signature.hex(), self.version)
 
     @classmethod
     def from_pymacaroons(cls, macaroon: PyMacaroon) -> Macaroon:
-        """Copy a `pymacaroons.Macaroon`.
-
-        Raises:
-            MalformedError: PyPI issues none like it.
-        """
-        if macaroon.third_party_caveats():
-            raise MalformedError("it has caveats of third parties")
-        signature = bytes.fromhex(macaroon.signature)
-        _check_signature_length(signature)
+        """Copy a `pymacaroons.Macaroon`; raise LoaderError if PyPI issues no such macaroon."""
+        if any(caveat.third_party() or caveat.location is not None for caveat in macaroon.caveats):
+            raise LoaderError("the token has caveats of third parties")
         caveats = [caveat.caveat_id_bytes for caveat in macaroon.caveats]
-        return cls(macaroon.version, macaroon.location, macaroon.identifier_bytes.decode(), caveats, signature)
+        identifier = macaroon.identifier_bytes.decode()
+        return cls(macaroon.version, macaroon.location, identifier, caveats, bytes.fromhex(macaroon.signature))
 
 
 def mint(domain: str, identifier: str, key: str | bytes, version: int) -> Macaroon:
     """Make a macaroon without caveats."""
     from pymacaroons import Macaroon as PyMacaroon
 
-    return Macaroon.from_pymacaroons(PyMacaroon(location=domain, identifier=identifier, key=key, version=version))
+    return Macaroon.from_pymacaroons(PyMacaroon(domain, identifier, key, version=version))
 
 
-def read(data: bytes) -> Macaroon:
-    """Read the binary form.
+def read_text(text: object) -> tuple[str, Macaroon] | LoaderError:
+    """Read a token's text into what precedes its first dash, and its macaroon.
 
-    Args:
-        data: at least one byte.
-
-    Raises:
-        MalformedError: it is no macaroon of PyPI's.
+    A problem is returned, not raised, and as a new exception: no traceback holds the text.
     """
-    return _read_v2(data) if data[0] == V2 else _read_v1(data)
+    try:
+        return _read(text)
+    except LoaderError as error:
+        problem = LoaderError(str(error))
+        problem.__cause__ = error.__cause__
+        return problem
+
+
+def write_text(prefix: str, macaroon: Macaroon) -> str:
+    """Return a token's text, as `read_text` reads it."""
+    return f"{prefix}-{base64.urlsafe_b64encode(macaroon.write()).decode().rstrip('=')}"
+
+
+def _read(text: object) -> tuple[str, Macaroon]:
+    if not isinstance(text, str):
+        raise LoaderError(f"the token is a value of type {type(text).__name__}, expected a string")
+    text = text.strip()
+    if not text:
+        raise LoaderError("the token is empty")
+    if not text.isascii():
+        raise LoaderError("the token has characters that are not ASCII")
+    prefix, dash, payload = text.partition("-")
+    if not prefix or not dash:
+        raise LoaderError("the token has no prefix: PyPI's tokens begin with 'pypi-'")
+    try:
+        data = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+    except ValueError as error:
+        raise LoaderError("the token is incomplete or was changed") from ValueError(type(error).__name__)
+    macaroon = _read_v2(data) if data[:1] == bytes([V2]) else _read_v1(data)
+    # Python's base64 skips foreign characters, lengths can be padded, pymacaroons is lenient: one spelling is accepted.
+    if write_text(prefix, macaroon) != text:
+        raise LoaderError("the token is incomplete or was changed")
+    return prefix, macaroon
 
 
 def _read_v2(data: bytes) -> Macaroon:
     packets = list(_packets(data))
     if not _GRAMMAR.fullmatch(bytes(kind for kind, _ in packets)):
-        raise MalformedError("its parts are not those of a PyPI token")
-    signature = packets[-1][1]
-    _check_signature_length(signature)
+        raise LoaderError("the token's parts are not those of a PyPI token")
     try:
         location, identifier = packets[0][1].decode(), packets[1][1].decode()
     except UnicodeDecodeError:
-        raise MalformedError("its location or identifier is not UTF-8") from None
-    return Macaroon(V2, location, identifier, [value for _, value in packets[3:-2:2]], signature)
+        raise LoaderError("the token's location or identifier is not UTF-8") from None
+    return Macaroon(V2, location, identifier, [value for _, value in packets[3:-2:2]], packets[-1][1])
 
 
 def _packets(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield the (type, value) packets that follow the version byte."""
     at = 1
     while at < len(data):
-        kind = data[at]
+        kind, value = data[at], b""
         at += 1
-        if kind == _END:
-            yield kind, b""
-            continue
-        length, at = _read_length(data, at)
-        if length > len(data) - at:
-            raise MalformedError("it is cut short")
-        yield kind, data[at : at + length]
-        at += length
+        if kind != _END:
+            length = _LENGTH.match(data, at)
+            if length is None:
+                raise LoaderError("a length in the token is wrong")
+            at = length.end() + sum((byte & 0x7F) << 7 * place for place, byte in enumerate(length[0]))
+            if at > len(data):
+                raise LoaderError("the token is cut short")
+            value = data[length.end() : at]
+        yield kind, value
 
 
-def _read_length(data: bytes, at: int) -> tuple[int, int]:
-    """Read a length of at most 28 bits in its shortest spelling; return it and where it ends."""
-    value = 0
-    for shift in (0, 7, 14, 21):
-        if at >= len(data):
-            break
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if not byte & 0x80:
-            if shift and not byte:  # it ends here, and a byte earlier would have done
-                break
-            return value, at
-    raise MalformedError("a length in it is wrong")
-
-
-def _packet(kind: int, value: bytes) -> list[bytes]:
-    length = len(value)
-    head = bytearray([kind])
-    while length > 0x7F:  # noqa: PLR2004 - seven bits a byte, the eighth says that more follow
+def _packet(kind: int, value: bytes) -> bytes:
+    head, length = bytearray([kind]), len(value)
+    while length > 0x7F:  # noqa: PLR2004 - the eighth bit says that more follow
         head.append(length & 0x7F | 0x80)
         length >>= 7
-    head.append(length)
-    return [bytes(head), value]
+    return bytes([*head, length]) + value
 
 
 def _read_v1(data: bytes) -> Macaroon:
     from pymacaroons.serializers.binary_serializer import BinarySerializer
 
-    cause = None
     try:
-        macaroon = Macaroon.from_pymacaroons(BinarySerializer().deserialize_raw(data))
-        # The reader is lenient: what it read must be all there was.
-        if macaroon.write() == data:
-            return macaroon
-    except MalformedError:
+        return Macaroon.from_pymacaroons(BinarySerializer().deserialize_raw(data))
+    except LoaderError:
         raise
     # pymacaroons lets through whatever its reader runs into: https://github.com/ecordell/pymacaroons/issues/50
     except Exception as error:  # noqa: BLE001 - the reason stands above
-        cause = type(error).__name__
-    raise MalformedError("its parts are not those of a PyPI token", cause)
-
-
-def _check_signature_length(signature: bytes) -> None:
-    if len(signature) != _SIGNATURE_BYTES:
-        raise MalformedError(f"its signature has {len(signature)} bytes, expected {_SIGNATURE_BYTES}")
+        cause = ValueError(type(error).__name__)
+    raise LoaderError("the token's parts are not those of a PyPI token") from cause

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import re
-import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import (
     InvalidRestriction,
@@ -14,10 +12,19 @@ from keyring_pypitoken.exceptions import (
     PyPITokenException,
     ValidationError,
 )
-from keyring_pypitoken.tokens import macaroon as _macaroons
-from keyring_pypitoken.tokens.macaroon import V1, V1_PACKET_LIMIT, V2, Macaroon, MalformedError
-from keyring_pypitoken.tokens.parameters import from_parameters, to_timestamp
-from keyring_pypitoken.tokens.restrictions import Context, Restriction, UnknownCaveat
+from keyring_pypitoken.tokens.macaroon import V1, V1_PACKET_LIMIT, V2, Macaroon, mint, read_text, write_text
+from keyring_pypitoken.tokens.restrictions import (
+    DateRestriction,
+    LegacyDateRestriction,
+    LegacyNoopRestriction,
+    LegacyProjectNamesRestriction,
+    ProjectIDsRestriction,
+    ProjectNamesRestriction,
+    Restriction,
+    UnknownCaveat,
+    UserIDRestriction,
+)
+from keyring_pypitoken.tokens.values import Context
 
 if TYPE_CHECKING:
     import datetime
@@ -26,8 +33,6 @@ if TYPE_CHECKING:
     from keyring_pypitoken.tokens.macaroon import PyMacaroon
 
 PREFIX = "pypi"
-# The first caveat's packet of version 1: its length, `cid `, and a line feed.
-_V1_MAX_CAVEAT = V1_PACKET_LIMIT - len("ffffcid \n")
 
 
 class Token:
@@ -42,52 +47,63 @@ class Token:
 
         Args:
             prefix: the text before the dash.
-            macaroon: what the token consists of; a `pymacaroons.Macaroon` is copied.
+            macaroon: what the token consists of; changing a `pymacaroons.Macaroon` later changes the token.
 
         Raises:
-            LoaderError: PyPI issues no macaroon like it.
+            LoaderError: PyPI issues no such macaroon. If it becomes one later, whatever needs it raises this.
         """
         self.prefix = prefix
-        self._own = macaroon if isinstance(macaroon, Macaroon) else _copied(macaroon)
+        self._own = macaroon
+        self._read()
 
     @property
     def _macaroon(self) -> PyMacaroon:
-        """A copy as `pymacaroons.Macaroon`, for a look at its parts."""
-        return self._own.to_pymacaroons()
+        """The macaroon as in pypitoken: changing it changes the token."""
+        if isinstance(self._own, Macaroon):
+            self._own = self._own.to_pymacaroons()
+        return self._own
+
+    def _read(self) -> Macaroon:
+        """Return the macaroon; one of pymacaroons, which others may have changed, is read anew each time."""
+        if isinstance(self._own, Macaroon):
+            return self._own
+        try:
+            return Macaroon.from_pymacaroons(self._own)
+        except (AttributeError, TypeError, ValueError) as error:
+            kind = type(error).__name__
+        raise LoaderError(f"the macaroon is not a PyPI token's: its parts cannot be read ({kind})")
 
     @property
     def domain(self) -> str:
         """The location of the macaroon, usually `pypi.org` or `test.pypi.org`."""
-        return self._own.location
+        return self._read().location
 
     @property
     def identifier(self) -> str:
         """What PyPI finds the token by: a UUID, shared by every token derived from one master."""
-        return self._own.identifier
+        return self._read().identifier
 
     @property
     def version(self) -> int:
         """The version of the macaroon's binary format, 1 or 2."""
-        return self._own.version
+        return self._read().version
 
     @classmethod
     def load(cls, raw: str) -> Token:
         """Read a token; its validity is not checked, since only PyPI has the key.
 
-        Args:
-            raw: the token's text, prefix included; white space around it is stripped, as PyPI does.
-
-        Returns:
-            The token.
+        White space around it is stripped, as PyPI does. Otherwise only the text that `dump` writes is read: PyPI
+        also takes base64 with padding or foreign characters, and bytes after the signature. The prefix may
+        be any text, as in pypitoken; PyPI takes `pypi` only.
 
         Raises:
-            LoaderError: the text is no token. Its cause names the original exception, if there was one, but
-                is not that exception itself, which could hold bytes of the token.
+            LoaderError: the text is not a token. Its cause names the type of the original exception, if there
+                was one; that exception itself could hold a part of the token.
         """
-        found = _read(raw)
+        found = read_text(raw)
         del raw  # nothing secret stays among the locals of a frame that raises
-        if isinstance(found, _Unreadable):
-            raise LoaderError(found.reason) from (ValueError(found.cause) if found.cause else None)
+        if isinstance(found, LoaderError):
+            raise found
         return cls(*found)
 
     @classmethod
@@ -108,9 +124,6 @@ class Token:
             prefix: the text before the dash.
             version: the version of the binary format, 1 or 2.
 
-        Returns:
-            The token.
-
         Raises:
             PyPITokenException: a parameter cannot be part of a token.
         """
@@ -118,7 +131,7 @@ class Token:
         if problem is not None:
             del key
             raise PyPITokenException(problem)
-        return cls(prefix, _macaroons.mint(domain, identifier, key, version))
+        return cls(prefix, mint(domain, identifier, key, version))
 
     def restrict(
         self,
@@ -132,54 +145,45 @@ class Token:
         legacy_not_after: int | datetime.datetime | None = None,
         legacy_noop: bool | None = None,  # noqa: FBT001 - the parameter is the API's (pypitoken)
     ) -> Token:
-        """Add restrictions to this token: a token only ever gets narrower.
+        """Add restrictions to this token, and return it. A token only ever gets narrower.
 
-        Two restrictions of a kind both apply. Where a parameter is wrong, nothing is added.
+        Two restrictions of a kind both apply. If a parameter is wrong, nothing is added.
 
         Args:
             not_before: first moment at which the token works: Unix seconds, or a date-time with a time zone.
-                Goes with `not_after`.
-            not_after: first moment at which it no longer works. Goes with `not_before`.
+                Needs `not_after`.
+            not_after: first moment at which it no longer works. Needs `not_before`.
             project_names: the projects it works for; names are normalized (PEP 503), since PyPI compares with
                 normalized ones only.
             project_ids: the ids of the projects it works for.
             user_id: the id of the user it works for.
             legacy_project_names: `project_names` in the format of PyPI's first tokens.
-            legacy_not_before: `not_before` likewise. Goes with `legacy_not_after`.
-            legacy_not_after: `not_after` likewise. Goes with `legacy_not_before`.
+            legacy_not_before: `not_before` likewise. Needs `legacy_not_after`.
+            legacy_not_after: `not_after` likewise. Needs `legacy_not_before`.
             legacy_noop: True adds a caveat that restricts nothing.
-
-        Returns:
-            This token, so that calls can be chained.
 
         Raises:
             InvalidRestriction: the parameters describe no restriction.
         """
-        added = [
-            restriction.dump_json().encode()
-            for restriction in from_parameters(
-                not_before=not_before,
-                not_after=not_after,
-                project_names=project_names,
-                project_ids=project_ids,
-                user_id=user_id,
-                legacy_project_names=legacy_project_names,
-                legacy_not_before=legacy_not_before,
-                legacy_not_after=legacy_not_after,
-                legacy_noop=legacy_noop,
-            )
-        ]
-        if self._own.version == V1 and any(len(caveat) > _V1_MAX_CAVEAT for caveat in added):
-            raise InvalidRestriction(
-                "the restriction is longer than version 1 of the format can hold (64 KiB): name fewer projects."
-            )
-        for caveat in added:
-            self._own.append(caveat)
+        given = (  # in the order in which pypitoken adds them
+            DateRestriction.from_parameters(not_before, not_after),
+            ProjectNamesRestriction.from_parameters(project_names),
+            ProjectIDsRestriction.from_parameters(project_ids),
+            UserIDRestriction.from_parameters(user_id),
+            LegacyNoopRestriction() if legacy_noop is True else None,
+            LegacyProjectNamesRestriction.from_parameters(legacy_project_names),
+            LegacyDateRestriction.from_parameters(legacy_not_before, legacy_not_after),
+        )
+        added = [restriction.dump_json() for restriction in given if restriction is not None]
+        self._read().append(*[caveat.encode() for caveat in added])
+        if not isinstance(self._own, Macaroon):
+            for caveat in added:
+                self._own.add_first_party_caveat(caveat)
         return self
 
     def dump(self) -> str:
         """Return the token's text."""
-        return f"{self.prefix}-{_encode(self._own.write())}"
+        return write_text(self.prefix, self._read())
 
     def check(
         self,
@@ -191,6 +195,8 @@ class Token:
     ) -> None:
         """Check the token as PyPI would, for one use. A restriction whose context is not given is not met.
 
+        Prefix and domain are not checked. Unlike PyPI's, an empty key never fits.
+
         Args:
             key: the secret that the token was created with.
             project_name: the project uploaded to, in any spelling.
@@ -200,18 +206,17 @@ class Token:
 
         Raises:
             MissingContextError: every restriction that is not met lacks only its context.
-            ValidationError: the token is not valid for this use; the message tells each reason. The cause is
+            ValidationError: the token is not valid for this use; the message has each reason. The cause is
                 the exception of the first restriction that is not met.
         """
-        signed = self._own.is_signed_with(key)
+        signed = _is_signed_with(self._read(), key)
         del key
         if not signed:
             raise ValidationError("the token is not valid: its signature does not match the key")
         try:
-            moment = int(time.time()) if now is None else to_timestamp("now", now)
+            context = Context(project_name, project_id, user_id, now)
         except InvalidRestriction as error:
             raise ValidationError(f"the token cannot be checked: {error}") from error
-        context = Context(project_name, project_id, user_id, moment)
         problems: list[PyPITokenException] = []
         for caveat in self.raw_caveats:
             try:
@@ -225,7 +230,7 @@ class Token:
 
     @property
     def restrictions(self) -> list[Restriction]:
-        """The restrictions that the token carries, in order. PyPI may hold further ones in its database.
+        """The restrictions in the token, in order. PyPI may hold further ones in its database.
 
         Raises:
             LoaderError: one of them cannot be read; `caveats` lists them all nevertheless.
@@ -235,11 +240,11 @@ class Token:
     @property
     def raw_caveats(self) -> list[bytes]:
         """The bytes of every caveat, in order."""
-        return list(self._own.caveats)
+        return list(self._read().caveats)
 
     @property
     def caveats(self) -> list[Restriction | UnknownCaveat]:
-        """Every caveat in order, those that cannot be read as raw `UnknownCaveat`s; raises nothing."""
+        """Every caveat in order; those that cannot be read are `UnknownCaveat`s."""
         found: list[Restriction | UnknownCaveat] = []
         for caveat in self.raw_caveats:
             try:
@@ -252,46 +257,16 @@ class Token:
         return f"Token(domain={self.domain!r}, identifier={self.identifier!r}, restrictions={self.caveats!r})"
 
 
-class _Unreadable(NamedTuple):
-    reason: str
-    cause: str | None = None
+def _is_signed_with(macaroon: Macaroon, key: str | bytes) -> bool:
+    import hmac
 
-
-def _copied(macaroon: PyMacaroon) -> Macaroon:
+    # pymacaroons' Verifier fails at a caveat that is not UTF-8, and accepts an empty key, which anybody has.
     try:
-        return Macaroon.from_pymacaroons(macaroon)
-    except (MalformedError, ValueError) as error:
-        reason = error.reason if isinstance(error, MalformedError) else "its text is not UTF-8"
-    raise LoaderError(f"the macaroon cannot be a PyPI token's: {reason}")
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
-
-
-def _read(raw: object) -> tuple[str, Macaroon] | _Unreadable:
-    """Read a token's text; return problems instead of raising, so that no traceback holds the text."""
-    if not isinstance(raw, str):
-        return _Unreadable(f"the token is a value of type {type(raw).__name__}, expected a string")
-    text = raw.strip()
-    if not text:
-        return _Unreadable("the token is empty")
-    if not text.isascii():
-        return _Unreadable("the token holds characters outside of ASCII, which no token does")
-    prefix, dash, payload = text.partition("-")
-    if not dash or not prefix:
-        return _Unreadable("the token has no prefix: PyPI's tokens begin with 'pypi-'")
-    try:
-        data = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
-    except ValueError as error:
-        return _Unreadable("the token is malformed: not whole, or not URL-safe base64", type(error).__name__)
-    # Python's decoder skips characters outside the alphabet and spare bits: only one spelling is right.
-    if not data or _encode(data) != payload:
-        return _Unreadable("the token is malformed: not whole, or not URL-safe base64")
-    try:
-        return prefix, _macaroons.read(data)
-    except MalformedError as error:
-        return _Unreadable(f"the token is malformed: {error.reason}", error.cause)
+        again = mint(macaroon.location, macaroon.identifier, key, macaroon.version)
+        again.append(*macaroon.caveats)
+    except (LoaderError, TypeError, ValueError):  # an empty key, one of a wrong type, lone surrogates
+        return False
+    return hmac.compare_digest(again.write(), macaroon.write())
 
 
 def _creation_problem(domain: object, identifier: object, key: object, prefix: object, version: object) -> str | None:
@@ -302,14 +277,14 @@ def _creation_problem(domain: object, identifier: object, key: object, prefix: o
     if not isinstance(key, (str, bytes)) or not key:
         return "the key must be text or bytes, and not empty"
     if isinstance(key, str) and not _is_encodable(key, "utf-8"):
-        return "the key holds characters that cannot be encoded"
+        return "the key has characters that cannot be encoded"
     # pymacaroons counts the characters of version 1's packets, not their bytes.
     encoding = "ascii" if version == V1 else "utf-8"
     for name, value in (("domain", domain), ("identifier", identifier)):
         if not isinstance(value, str) or len(value) > V1_PACKET_LIMIT // 8:
             return f"the {name} must be text of at most {V1_PACKET_LIMIT // 8} characters"
         if not _is_encodable(value, encoding):
-            return f"the {name} holds characters that cannot be encoded"
+            return f"the {name} has characters that cannot be encoded"
     return None
 
 

@@ -16,12 +16,14 @@ class Parsed(NamedTuple):
         positional_args: what is neither an option nor the value of one.
         doubtful: what follows an option that is not known, and may be its value.
         rest: what follows the first positional argument, if the parser was to stop there.
+        unknown: options that are not known.
     """
 
     options: tuple[tuple[str, str | None], ...]
     positional_args: tuple[str, ...]
     doubtful: tuple[str, ...]
     rest: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     def last(self, name: str) -> str | None:
         """Return the value of an option; the last one counts."""
@@ -57,6 +59,7 @@ class Grammar:
         options: list[tuple[str, str | None]] = []
         positional: list[str] = []
         doubtful: list[str] = []
+        unknown: list[str] = []
         rest = list(reversed(arguments))
         while rest:
             word = rest.pop()
@@ -66,12 +69,15 @@ class Grammar:
             if not word.startswith("-") or word == "-":
                 positional.append(word)
                 if stop:
-                    return Parsed(tuple(options), tuple(positional), tuple(doubtful), tuple(reversed(rest)))
+                    rest.reverse()
+                    return Parsed(tuple(options), tuple(positional), tuple(doubtful), tuple(rest), tuple(unknown))
                 continue
             known = self._read_long(word, rest, options) if word[1] == "-" else self._read_short(word, rest, options)
-            if not known and rest and not rest[-1].startswith("-"):
-                doubtful.append(rest.pop())
-        return Parsed(tuple(options), tuple(positional), tuple(doubtful))
+            if not known:
+                unknown.append(word)
+                if rest and not rest[-1].startswith("-"):
+                    doubtful.append(rest.pop())
+        return Parsed(tuple(options), tuple(positional), tuple(doubtful), (), tuple(unknown))
 
     def _read_long(self, word: str, rest: list[str], options: list[tuple[str, str | None]]) -> bool:
         spelling, equals, value = word.partition("=")

@@ -1,44 +1,52 @@
-"""The process that asks: which program it is, with which arguments, in which directory; or its parent's."""
+"""The process that asks: which program it is, with which arguments, in which directory; or its parent."""
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.files import current_directory
+from keyring_pypitoken.memory import recall
+from keyring_pypitoken.uploaders.options import Grammar
+from keyring_pypitoken.uploaders.uploader import Uploader, find_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
-_PYTHON_OPTIONS = ("-W", "-X")  # those of the interpreter that take a value
-# What the uploaders that ask within their own process are doing when they ask for a token, and when they store one.
-# Missing: pdm, which stores one between two uploads of `publish` and passes over a failure.
-_ASKING = {
-    "twine": ("upload", "register"),
-    "flit": ("publish",),
-    "hatch": ("publish",),
-    "poetry": ("publish",),
-    "pdm": ("publish",),
-    "devpi": ("push",),
-}
-_STORING = {"flit": ("publish",), "hatch": ("publish",), "poetry": ("config",), "pdm": ("config",)}
 _MAX_BYTES = 10_000_000
+_INIT = 1  # the process that adopts orphans: its arguments are not those of whoever started them
+# Programs that run the rest of their command line in another way. Options that are not listed give no evidence.
+_LAUNCHERS = {
+    ("nice",): Grammar("-n/--adjustment", ""),
+    ("nohup",): Grammar("", ""),
+    ("time",): Grammar("", "-p"),
+    ("stdbuf",): Grammar("-i/--input -o/--output -e/--error", ""),
+    ("setsid",): Grammar("", "-w/--wait"),
+    ("timeout",): Grammar("-k/--kill-after -s/--signal", ""),
+    ("uvx",): Grammar(
+        "--from -w/--with -p/--python --index --cache-dir", "-q/--quiet --isolated --offline -n/--no-cache"
+    ),
+    ("uv", "tool", "run"): Grammar("--from -w/--with -p/--python --index", "-q/--quiet --isolated --offline"),
+    ("uv", "run"): Grammar(
+        "--with --extra --group --only-group -p/--python --project --directory --env-file --package",
+        "-q/--quiet --frozen --locked --no-sync --isolated --active --no-project --all-extras --dev --no-dev",
+    ),
+    ("pipx", "run"): Grammar("--spec --python --index-url", "--no-cache --quiet -q --verbose -v"),
+}
 
 
-# No dataclass: making one would cost each `keyring get` most of a millisecond.
 class Process(NamedTuple):
-    """What tells which upload a lookup is for.
+    """A process that uploads, or may.
 
     Attributes:
-        program: the name of the program, such as `twine`.
+        program: the name of the program, such as `twine`; empty if it has none that can be shown.
         arguments: its command line without the program.
         directory: its current directory.
         environ: its environment.
-        is_parent: whether that is the process which started this one.
+        is_parent: whether it is the process that started this one.
     """
 
     program: str
@@ -47,73 +55,114 @@ class Process(NamedTuple):
     environ: Mapping[str, str]
     is_parent: bool = False
 
+    @property
+    def room(self) -> Uploader | None:
+        """What is known about the program; None if it is not an uploader."""
+        return find_room(self.program)
+
 
 def this_process() -> Process:
-    """Describe the running process, or its parent where this is the `keyring` command.
+    """Return the running process, or its parent if this is the `keyring` command.
 
     Raises:
-        Refusal: its directory is gone.
+        Refusal: the current directory is gone.
     """
-    try:
-        directory = Path(os.getcwd())
-    except OSError:
-        raise Refusal("the current directory does not exist any more: change to one that does.") from None
-    if not is_keyring_command():
-        return Process(_program_name(sys.argv[0]) if sys.argv else "", tuple(sys.argv[1:]), directory, os.environ)
-    # uv and pdm start `keyring get`, in their own directory, and only their own command line names files.
-    program, arguments = read_command_line(_parents_command_line())
-    return Process(program, arguments, directory, os.environ, is_parent=True)
+    directory = current_directory()
+    if is_keyring_command():
+        # uv and pdm start `keyring get` in their own directory, and only their own command line names files.
+        return read_command_line(_parents_command_line(), directory, os.environ)._replace(is_parent=True)
+    program = _program_name(sys.argv[0]) if sys.argv else ""
+    room = find_room(program)
+    if room is not None and room.module not in sys.modules:
+        program = ""  # it only bears that name
+    return Process(program, tuple(sys.argv[1:]), directory, os.environ)
 
 
 def is_keyring_command() -> bool:
     """Return True if this process is `keyring` or `python -m keyring`, and not a program that uses the library."""
-    return _is_program("keyring", "keyring.cli")
+    return "keyring.cli" in sys.modules and bool(sys.argv) and _program_name(sys.argv[0]) == "keyring"
 
 
-def started_by() -> str:
-    """Return the name of the program that started this `keyring` command; empty where this is another program."""
-    return read_command_line(_parents_command_line())[0] if is_keyring_command() else ""
+def parent_room() -> Uploader | None:
+    """Return the room of the uploader that started this `keyring` command; None if this is another program."""
+    return find_room(_read(_parents_command_line())[0]) if is_keyring_command() else None
 
 
-def is_uploading() -> bool:
-    """Return True if this process is an uploader that asks for the token of an upload."""
-    return _does(_ASKING)
+def read_command_line(words: Sequence[str], directory: Path, environ: Mapping[str, str]) -> Process:
+    """Return the process that a command line starts, looking through interpreters and launchers.
 
-
-def stores_a_token() -> bool:
-    """Return True if this process is an uploader that stores what was typed, and should not go on if it cannot."""
-    return _does(_STORING)
-
-
-def read_command_line(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Tell the program and its arguments from a command line, which may begin with a Python interpreter.
-
-    Args:
-        words: the command line.
-
-    Returns:
-        The program's name, empty where it has none, and its arguments.
+    What cannot be looked through, such as a shell's `-c`, has no name and no arguments: no evidence is better than
+    wrong evidence. Variables that `env` sets are in the result's environment.
     """
-    rest = list(words)
-    if rest and re.fullmatch(r"(python|pypy)[0-9.]*w?", _program_name(rest[0]).lower()):
-        del rest[0]
-        while rest and rest[0].startswith("-") and rest[0] not in ("-m", "-c"):
-            del rest[: 2 if rest[0] in _PYTHON_OPTIONS else 1]
-        if rest and rest[0] == "-c":
-            return "", tuple(rest[2:])
-        if rest and rest[0] == "-m":
-            del rest[0]
-    return (_program_name(rest[0]), tuple(rest[1:])) if rest else ("", ())
+    program, arguments, changes = _read(words)
+    environ = {**environ, **{name: value for name, value in changes.items() if value is not None}}
+    for name in (name for name, value in changes.items() if value is None):
+        environ.pop(name, None)
+    return Process(program, arguments, directory, environ)
 
 
-def _does(commands: Mapping[str, tuple[str, ...]]) -> bool:
-    return any(
-        _is_program(program, program) and not set(names).isdisjoint(sys.argv[1:]) for program, names in commands.items()
-    )
+def _read(words: Sequence[str]) -> tuple[str, tuple[str, ...], dict[str, str | None]]:
+    """Return the program, its arguments, and what `env` changes in its environment."""
+    rest, changes = list(words), dict[str, "str | None"]()
+    while rest:
+        name = _program_name(rest[0])
+        if re.fullmatch(r"(python|pypy)[0-9.]*w?", name.lower()):
+            found = _behind_python(rest[1:])
+        elif name == "env":
+            found = _behind_env(rest[1:], changes)
+        else:
+            launcher = next((launcher for launcher in _LAUNCHERS if _starts(rest, launcher)), None)
+            if launcher is None:
+                return name, tuple(rest[1:]), changes
+            found = _behind(launcher, rest[len(launcher) :])
+        if found is None:
+            break
+        rest = found
+    return "", (), changes
 
 
-def _is_program(name: str, module: str) -> bool:
-    return module in sys.modules and bool(sys.argv) and _program_name(sys.argv[0]) == name
+def _starts(words: list[str], launcher: tuple[str, ...]) -> bool:
+    return _program_name(words[0]) == launcher[0] and tuple(words[1 : len(launcher)]) == launcher[1:]
+
+
+def _behind(launcher: tuple[str, ...], words: list[str]) -> list[str] | None:
+    """Return the command that a launcher runs; None if an option is not known, so that no one can say where it is."""
+    parsed = _LAUNCHERS[launcher].parse(words, stop=True)
+    if parsed.unknown:
+        return None
+    found = [*parsed.positional_args, *parsed.rest]
+    if launcher == ("timeout",):
+        del found[:1]  # how long
+    if found and launcher[0] in ("uvx", "uv", "pipx"):
+        found[0] = found[0].partition("@")[0].partition("==")[0]  # uvx twine@6.1.0
+    return found or None
+
+
+def _behind_python(words: list[str]) -> list[str] | None:
+    while words and words[0].startswith("-") and words[0] not in ("-m", "-c", "-"):
+        words = words[2 if words[0] in ("-W", "-X") else 1 :]
+    if not words or words[0] in ("-c", "-"):
+        return None
+    return words[1:] if words[0] == "-m" else words
+
+
+def _behind_env(words: list[str], changes: dict[str, str | None]) -> list[str] | None:
+    while words:
+        word = words[0]
+        if word in ("-u", "--unset") and len(words) > 1:
+            changes[words[1]] = None
+            words = words[2:]
+        elif word == "--":
+            return words[1:]
+        elif word.startswith("-"):
+            return None
+        elif "=" in word:
+            name, _, value = word.partition("=")
+            changes[name] = value
+            words = words[1:]
+        else:
+            return words
+    return None
 
 
 def _program_name(path: str) -> str:
@@ -127,16 +176,19 @@ def _program_name(path: str) -> str:
     return name if name.isprintable() else ""  # it is shown to people
 
 
-@functools.cache
 def _parents_command_line() -> list[str]:
-    """Return the command line of the process that started this one; nothing where that cannot be told."""
-    read = _READERS.get(sys.platform)
-    if read is None:
+    """Return the command line of the process that started this one; nothing if that is not known."""
+    return recall("parent", lambda: _read_parent(sys.platform, os.getppid()))
+
+
+def _read_parent(platform: str, pid: int) -> list[str]:
+    read = _READERS.get(platform)
+    if read is None or pid <= _INIT:
         return []
     import subprocess
 
     try:
-        return read(os.getppid())
+        return read(pid)
     except (OSError, subprocess.SubprocessError):
         return []
 

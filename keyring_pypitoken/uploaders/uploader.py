@@ -52,6 +52,7 @@ class Uploader(ABC):
 
     Attributes:
         name: the program, which is the module's name too.
+        typical: what people type behind its name to upload, as `status` simulates it; nothing if that says too little.
         observed: the version whose behaviour was observed.
         source: where in its own code the facts are.
         module: the Python module that is loaded while it runs, if it asks keyring in its own process; else empty.
@@ -71,6 +72,7 @@ class Uploader(ABC):
     """
 
     name: ClassVar[str] = ""
+    typical: ClassVar[tuple[str, ...]] = ()
     observed: ClassVar[str] = ""
     source: ClassVar[str] = ""
     module: ClassVar[str] = ""
@@ -134,7 +136,8 @@ class Uploader(ABC):
         """Return what makes this run send something else than keyring's answer.
 
         That is: credentials that it takes before it asks keyring or after a refusal, another user name, keyring that
-        is switched off. Nothing but the place is shown: no password, no token. Settings that cannot be read are a problem, too.
+        is switched off. Nothing but the place is shown: no password, no token. Settings that cannot be read are a
+        problem, too.
         """
 
     def variables(self, token: str, repository: Repository) -> dict[str, str]:

@@ -64,7 +64,7 @@ class AgeFile(NamedTuple):
     def get_password(self, service: str, username: str) -> str | None:
         """Return the master of an account; a file that cannot be opened is a Refusal."""
         master = self._open().get((service, username))
-        return None if master is None else master.reveal_to_derive_or_store()
+        return None if master is None else master.reveal()
 
     def set_password(self, service: str, username: str, password: str) -> None:
         """Keep the master of an account beside those in the file, which stays as it was if that is a Refusal."""
@@ -190,7 +190,7 @@ def _below_home(path: str) -> str:
 def _document(masters: _Masters) -> bytes:
     document: dict[str, dict[str, str]] = {}
     for (service, account), master in masters.items():
-        document.setdefault(service, {})[account] = master.reveal_to_derive_or_store()
+        document.setdefault(service, {})[account] = master.reveal()
     return json.dumps({"version": _VERSION, "masters": document}).encode()
 
 

@@ -1,24 +1,26 @@
 """Which stores there are for masters, and in which order: keyring's backends, and the age file.
 
-Backends are called directly and never through keyring's own functions, which would call this package again.
+Backends are called directly and never through keyring's own functions, which would call this package again. Master
+text passes through here only in the `Store` methods that others implement.
 """
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from keyring.backend import KeyringBackend
 from keyring.backends import chainer, fail, null
 
-from keyring_pypitoken import paths
+from keyring_pypitoken import files, paths
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.policy.parser import AGE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from keyring_pypitoken.policy.model import StoreSettings, WithOrigin
     from keyring_pypitoken.vault.age import AgeFile
 
+AGE = "age"  # stands in a policy where a keyring backend could be named
 _RECOMMENDED_PRIORITY = 1  # what keyring itself calls a recommended backend
 _KINDS = {
     "keyring.backends.SecretService": "the desktop's keyring (Secret Service)",
@@ -30,7 +32,7 @@ _KINDS = {
 
 
 class Store(Protocol):
-    """What keeps masters: a keyring backend, or the age file, which keyring must not take for one."""
+    """What keeps masters: a keyring backend, or the age file, which keyring must not find by itself."""
 
     def get_password(self, service: str, username: str, /) -> str | None:
         """Return a password, or None."""
@@ -43,10 +45,10 @@ class Store(Protocol):
 
 
 class KnownStore(NamedTuple):
-    """A store, as told to people.
+    """A store, described for people.
 
     Attributes:
-        name: the backend's `module.Class`, or the age file's path.
+        name: the backend's `module.Class`, the age file's path, or the program.
         kind: what it is, and what protects the masters in it.
         keeps: whether `keyring set` would store a master there.
     """
@@ -56,37 +58,27 @@ class KnownStore(NamedTuple):
     keeps: bool
 
 
-def list_stores(settings: StoreSettings | None) -> list[KnownStore]:
-    """List the stores in the order in which a master is looked for, without unlocking any or asking for a secret.
+def list_stores(settings: StoreSettings) -> list[KnownStore]:
+    """List the stores in the order in which a master is looked for; unlock none, ask for nothing.
 
-    At most one of them `keeps`: where none does, `keyring set` refuses and tells what to install or set.
-
-    Args:
-        settings: what `[store]` says; None where the policies cannot be followed.
-
-    Returns:
-        The stores that are there, then the age file where it is none of them and would be made.
+    At most one of them `keeps`. The age file is in the list if it is there, or would be made.
 
     Raises:
-        Refusal: the backend that a policy names cannot be used.
+        Refusal: the backend that a policy names cannot be used, or the system cannot say what is there.
     """
+    program = [KnownStore(settings.command.value[0], "a program", keeps=False)] if settings.command else []
     readers, keepers = readable(settings), writable(settings)
     stores = [*readers, *(store for store in keepers if store not in readers)]
-    return [KnownStore(name_of(store), _kind(store), store in keepers[:1]) for store in stores]
-
-
-def has_store(settings: StoreSettings | None) -> bool:
-    """Return True if there is a store that may hold a master.
-
-    Raises:
-        Refusal: the backend that a policy names cannot be used.
-    """
-    return bool(readable(settings))
+    return [*program, *(KnownStore(name_of(store), _kind(store), store in keepers[:1]) for store in stores)]
 
 
 def has_age_file() -> bool:
-    """Return True if there is an age file, whatever it holds."""
-    return os.path.lexists(paths.age_file())
+    """Return True if there is an age file, whatever it holds.
+
+    Raises:
+        Refusal: the system cannot say.
+    """
+    return files.status(paths.age_file(), paths.age_file()) is not None
 
 
 def name_of(store: Store) -> str:
@@ -94,6 +86,46 @@ def name_of(store: Store) -> str:
     if isinstance(store, KeyringBackend):
         return f"{type(store).__module__}.{type(store).__qualname__}"
     return paths.age_file()
+
+
+def readable(settings: StoreSettings) -> Sequence[Store]:
+    """Return the stores that may hold a master: the one that is named, then keyring's chain, then the age file."""
+    backends = keyring_backends(settings)
+    if not has_age_file():
+        return backends
+    age = _age_file(settings)
+    named = settings.backend is not None and settings.backend.value == AGE
+    return [age, *backends] if named else [*backends, age]
+
+
+def writable(settings: StoreSettings) -> Sequence[Store]:
+    """Return the stores that a master may be stored in, the best first.
+
+    The age file comes last if no policy names it and its extra is installed: a keyring is unlocked with the session.
+    """
+    if settings.command is not None:
+        return []
+    named = settings.backend
+    if named is not None and named.value == AGE:
+        return [_age_file(settings)]
+    backends = keyring_backends(settings)
+    if named is not None:
+        return [backend for backend in backends[:1] if _takes_passwords(backend)]
+    best = [
+        backend
+        for backend in backends
+        if type(backend).priority >= _RECOMMENDED_PRIORITY and not _is_plaintext(backend) and _takes_passwords(backend)
+    ]
+    return [*best, _age_file(settings)] if has_age_file() or _has_pyrage() else best
+
+
+def keyring_backends(settings: StoreSettings) -> list[KeyringBackend]:
+    """Return the keyring backends that may hold a master: the one that is named, then keyring's chain in its order."""
+    chain = _chain()
+    if settings.backend is None or settings.backend.value == AGE:
+        return chain
+    first = _load_named(settings.backend, chain)
+    return [first, *(backend for backend in chain if backend is not first)]
 
 
 def _kind(store: Store) -> str:
@@ -104,62 +136,20 @@ def _kind(store: Store) -> str:
     return str(store)
 
 
-def readable(settings: StoreSettings | None) -> list[Store]:
-    """Return the stores that may hold a master: the one that is named, then keyring's chain, then the age file."""
-    backends = keyring_backends(settings)
-    if settings is None or not has_age_file():
-        return [*backends]
-    age = _age_file(settings)
-    named = settings.backend is not None and settings.backend.value == AGE
-    return [age, *backends] if named else [*backends, age]
-
-
-def writable(settings: StoreSettings | None) -> list[Store]:
-    """Return the stores that a master may be stored in, the best first.
-
-    The age file is one of them where a policy names it, or else the last where it can be used: who installed the
-    extra `age` wants it, and is told if its passphrase is all that lacks.
-    """
-    named = settings.backend if settings else None
-    if settings and named and named.value == AGE:
-        return [_age_file(settings)]
-    backends = keyring_backends(settings)
-    if named is not None:
-        return [backend for backend in backends[:1] if _takes_passwords(backend)]
-    best = [
-        backend
-        for backend in backends
-        if type(backend).priority >= _RECOMMENDED_PRIORITY and not _is_plaintext(backend) and _takes_passwords(backend)
-    ]
-    return [*best, _age_file(settings)] if settings and (has_age_file() or _has_pyrage()) else [*best]
-
-
-def keyring_backends(settings: StoreSettings | None) -> list[KeyringBackend]:
-    """Return the keyring backends that may hold a master: the one that is named, then keyring's chain in its order."""
-    chain = _chain()
-    if settings is None or settings.backend is None or settings.backend.value == AGE:
-        return chain
-    first = _load_named(settings.backend, chain)
-    return [first, *(backend for backend in chain if backend is not first)]
-
-
 def _chain() -> list[KeyringBackend]:
     """Return the backends of keyring's chain that hold passwords.
 
-    keyring asks each for its priority every time, and one whose service stopped since it was found answers with
-    an exception of its own.
+    keyring asks each for its priority every time, and one whose service stopped answers with its own exception.
     """
     try:
         return [backend for backend in chainer.ChainerBackend.backends if _holds_passwords(backend)]
     except Exception as error:  # noqa: BLE001 - backends raise what their services raise
-        problem = f"a keyring backend is gone ({type(error).__name__}): start its keyring again, and try again."
+        problem = f"a keyring backend stopped responding ({type(error).__name__}): start its keyring, and try again."
     raise Refusal(problem)
 
 
 def _age_file(settings: StoreSettings) -> AgeFile:
-    from keyring_pypitoken.vault.age import (
-        AgeFile,
-    )  # only where there is one, or shall be: most machines have a keyring
+    from keyring_pypitoken.vault.age import AgeFile  # most machines have a keyring
 
     return AgeFile(settings.identity)
 
@@ -175,7 +165,7 @@ def _is_plaintext(backend: KeyringBackend) -> bool:
 
 
 def _takes_passwords(backend: KeyringBackend) -> bool:
-    """Return True if a backend stores anything: URL plugins only raise NotImplementedError.
+    """Return True if a backend stores anything: plugins that answer for their own URLs only raise NotImplementedError.
 
     Their code is looked at, since trying would store something.
     """

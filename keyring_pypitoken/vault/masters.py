@@ -1,68 +1,35 @@
-"""Masters in their stores, under names that no uploader asks for; and raw ones, under the names that they do."""
+"""Masters in their stores: under names that no uploader asks for, and raw ones under the names that they do ask for.
+
+One of the modules that decide over a master in clear. A backend's own error message never leaves this module, because
+it may hold what was stored.
+"""
 
 from __future__ import annotations
 
 import functools
-import logging
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.lookup import TOKEN_USERNAME, Lookup, raw_keys
+from keyring_pypitoken.lookup import TOKEN_USERNAME, Key, Repository, raw_keys
 from keyring_pypitoken.secret import MasterToken
-from keyring_pypitoken.vault.accounts import forget_account, note_account, noted_accounts
-from keyring_pypitoken.vault.backends import Store, keyring_backends, name_of, readable, writable
+from keyring_pypitoken.vault.accounts import forget_account, note_account, noted_accounts, refuse_similar
+from keyring_pypitoken.vault.backends import keyring_backends, name_of, readable, writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from keyring.backend import KeyringBackend
 
-    from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.policy.model import StoreSettings
+    from keyring_pypitoken.vault.backends import Store
 
-S = TypeVar("S", bound=Store)
-_log = logging.getLogger(__name__)
-
-
-def find_master(repository: Repository, account: str, settings: StoreSettings | None) -> MasterToken | None:
-    """Find the master of an account under its private name.
-
-    Args:
-        repository: the endpoint that it is for.
-        account: the label of the account.
-        settings: what `[store]` says; None where the policies cannot be followed: then neither the backend that they
-            may name nor the age file, whose identity they may name, is asked.
-
-    Returns:
-        The master, or None where none is stored.
-
-    Raises:
-        Refusal: a backend cannot be asked, so that nobody knows.
-    """
-    return _search(readable(settings), lambda store: store.get_password(repository.private_service, account))
-
-
-def find_raw_master(lookup: Lookup, settings: StoreSettings | None) -> MasterToken | None:
-    """Find a master that another program stored raw, in the backends and in the order of keyring's chain.
-
-    Raises:
-        Refusal: a backend cannot be asked, so that nobody knows.
-    """
-    return _search(keyring_backends(settings), lambda backend: _raw_password(backend, lookup))
-
-
-def find_kept(service: str, username: str | None, settings: StoreSettings | None) -> MasterToken | None:
-    """Find what the chain would hand out for a lookup if we declined it.
-
-    Raises:
-        Refusal: a backend cannot be asked, so that nobody knows.
-    """
-    return _search(keyring_backends(settings), lambda backend: _password_asked_for(backend, service, username))
+DEFAULT_ACCOUNT = "default"
+_PREFIX = "pypi-"
 
 
 class RawMaster(NamedTuple):
-    """A master that lies where uploaders find it raw."""
+    """A master that another program stored under a name that uploaders ask for."""
 
     store: str
     service: str
@@ -71,57 +38,122 @@ class RawMaster(NamedTuple):
     delete: Callable[[], None]
 
 
-def raw_masters(repository: Repository, settings: StoreSettings | None) -> list[RawMaster]:
-    """List what lies under the keys that uploaders ask for, but for those that hold a name of the user's choice.
+def find_master(repository: Repository, account: str, settings: StoreSettings) -> MasterToken | None:
+    """Return the master of an account under its private name; None if none is stored.
 
     Raises:
-        Refusal: a backend cannot be asked, so that nobody knows.
+        Refusal: no store holds one, and one of them cannot be asked.
+    """
+    service = repository.private_service
+    return _search(readable(settings), lambda store: store.get_password(service, account))
+
+
+def run_command(command: tuple[str, ...], repository: Repository, account: str) -> MasterToken:
+    """Return the master that the program of [store] prints; it runs once per process and account.
+
+    Raises:
+        Refusal: it fails, prints no token, or does not end.
+    """
+    from keyring_pypitoken.vault.command import CommandStore  # few name a program
+
+    return CommandStore(command, repository.name, account).read_master()
+
+
+def find_in_keyrings(repository: Repository, account: str, settings: StoreSettings) -> MasterToken | None:
+    """Return the master of an account, without opening the age file or starting a program; None if there is none.
+
+    Raises:
+        Refusal: no backend holds one, and one of them cannot be asked.
+    """
+    service = repository.private_service
+    return _search(keyring_backends(settings), lambda backend: backend.get_password(service, account))
+
+
+def find_unprotected(pairs: Sequence[tuple[str, str]], settings: StoreSettings) -> list[tuple[str, str]]:
+    """Return the (backend, service) of each pair of service and user name that something is stored under.
+
+    Raises:
+        Refusal: a backend cannot be asked.
+    """
+    return [
+        (name_of(backend), service)
+        for backend in keyring_backends(settings)
+        for service, username in pairs
+        if _read(backend, service, username) is not None
+    ]
+
+
+def find_raw_master(repository: Repository, key: Key | None, settings: StoreSettings) -> MasterToken | None:
+    """Return a master that another program stored raw, in the backends and in the order of keyring's chain.
+
+    Raises:
+        Refusal: no backend holds one, and one of them cannot be asked.
+    """
+    return _search(keyring_backends(settings), lambda backend: _raw_password(backend, repository, key))
+
+
+def peek(key: Key, settings: StoreSettings) -> MasterToken | None:
+    """Return the PyPI token that the chain would hand out for a key if it were declined; None if it is not a token.
+
+    Raises:
+        Refusal: no backend holds anything, and one of them cannot be asked.
+    """
+    found = _search(keyring_backends(settings), lambda backend: _asked_for(backend, key))
+    return found if found is not None and found.is_token() else None
+
+
+def raw_masters(repository: Repository, settings: StoreSettings) -> list[RawMaster]:
+    """List what is stored under the names that uploaders ask for, other than names of the user's choice.
+
+    Raises:
+        Refusal: a backend cannot be asked.
     """
     return [
         RawMaster(name_of(backend), service, username, master, functools.partial(_delete, backend, service, username))
         for backend in keyring_backends(settings)
-        for service, username in raw_keys(Lookup(repository, repository.url, TOKEN_USERNAME))
+        for service, username in raw_keys(repository)
         if (master := _read(backend, service, username)) is not None
     ]
 
 
-def other_accounts(repository: Repository, account: str, settings: StoreSettings | None) -> list[str]:
-    """List the further accounts of which a master is stored.
+def other_accounts(repository: Repository, account: str, settings: StoreSettings) -> list[str]:
+    """List the further accounts that a master is stored for.
 
     Raises:
-        Refusal: a backend cannot be asked, so that nobody knows.
+        Refusal: a store cannot be asked.
     """
-    labels = sorted({"default", *noted_accounts(repository)} - {account})
+    labels = sorted({DEFAULT_ACCOUNT, *noted_accounts(repository)} - {account})
     return [label for label in labels if find_master(repository, label, settings) is not None]
 
 
-def save_master(
-    repository: Repository,
-    account: str,
-    master: MasterToken,
-    settings: StoreSettings | None,
-) -> tuple[str, bool]:
-    """Keep a master under its private name, in the first suitable store that takes it.
+def save_master(repository: Repository, account: str, master: MasterToken, settings: StoreSettings) -> tuple[str, bool]:
+    """Keep a master under its private name, in the first store that takes it.
 
     Returns:
         The name of the store, and whether another master was replaced.
 
     Raises:
-        Refusal: no store takes it, or one does not keep what it took.
+        Refusal: no store takes it, one does not keep what it took, or only case tells two accounts apart.
     """
+    refuse_similar(repository, account)
     service = repository.private_service
     for store in writable(settings):
         old = _read(store, service, account)
-        if not _write(store, service, account, master):
+        if not _write(store, service, account, master, old):
             continue
         kept = _read(store, service, account)
-        if kept is None or not same(kept, master):
+        if kept is None or not kept.equals(master):
             raise Refusal(
                 f"the keyring backend {name_of(store)} did not keep the master: "
                 f"name another one as `backend` in [store] of {paths.user_policy()}."
             )
         note_account(repository, account)
-        return name_of(store), old is not None and not same(old, master)
+        return name_of(store), old is not None and not old.equals(master)
+    if settings.command is not None:
+        raise Refusal(
+            f"masters are read from the program {settings.command.value[0]!r} ({settings.command.origin}), and cannot "
+            "be stored through it: store the token with that program."
+        )
     raise Refusal(
         "no keyring backend on this machine can keep the master (`keyring --list-backends` shows what there is): "
         "install or unlock one, install `keyring-pypitoken[age]` for an encrypted file, "
@@ -129,7 +161,7 @@ def save_master(
     )
 
 
-def delete_master(lookup: Lookup, account: str, settings: StoreSettings | None) -> bool:
+def delete_master(repository: Repository, account: str, key: Key, settings: StoreSettings) -> bool:
     """Delete the master of an account, and what is stored raw under the very key that was asked.
 
     Returns:
@@ -139,17 +171,14 @@ def delete_master(lookup: Lookup, account: str, settings: StoreSettings | None) 
         Refusal: a store cannot delete it, or none that can be asked now holds what was stored.
     """
     deleted = False
-    keys = [
-        (lookup.repository.private_service, account),
-        (lookup.service, lookup.username or TOKEN_USERNAME),
-    ]
+    pairs = [(repository.private_service, account), (key.service, key.username or TOKEN_USERNAME)]
     for store in readable(settings):
-        for service, username in keys:
+        for service, username in pairs:
             if _read(store, service, username) is not None:
                 _delete(store, service, username)
                 deleted = True
-    noted = account in noted_accounts(lookup.repository)
-    forget_account(lookup.repository, account)
+    noted = account in noted_accounts(repository)
+    forget_account(repository, account)
     if noted and not deleted:
         raise Refusal(
             "no keyring that can be asked now holds this master, so only the note of it was deleted: "
@@ -158,38 +187,43 @@ def delete_master(lookup: Lookup, account: str, settings: StoreSettings | None) 
     return deleted
 
 
-def _search(stores: Sequence[S], read: Callable[[S], str | None]) -> MasterToken | None:
-    """Return the first master that a store holds; refuse where none holds one and one could not be asked."""
+def _search(stores: Sequence[Store], read: Callable[..., str | None]) -> MasterToken | None:
+    """Return the first master that a store holds; refuse if none holds one and one could not be asked."""
     problem: str | None = None
     for store in stores:
-        try:
-            text = read(store)
-        except Exception as error:  # noqa: BLE001 - backends raise what their services raise
-            _log.debug("skipped %s, which raised %s", name_of(store), type(error).__name__)
+        text, error = _ask(read, store)
+        if error is not None:
             problem = problem or _failure(store, "be read", error)
-            continue
-        if text:
-            return MasterToken(text)
+        elif text is not None:
+            return text
     if problem is not None:
         raise Refusal(problem)
     return None
 
 
-def _raw_password(backend: KeyringBackend, lookup: Lookup) -> str | None:
-    for service, username in raw_keys(lookup):
+def _ask(read: Callable[..., str | None], store: Store) -> tuple[MasterToken | None, Exception | None]:
+    try:
+        text = read(store)
+    except Exception as error:  # noqa: BLE001 - backends raise what their services raise
+        return None, error.with_traceback(None)
+    return (MasterToken(text) if text else None), None
+
+
+def _raw_password(backend: KeyringBackend, repository: Repository, key: Key | None) -> str | None:
+    for service, username in raw_keys(repository, key):
         if password := backend.get_password(service, username):
             return password
-    return _password_asked_for(backend, lookup.service, lookup.username)
+    return None if key is None else _asked_for(backend, key)
 
 
-def _password_asked_for(backend: KeyringBackend, service: str, username: str | None) -> str | None:
-    if username:
-        return backend.get_password(service, username)
-    credential = backend.get_credential(service, username)
+def _asked_for(backend: KeyringBackend, key: Key) -> str | None:
+    if key.username:
+        return backend.get_password(key.service, key.username)
+    credential = backend.get_credential(key.service, key.username)
     if credential is None:
         return None
-    # What the chain would hand out for any user name: only a token, and no other user's password, is ours.
-    ours = credential.username == TOKEN_USERNAME or credential.password.startswith("pypi-")
+    # Another user's password is not ours, but a token is, whoever it is stored for.
+    ours = credential.username == TOKEN_USERNAME or credential.password.startswith(_PREFIX)
     return credential.password if ours else None
 
 
@@ -197,17 +231,26 @@ def _read(store: Store, service: str, username: str) -> MasterToken | None:
     return _search([store], lambda store: store.get_password(service, username))
 
 
-def _write(store: Store, service: str, username: str, master: MasterToken) -> bool:
-    """Store a master; say whether the store takes any."""
+def _write(store: Store, service: str, username: str, master: MasterToken, old: MasterToken | None) -> bool:
+    """Store a master; return False if the store takes none. After a failure the old one is put back if it is gone."""
     try:
-        store.set_password(service, username, master.reveal_to_derive_or_store())
+        store.set_password(service, username, master.reveal())
     except NotImplementedError:
         return False  # it answers for names of its own, and stores nothing
     except Exception as error:  # noqa: BLE001 - backends raise what their services raise
         problem = _failure(store, "store the master", error)
     else:
         return True
+    if old is not None and _search_quietly(store, service, username) is None:
+        _write(store, service, username, old, None)  # macOS's backend deletes before it adds
     raise Refusal(problem)
+
+
+def _search_quietly(store: Store, service: str, username: str) -> MasterToken | None:
+    try:
+        return _read(store, service, username)
+    except Refusal:
+        return None
 
 
 def _delete(store: Store, service: str, username: str) -> None:
@@ -221,15 +264,9 @@ def _delete(store: Store, service: str, username: str) -> None:
 
 
 def _failure(store: Store, what: str, error: Exception) -> str:
-    """Say what a store could not do; a backend's own message is left out, since it may hold what was stored."""
     if isinstance(error, Refusal):
         return str(error)  # the age file's own sentence
     return (
         f"the keyring backend {name_of(store)} could not {what} ({type(error).__name__}): "
         "unlock or repair it, and try again."
     )
-
-
-def same(one: MasterToken, other: MasterToken) -> bool:
-    """Return True if two masters are one."""
-    return one.reveal_to_derive_or_store() == other.reveal_to_derive_or_store()

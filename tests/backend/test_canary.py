@@ -20,7 +20,8 @@ import keyring_pypitoken
 from keyring_pypitoken import Token, derive, history, issue, toml
 from keyring_pypitoken.backend import RefusedError, RefusedSetError
 from keyring_pypitoken.policy import decision, discovery, parser, values
-from keyring_pypitoken.tokens import macaroon, parameters, restrictions, token
+from keyring_pypitoken.tokens import macaroon, restrictions, token
+from keyring_pypitoken.tokens import values as token_values
 from keyring_pypitoken.uploaders import command_line, projects
 from keyring_pypitoken.vault import accounts, age, backends, identities, masters, passphrase, private_file
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 PACKAGE = str(Path(keyring_pypitoken.__file__).parent)
 WINDOW = 12  # characters of a secret that give it away: less than that are found in any text
 STEPS = (
-    *(decision, derive, projects, history, macaroon, parameters, issue, parser),
+    *(decision, derive, projects, history, macaroon, token_values, issue, parser),
     *(discovery, values, restrictions, masters, toml, token, command_line),
     *(accounts, age, identities, passphrase, private_file, backends),
 )

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 import pypitoken
 import pyrage
+from keyring_pypitoken.uploaders.projects import find_evidence
 
 from keyring_pypitoken import Token
 from keyring_pypitoken.backend import PyPITokenKeyring
 from keyring_pypitoken.policy.discovery import project_directories, project_policy
 from keyring_pypitoken.policy.parser import parse_policy
 from keyring_pypitoken.uploaders.process import Process
-from keyring_pypitoken.uploaders.projects import find_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -157,8 +157,7 @@ def test_login_stores_a_master_and_tells_what_becomes_of_it(command: Command) ->
     assert (code, err) == (0, "")
     assert out == (
         "Stored the master for pypi (account 'default') in file_keyring.FileKeyring.\n"
-        "No restriction can be seen in it. PyPI may hold further restrictions of its own that cannot be seen in the "
-        "token.\n"
+        "No restriction can be seen in it. PyPI may apply further restrictions that are not visible in the token.\n"
         "Uploads to https://upload.pypi.org/legacy/ are given a token derived from it: for the projects of that upload "
         "alone, and for 15 minutes where no policy says otherwise. See `keyring-pypitoken explain`.\n"
     )
@@ -713,7 +712,7 @@ def test_inspect_tells_what_a_token_can_do(offset: int | None, state: str | None
         "Restrictions:",
         "  1  only uploads of the project 'demo'",
     ]
-    assert lines[-1] == "PyPI may hold further restrictions of its own that cannot be seen in the token."
+    assert lines[-1] == "PyPI may apply further restrictions that are not visible in the token."
     assert "signature" not in out
     found = command.json("inspect", stdin=token.dump())
     assert (found["location"], found["identifier"]) == ("pypi.org", token.identifier)
@@ -731,7 +730,7 @@ def test_inspect_shows_years_that_no_calendar_has(command: Command) -> None:
 def test_inspect_of_a_master_says_that_nothing_can_be_seen(command: Command) -> None:
     """Which is no proof."""
     _, out, _ = command("inspect", stdin=new_master())
-    assert "No restriction can be seen in it.\nPyPI may hold further restrictions" in out
+    assert "No restriction can be seen in it.\nPyPI may apply further restrictions" in out
 
 
 # history

@@ -13,9 +13,8 @@ import keyring
 import keyring.backend
 import keyring.core
 
-from keyring_pypitoken import Token, issue, memory, notices
+from keyring_pypitoken import Token, memory
 from keyring_pypitoken.cli.main import main
-from keyring_pypitoken.uploaders import process
 
 if TYPE_CHECKING:
     import pytest
@@ -34,9 +33,6 @@ _FOREIGN = (
 def forget() -> None:
     """Forget what this process remembers: paths, tokens, lines told, and keyring's backends."""
     memory.forget()
-    issue._memory.clear()
-    notices._told.clear()
-    process._parents_command_line.cache_clear()
     vars(keyring.backend.get_all_keyring).pop("saved_result", None)
     keyring.core._keyring_backend = None
 

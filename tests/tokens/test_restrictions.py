@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
+import copy
+import datetime
 import json
-from typing import Any
+import pickle
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sandbox import DATA
@@ -12,6 +15,7 @@ from sandbox import DATA
 from keyring_pypitoken import (
     Context,
     DateRestriction,
+    InvalidRestriction,
     LegacyDateRestriction,
     LegacyNoopRestriction,
     LegacyProjectIDsRestriction,
@@ -26,6 +30,9 @@ from keyring_pypitoken import (
     UserIDRestriction,
     ValidationError,
 )
+
+if TYPE_CHECKING:
+    from keyring_pypitoken.tokens.values import Value
 
 VERDICTS = json.loads((DATA / "pypi_verdicts.json").read_text("utf-8"))["cases"]
 
@@ -86,11 +93,11 @@ TOLERATED: list[tuple[str | bytes, Restriction]] = [
 
 # JSON that PyPI takes for no caveat: it would refuse the token.
 NO_CAVEAT: list[tuple[str, str]] = [
-    ("null", "the caveat is null, expected an array"),
-    ("true", "the caveat is a value of type bool, expected an array"),
-    ("1", "the caveat is a value of type int, expected an array"),
-    ("NaN", "the caveat is a value of type float, expected an array"),
-    ('"hello"', "the caveat is a value of type str, expected an array"),
+    ("null", "the caveat is of type NoneType, expected an array"),
+    ("true", "the caveat is of type bool, expected an array"),
+    ("1", "the caveat is of type int, expected an array"),
+    ("NaN", "the caveat is of type float, expected an array"),
+    ('"hello"', "the caveat is of type str, expected an array"),
     ("[]", "the caveat is an empty array, expected a tag and its fields"),
     ("[5]", "the caveat has the unknown tag 5"),
     ("[-1, 1]", "the caveat has the unknown tag -1"),
@@ -103,58 +110,58 @@ NO_CAVEAT: list[tuple[str, str]] = [
     (f"[{'9' * 1000}]", "the caveat has the unknown tag 999999999999999999...9999999999999999999"),
     ('[[1], ["a"]]', "the caveat has the unknown tag [1]"),
     ('[{"a": 1}]', "the caveat has the unknown tag {'a': 1}"),
-    ("[0]", "the caveat lacks its not_before"),
-    ("[0, 9]", "the caveat lacks its not_before"),
-    ('[0, 9, "5"]', "the caveat's not_before is a value of type str, expected an integer"),
-    ("[0, 9, true]", "the caveat's not_before is a value of type bool, expected an integer"),
-    ("[0, 9, null]", "the caveat's not_before is null, expected an integer"),
-    ("[0, 9.0, 5]", "the caveat's not_after is a value of type float, expected an integer"),
-    ("[0, 1e400, 5]", "the caveat's not_after is a value of type float, expected an integer"),
-    ("[0, [9], 5]", "the caveat's not_after is a value of type list, expected an integer"),
-    ("[1]", "the caveat lacks its project names"),
-    ('[1, "a"]', "the caveat's project names are a value of type str, expected an array of strings"),
-    ("[1, null]", "the caveat's project names are null, expected an array of strings"),
-    ('[1, {"a": 1}]', "the caveat's project names are a value of type dict, expected an array of strings"),
-    ('[1, ["a", 1]]', "the caveat's project names hold a value of type int, expected strings only"),
-    ('[1, ["a", null]]', "the caveat's project names hold null, expected strings only"),
-    ("[2]", "the caveat lacks its project ids"),
-    ('[2, "a"]', "the caveat's project ids are a value of type str, expected an array of strings"),
-    ('[2, [["a"]]]', "the caveat's project ids hold a value of type list, expected strings only"),
-    ("[3]", "the caveat lacks its user id"),
-    ('[3, ["u"]]', "the caveat's user id is a value of type list, expected a string"),
-    ("[3, null]", "the caveat's user id is null, expected a string"),
-    ("[4]", "the caveat lacks its publisher id"),
-    ("[4, 7]", "the caveat's publisher id is a value of type int, expected a string"),
-    ('[4, "7", "sub"]', "the caveat's claims are a value of type str, expected an object"),
-    ('[4, "7", false]', "the caveat's claims are a value of type bool, expected an object"),
-    ("{}", "the caveat is an object of unknown keys, expected an array"),
-    ('{"version": 1}', "the caveat is an object of unknown keys, expected an array"),
-    ('{"version": 2, "permissions": "user"}', "the caveat is an object of unknown keys, expected an array"),
-    ('{"version": "1", "permissions": "user"}', "the caveat is an object of unknown keys, expected an array"),
-    ('{"permissions": "user"}', "the caveat is an object of unknown keys, expected an array"),
-    ('{"version": 1, "permissions": null}', "the caveat is an object of unknown keys, expected an array"),
-    ('{"version": 1, "permissions": ["projects"]}', "the caveat is an object of unknown keys, expected an array"),
-    ('{"version": 1, "permissions": {}}', "the caveat is an object of unknown keys, expected an array"),
-    ('{"version": 1, "nbf": 5, "exp": 9}', "the caveat is an object of unknown keys, expected an array"),
-    ('{"version": 1, "project_ids": []}', "the caveat is an object of unknown keys, expected an array"),
+    ("[0]", "the caveat has too few fields for the tag 0"),
+    ("[0, 9]", "the caveat has too few fields for the tag 0"),
+    ('[0, 9, "5"]', "the caveat's not_before is of type str, expected int"),
+    ("[0, 9, true]", "the caveat's not_before is of type bool, expected int"),
+    ("[0, 9, null]", "the caveat's not_before is of type NoneType, expected int"),
+    ("[0, 9.0, 5]", "the caveat's not_after is of type float, expected int"),
+    ("[0, 1e400, 5]", "the caveat's not_after is of type float, expected int"),
+    ("[0, [9], 5]", "the caveat's not_after is of type list, expected int"),
+    ("[1]", "the caveat has too few fields for the tag 1"),
+    ('[1, "a"]', "the caveat's list of project names is of type str, expected list"),
+    ("[1, null]", "the caveat's list of project names is of type NoneType, expected list"),
+    ('[1, {"a": 1}]', "the caveat's list of project names is of type dict, expected list"),
+    ('[1, ["a", 1]]', "the caveat's list of project names is of type int, expected str"),
+    ('[1, ["a", null]]', "the caveat's list of project names is of type NoneType, expected str"),
+    ("[2]", "the caveat has too few fields for the tag 2"),
+    ('[2, "a"]', "the caveat's list of project ids is of type str, expected list"),
+    ('[2, [["a"]]]', "the caveat's list of project ids is of type list, expected str"),
+    ("[3]", "the caveat has too few fields for the tag 3"),
+    ('[3, ["u"]]', "the caveat's user id is of type list, expected str"),
+    ("[3, null]", "the caveat's user id is of type NoneType, expected str"),
+    ("[4]", "the caveat has too few fields for the tag 4"),
+    ("[4, 7]", "the caveat's publisher id is of type int, expected str"),
+    ('[4, "7", "sub"]', "the caveat's claims is of type str, expected dict"),
+    ('[4, "7", false]', "the caveat's claims is of type bool, expected dict"),
+    ("{}", "the caveat is an object with unknown keys, expected an array"),
+    ('{"version": 1}', "the caveat is an object with unknown keys, expected an array"),
+    ('{"version": 2, "permissions": "user"}', "the caveat is an object with unknown keys, expected an array"),
+    ('{"version": "1", "permissions": "user"}', "the caveat is an object with unknown keys, expected an array"),
+    ('{"permissions": "user"}', "the caveat is an object with unknown keys, expected an array"),
+    ('{"version": 1, "permissions": null}', "the caveat is an object with unknown keys, expected an array"),
+    ('{"version": 1, "permissions": ["projects"]}', "the caveat is an object with unknown keys, expected an array"),
+    ('{"version": 1, "permissions": {}}', "the caveat is an object with unknown keys, expected an array"),
+    ('{"version": 1, "nbf": 5, "exp": 9}', "the caveat is an object with unknown keys, expected an array"),
+    ('{"version": 1, "project_ids": []}', "the caveat is an object with unknown keys, expected an array"),
     (
         '{"version": 1, "permissions": {"projects": "a"}}',
-        "the caveat's project names are a value of type str, expected an array of strings",
+        "the caveat's list of project names is of type str, expected list",
     ),
     (
         '{"version": 1, "permissions": {"projects": [1]}}',
-        "the caveat's project names hold a value of type int, expected strings only",
+        "the caveat's list of project names is of type int, expected str",
     ),
-    ('{"nbf": 5}', "the caveat is an object of unknown keys, expected an array"),
-    ('{"exp": 9}', "the caveat is an object of unknown keys, expected an array"),
-    ('{"nbf": true, "exp": 9}', "the caveat's not_before is a value of type bool, expected an integer"),
-    ('{"nbf": 5, "exp": 9.0}', "the caveat's not_after is a value of type float, expected an integer"),
+    ('{"nbf": 5}', "the caveat is an object with unknown keys, expected an array"),
+    ('{"exp": 9}', "the caveat is an object with unknown keys, expected an array"),
+    ('{"nbf": true, "exp": 9}', "the caveat's not_before is of type bool, expected int"),
+    ('{"nbf": 5, "exp": 9.0}', "the caveat's not_after is of type float, expected int"),
     (
         '{"nbf": null, "exp": 9, "project_ids": ["a"]}',
-        "the caveat's not_before is null, expected an integer",
+        "the caveat's not_before is of type NoneType, expected int",
     ),
-    ('{"project_ids": "a"}', "the caveat's project ids are a value of type str, expected an array of strings"),
-    ('{"project_ids": [1]}', "the caveat's project ids hold a value of type int, expected strings only"),
+    ('{"project_ids": "a"}', "the caveat's list of project ids is of type str, expected list"),
+    ('{"project_ids": [1]}', "the caveat's list of project ids is of type int, expected str"),
 ]
 
 NO_JSON: list[tuple[Any, str]] = [
@@ -196,7 +203,7 @@ MET: list[tuple[Restriction, Context]] = [
     (ProjectIDsRestriction([OTHER, PROJECT]), Context(project_id=PROJECT)),
     (LegacyProjectIDsRestriction([PROJECT]), Context(project_id=PROJECT)),
     (UserIDRestriction(USER), Context(user_id=USER)),
-    (LegacyNoopRestriction(), Context()),
+    (LegacyNoopRestriction(), Context(user_id=USER)),
 ]
 
 UNMET: list[tuple[Restriction, Context, str]] = [
@@ -284,13 +291,12 @@ UNMET: list[tuple[Restriction, Context, str]] = [
 
 # Everything but what the restriction needs.
 MISSING: list[tuple[Restriction, Context, str]] = [
-    (DateRestriction(5, 9), Context("demo", PROJECT, USER), "now"),
-    (LegacyDateRestriction(5, 9), Context("demo", PROJECT, USER), "now"),
     (ProjectNamesRestriction(["demo"]), Context(None, PROJECT, USER, 7), "project_name"),
     (LegacyProjectNamesRestriction(["demo"]), Context(None, PROJECT, USER, 7), "project_name"),
     (ProjectIDsRestriction([PROJECT]), Context("demo", None, USER, 7), "project_id"),
     (LegacyProjectIDsRestriction([PROJECT]), Context("demo", None, USER, 7), "project_id"),
     (UserIDRestriction(USER), Context("demo", PROJECT, None, 7), "user_id"),
+    (LegacyNoopRestriction(), Context("demo", PROJECT, None, 7), "user_id"),
 ]
 
 
@@ -403,13 +409,104 @@ def test_tells_the_spellings_apart() -> None:
     assert [left == right for left, right in pairs] == [False] * len(pairs)
 
 
-@pytest.mark.parametrize(("restriction", "_text"), WRITTEN, ids=short)
-def test_never_changes(restriction: Restriction, _text: str) -> None:
-    """A restriction is a value: its fields cannot be set anew."""
-    names = [field.name for field in dataclasses.fields(restriction)]  # type: ignore[arg-type]  # each class is one
-    for name in names or ["anything"]:
-        with pytest.raises(dataclasses.FrozenInstanceError):
-            setattr(restriction, name, None)
+VALUES = [*(restriction for restriction, _ in WRITTEN), Context("demo", PROJECT, USER, 7)]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=short)
+def test_never_changes(value: Value) -> None:
+    before = repr(value)
+    for name in (*value.__match_args__, "anything"):
+        with pytest.raises(AttributeError) as caught:
+            setattr(value, name, None)
+        assert str(caught.value) == f"a {type(value).__name__} cannot be changed"
+        with pytest.raises(AttributeError):
+            delattr(value, name)
+
+    assert repr(value) == before
+
+
+@pytest.mark.parametrize("value", VALUES, ids=short)
+def test_is_copied_and_pickled_as_an_equal_one(value: Value) -> None:
+    for again in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value))):  # noqa: S301 - our own
+        assert again == value
+
+
+def test_equal_restrictions_of_hashable_fields_have_one_hash() -> None:
+    assert len({DateRestriction(5, 9), DateRestriction(5, 9), LegacyDateRestriction(5, 9), DateRestriction(5, 8)}) == 3
+    assert len({LegacyNoopRestriction(), LegacyNoopRestriction(), UserIDRestriction("u")}) == 2
+    with pytest.raises(TypeError, match="unhashable type: 'list'"):
+        hash(ProjectNamesRestriction(["a"]))
+
+
+def test_its_fields_are_matched_by_position() -> None:
+    match DateRestriction(5, 9):
+        case DateRestriction(not_before, not_after):
+            assert (not_before, not_after) == (5, 9)
+    assert {type(restriction): restriction.__match_args__ for restriction, _ in WRITTEN} == {  # type: ignore[attr-defined]
+        DateRestriction: ("not_before", "not_after"),
+        ProjectNamesRestriction: ("project_names",),
+        ProjectIDsRestriction: ("project_ids",),
+        UserIDRestriction: ("user_id",),
+        OIDCPublisherRestriction: ("publisher_id", "claims"),
+        LegacyNoopRestriction: (),
+        LegacyProjectNamesRestriction: ("project_names",),
+        LegacyProjectIDsRestriction: ("project_ids",),
+        LegacyDateRestriction: ("not_before", "not_after"),
+    }
+
+
+def test_a_value_that_is_not_made_yet_can_be_shown() -> None:
+    """A debugger, or a traceback with locals, may show it so."""
+    assert repr(DateRestriction.__new__(DateRestriction)) == "DateRestriction(not_before=None, not_after=None)"
+
+
+def test_a_use_is_now_unless_said_otherwise() -> None:
+    before = int(time.time())
+    now = Context().now
+
+    assert before <= now <= int(time.time())
+    assert Context() == Context(now=Context().now) or int(time.time()) > now
+    DateRestriction(before, before + 600).check(Context())
+
+
+def test_a_use_may_be_at_a_date_and_time() -> None:
+    moment = datetime.datetime(2026, 1, 1, 0, 0, 7, 999_999, tzinfo=datetime.timezone.utc)
+
+    assert Context(now=moment) == Context(now=1_767_225_607)
+    with pytest.raises(InvalidRestriction) as caught:
+        Context(now=moment.replace(tzinfo=None))
+    assert str(caught.value) == (
+        "now is 2026-01-01T00:00:07.999999, which has no time zone: "
+        "write it with one, such as datetime.now(timezone.utc), or pass Unix seconds."
+    )
+
+
+class Unchecked(Restriction):
+    """A kind of somebody's own, without anything of its own."""
+
+
+class Own(Restriction):
+    """One that builds on the base's methods, as those of pypitoken do."""
+
+    def dump(self) -> list[Any]:
+        return [7]
+
+    def check(self, context: Context) -> None:
+        super().check(context)
+
+
+def test_a_restriction_of_somebodys_own_that_checks_nothing_allows_nothing() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Unchecked().check(Context("demo", PROJECT, USER, 7))
+    assert str(caught.value) == "Unchecked has no check of its own, so it allows nothing"
+    with pytest.raises(NotImplementedError):
+        Unchecked().dump_json()
+
+
+def test_a_restriction_of_somebodys_own_can_build_on_the_base() -> None:
+    Own().check(Context())
+
+    assert Own().dump_json() == "[7]"
 
 
 def test_shows_what_it_demands() -> None:

@@ -133,12 +133,12 @@ SIGNATURE = b"\x00\x06\x20" + b"s" * 32
 V1_HEAD = (b"location pypi.org\n", b"identifier 12\n")
 V1_SIGNATURE = b"signature " + b"s" * 32 + b"\n"
 
-PARTS = "the token is malformed: its parts are not those of a PyPI token"
-LENGTH = "the token is malformed: a length in it is wrong"
-CUT = "the token is malformed: it is cut short"
-SPELLING = "the token is malformed: not whole, or not URL-safe base64"
+PARTS = "the token's parts are not those of a PyPI token"
+LENGTH = "a length in the token is wrong"
+CUT = "the token is cut short"
+SPELLING = "the token is incomplete or was changed"
 NO_PREFIX = "the token has no prefix: PyPI's tokens begin with 'pypi-'"
-NOT_ASCII = "the token holds characters outside of ASCII, which no token does"
+NOT_ASCII = "the token has characters that are not ASCII"
 
 UNREADABLE: dict[str, tuple[Any, str, str | None]] = {
     "nothing": ("", "the token is empty", None),
@@ -149,18 +149,22 @@ UNREADABLE: dict[str, tuple[Any, str, str | None]] = {
     "no prefix": (TEXT.removeprefix("pypi-").replace("-", "_"), NO_PREFIX, None),
     "an empty prefix": (TEXT.removeprefix("pypi"), NO_PREFIX, None),
     "a prefix alone": ("pypi", NO_PREFIX, None),
-    "a prefix and a dash": ("pypi-", SPELLING, None),
+    "a prefix and a dash": ("pypi-", PARTS, "IndexError"),
     "an umlaut": (TEXT[:40] + "\u00e4" + TEXT[41:], NOT_ASCII, None),
     "a lone surrogate": (TEXT + "\udc80", NOT_ASCII, None),
-    "one character of base64": ("pypi-A", "the token is malformed: not whole, or not URL-safe base64", "Error"),
+    "one character of base64": ("pypi-A", SPELLING, "Error"),
     "padding": (encode(HEAD + SIGNATURE) + "=", SPELLING, None),
     "four times padding": (TEXT + "====", SPELLING, None),
     "spare bits": (encode(b"\x02\x01\x01a\x02\x011\x00" + SIGNATURE)[:-1] + "d", SPELLING, None),
-    "the alphabet of plain base64": (f"pypi-{base64.b64encode(b'??>' + DATA).decode()}", SPELLING, None),
+    "the alphabet of plain base64": (
+        f"pypi-{base64.b64encode(b'??>' + DATA).decode()}",
+        PARTS,
+        "MacaroonDeserializationException",
+    ),
     "white space within": (f"{TEXT[:40]}    {TEXT[40:]}", SPELLING, None),
     "a line break within": (f"{TEXT[:40]}\r\n\r\n{TEXT[40:]}", SPELLING, None),
-    "characters outside of the alphabet": (TEXT[:-4] + "!$%&", SPELLING, None),
-    "a second token": (f"{TEXT}\t\t\t\t{TEXT}", SPELLING, None),
+    "characters outside of the alphabet": (TEXT[:-4] + "!$%&", CUT, None),
+    "a second token": (f"{TEXT}\t\t\t\t{TEXT}", CUT, None),
     "noise": ("pypi-" + "A" * 400, PARTS, "MacaroonDeserializationException"),
     "an unknown version": (encode(b"\x03" + HEAD[1:] + SIGNATURE), PARTS, "MacaroonDeserializationException"),
     "the version alone": (encode(b"\x02"), PARTS, None),
@@ -168,17 +172,17 @@ UNREADABLE: dict[str, tuple[Any, str, str | None]] = {
     "no signature": (encode(HEAD + b"\x00"), PARTS, None),
     "a short signature": (
         encode(HEAD + b"\x00\x06\x1f" + b"s" * 31),
-        "the token is malformed: its signature has 31 bytes, expected 32",
+        "the token's signature has 31 bytes, expected 32",
         None,
     ),
     "a long signature": (
         encode(HEAD + b"\x00\x06\x21" + b"s" * 33),
-        "the token is malformed: its signature has 33 bytes, expected 32",
+        "the token's signature has 33 bytes, expected 32",
         None,
     ),
     "an empty signature": (
         encode(HEAD + b"\x00\x06\x00"),
-        "the token is malformed: its signature has 0 bytes, expected 32",
+        "the token's signature has 0 bytes, expected 32",
         None,
     ),
     "no location": (encode(b"\x02\x02\x0212\x00" + SIGNATURE), PARTS, None),
@@ -195,18 +199,18 @@ UNREADABLE: dict[str, tuple[Any, str, str | None]] = {
     "trailing text": (encode(DATA + b"x"), LENGTH, None),
     "a location that is not UTF-8": (
         encode(b"\x02\x01\x02\xff\xff\x02\x0212\x00" + SIGNATURE),
-        "the token is malformed: its location or identifier is not UTF-8",
+        "the token's location or identifier is not UTF-8",
         None,
     ),
     "an identifier that is not UTF-8": (
         encode(b"\x02\x01\x08pypi.org\x02\x02\xff\xff\x00" + SIGNATURE),
-        "the token is malformed: its location or identifier is not UTF-8",
+        "the token's location or identifier is not UTF-8",
         None,
     ),
-    "a length in two bytes where one would do": (encode(b"\x02\x01\x88\x00" + HEAD[3:] + SIGNATURE), LENGTH, None),
+    "a length in two bytes where one would do": (encode(b"\x02\x01\x88\x00" + HEAD[3:] + SIGNATURE), SPELLING, None),
     "a length that goes on behind its end": (
         encode(b"\x02\x01\x88\x00\x01" + b"x" * (8 + (1 << 14)) + HEAD[11:] + SIGNATURE),
-        LENGTH,
+        CUT,
         None,
     ),
     "a length without an end": (encode(b"\x02\x01\x88"), LENGTH, None),
@@ -215,34 +219,34 @@ UNREADABLE: dict[str, tuple[Any, str, str | None]] = {
     "a length beyond the end": (encode(b"\x02\x01\x09pypi.org"), CUT, None),
     "version 1: third parties": (
         with_third_party(1),
-        "the token is malformed: it has caveats of third parties",
+        "the token has caveats of third parties",
         None,
     ),
     "version 1: a third party without its place": (
         encode(v1(*V1_HEAD, b"cid a\n", b"vid b\n", V1_SIGNATURE)),
-        "the token is malformed: it has caveats of third parties",
+        "the token has caveats of third parties",
         None,
     ),
     "version 1: no signature": (
         encode(v1(*V1_HEAD)),
-        "the token is malformed: its signature has 0 bytes, expected 32",
+        "the token's signature has 0 bytes, expected 32",
         None,
     ),
     "version 1: a short signature": (
         encode(v1(*V1_HEAD, V1_SIGNATURE[:-2] + b"\n")),
-        "the token is malformed: its signature has 31 bytes, expected 32",
+        "the token's signature has 31 bytes, expected 32",
         None,
     ),
-    "version 1: no location": (encode(v1(V1_HEAD[1], V1_SIGNATURE)), PARTS, None),
-    "version 1: no identifier": (encode(v1(V1_HEAD[0], V1_SIGNATURE)), PARTS, None),
-    "version 1: two locations": (encode(v1(V1_HEAD[0], *V1_HEAD, V1_SIGNATURE)), PARTS, None),
-    "version 1: two signatures": (encode(v1(*V1_HEAD, V1_SIGNATURE, V1_SIGNATURE)), PARTS, None),
-    "version 1: a caveat behind the signature": (encode(v1(*V1_HEAD, V1_SIGNATURE, b"cid a\n")), PARTS, None),
-    "version 1: no line feed": (encode(v1(V1_HEAD[0][:-1] + b"x", V1_HEAD[1], V1_SIGNATURE)), PARTS, None),
-    "version 1: lengths in capitals": (encode(V1_DATA.replace(b"002f", b"002F")), PARTS, None),
+    "version 1: no location": (encode(v1(V1_HEAD[1], V1_SIGNATURE)), SPELLING, None),
+    "version 1: no identifier": (encode(v1(V1_HEAD[0], V1_SIGNATURE)), SPELLING, None),
+    "version 1: two locations": (encode(v1(V1_HEAD[0], *V1_HEAD, V1_SIGNATURE)), SPELLING, None),
+    "version 1: two signatures": (encode(v1(*V1_HEAD, V1_SIGNATURE, V1_SIGNATURE)), SPELLING, None),
+    "version 1: a caveat behind the signature": (encode(v1(*V1_HEAD, V1_SIGNATURE, b"cid a\n")), SPELLING, None),
+    "version 1: no line feed": (encode(v1(V1_HEAD[0][:-1] + b"x", V1_HEAD[1], V1_SIGNATURE)), SPELLING, None),
+    "version 1: lengths in capitals": (encode(V1_DATA.replace(b"002f", b"002F")), SPELLING, None),
     "version 1: a third party's place alone": (
         encode(v1(*V1_HEAD, b"cid a\n", b"cl b\n", V1_SIGNATURE)),
-        PARTS,
+        "the token has caveats of third parties",
         None,
     ),
     "version 1: a third party's key first": (encode(v1(*V1_HEAD, b"vid b\n", V1_SIGNATURE)), PARTS, "IndexError"),
@@ -274,7 +278,7 @@ UNREADABLE: dict[str, tuple[Any, str, str | None]] = {
     ),
     "version 1: an identifier that is not ASCII": (
         encode(v1(V1_HEAD[0], "identifier \u00e4\n".encode(), V1_SIGNATURE)),
-        PARTS,
+        SPELLING,
         None,
     ),
 }
@@ -296,12 +300,12 @@ NOISE: dict[str, tuple[Callable[[], str], str, str | None]] = {
     "one letter": (lambda: "x" * MEGABYTE, NO_PREFIX, None),
     "dashes": (lambda: "-" * MEGABYTE, NO_PREFIX, None),
     "blanks": (lambda: " " * MEGABYTE, "the token is empty", None),
-    "line breaks in base64": (lambda: "pypi-" + "AgEI\n" * 200_000, SPELLING, None),
-    "padding": (lambda: "pypi-" + "=" * MEGABYTE, SPELLING, None),
+    "line breaks in base64": (lambda: "pypi-" + "AgEI\n" * 200_000, PARTS, None),
+    "padding": (lambda: "pypi-" + "=" * MEGABYTE, PARTS, "IndexError"),
     "version 1: zeros": (lambda: encode(b"0" * 700_000), PARTS, "MacaroonDeserializationException"),
     "version 1: small packets": (
         lambda: encode(v1(b"cid a\n") * 70_000),
-        "the token is malformed: its signature has 0 bytes, expected 32",
+        "the token's signature has 0 bytes, expected 32",
         None,
     ),
     "version 1: long packets": (
@@ -358,22 +362,22 @@ COMBINATIONS = [
 ] + list(VALUES)
 
 WRONG_DATES: list[tuple[Any, str]] = [
-    (True, "{} is a value of type bool, expected Unix seconds as an int or a date-time with a time zone."),
-    (1.5, "{} is a value of type float, expected Unix seconds as an int or a date-time with a time zone."),
-    ("2026-01-01", "{} is a value of type str, expected Unix seconds as an int or a date-time with a time zone."),
+    (True, "{} is of type bool, expected Unix seconds or a date-time with a time zone."),
+    (1.5, "{} is of type float, expected Unix seconds or a date-time with a time zone."),
+    ("2026-01-01", "{} is of type str, expected Unix seconds or a date-time with a time zone."),
     (
         datetime.date(2026, 1, 1),
-        "{} is a value of type date, expected Unix seconds as an int or a date-time with a time zone.",
+        "{} is of type date, expected Unix seconds or a date-time with a time zone.",
     ),
     (
         datetime.datetime(2026, 1, 1, 12, 30),  # noqa: DTZ001 - a naive one is what is refused
         (
-            "{} is the naive date-time 2026-01-01T12:30:00, which is a different moment in every time zone: "
-            "give it one, as in datetime.now(timezone.utc), or pass Unix seconds."
+            "{} is 2026-01-01T12:30:00, which has no time zone: "
+            "write it with one, such as datetime.now(timezone.utc), or pass Unix seconds."
         ),
     ),
-    (2**63, "{} is an integer of 64 bits, expected Unix seconds of 63 at most."),
-    (-(1 << 20_000), "{} is an integer of 20001 bits, expected Unix seconds of 63 at most."),
+    (2**63, "{} is an integer of 64 bits, expected Unix seconds."),
+    (-(1 << 20_000), "{} is an integer of 20001 bits, expected Unix seconds."),
 ]
 OTHER_END = {
     "not_before": "not_after",
@@ -383,23 +387,23 @@ OTHER_END = {
 }
 
 NO_NAME = (
-    "{} holds {!r}, which no project can be called: "
-    "letters, digits, '-', '_' and '.' are allowed, the first and last being a letter or digit."
+    "{}: {!r} is not a valid project name: "
+    "use letters, digits, '-', '_' and '.', and begin and end with a letter or digit."
 )
 WRONG_LISTS: list[tuple[str, Any, str]] = [
     (name, value, message.replace("{}", name))
     for name in ("project_names", "project_ids", "legacy_project_names")
     for value, message in (
-        ("demo", "{} is a single string, expected several: put it into a list, even where there is just one."),
-        (b"demo", "{} is a single string, expected several: put it into a list, even where there is just one."),
-        (5, "{} is a value of type int, expected a list of strings."),
-        (True, "{} is a value of type bool, expected a list of strings."),
-        (["a", 1], "{} holds a value of type int, expected strings only."),
-        (["a", None], "{} holds null, expected strings only."),
-        ([b"a"], "{} holds a value of type bytes, expected strings only."),
-        ([["a"]], "{} holds a value of type list, expected strings only."),
-        (bytearray(b"a"), "{} holds a value of type int, expected strings only."),
-        ((part for part in ("a", 1)), "{} holds a value of type int, expected strings only."),
+        ("demo", "{} is a single string, expected a list: put it into one."),
+        (b"demo", "{} is a single string, expected a list: put it into one."),
+        (5, "{} is of type int, expected a list of strings."),
+        (True, "{} is of type bool, expected a list of strings."),
+        (["a", 1], "{} has an entry of type int, expected strings only."),
+        (["a", None], "{} has an entry of type NoneType, expected strings only."),
+        ([b"a"], "{} has an entry of type bytes, expected strings only."),
+        ([["a"]], "{} has an entry of type list, expected strings only."),
+        (bytearray(b"a"), "{} has an entry of type int, expected strings only."),
+        ((part for part in ("a", 1)), "{} has an entry of type int, expected strings only."),
     )
 ]
 WRONG_NAMES = ("", " ", "-", "a-", ".a", "a b", "a/b", "demo\n", "\u00e9", "\u017f", "\u212a", "\ud800", "a\0")
@@ -542,16 +546,16 @@ def test_reads_what_it_mints(domain: str, identifier: str, version: int) -> None
         ({"key": b""}, "the key must be text or bytes, and not empty"),
         ({"key": None}, "the key must be text or bytes, and not empty"),
         ({"key": 5}, "the key must be text or bytes, and not empty"),
-        ({"key": "a secret key \ud800"}, "the key holds characters that cannot be encoded"),
+        ({"key": "a secret key \ud800"}, "the key has characters that cannot be encoded"),
         ({"domain": None}, "the domain must be text of at most 8191 characters"),
         ({"domain": b"pypi.org"}, "the domain must be text of at most 8191 characters"),
         ({"domain": "x" * 8192}, "the domain must be text of at most 8191 characters"),
-        ({"domain": "\ud800"}, "the domain holds characters that cannot be encoded"),
-        ({"domain": "p\u00fcp\u00ef.org", "version": 1}, "the domain holds characters that cannot be encoded"),
+        ({"domain": "\ud800"}, "the domain has characters that cannot be encoded"),
+        ({"domain": "p\u00fcp\u00ef.org", "version": 1}, "the domain has characters that cannot be encoded"),
         ({"identifier": 5}, "the identifier must be text of at most 8191 characters"),
         ({"identifier": "x" * 8192}, "the identifier must be text of at most 8191 characters"),
-        ({"identifier": "\udfff"}, "the identifier holds characters that cannot be encoded"),
-        ({"identifier": "\u00e9", "version": 1}, "the identifier holds characters that cannot be encoded"),
+        ({"identifier": "\udfff"}, "the identifier has characters that cannot be encoded"),
+        ({"identifier": "\u00e9", "version": 1}, "the identifier has characters that cannot be encoded"),
     ],
     ids=lambda value: ascii(value)[:50],
 )
@@ -661,7 +665,8 @@ def test_refuses_what_is_no_moment(name: str, moment: Any, message: str) -> None
 @pytest.mark.parametrize("moment", [0, 5, datetime.datetime(2026, 1, 1, tzinfo=UTC)], ids=str)
 def test_refuses_a_window_with_one_end(name: str, other: str, moment: Any) -> None:
     """One end of a window without the other is refused."""
-    expected = f"{name} was given without {other}: a window of time has two ends, pass both."
+    first, second = sorted((name, other), reverse=True)
+    expected = f"{first} and {second} belong together: pass both."
 
     assert refused_restriction({name: moment}) == expected
 
@@ -684,7 +689,7 @@ def test_refuses_names_that_no_project_has(parameter: str, name: str) -> None:
 @pytest.mark.parametrize(("user_id", "kind"), [(5, "int"), (b"u", "bytes"), ([USER], "list"), (False, "bool")])
 def test_refuses_a_user_id_that_is_no_string(user_id: Any, kind: str) -> None:
     """The id of a user is text."""
-    expected = f"user_id is a value of type {kind}, expected a string: pass the user's id as text."
+    expected = f"user_id is of type {kind}, expected a string."
 
     assert refused_restriction({"user_id": user_id}) == expected
 
@@ -946,26 +951,70 @@ def test_shows_what_a_token_can_do_and_never_the_token() -> None:
     assert decode(text)[-32:].hex() not in shown[0]
 
 
-def test_wraps_a_macaroon_of_pymacaroons() -> None:
-    """A token can be made of a macaroon, as in pypitoken, of which it keeps a copy."""
-    macaroon = pymacaroons.Macaroon.deserialize(TEXT.removeprefix("pypi-"))
-    token = Token("other", macaroon)
-    macaroon.add_first_party_caveat("[99]")
+@pytest.mark.parametrize("version", [1, 2])
+def test_shows_its_macaroon(version: int) -> None:
+    token = create(version, project_names=["demo"])
 
-    assert (token.prefix, token.dump()) == ("other", TEXT.replace("pypi-", "other-", 1))
+    assert isinstance(token._macaroon, pymacaroons.Macaroon)
+    assert token._macaroon is token._macaroon
+    assert f"pypi-{token._macaroon.serialize()}" == token.dump()
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_shows_its_macaroon(version: int) -> None:
-    """What pypitoken calls `_macaroon` is there for a look: a copy, which cannot change the token."""
-    token = create(version, project_names=["demo"])
-    text = token.dump()
-    macaroon = token._macaroon
+def test_a_caveat_added_to_its_macaroon_restricts_the_token(version: int) -> None:
+    ours, theirs = create(version), pypitoken.Token.load(create(version).dump())
+    for token in (ours, theirs):
+        token._macaroon.add_first_party_caveat('[1, ["demo"]]')
 
-    assert isinstance(macaroon, pymacaroons.Macaroon)
-    assert f"pypi-{macaroon.serialize()}" == text
+    assert ours.restrictions == [ProjectNamesRestriction(["demo"])]
+    assert ours.dump() == theirs.dump()
+    assert refused_use(ours, project_name="demo") is None
+    assert refused_use(ours, project_name="other") == (
+        "ValidationError: the token is not valid: the token is for the projects ['demo'], and it was used for 'other'"
+    )
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_caveat_added_to_the_macaroon_that_it_was_made_from_restricts_the_token(version: int) -> None:
+    macaroon = pymacaroons.Macaroon(DOMAIN, IDENTIFIER, KEY, version=version)
+    token = Token("other", macaroon)
     macaroon.add_first_party_caveat("[99]")
-    assert token.dump() == text
+    token.restrict(project_names=["demo"])
+    macaroon.add_first_party_caveat("[0, 9, 5]")
+
+    assert token._macaroon is macaroon
+    assert token.raw_caveats == [b"[99]", b'[1, ["demo"]]', b"[0, 9, 5]"]
+    assert token.dump() == f"other-{macaroon.serialize()}"
+    assert token.dump() == mint(*token.raw_caveats, version=version).replace("pypi-", "other-", 1)
+
+
+def test_a_refused_restriction_leaves_the_macaroon_that_it_was_made_from_alone() -> None:
+    macaroon = pymacaroons.Macaroon(DOMAIN, IDENTIFIER, KEY, version=1)
+    token = Token("pypi", macaroon)
+    with pytest.raises(InvalidRestriction):
+        token.restrict(project_names=["demo"], user_id="x" * 65_536)
+
+    assert (macaroon.caveats, token.raw_caveats) == ([], [])
+
+
+def test_a_macaroon_that_becomes_none_of_pypis_is_refused_from_then_on() -> None:
+    token = create()
+    token._macaroon.add_third_party_caveat("https://auth.example", "the key of that party", "its caveat")
+    for use in (token.dump, token.restrict, lambda: token.check(KEY), lambda: token.caveats):
+        with pytest.raises(LoaderError) as caught:
+            use()
+        assert str(caught.value) == "the token has caveats of third parties"
+
+
+def with_location() -> pymacaroons.Macaroon:
+    """Return a macaroon with a caveat that says where it could be discharged, and not by what key."""
+    macaroon = pymacaroons.Macaroon(DOMAIN, IDENTIFIER, KEY, version=2)
+    macaroon.add_first_party_caveat("[99]")
+    macaroon.caveats[0].location = "https://auth.example"
+    return macaroon
+
+
+UNREADABLE_PARTS = "the macaroon is not a PyPI token's: its parts cannot be read ({})"
 
 
 def unsigned() -> pymacaroons.Macaroon:
@@ -976,19 +1025,21 @@ def unsigned() -> pymacaroons.Macaroon:
 @pytest.mark.parametrize(
     ("macaroon", "reason"),
     [
-        (pymacaroons.Macaroon.deserialize(with_third_party(2)[5:]), "it has caveats of third parties"),
-        (unsigned(), "its signature has 0 bytes, expected 32"),
-        (pymacaroons.Macaroon(b"\xff", IDENTIFIER, KEY, version=2), "its text is not UTF-8"),
-        (pymacaroons.Macaroon(DOMAIN, b"\xff", KEY, version=2), "its text is not UTF-8"),
+        (pymacaroons.Macaroon.deserialize(with_third_party(2)[5:]), "the token has caveats of third parties"),
+        (with_location(), "the token has caveats of third parties"),
+        (unsigned(), "the token's signature has 0 bytes, expected 32"),
+        (pymacaroons.Macaroon(b"\xff", IDENTIFIER, KEY, version=2), UNREADABLE_PARTS.format("UnicodeDecodeError")),
+        (pymacaroons.Macaroon(DOMAIN, b"\xff", KEY, version=2), UNREADABLE_PARTS.format("UnicodeDecodeError")),
+        (None, UNREADABLE_PARTS.format("AttributeError")),
     ],
-    ids=["third parties", "unsigned", "location", "identifier"],
+    ids=["third parties", "discharge location", "unsigned", "location", "identifier", "no macaroon"],
 )
 def test_refuses_to_wrap_what_pypi_never_issues(macaroon: pymacaroons.Macaroon, reason: str) -> None:
     """A macaroon that no token consists of is refused with the reason."""
     with pytest.raises(LoaderError) as caught:
         Token("pypi", macaroon)
 
-    assert str(caught.value) == f"the macaroon cannot be a PyPI token's: {reason}"
+    assert str(caught.value) == reason
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 

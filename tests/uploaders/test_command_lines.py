@@ -11,12 +11,12 @@ from pathlib import Path
 import platformdirs
 import pytest
 from distributions import make_sdist, make_wheel
+from keyring_pypitoken.uploaders.command_line import positional_args, project_directory
+from keyring_pypitoken.uploaders.projects import find_evidence
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.discovery import project_policy
-from keyring_pypitoken.uploaders.command_line import positional_args, project_directory
 from keyring_pypitoken.uploaders.process import Process
-from keyring_pypitoken.uploaders.projects import find_evidence
 
 
 def process(program: str, *arguments: str, **environ: str) -> Process:

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import twine.settings
 from distributions import make_sdist, make_wheel
+from keyring_pypitoken.uploaders.command_line import project_directory
+from keyring_pypitoken.uploaders.projects import find_evidence, project_of_file
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.model import Origin, WithOrigin
-from keyring_pypitoken.uploaders.command_line import project_directory
 from keyring_pypitoken.uploaders.process import Process
-from keyring_pypitoken.uploaders.projects import find_evidence, project_of_file
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -41,7 +41,7 @@ def store(text: str, *arguments: str) -> CommandStore:
 
 
 def read(found: CommandStore) -> str:
-    return found.read_master().reveal_to_derive_or_store()
+    return found.read_master().reveal()
 
 
 def refused(found: CommandStore) -> str:
@@ -120,7 +120,7 @@ def test_it_reads_our_stdin() -> None:
     found = store("read line; echo got $line")
     code = (
         "from keyring_pypitoken.vault.command import CommandStore\n"
-        f"print(CommandStore({found.command!r}, 'pypi', 'default').read_master().reveal_to_derive_or_store())"
+        f"print(CommandStore({found.command!r}, 'pypi', 'default').read_master().reveal())"
     )
     done = subprocess.run([sys.executable, "-c", code], input=b"a\n", stdout=subprocess.PIPE, check=True)
     assert done.stdout == b"got a\n"
@@ -198,7 +198,7 @@ ASK = """
 import os, signal, sys
 from keyring_pypitoken.vault.command import CommandStore
 try:
-    print("answer:", CommandStore(({path!r},), "pypi", "default").read_master().reveal_to_derive_or_store())
+    print("answer:", CommandStore(({path!r},), "pypi", "default").read_master().reveal())
 except KeyboardInterrupt:
     print("interrupted")
 print("foreground:", os.tcgetpgrp(0) == os.getpgrp())

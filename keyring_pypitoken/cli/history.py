@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from keyring_pypitoken.cli.output import dump, say, table
+from keyring_pypitoken.cli.output import dump, local_time, say, table
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.history import read_history
-from keyring_pypitoken.text import in_words
+from keyring_pypitoken.text import in_words, join_names
 
 if TYPE_CHECKING:
     import argparse
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def history(options: argparse.Namespace) -> int:
-    """Tell of the latest derivations, the oldest first."""
+    """Show the latest derivations, the oldest first."""
     if options.number < 1:
         raise Refusal(f"--number is {options.number}, expected at least 1.")
     entries = read_history()[-options.number :]
@@ -26,19 +25,16 @@ def history(options: argparse.Namespace) -> int:
         return 0
     if not entries:
         say("No token was derived yet on this machine, or the policies say history = false.")
-    table(((_local(entry.time), _told(entry)) for entry in entries), indent="")
+    table(((local_time(entry.time), _describe(entry)) for entry in entries), indent="")
     return 0
 
 
-def _told(entry: Entry) -> str:
+def _describe(entry: Entry) -> str:
     account = "" if entry.account == "default" else f" ({entry.account})"
-    projects = "any project" if entry.projects is None else ", ".join(entry.projects)
+    projects = "any project" if entry.projects is None else join_names(entry.projects)
     policy = f", under {entry.policy}" if entry.policy else ""
+    note = f": {entry.note}" if entry.note else ""
     return (
         f"{entry.repository}{account}: {projects}, for {in_words(max(0, entry.not_after - entry.time))}, by "
-        f"{entry.program or 'a program without a name'}{policy}"
+        f"{entry.program or 'a program without a name'}{policy}{note}"
     )
-
-
-def _local(timestamp: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(timestamp))
