@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import json
 import os
@@ -701,17 +700,10 @@ def set_into_an_age_file_of_a_newer_version(stage: Stage) -> tuple[str, str]:
 
 
 @set_case
-def set_into_an_age_file_with_an_encrypted_ssh_key(stage: Stage) -> tuple[str, str]:
-    """age's library cannot ask for that key's own passphrase."""
-    fields = b"".join(len(field).to_bytes(4, "big") + field for field in (b"aes256-ctr", b"bcrypt", b"salt"))
-    public = b"\0\0\0\x0bssh-ed25519"
-    key = b"openssh-key-v1\0" + fields + b"\0\0\0\1" + len(public).to_bytes(4, "big") + public
-    text = base64.b64encode(key).decode()
-    path, policy = stage.identity(f"-----BEGIN OPENSSH PRIVATE KEY-----\n{text}\n-----END OPENSSH PRIVATE KEY-----\n")
-    return new_master(), (
-        f"the identity {path} ({policy}:2) is an SSH key with a passphrase of its own, which age's library "
-        "does not open: name one without."
-    )
+def set_into_an_age_file_with_a_damaged_ssh_key(stage: Stage) -> tuple[str, str]:
+    """The identity is an SSH key that was not copied whole."""
+    path, policy = stage.identity("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA\n")
+    return new_master(), f"the identity {path} ({policy}:2) is not a key that age takes: {EXPECTED}."
 
 
 @set_case
@@ -725,7 +717,7 @@ def set_where_the_age_file_cannot_be(stage: Stage) -> tuple[str, str]:
         directory.mkdir()
     return new_master(), (
         f"{paths.age_file()} cannot be locked ({there.value.strerror}): "
-        f"make {directory} a directory of yours that can be written."
+        f"make {directory} a directory that you can write."
     )
 
 

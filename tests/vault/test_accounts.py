@@ -151,7 +151,9 @@ def test_what_cannot_be_noted_is_refused() -> None:
     notes().write_text("")
     reason = refused(note_account, PYPI, "work")
     assert reason.startswith("the account 'work' of pypi cannot be noted (")
-    assert reason.endswith(f"): make {notes()} a directory that you can write, and store the master again.")
+    assert reason.endswith(
+        f"), so its master may not be found: make {notes()} a directory that you can write, and store the master again."
+    )
 
 
 def test_what_cannot_be_forgotten_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
