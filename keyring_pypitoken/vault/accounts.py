@@ -73,8 +73,8 @@ def note_account(repository: Repository, account: str) -> None:
         os.replace(path, note)
     except OSError as error:
         raise Refusal(
-            f"the account {account!r} of {repository.name} cannot be noted ({error.strerror}): "
-            f"make {directory} a directory that you can write, and store the master again."
+            f"the account {account!r} of {repository.name} cannot be noted ({error.strerror}), so its master may not "
+            f"be found: make {directory} a directory that you can write, and store the master again."
         ) from None
 
 

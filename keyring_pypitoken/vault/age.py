@@ -62,20 +62,12 @@ class AgeFile(NamedTuple):
         return f"age file, identity {_below_home(self.identity.value) if self.identity else 'that no policy names'}"
 
     def get_password(self, service: str, username: str) -> str | None:
-        """Return the master of an account.
-
-        Raises:
-            Refusal: the file cannot be opened.
-        """
+        """Return the master of an account; a file that cannot be opened is a Refusal."""
         master = self._open().get((service, username))
         return None if master is None else master.reveal()
 
     def set_password(self, service: str, username: str, password: str) -> None:
-        """Keep the master of an account, beside those that the file holds.
-
-        Raises:
-            Refusal: the file cannot be opened or written, and is as it was.
-        """
+        """Keep the master of an account beside those in the file, which stays as it was if that is a Refusal."""
         new = MasterToken(password)
         del password
         key = self._key_to_write()
@@ -83,11 +75,7 @@ class AgeFile(NamedTuple):
             self._write({**self._open(), (service, username): new}, key)
 
     def delete_password(self, service: str, username: str) -> None:
-        """Forget the master of an account; with the last one goes the file, so that nobody is asked to open it.
-
-        Raises:
-            Refusal: the file cannot be opened or written, and is as it was.
-        """
+        """Forget the master of an account, and with the last one the file: nobody shall be asked to open it."""
         key = self._key_to_write()
         with locked(self.path):
             rest = {name: master for name, master in self._open().items() if name != (service, username)}

@@ -129,7 +129,7 @@ def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
     """Start the program in a process group of its own, with our stdin and stderr."""
     group: dict[str, Any] = {"process_group": 0}  # without effect on Windows
     if sys.version_info < (3, 11):
-        group = {"preexec_fn": getattr(os, "setpgrp", None)}
+        group = {"preexec_fn": getattr(os, "setpgrp", None)}  # pragma: no cover - one version takes this line
     # The user's own choice of a program; a project's policy has no [store].
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, env=os.environ | {GUARD: "1"}, **group)  # noqa: S603
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +43,7 @@ def replace_private(path: str, data: bytes) -> None:
         Refusal: it cannot be written, and its old content is still there.
     """
     new = f"{path}.new"
-    if os.path.islink(path):
-        raise Refusal(f"{path} is a link, and writing would replace it: put the file itself there.")
+    _refuse_link(path)
     try:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(new)  # left by a writer that was stopped
@@ -63,7 +61,6 @@ def replace_private(path: str, data: bytes) -> None:
             f"{path} cannot be written ({_reason(error)}) and is as it was: make it a file that you can write, "
             "and try again."
         ) from None
-    _sync_directory(os.path.dirname(path))
 
 
 def remove_private(path: str) -> None:
@@ -72,11 +69,16 @@ def remove_private(path: str) -> None:
     Raises:
         Refusal: it cannot be removed.
     """
+    _refuse_link(path)
     try:
         _insist(lambda: os.unlink(path))
     except OSError as error:
         raise Refusal(f"{path} cannot be removed ({_reason(error)}): remove it by hand.") from None
-    _sync_directory(os.path.dirname(path))
+
+
+def _refuse_link(path: str) -> None:
+    if os.path.islink(path):
+        raise Refusal(f"{path} is a link, which would be replaced instead of the file: put the file itself there.")
 
 
 def _take_lock(path: str) -> Any:
@@ -110,18 +112,6 @@ def _insist(step: Callable[[], None]) -> None:
         except PermissionError:
             time.sleep(_PAUSE)
     return step()
-
-
-def _sync_directory(directory: str) -> None:
-    """Make the new name last; the content is in place already, so a failure here loses nothing."""
-    if sys.platform == "win32":  # where directories cannot be opened
-        return
-    with contextlib.suppress(OSError):
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _reason(error: Exception) -> str:

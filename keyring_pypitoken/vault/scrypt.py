@@ -85,8 +85,8 @@ def encrypt(plain: bytes, passphrase: str, path: str) -> bytes:
             return done.stdout
     there_is = "" if free is None else f", and {free // _MIB} MiB are free"
     raise Refusal(
-        f"{path} could not be encrypted to a passphrase, which takes about {_USUAL_MIB} MiB of memory{there_is}: free "
-        f"some, or name an identity, which takes none, as `identity` in [store] of {paths.user_policy()}."
+        f"{path} could not be encrypted to a passphrase, which commonly takes {_USUAL_MIB} MiB of memory{there_is}: "
+        f"free some, or name an identity, which takes none, as `identity` in [store] of {paths.user_policy()}."
     )
 
 

@@ -360,26 +360,22 @@ def test_stored_accounts_are_noted_without_a_secret() -> None:
     assert len(list(Path(paths.accounts_directory()).iterdir())) == 1
 
 
-def test_damaged_notes_are_passed_over(work: Path) -> None:
-    """A note that cannot be read costs nothing but what it said."""
+def test_a_damaged_note_is_refused_for_every_account(work: Path) -> None:
     keyring.set_password(f"{PYPI}?work", TOKEN, new_master())
-    directory = Path(paths.accounts_directory())
-    (directory / "broken.json").write_text("{")
-    (directory / "list.json").write_text("[]")
-    (directory / "number.json").write_text(json.dumps({"repository": PYPI, "account": 3}))
-    (directory / "else.txt").write_text("")
-    (directory / "directory.json").mkdir()
-    assert keyring.get_password(TEST, TOKEN) is None
-    with pytest.raises(RefusedError, match=r"^no master is stored for the account 'default' of pypi"):
-        keyring.get_password(PYPI, TOKEN)
+    note = Path(paths.accounts_directory()) / "broken.json"
+    note.write_text("{")
+    for service in (PYPI, TEST):
+        with pytest.raises(RefusedError, match=r"broken\.json is not a note of a stored account: delete it"):
+            keyring.get_password(service, TOKEN)
+    note.unlink()
     (work / "pypitoken.toml").write_text('account = "work"\n')
     assert get()
 
 
-def test_a_master_is_stored_where_notes_cannot_be(home: Path) -> None:
-    """The master is safe in its store even if the data directory cannot be written."""
+def test_a_master_is_stored_although_its_account_cannot_be_noted(home: Path) -> None:
     (home / "data").write_text("a file where a directory should be")
-    keyring.set_password(PYPI, TOKEN, new_master())
+    with pytest.raises(RefusedSetError, match="the account 'default' of pypi cannot be noted"):
+        keyring.set_password(PYPI, TOKEN, new_master())
     assert get()
     keyring.delete_password(PYPI, TOKEN)
 

@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 if os.name == "posix":  # elsewhere not everybody may make links
 
     @case
-    def age_file_is_a_link(stage: Stage) -> str:
-        """A link lies there."""
+    def age_file_is_a_dangling_link(stage: Stage) -> str:
+        """A link is there whose target may only be unmounted."""
         path = Path(stage.age())
         path.rename(path.with_name("moved.age"))
-        path.symlink_to("moved.age")
-        return f"{path} is a link, and masters are kept in a file only: put the file itself there."
+        path.symlink_to("missing.age")
+        return (
+            f"{path} cannot be found, because the link {path} leads nowhere: restore what it leads to, or remove the "
+            "link."
+        )
 
 
 @pytest.mark.parametrize("setting", GET.values(), ids=GET)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import json
 import os
@@ -298,8 +297,9 @@ def age_file_with_another_passphrase(stage: Stage) -> str:
     """The variable holds another passphrase."""
     path = stage.age(passphrase="another")
     return (
-        f"{path} cannot be opened, since the passphrase is wrong or the file was changed or damaged: "
-        "try again with the right one, or restore the file from a backup."
+        f"{path} cannot be opened, because the passphrase is wrong or the file is damaged: try again, or restore "
+        "the file from a backup; if the passphrase is lost, delete the file and store a new token with "
+        "`keyring-pypitoken login`."
     )
 
 
@@ -309,8 +309,9 @@ def age_file_truncated(stage: Stage) -> str:
     path = stage.age()
     Path(path).write_bytes(Path(path).read_bytes()[:-1])
     return (
-        f"{path} cannot be opened, since the passphrase is wrong or the file was changed or damaged: "
-        "try again with the right one, or restore the file from a backup."
+        f"{path} cannot be opened, because the passphrase is wrong or the file is damaged: try again, or restore "
+        "the file from a backup; if the passphrase is lost, delete the file and store a new token with "
+        "`keyring-pypitoken login`."
     )
 
 
@@ -338,7 +339,7 @@ def age_file_is_none(stage: Stage) -> str:
     """Something else was written there."""
     path = stage.age()
     Path(path).write_text("not age")
-    return f"{path} is no file of age's, so it was changed or damaged: restore it from a backup."
+    return f"{path} is not an age file, so it was changed or damaged: restore it from a backup."
 
 
 @case
@@ -347,7 +348,7 @@ def age_file_is_a_directory(stage: Stage) -> str:
     path = Path(stage.age())
     path.unlink()
     path.mkdir()
-    return f"{path} is no file, and masters are kept in a file only: move it away."
+    return f"{path} is not a regular file: replace it with one."
 
 
 @case
@@ -361,7 +362,7 @@ def age_file_of_a_newer_version(stage: Stage) -> str:
 def age_file_holds_something_else(stage: Stage) -> str:
     """Somebody encrypted another document."""
     path = stage.age(b'{"version": 1, "masters": ["pypi-secret"]}')
-    return f"{path} holds no masters in a form that is known: restore it from a backup."
+    return f"{path} does not hold masters in a known form: restore it from a backup."
 
 
 @case
@@ -370,8 +371,8 @@ def age_file_of_another_identity(stage: Stage) -> str:
     identity, _ = stage.identity(IDENTITY)
     path = stage.age(identity=pyrage.x25519.Identity.generate().to_public())
     return (
-        f"{path} cannot be opened with the identity {identity}, since it was encrypted to another, was changed or "
-        "damaged, or the identity's plugin refused: name the right identity, or restore the file from a backup."
+        f"{path} cannot be opened with the identity {identity}, because it was encrypted to another, is damaged, or "
+        "the identity's plugin refused: name the right identity, or restore the file from a backup."
     )
 
 
@@ -390,7 +391,10 @@ def identity_missing(stage: Stage) -> str:
     """The policy names a file that is not there."""
     identity, policy = stage.identity(None)
     stage.age(identity=RECIPIENT)
-    return f"[store] names the identity {identity}, and there is no such file ({policy}:2): correct it."
+    return (
+        f"the identity {identity} ({policy}:2) does not exist: copy it from the machine that has it, or name another; "
+        f"if it is lost, delete {paths.age_file()} and store a new token with `keyring-pypitoken login`."
+    )
 
 
 @case
@@ -398,7 +402,7 @@ def identity_unreadable(stage: Stage) -> str:
     """The identity was not copied whole."""
     identity, policy = stage.identity(f"# mine\n{IDENTITY[:-3]}\n")
     stage.age(identity=RECIPIENT)
-    return f"the identity {identity} ({policy}:2) holds no identity in line 2: {EXPECTED}."
+    return f"the identity {identity} ({policy}:2) has no identity in line 2: {EXPECTED}."
 
 
 @case
@@ -663,8 +667,9 @@ def set_into_an_age_file_with_another_passphrase(stage: Stage) -> tuple[str, str
     stage.user('[store]\nbackend = "age"\n')
     path = stage.age(passphrase="another")
     return new_master(identifier="another"), (
-        f"{path} cannot be opened, since the passphrase is wrong or the file was changed or damaged: "
-        "try again with the right one, or restore the file from a backup."
+        f"{path} cannot be opened, because the passphrase is wrong or the file is damaged: try again, or restore "
+        "the file from a backup; if the passphrase is lost, delete the file and store a new token with "
+        "`keyring-pypitoken login`."
     )
 
 
@@ -677,17 +682,10 @@ def set_into_an_age_file_of_a_newer_version(stage: Stage) -> tuple[str, str]:
 
 
 @set_case
-def set_into_an_age_file_with_an_encrypted_ssh_key(stage: Stage) -> tuple[str, str]:
-    """age's library cannot ask for that key's own passphrase."""
-    fields = b"".join(len(field).to_bytes(4, "big") + field for field in (b"aes256-ctr", b"bcrypt", b"salt"))
-    public = b"\0\0\0\x0bssh-ed25519"
-    key = b"openssh-key-v1\0" + fields + b"\0\0\0\1" + len(public).to_bytes(4, "big") + public
-    text = base64.b64encode(key).decode()
-    path, policy = stage.identity(f"-----BEGIN OPENSSH PRIVATE KEY-----\n{text}\n-----END OPENSSH PRIVATE KEY-----\n")
-    return new_master(), (
-        f"the identity {path} ({policy}:2) is an SSH key with a passphrase of its own, which age's library "
-        "does not open: name one without."
-    )
+def set_into_an_age_file_with_a_damaged_ssh_key(stage: Stage) -> tuple[str, str]:
+    """The identity is an SSH key that was not copied whole."""
+    path, policy = stage.identity("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA\n")
+    return new_master(), f"the identity {path} ({policy}:2) is not a key that age takes: {EXPECTED}."
 
 
 @set_case
@@ -701,7 +699,7 @@ def set_where_the_age_file_cannot_be(stage: Stage) -> tuple[str, str]:
         directory.mkdir()
     return new_master(), (
         f"{paths.age_file()} cannot be locked ({there.value.strerror}): "
-        f"make {directory} a directory of yours that can be written."
+        f"make {directory} a directory that you can write."
     )
 
 

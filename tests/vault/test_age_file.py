@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keyring
 import pyrage
@@ -19,14 +20,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sandbox import STORES, Run, WritePolicy, forget, new_master
 
-from keyring_pypitoken import ProjectNamesRestriction, Token, paths
-from keyring_pypitoken.backend import RefusedError, RefusedSetError
+from keyring_pypitoken import ProjectNamesRestriction, Token, memory, paths
+from keyring_pypitoken.backend import RefusedError
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, StoreSettings, WithOrigin
 from keyring_pypitoken.secret import MasterToken, Passphrase
-from keyring_pypitoken.vault import age, backends, passphrase
-from keyring_pypitoken.vault.age import AgeFile, parse_document
-from keyring_pypitoken.vault.identities import PassphraseKey
+from keyring_pypitoken.vault import age, backends, passphrase, scrypt
+from keyring_pypitoken.vault.age import AgeFile, parse_document, rekey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PYPI, TEST = "https://upload.pypi.org/legacy/", "https://test.pypi.org/legacy/"
 PRIVATE = f"keyring-pypitoken:{PYPI}"
@@ -67,6 +71,32 @@ def held_by(identity: pyrage.x25519.Identity) -> object:
     return json.loads(pyrage.decrypt(path().read_bytes(), [identity]))
 
 
+@pytest.fixture
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encrypt to passphrases without scrypt's second, where that is not what is tested."""
+    monkeypatch.setattr(scrypt, "encrypt", lambda plain, passphrase, _path: encrypt_cheaply(plain, passphrase))
+
+
+def refused(step: Callable[[], object]) -> str:
+    """Return why something is refused."""
+    with pytest.raises(Refusal) as error:
+        step()
+    return str(error.value)
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, *typed: str) -> list[str]:
+    """Type answers on a terminal, one after the other; return the questions, which come in later."""
+    questions: list[str] = []
+
+    def ask(question: str) -> Passphrase:
+        questions.append(question)
+        return Passphrase(typed[len(questions) - 1])
+
+    monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
+    monkeypatch.setattr(passphrase, "ask_terminal", ask)
+    return questions
+
+
 def projects() -> object:
     """Ask keyring for a token, and return what it is restricted to."""
     found = keyring.get_password(PYPI, TOKEN)
@@ -78,7 +108,6 @@ def projects() -> object:
 
 
 def test_keeps_and_hands_out_by_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no keyring is, `keyring set` makes the file, which age opens, and `keyring get` derives from it."""
     monkeypatch.setenv(VARIABLE, PASSPHRASE)
     master = new_master()
     keyring.set_password(PYPI, TOKEN, master)
@@ -89,7 +118,6 @@ def test_keeps_and_hands_out_by_passphrase(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_keeps_and_hands_out_by_identity(identity: pyrage.x25519.Identity, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every account lies in the one file; replacing is told, and deleting leaves the others."""
     one, two = new_master(), new_master("test.pypi.org")
     keyring.set_password(PYPI, TOKEN, one)
     keyring.set_password(TEST, TOKEN, two)
@@ -103,7 +131,8 @@ def test_keeps_and_hands_out_by_identity(identity: pyrage.x25519.Identity, capsy
     capsys.readouterr()
     keyring.set_password(PYPI, TOKEN, new_master(identifier="another"))
     assert capsys.readouterr().err == (
-        f"keyring-pypitoken: replaced the master for pypi (account 'default') in {path()}\n"
+        f"keyring-pypitoken: replaced the master for pypi (account 'default') in {path()}; if you no "
+        "longer need the previous one, revoke it on pypi.org\n"
     )
     keyring.delete_password(PYPI, TOKEN)
     keyring.delete_password(f"{PYPI}?work", TOKEN)
@@ -116,7 +145,6 @@ def test_keeps_and_hands_out_by_identity(identity: pyrage.x25519.Identity, capsy
 
 @POSIX
 def test_only_its_owner_may_read_it(identity: pyrage.x25519.Identity) -> None:
-    """Its directory too, which the notes of accounts may have made."""
     del identity
     path().parent.mkdir(parents=True, mode=0o755)
     keyring.set_password(PYPI, TOKEN, new_master())
@@ -125,7 +153,6 @@ def test_only_its_owner_may_read_it(identity: pyrage.x25519.Identity) -> None:
 
 
 def test_a_foreign_password_is_never_kept_in_it(identity: pyrage.x25519.Identity) -> None:
-    """It is no keyring: what is not ours goes to the backends below, plain as they may be."""
     del identity
     keyring.set_password("mail", "joe", "secret")
     assert keyring.get_password("mail", "joe") == "secret"
@@ -152,23 +179,19 @@ def test_a_plugin_is_asked_once_per_process(
         keyring.get_password(PYPI, TOKEN)
 
 
+@POSIX
 def test_a_plugin_that_cannot_open_what_it_encrypted_replaces_nothing(
-    home: Path, user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
+    home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What would be written is opened before the old file goes: it may hold other masters."""
-    if os.name != "posix":
-        pytest.skip("the plugin is a script, which Windows does not run")
     install_plugin(home, monkeypatch)
-    (home / "identity.txt").write_text(PLUGIN_IDENTITY)
-    user_policy('[store]\nidentity = "~/identity.txt"\n')
-    keyring.set_password(TEST, TOKEN, new_master("test.pypi.org"))
+    Path("identity").write_text(PLUGIN_IDENTITY)
+    store = AgeFile(WithOrigin(os.path.abspath("identity"), Origin("policy.toml:2")))
+    store.set_password(PRIVATE, "default", new_master())
     before = path().read_bytes()
     monkeypatch.setenv("DEMO_PLUGIN", "refuse")
-    with pytest.raises(RefusedSetError) as refused:
-        keyring.set_password(PYPI, TOKEN, new_master())
-    assert str(refused.value) == (
-        f"what {path()} would hold could not be opened again, so nothing was stored: "
-        "see whether the identity and its plugin fit, and try again."
+    assert refused(lambda: store.set_password(PRIVATE, "work", new_master())) == (
+        f"what {path()} would hold cannot be opened again, so nothing was stored: check the identity and its plugin, "
+        "and try again."
     )
     assert path().read_bytes() == before
 
@@ -188,18 +211,178 @@ def test_a_passphrase_gives_way_to_the_identity_that_is_named_later(
     assert content["masters"][PRIVATE].keys() == {"old", "default"}
 
 
-def test_an_existing_passphrase_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is asked for as such, and not as a new one."""
+@pytest.mark.usefixtures("cheap")
+def test_an_existing_passphrase_is_asked_for_once_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     plant({PRIVATE: {"old": new_master()}})
-    monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
-    monkeypatch.setattr(passphrase, "ask_terminal", Passphrase)
-    key = AgeFile()._key_to_write()
-    assert isinstance(key, PassphraseKey)
-    assert key.passphrase.reveal_to_age() == f"Passphrase of {path()}: "
+    asked = answers(monkeypatch, PASSPHRASE)
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert asked == [f"Passphrase of {path()}: "]
+    content = json.loads(pyrage.passphrase.decrypt(path().read_bytes(), PASSPHRASE))
+    assert content["masters"][PRIVATE].keys() == {"old", "default"}
+
+
+def test_a_wrong_passphrase_may_be_corrected_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant({PRIVATE: {"default": new_master()}})
+    again = "This passphrase does not open it. Try again: "
+    asked = answers(monkeypatch, "one", "two", PASSPHRASE)
+    assert AgeFile().get_password(PRIVATE, "default") == new_master()
+    assert asked == [f"Passphrase of {path()}: ", again, again]
+    forget()
+    asked = answers(monkeypatch, "one", "two", "three", PASSPHRASE)
+    assert refused(lambda: AgeFile().get_password(PRIVATE, "default")) == (
+        f"{path()} cannot be opened, because the passphrase is wrong or the file is damaged: try again, or restore the "
+        "file from a backup; if the passphrase is lost, delete the file and store a new token with "
+        "`keyring-pypitoken login`."
+    )
+    assert len(asked) == 3
+
+
+def test_what_is_not_an_age_file_is_refused() -> None:
+    path().parent.mkdir(parents=True)
+    path().write_text("not age")
+    assert refused(lambda: AgeFile().get_password(PRIVATE, "default")) == (
+        f"{path()} is not an age file, so it was changed or damaged: restore it from a backup."
+    )
+
+
+def test_an_identity_that_no_policy_names_is_refused() -> None:
+    path().parent.mkdir(parents=True)
+    path().write_bytes(pyrage.encrypt(b"", [pyrage.x25519.Identity.generate().to_public()]))
+    assert refused(lambda: AgeFile().get_password(PRIVATE, "default")) == (
+        f"{path()} is encrypted to an identity, and no policy names one: name it as `identity` in [store] of "
+        f"{paths.user_policy()}."
+    )
+
+
+@pytest.mark.parametrize("document", [b"[]", b'{"version": 2}'])
+def test_a_document_of_another_form_is_refused_without_asking_again(
+    document: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path().parent.mkdir(parents=True)
+    path().write_bytes(encrypt_cheaply(document, PASSPHRASE))
+    asked = answers(monkeypatch, PASSPHRASE)
+    expected = DAMAGED if document == b"[]" else NEWER
+    assert refused(lambda: AgeFile().get_password(PRIVATE, "default")) == f"{path()} {expected}."
+    assert len(asked) == 1
+
+
+@POSIX
+@pytest.mark.parametrize("target", ["/dev/tty", "/dev/stdin", "pipe", "masters.age", "missing"])
+def test_a_link_to_anything_but_a_file_is_refused_and_never_waited_for(target: str) -> None:
+    path().parent.mkdir(parents=True)
+    os.mkfifo(path().parent / "pipe")
+    path().symlink_to(target)
+    assert str(path()) in refused(lambda: AgeFile().get_password(PRIVATE, "default"))
+    assert str(path()) in refused(lambda: AgeFile().set_password(PRIVATE, "default", new_master()))
+    assert path().is_symlink()
+
+
+def test_a_wrong_passphrase_in_the_variable_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant({PRIVATE: {"default": new_master()}})
+    asked = answers(monkeypatch, PASSPHRASE)
+    monkeypatch.setenv(VARIABLE, "wrong")
+    assert "the passphrase is wrong" in refused(lambda: AgeFile().get_password(PRIVATE, "default"))
+    assert asked == []
+
+
+def test_without_pyrage_nobody_types_a_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyrage", None)
+    asked = answers(monkeypatch, PASSPHRASE)
+    missing = "masters in a file need pyrage, which is not installed: install `keyring-pypitoken[age]`."
+    assert refused(lambda: AgeFile().set_password(PRIVATE, "default", "a token")) == missing
+    plant({})
+    assert refused(lambda: AgeFile().get_password(PRIVATE, "default")) == missing
+    assert asked == []
+
+
+@pytest.mark.usefixtures("cheap")
+def test_a_mistyped_repetition_loses_nothing_that_was_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answers(monkeypatch, "a", "b", PASSPHRASE, PASSPHRASE)
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert asked == [
+        f"New passphrase for {path()}: ",
+        "Repeat passphrase: ",
+        "The two differ. New passphrase: ",
+        "Repeat passphrase: ",
+    ]
+    assert pyrage.passphrase.decrypt(path().read_bytes(), PASSPHRASE)
+
+
+# Another passphrase, or another identity.
+
+
+def identity_file(name: str) -> tuple[pyrage.x25519.Identity, WithOrigin[str]]:
+    """Make an identity and its file."""
+    found = pyrage.x25519.Identity.generate()
+    Path(name).write_text(str(found))
+    return found, WithOrigin(os.path.abspath(name), Origin("the arguments"))
+
+
+COPIES = "Copies of the old file still open the old way: delete them, or revoke the tokens in them."
+
+
+@pytest.mark.usefixtures("cheap")
+def test_rekey_changes_the_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant({PRIVATE: {"default": new_master()}})
+    asked = answers(monkeypatch, PASSPHRASE, "new", "new")
+    assert rekey(None, None) == (
+        f"The new passphrase opens {path()}: set KEYRING_PYPITOKEN_PASSPHRASE to it wherever you set that variable. "
+        f"{COPIES}"
+    )
+    assert asked == [f"Passphrase of {path()}: ", f"New passphrase for {path()}: ", "Repeat passphrase: "]
+    content = json.loads(pyrage.passphrase.decrypt(path().read_bytes(), "new"))
+    assert content == {"version": 1, "masters": {PRIVATE: {"default": new_master()}}}
+    memory.forget(("age", str(path()), path().read_bytes()))
+    assert AgeFile().get_password(PRIVATE, "default") == new_master(), "nobody is asked again"
+
+
+@pytest.mark.usefixtures("cheap")
+def test_rekey_changes_to_an_identity_and_to_another_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, PASSPHRASE)
+    plant({PRIVATE: {"default": new_master()}})
+    (first, first_file), (second, second_file) = identity_file("first"), identity_file("second")
+    assert rekey(None, first_file) == (
+        f"The identity {first_file.value} opens {path()}: name it as `identity` in [store] of {paths.user_policy()}, "
+        f"and keep a copy of it. {COPIES}"
+    )
+    held = {"version": 1, "masters": {PRIVATE: {"default": new_master()}}}
+    assert held_by(first) == held
+    rekey(first_file, second_file)
+    assert held_by(second) == held
+    with pytest.raises(pyrage.DecryptError):
+        held_by(first)
+    answers(monkeypatch, "new", "new")
+    assert rekey(second_file, None) == (
+        f"The new passphrase opens {path()}: set KEYRING_PYPITOKEN_PASSPHRASE to it wherever you set that variable, "
+        f"and remove `identity` from [store] of {paths.user_policy()}. {COPIES}"
+    )
+    assert json.loads(pyrage.passphrase.decrypt(path().read_bytes(), "new")) == held
+
+
+@pytest.mark.usefixtures("cheap")
+def test_rekey_that_fails_leaves_the_old_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, PASSPHRASE)
+    plant({PRIVATE: {"default": new_master()}})
+    before = path().read_bytes()
+    missing = WithOrigin("/nowhere/identity", Origin("the arguments"))
+    assert "does not exist" in refused(lambda: rekey(None, missing))
+    answers(monkeypatch, *"abcdef")
+    assert refused(lambda: rekey(None, None)) == (
+        "the two passphrases differed each time, so nothing was stored: try again."
+    )
+    assert path().read_bytes() == before
+
+
+def test_rekey_without_a_file_is_refused() -> None:
+    assert refused(lambda: rekey(None, None)) == (
+        f"there is no age file {path()} to encrypt anew: `keyring-pypitoken login` stores a master."
+    )
+
+
+# What this process remembers, and what it loads.
 
 
 def test_a_new_file_of_the_same_name_is_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What this process remembers counts for the very bytes that it opened."""
     monkeypatch.setenv(VARIABLE, PASSPHRASE)
     plant({PRIVATE: {"default": new_master()}})
     assert AgeFile().get_password(PRIVATE, "default") == new_master()
@@ -208,7 +391,6 @@ def test_a_new_file_of_the_same_name_is_opened_anew(monkeypatch: pytest.MonkeyPa
 
 
 def test_without_the_file_a_look_up_loads_nothing_of_it(run: Run) -> None:
-    """Who keeps masters in a keyring pays nothing for the file."""
     code = "import keyring, sys; keyring.get_password('{}', '{}'); print(*sys.modules)"
     script = Path("script.py")
     script.write_text(code.format(PYPI, TOKEN))
@@ -229,7 +411,6 @@ assert keyring.get_password(url, "__token__")
 
 
 def test_twenty_processes_at_once_lose_nothing(identity: pyrage.x25519.Identity) -> None:
-    """Each of them stores an account and asks for it."""
     environ = os.environ | {"PYTHONPATH": str(STORES)}
     command = [sys.executable, "-c", EACH]
     running = [
@@ -255,8 +436,8 @@ def document(version: object = 1, masters: object = None) -> bytes:
     return json.dumps({"version": version, "masters": {} if masters is None else masters}).encode()
 
 
-DAMAGED = "masters.age holds no masters in a form that is known: restore it from a backup."
-NEWER = "masters.age was written by a newer version of keyring-pypitoken: upgrade this one."
+DAMAGED = "does not hold masters in a known form: restore it from a backup"
+NEWER = "was written by a newer version of keyring-pypitoken: upgrade this one"
 
 
 @pytest.mark.parametrize(
@@ -275,10 +456,7 @@ NEWER = "masters.age was written by a newer version of keyring-pypitoken: upgrad
     ],
 )
 def test_a_document_of_another_form_is_refused(plain: bytes, expected: str) -> None:
-    """Nothing is guessed, and nothing is left out of what would be written back."""
-    found = parse_document(plain, "masters.age")
-    assert isinstance(found, Refusal)
-    assert (str(found), found.__context__, found.__traceback__) == (expected, None, None)
+    assert parse_document(plain) == expected
 
 
 JSON = st.recursive(
@@ -291,10 +469,9 @@ DOCUMENTS = st.fixed_dictionaries({"version": JSON | st.just(1), "masters": JSON
 
 @given(st.binary() | JSON.map(json.dumps).map(str.encode) | DOCUMENTS.map(json.dumps).map(str.encode))
 def test_whatever_is_decrypted_is_masters_or_a_refusal(plain: bytes) -> None:
-    """Anybody can encrypt anything to a public key: no text of it is raised, and only texts are masters."""
-    found = parse_document(plain, "masters.age")
-    if isinstance(found, Refusal):
-        assert str(found) in (DAMAGED, NEWER)
+    found = parse_document(plain)
+    if isinstance(found, str):
+        assert found in (DAMAGED, NEWER)
     else:
         assert all(isinstance(part, str) for name in found for part in name)
         assert {type(master).__name__ for master in found.values()} <= {"MasterToken"}
@@ -302,21 +479,10 @@ def test_whatever_is_decrypted_is_masters_or_a_refusal(plain: bytes) -> None:
 
 @given(st.dictionaries(st.tuples(st.text(), st.text()), st.text()))
 def test_what_is_written_is_read_again(masters: dict[tuple[str, str], str]) -> None:
-    """For any names and tokens."""
-
-    class Clear:
-        def encrypt(self, plain: bytes) -> bytes:
-            return plain
-
-        def decrypt(self, data: bytes) -> bytes:
-            return data
-
     secrets = {name: MasterToken(text) for name, text in masters.items()}
-    plain = age._encrypted(secrets, Clear(), "masters.age")
-    assert isinstance(plain, bytes)
-    found = parse_document(plain, "masters.age")
-    assert not isinstance(found, Refusal)
-    assert {name: master.reveal_to_derive_or_store() for name, master in found.items()} == masters
+    found = parse_document(age._document(secrets))
+    assert not isinstance(found, str)
+    assert {name: master.reveal() for name, master in found.items()} == masters
 
 
 # Which stores there are, and which is used.
@@ -324,10 +490,8 @@ def test_what_is_written_is_read_again(masters: dict[tuple[str, str], str]) -> N
 
 def settings(text: str, write: WritePolicy) -> StoreSettings:
     """Return what a user's policy says about the store."""
-    from keyring_pypitoken.issue import read_config
-
     write(text)
-    return read_config().store
+    return load_config().store
 
 
 FIRST = backends.KnownStore("file_keyring.FileKeyring", "another keyring backend", keeps=False)
@@ -352,7 +516,6 @@ def file_store(kind: str) -> backends.KnownStore:
 
 
 def test_stores_are_listed_in_their_order(user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plugins and plaintext stores are read in the chain's order, and kept in only where they are named."""
     monkeypatch.setenv("TEST_KEYRINGS", "first,second,plaintext,url")
     age = file_store("age file, passphrase")
     assert join_quoted("", user_policy) == [PLUGIN, PLAINTEXT, keeping(FIRST), SECOND, age]
@@ -375,14 +538,12 @@ def test_stores_are_listed_in_their_order(user_policy: WritePolicy, monkeypatch:
     ],
 )
 def test_the_age_file_tells_what_protects_it(text: str, kind: str, user_policy: WritePolicy) -> None:
-    """Before there is one, by the policy."""
     if os.name == "nt" and "/keys" in kind:
         pytest.skip("such a path has no drive")
     assert join_quoted(text, user_policy) == [keeping(file_store(kind))]
 
 
 def test_the_age_file_tells_what_protects_it_today(user_policy: WritePolicy) -> None:
-    """Once there is one, by its own first lines, whatever a policy says."""
     plant({})
     named = '[store]\nidentity = "~/mine.txt"\n'
     assert join_quoted(named, user_policy) == [keeping(file_store("age file, passphrase"))]
@@ -395,30 +556,20 @@ def test_the_age_file_tells_what_protects_it_today(user_policy: WritePolicy) -> 
 
 
 def test_without_pyrage_the_age_file_is_no_choice(user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody installed it; a file that is there is listed, and asks for what it needs."""
     monkeypatch.setitem(sys.modules, "pyrage", None)
     assert join_quoted("", user_policy) == []
     plant({})
     assert join_quoted("", user_policy) == [keeping(file_store("age file, passphrase"))]
 
 
-def test_a_policy_that_cannot_be_followed_leaves_the_chain() -> None:
-    """Neither the backend that it may name nor the identity of the file is known."""
-    plant({})
-    assert [found for found in backends.list_stores(None) if not found.name.startswith("keyrings.alt")] == []
-
-
 def test_listing_opens_nothing(identity: pyrage.x25519.Identity, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No touch, no prompt, and no word with a keyring."""
     del identity
     keyring.set_password(PYPI, TOKEN, new_master())
     forget()
     monkeypatch.setenv("TEST_KEYRINGS", "first")
     monkeypatch.setenv("TEST_KEYRING_BROKEN", "first:get,first:set,first:delete")
     monkeypatch.setitem(sys.modules, "pyrage", None)
-    from keyring_pypitoken.issue import read_config
-
-    assert len(backends.list_stores(read_config().store)) >= 2
+    assert len(backends.list_stores(load_config().store)) >= 2
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["a keyring without it", "a broken keyring"])
@@ -436,22 +587,19 @@ def test_a_master_in_the_file_is_found_behind_a_keyring(
 
 
 def test_a_master_in_a_keyring_is_found_behind_the_file(
-    identity: pyrage.x25519.Identity, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    identity: pyrage.x25519.Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was stored before the file was chosen still serves, even if the file cannot be opened."""
     del identity
-    caplog.set_level("DEBUG")
     monkeypatch.setenv("TEST_KEYRINGS", "first")
     FileKeyring().plant(PRIVATE, "default", new_master())
     assert projects() == ProjectNamesRestriction(["demo"])
     forget()
     path().mkdir(parents=True)
     assert projects() == ProjectNamesRestriction(["demo"])
-    assert f"skipped {path()}, which raised Refusal" in caplog.text
 
 
 def test_with_a_keyring_nobody_opens_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A master that the keyring holds needs no passphrase."""
     monkeypatch.setenv("TEST_KEYRINGS", "first")
     plant({PRIVATE: {"default": new_master()}})
     FileKeyring().plant(PRIVATE, "default", new_master())
@@ -459,7 +607,6 @@ def test_with_a_keyring_nobody_opens_the_file(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_with_a_broken_policy_a_file_that_is_there_counts(user_policy: WritePolicy) -> None:
-    """Nobody can tell what it holds: a lookup that is ours is refused, and others are nobody's business."""
     user_policy("broken")
     assert keyring.get_password(PYPI, TOKEN) is None
     plant({})
@@ -469,14 +616,11 @@ def test_with_a_broken_policy_a_file_that_is_there_counts(user_policy: WritePoli
 
 
 def test_the_user_decides_over_the_machine(user_policy: WritePolicy, site_policy: WritePolicy, home: Path) -> None:
-    """Each key of [store] comes from the user's policy where that speaks; paths start at the policy that names them."""
-    from keyring_pypitoken.issue import read_config
-
     site = site_policy('[store]\nidentity = "keys/site.txt"\n')
     expected = WithOrigin(str(site.parent / "keys" / "site.txt"), Origin(f"{site}:2"))
-    assert read_config().store == StoreSettings(WithOrigin("age", Origin(f"{site}:2")), expected)
+    assert load_config().store == StoreSettings(WithOrigin("age", Origin(f"{site}:2")), expected)
     user = user_policy('[store]\nbackend = "a.B"\n')
-    assert read_config().store == StoreSettings(WithOrigin("a.B", Origin(f"{user}:2")), expected)
+    assert load_config().store == StoreSettings(WithOrigin("a.B", Origin(f"{user}:2")), expected)
     user_policy('[store]\nidentity = "~/../mine.txt"\n')
     mine = WithOrigin(str(home.parent / "mine.txt"), Origin(f"{user}:2"))
-    assert read_config().store == StoreSettings(WithOrigin("age", Origin(f"{user}:2")), mine)
+    assert load_config().store == StoreSettings(WithOrigin("age", Origin(f"{user}:2")), mine)

@@ -6,6 +6,7 @@ import base64
 import os
 import subprocess
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 import pyrage
@@ -36,17 +37,22 @@ def key_of(path: Path) -> IdentityKey:
     return IdentityKey("masters.age", WithOrigin(str(path), ORIGIN))
 
 
-def refused(outcome: bytes | Refusal) -> str:
-    """Return a refusal's sentence; it is returned and not raised, so that it holds no frames."""
-    assert isinstance(outcome, Refusal)
-    assert (outcome.__cause__, outcome.__context__, outcome.__traceback__) == (None, None, None)
-    return str(outcome)
+def encrypt(key: IdentityKey | PassphraseKey) -> bytes:
+    return key.encrypt(lambda: PLAIN)
 
 
-def opened(outcome: bytes | Refusal) -> bytes:
-    """Return what was encrypted or decrypted."""
-    assert not isinstance(outcome, Refusal), str(outcome)
-    return outcome
+def decrypt(key: IdentityKey | PassphraseKey, data: bytes = b"") -> bytes:
+    return key.decrypt(data, lambda plain: plain)
+
+
+def refused(step: Callable[..., bytes], *arguments: object) -> str:
+    """Return a refusal's sentence; neither its causes nor its frames hold clear text."""
+    with pytest.raises(Refusal) as error:
+        step(*arguments)
+    assert error.value.__cause__ is error.value.__context__ is None
+    shown = "".join(traceback.TracebackException.from_exception(error.value, capture_locals=True).format())
+    assert not [secret for secret in (repr(PLAIN), "correct horse") if secret in shown]
+    return str(error.value)
 
 
 @pytest.fixture
@@ -67,11 +73,10 @@ def ssh_key(path: Path, *arguments: str) -> None:
 
 
 def test_a_passphrase_opens_what_it_encrypted() -> None:
-    """And pyrage's own function, which stands for the program `age`, opens it too."""
     key = PassphraseKey("masters.age", Passphrase("correct horse"))
-    data = opened(key.encrypt(PLAIN))
+    data = encrypt(key)
     assert data.startswith(b"age-encryption.org/v1\n-> scrypt ")
-    assert pyrage.passphrase.decrypt(data, "correct horse") == opened(key.decrypt(data)) == PLAIN
+    assert pyrage.passphrase.decrypt(data, "correct horse") == decrypt(key, data) == PLAIN
 
 
 @pytest.mark.parametrize(
@@ -81,35 +86,30 @@ def test_a_passphrase_opens_what_it_encrypted() -> None:
         lambda data: data[:-1] + bytes([data[-1] ^ 1]),
         lambda data: data[:60],
         lambda data: data.replace(b"scrypt", b"scrapt"),
-        lambda data: data.replace(b" 1\n", b" 63\n"),
         lambda _: encrypt_cheaply(PLAIN, "battery staple"),
         lambda _: b"",
     ],
-    ids=["truncated", "tampered", "half a header", "another kind", "too much work", "wrong", "empty"],
+    ids=["truncated", "tampered", "half a header", "another kind", "wrong", "empty"],
 )
 def test_a_wrong_passphrase_and_a_damaged_file_are_told(spoil: Callable[[bytes], bytes]) -> None:
-    """Which of them it is cannot be told for sure."""
     data = encrypt_cheaply(PLAIN, "correct horse")
     key = PassphraseKey("masters.age", Passphrase("correct horse"))
-    assert opened(key.decrypt(data)) == PLAIN
-    assert refused(key.decrypt(spoil(data))) == (
-        "masters.age cannot be opened, since the passphrase is wrong or the file was changed or damaged: "
-        "try again with the right one, or restore the file from a backup."
+    assert decrypt(key, data) == PLAIN
+    assert refused(decrypt, key, spoil(data)) == (
+        "masters.age cannot be opened, because the passphrase is wrong or the file is damaged: try again, or "
+        "restore the file from a backup; if the passphrase is lost, delete the file and store a new token with "
+        "`keyring-pypitoken login`."
     )
 
 
 def test_a_passphrase_that_is_no_text_is_told() -> None:
-    """A variable may hold any bytes."""
     key = PassphraseKey("masters.age", Passphrase("\udcff"))
-    assert refused(key.encrypt(PLAIN)) == (
-        "masters.age cannot be encrypted to this passphrase: choose one of plain text."
-    )
+    assert refused(encrypt, key) == ("masters.age cannot be encrypted to this passphrase: choose one of plain text.")
 
 
 def test_without_pyrage_the_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is no dependency of those who have a keyring."""
     monkeypatch.setitem(sys.modules, "pyrage", None)
-    assert refused(PassphraseKey("masters.age", Passphrase("x")).decrypt(b"")) == (
+    assert refused(decrypt, PassphraseKey("masters.age", Passphrase("x"))) == (
         "masters in a file need pyrage, which is not installed: install `keyring-pypitoken[age]`."
     )
 
@@ -118,24 +118,22 @@ def test_without_pyrage_the_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_an_identity_file_opens_what_is_encrypted_to_any_of_its_lines(path: Path) -> None:
-    """Comments, empty lines and the marks of Windows' editors are passed over, and every identity opens it."""
     first, second = pyrage.x25519.Identity.generate(), pyrage.x25519.Identity.generate()
     path.write_text(f"\ufeff# created: today\r\n# public key: age1...\r\n{first}\r\n\r\n  {second}  \r\n", "utf-8")
-    data = opened(key_of(path).encrypt(PLAIN))
+    data = encrypt(key_of(path))
     for identity in (first, second):
         assert pyrage.decrypt(data, [identity]) == PLAIN
-        assert opened(key_of(path).decrypt(pyrage.encrypt(PLAIN, [identity.to_public()]))) == PLAIN
+        assert decrypt(key_of(path), pyrage.encrypt(PLAIN, [identity.to_public()])) == PLAIN
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa"])
 def test_an_ssh_key_opens_what_is_encrypted_to_it(path: Path, kind: str) -> None:
-    """Its public half is read from the key itself: what lies beside it could be another's."""
     ssh_key(path, "-t", kind, "-N", "")
     public = pyrage.ssh.Recipient.from_str(path.with_suffix(".pub").read_text().strip())
     path.with_suffix(".pub").write_text("ssh-ed25519 AAAA another")
-    data = opened(key_of(path).encrypt(PLAIN))
+    data = encrypt(key_of(path))
     assert pyrage.decrypt(data, [pyrage.ssh.Identity.from_buffer(path.read_bytes())]) == PLAIN
-    assert opened(key_of(path).decrypt(pyrage.encrypt(PLAIN, [public]))) == PLAIN
+    assert decrypt(key_of(path), pyrage.encrypt(PLAIN, [public])) == PLAIN
 
 
 @pytest.mark.parametrize(
@@ -149,16 +147,15 @@ def test_an_ssh_key_opens_what_is_encrypted_to_it(path: Path, kind: str) -> None
             ("-t", "rsa", "-N", "a passphrase"),
             "is an SSH key with a passphrase of its own, which age's library does not open: name one without",
         ),
-        (("-t", "ecdsa", "-N", ""), f"is no key that age takes: {EXPECTED}"),
-        (("-t", "rsa", "-m", "PEM", "-N", ""), f"is no key that age takes: {EXPECTED}"),
-        (("-t", "rsa", "-m", "PEM", "-N", "a passphrase"), f"is no key that age takes: {EXPECTED}"),
+        (("-t", "ecdsa", "-N", ""), f"is not a key that age takes: {EXPECTED}"),
+        (("-t", "rsa", "-m", "PEM", "-N", ""), f"is not a key that age takes: {EXPECTED}"),
+        (("-t", "rsa", "-m", "PEM", "-N", "a passphrase"), f"is not a key that age takes: {EXPECTED}"),
     ],
 )
 def test_ssh_keys_that_age_does_not_take_are_told(path: Path, arguments: tuple[str, ...], problem: str) -> None:
-    """One sentence each, for both directions."""
     ssh_key(path, *arguments)
-    for step in (key_of(path).encrypt, key_of(path).decrypt):
-        assert refused(step(PLAIN)) == f"the identity {path} (policy.toml:2) {problem}."
+    for step in (encrypt, decrypt):
+        assert refused(step, key_of(path)) == f"the identity {path} (policy.toml:2) {problem}."
 
 
 def damaged_keys() -> list[bytes]:
@@ -174,74 +171,75 @@ def damaged_keys() -> list[bytes]:
 
 @pytest.mark.parametrize("text", damaged_keys())
 def test_damaged_ssh_keys_are_told(path: Path, text: bytes) -> None:
-    """Wherever they end."""
     path.write_bytes(text)
-    told = refused(key_of(path).encrypt(PLAIN))
+    told = refused(encrypt, key_of(path))
     assert told == (
-        f"the identity {path} (policy.toml:2) is no key that age takes: {EXPECTED}."
+        f"the identity {path} (policy.toml:2) is not a key that age takes: {EXPECTED}."
         if text.startswith(b"-----BEGIN")
-        else f"the identity {path} (policy.toml:2) holds no identity in line 2: {EXPECTED}."
+        else f"the identity {path} (policy.toml:2) has no identity in line 2: {EXPECTED}."
     )
 
 
 def test_an_ssh_key_that_only_pyrage_finds_damaged_is_told(path: Path) -> None:
-    """Its public half is whole, and its private one is not."""
     ssh_key(path, "-t", "ed25519", "-N", "")
     begin, *lines, end = path.read_text().splitlines()
     cut = base64.b64decode("".join(lines))[:-40]
     path.write_text("\n".join([begin, base64.b64encode(cut).decode(), end]))
-    assert refused(key_of(path).decrypt(b"")) == (
-        f"the identity {path} (policy.toml:2) is not understood by age's library: name another."
+    assert refused(decrypt, key_of(path)) == (
+        f"the identity {path} (policy.toml:2) is not a key that age takes: {EXPECTED}."
     )
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (b"", f"holds no identity: {EXPECTED}"),
-        (b"# nothing but a comment\n", f"holds no identity: {EXPECTED}"),
-        (b"# x\nAGE-SECRET-KEY-1SECRET\n", f"holds no identity in line 2: {EXPECTED}"),
-        (b"AGE-PLUGIN-DEMO-1SECRET\n", f"holds no identity in line 1: {EXPECTED}"),
-        (b"\xff\xfe\0", f"holds no identity in line 1: {EXPECTED}"),
-        (b"age-encryption.org/v1\n", f"holds no identity in line 1: {EXPECTED}"),
+        (b"", f"has no identity: {EXPECTED}"),
+        (b"# nothing but a comment\n", f"has no identity: {EXPECTED}"),
+        (b"# x\nAGE-SECRET-KEY-1SECRET\n", f"has no identity in line 2: {EXPECTED}"),
+        (b"AGE-PLUGIN-DEMO-1SECRET\n", f"has no identity in line 1: {EXPECTED}"),
+        (b"\xff\xfe\0", f"has no identity in line 1: {EXPECTED}"),
+        (b"age-encryption.org/v1\n", f"has no identity in line 1: {EXPECTED}"),
     ],
 )
 def test_what_is_no_identity_is_told(path: Path, text: bytes, problem: str) -> None:
-    """By its line, and never by what stands in it."""
     path.write_bytes(text)
-    assert refused(key_of(path).encrypt(PLAIN)) == f"the identity {path} (policy.toml:2) {problem}."
+    assert refused(encrypt, key_of(path)) == f"the identity {path} (policy.toml:2) {problem}."
 
 
-def test_an_identity_that_is_not_there_is_told(path: Path) -> None:
-    """The policy that names it is told too."""
-    assert refused(key_of(path).decrypt(b"")) == (
-        f"[store] names the identity {path}, and there is no such file (policy.toml:2): correct it."
+def test_a_missing_identity_says_where_to_get_it(path: Path) -> None:
+    assert refused(decrypt, key_of(path)) == (
+        f"the identity {path} (policy.toml:2) does not exist: copy it from the machine that has it, or name another; "
+        "if it is lost, delete masters.age and store a new token with `keyring-pypitoken login`."
     )
+
+
+def test_an_unreadable_identity_is_refused(path: Path) -> None:
     path.mkdir()
-    assert refused(key_of(path).decrypt(b"")) == (
-        f"[store] names the identity {path}, which is no file (policy.toml:2): correct it."
-    )
-    path = path / ("x" * 1000)
-    told = refused(key_of(path).decrypt(b""))
-    assert told.startswith(f"[store] names the identity {path}, ")
-    assert told.endswith(" (policy.toml:2): correct it.")
+    expected = f"the identity {path} (policy.toml:2) is not a regular file: replace it with one."
+    assert refused(decrypt, key_of(path)) == expected
+    if os.name == "posix":
+        path.rmdir()
+        os.mkfifo(path)
+        assert refused(encrypt, key_of(path)) == expected, "nobody waits until somebody writes into it"
+        path.unlink()
+        path.symlink_to("missing")
+        assert "leads nowhere" in refused(decrypt, key_of(path))
 
 
-@POSIX
-def test_a_pipe_in_the_place_of_an_identity_is_told(path: Path) -> None:
-    """Nobody waits until somebody writes into it."""
-    os.mkfifo(path)
-    assert refused(key_of(path).encrypt(PLAIN)) == (
-        f"[store] names the identity {path}, which is no file (policy.toml:2): correct it."
-    )
+def test_without_cryptography_an_ssh_key_still_opens(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ssh_key(path, "-t", "ed25519", "-N", "")
+    data = encrypt(key_of(path))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "cryptography"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    assert decrypt(key_of(path), data) == PLAIN
+    assert refused(encrypt, key_of(path)).startswith("masters in a file need cryptography")
 
 
 def test_another_identity_does_not_open_it(path: Path) -> None:
-    """Whose it is cannot be told, or whether it was changed."""
     path.write_text(str(pyrage.x25519.Identity.generate()))
     data = pyrage.encrypt(PLAIN, [pyrage.x25519.Identity.generate().to_public()])
-    assert refused(key_of(path).decrypt(data)) == (
-        f"masters.age cannot be opened with the identity {path}, since it was encrypted to another, was changed or "
+    assert refused(decrypt, key_of(path), data) == (
+        f"masters.age cannot be opened with the identity {path}, because it was encrypted to another, is "
         "damaged, or the identity's plugin refused: name the right identity, or restore the file from a backup."
     )
 
@@ -256,10 +254,10 @@ def test_a_plugin_opens_what_it_encrypted(
     """Its program is run for both, and what it tells a person is told on stderr, at the time."""
     install_plugin(path.parent, monkeypatch)
     path.write_text(f"# a key\n{PLUGIN_IDENTITY}\n")
-    data = opened(key_of(path).encrypt(PLAIN))
+    data = encrypt(key_of(path))
     assert data.startswith(b"age-encryption.org/v1\n-> demo argument\n")
     assert capsys.readouterr().err == ""
-    assert opened(key_of(path).decrypt(data)) == PLAIN
+    assert decrypt(key_of(path), data) == PLAIN
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "keyring-pypitoken: touch the demo key\n")
 
@@ -267,12 +265,11 @@ def test_a_plugin_opens_what_it_encrypted(
 @POSIX
 @pytest.mark.parametrize("mode", ["pin", "confirm", "name", "refuse"])
 def test_a_plugin_that_does_not_release_its_key_is_told(path: Path, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
-    """Where nobody can be asked, nothing is confirmed and no PIN is given; what hangs nobody is waited for."""
     install_plugin(path.parent, monkeypatch)
     path.write_text(PLUGIN_IDENTITY)
-    data = opened(key_of(path).encrypt(PLAIN))
+    data = encrypt(key_of(path))
     monkeypatch.setenv("DEMO_PLUGIN", mode)
-    assert "or the identity's plugin refused" in refused(key_of(path).decrypt(data))
+    assert "or the identity's plugin refused" in refused(decrypt, key_of(path), data)
 
 
 @POSIX
@@ -290,17 +287,18 @@ def test_a_plugin_may_ask_for_a_pin(
 
     install_plugin(path.parent, monkeypatch)
     path.write_text(PLUGIN_IDENTITY)
-    data = opened(key_of(path).encrypt(PLAIN))
+    data = encrypt(key_of(path))
     monkeypatch.setenv("DEMO_PLUGIN", "pin")
     monkeypatch.setattr(identities, "ask_terminal", ask)
-    outcome = key_of(path).decrypt(data)
-    assert outcome == PLAIN if opens else isinstance(outcome, Refusal)
+    if opens:
+        assert decrypt(key_of(path), data) == PLAIN
+    else:
+        assert "or the identity's plugin refused" in refused(decrypt, key_of(path), data)
 
 
 def test_a_plugin_that_is_not_installed_is_told(path: Path) -> None:
-    """Its name is."""
     path.write_text(str(pyrage.plugin.Identity.default_for_plugin("nobody-has-this")))
-    assert refused(key_of(path).encrypt(PLAIN)) == (
+    assert refused(encrypt, key_of(path)) == (
         f"the identity {path} (policy.toml:2) needs the program age-plugin-nobody-has-this, "
         "which is not on PATH: install it."
     )
@@ -308,14 +306,13 @@ def test_a_plugin_that_is_not_installed_is_told(path: Path) -> None:
 
 @POSIX
 def test_a_plugin_that_fails_to_encrypt_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may be another program of the same name."""
     program = path.parent / "age-plugin-demo"
     program.write_text("#!/bin/sh\nexit 1\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(path.parent))
     path.write_text(PLUGIN_IDENTITY)
-    assert refused(key_of(path).encrypt(PLAIN)) == (
-        f"masters.age cannot be encrypted to the identity {path}: see what its plugin needs."
+    assert refused(encrypt, key_of(path)) == (
+        f"masters.age cannot be encrypted to the identity {path}: see what it or its plugin needs."
     )
 
 
@@ -330,21 +327,20 @@ def test_a_panic_of_the_library_is_a_refusal(
 
     install_plugin(path.parent, monkeypatch)
     path.write_text(PLUGIN_IDENTITY)
-    data = opened(key_of(path).encrypt(PLAIN))
+    data = encrypt(key_of(path))
     monkeypatch.setattr(identities._Plugged, "display_message", fail)
-    assert "or the identity's plugin refused" in refused(key_of(path).decrypt(data))
+    assert "or the identity's plugin refused" in refused(decrypt, key_of(path), data)
     assert "panicked" in capfd.readouterr().err
 
 
 def test_an_interrupt_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who presses Ctrl-C wants the program to end."""
 
     def interrupt(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pyrage.passphrase, "decrypt", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        PassphraseKey("masters.age", Passphrase("x")).decrypt(b"")
+        decrypt(PassphraseKey("masters.age", Passphrase("x")))
 
 
 def test_what_a_plugin_tells_reaches_no_terminal_as_it_is(
@@ -352,6 +348,6 @@ def test_what_a_plugin_tells_reaches_no_terminal_as_it_is(
 ) -> None:
     """Control characters are written out, and without a stderr nothing is."""
     identities._Plugged().display_message("touch\x1b[2J")
-    assert capsys.readouterr().err == "keyring-pypitoken: 'touch\\x1b[2J'\n"
+    assert capsys.readouterr().err == "keyring-pypitoken: touch\\x1b[2J\n"
     monkeypatch.setattr(sys, "stderr", None)
     identities._Plugged().display_message("touch")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,7 +41,7 @@ def store(text: str, *arguments: str) -> CommandStore:
 
 
 def read(found: CommandStore) -> str:
-    return found.read_master().reveal_to_derive_or_store()
+    return found.read_master().reveal()
 
 
 def refused(found: CommandStore) -> str:
@@ -119,7 +120,7 @@ def test_it_reads_our_stdin() -> None:
     found = store("read line; echo got $line")
     code = (
         "from keyring_pypitoken.vault.command import CommandStore\n"
-        f"print(CommandStore({found.command!r}, 'pypi', 'default').read_master().reveal_to_derive_or_store())"
+        f"print(CommandStore({found.command!r}, 'pypi', 'default').read_master().reveal())"
     )
     done = subprocess.run([sys.executable, "-c", code], input=b"a\n", stdout=subprocess.PIPE, check=True)
     assert done.stdout == b"got a\n"
@@ -197,7 +198,7 @@ ASK = """
 import os, signal, sys
 from keyring_pypitoken.vault.command import CommandStore
 try:
-    print("answer:", CommandStore(({path!r},), "pypi", "default").read_master().reveal_to_derive_or_store())
+    print("answer:", CommandStore(({path!r},), "pypi", "default").read_master().reveal())
 except KeyboardInterrupt:
     print("interrupted")
 print("foreground:", os.tcgetpgrp(0) == os.getpgrp())
@@ -210,6 +211,7 @@ def in_terminal(path: str, typed: bytes) -> str:
 
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover - another process
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # which a test run in the background ignores
         os.execv(sys.executable, [sys.executable, "-c", ASK.format(path=path)])  # noqa: S606 - the forked one
     screen = b""
     try:
@@ -236,8 +238,12 @@ def test_ctrl_c_ends_the_program_and_interrupts() -> None:
 
 
 def test_a_program_that_was_interrupted_interrupts() -> None:
-    with pytest.raises(KeyboardInterrupt):
-        store("kill -INT $$").read_master()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test run in the background ignores
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            store("kill -INT $$").read_master()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("in_front", [True, False])

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.secret import Passphrase
 from keyring_pypitoken.vault import passphrase
-from keyring_pypitoken.vault.passphrase import VARIABLE, known_passphrase, new_passphrase
+from keyring_pypitoken.vault.passphrase import VARIABLE, new_passphrase, passphrase_to_store, passphrases, remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from keyring_pypitoken.secret import Passphrase
 
 PATH = "masters.age"
 SECRET = "correct horse"
@@ -28,7 +27,14 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="only POSIX has pseudo-ter
 ASK = """
 import sys
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.vault.passphrase import known_passphrase, new_passphrase
+from keyring_pypitoken.vault.passphrase import *
+def first(path):
+    found = next(passphrases(path))
+    remember(found)
+    return found
+def each(path):
+    return list(passphrases(path))[-1]
+{before}
 try:
     for ask in {asks}:
         print("got", ask("masters.age").reveal_to_age().upper())
@@ -37,7 +43,7 @@ except Refusal as refusal:
 """
 
 
-def in_terminal(asks: str, *typed: str, stdin: int | None = None) -> str:
+def in_terminal(asks: str, *typed: str, stdin: int | None = None, before: str = "") -> str:
     """Run a program that asks, in a terminal of its own; type a line at each question; return what is on the screen."""
     import pty
 
@@ -45,7 +51,7 @@ def in_terminal(asks: str, *typed: str, stdin: int | None = None) -> str:
     if pid == 0:  # pragma: no cover - another process
         if stdin is not None:
             os.dup2(stdin, 0)
-        os.execv(sys.executable, [sys.executable, "-c", ASK.format(asks=asks)])  # noqa: S606 - the forked one
+        os.execv(sys.executable, [sys.executable, "-c", ASK.format(asks=asks, before=before)])  # noqa: S606 - the forked one
     screen = b""
     rest = list(typed)
     try:
@@ -65,69 +71,87 @@ def refused(ask: Callable[[str], Passphrase]) -> str:
     """Return why there is no passphrase."""
     with pytest.raises(Refusal) as error:
         ask(PATH)
-    assert error.value.__cause__ is error.value.__context__ is None
     return str(error.value)
 
 
-@pytest.mark.parametrize("ask", [known_passphrase, new_passphrase])
-def test_the_variable_tells_it(ask: Callable[[str], Passphrase], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is asked then, not even twice for a new file."""
+def first(path: str) -> Passphrase:
+    return next(passphrases(path))
+
+
+NO_TERMINAL = (
+    "the masters in masters.age need a passphrase, and there is no terminal to ask for it: "
+    "set KEYRING_PYPITOKEN_PASSPHRASE, or run this in a terminal."
+)
+NOTHING_GIVEN = "no passphrase given for the masters in masters.age: try again, or set KEYRING_PYPITOKEN_PASSPHRASE."
+
+
+def test_the_variable_answers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, SECRET)
-    assert ask(PATH).reveal_to_age() == SECRET
+    assert [found.reveal_to_age() for found in passphrases(PATH)] == [SECRET]
+    assert passphrase_to_store(PATH).reveal_to_age() == SECRET
+    assert refused(new_passphrase) == NO_TERMINAL, "a new one is typed"
 
 
-@pytest.mark.parametrize("ask", [known_passphrase, new_passphrase])
+@pytest.mark.parametrize("ask", [first, passphrase_to_store, new_passphrase])
 @pytest.mark.parametrize("given", [None, ""])
-def test_without_terminal_and_variable_both_ways_are_told(
+def test_without_terminal_and_variable_both_ways_are_named(
     ask: Callable[[str], Passphrase], given: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An empty variable is none."""
     if given is not None:
         monkeypatch.setenv(VARIABLE, given)
-    assert refused(ask) == (
-        "the masters in masters.age need a passphrase, and there is no terminal to ask for it: "
-        "set KEYRING_PYPITOKEN_PASSPHRASE, or run this in a terminal."
-    )
+    assert refused(ask) == NO_TERMINAL
+
+
+def test_without_a_terminal_what_was_typed_before_is_tried_once() -> None:
+    remember(Passphrase(SECRET))
+    assert [found.reveal_to_age() for found in passphrases(PATH)] == [SECRET]
 
 
 @POSIX
 def test_a_terminal_is_asked_once_per_process_and_shows_nothing() -> None:
-    """What is typed does not appear, and the second question is answered from memory."""
-    screen = in_terminal("(known_passphrase, known_passphrase, new_passphrase)", "opens\n")
+    screen = in_terminal("(first, first, passphrase_to_store)", "opens\n")
     assert screen.splitlines() == [QUESTION, *["got OPENS"] * 3]
 
 
 @POSIX
-def test_a_new_passphrase_is_confirmed() -> None:
-    """A slip of the keyboard would lock the masters away."""
-    screen = in_terminal("(new_passphrase, known_passphrase)", "opens\n", "opens\n")
-    assert screen.splitlines() == [
-        "New passphrase for masters.age: ",
-        "The same once more: ",
-        *["got OPENS"] * 2,
-    ]
-    assert in_terminal("(new_passphrase,)", "opens\n", "open\n").splitlines()[-1] == (
-        "refused: the two passphrases differ, and nothing was stored: try again."
-    )
+def test_a_wrong_passphrase_is_asked_for_three_times() -> None:
+    again = "This passphrase does not open it. Try again: "
+    assert in_terminal("(each,)", "a\n", "b\n", "c\n", "d\n").splitlines() == [QUESTION, again, again, "got C"]
 
 
 @POSIX
-@pytest.mark.parametrize("typed", ["\n", "\4"], ids=["nothing", "end of file"])
+def test_a_new_passphrase_is_confirmed_and_asked_for_again_after_a_slip() -> None:
+    new, repeat, differ = "New passphrase for masters.age: ", "Repeat passphrase: ", "The two differ. New passphrase: "
+    screen = in_terminal("(passphrase_to_store, first)", "opens\n", "open\n", "opens\n", "opens\n")
+    assert screen.splitlines() == [new, repeat, differ, repeat, *["got OPENS"] * 2]
+    assert in_terminal("(new_passphrase,)", *[f"{letter}\n" for letter in "abcdef"]).splitlines() == [
+        *[new, repeat, differ, repeat, differ, repeat],
+        "refused: the two passphrases differed each time, so nothing was stored: try again.",
+    ]
+
+
+@POSIX
+@pytest.mark.parametrize("typed", ["\n", "\4"], ids=["nothing", "Ctrl-D"])
 def test_no_passphrase_is_refused(typed: str) -> None:
-    """An empty one would protect nothing."""
-    assert (in_terminal("(known_passphrase,)", typed).splitlines()[-1]).removeprefix(QUESTION) == (
-        "refused: no passphrase was given for the masters in masters.age: try again, or set "
-        "KEYRING_PYPITOKEN_PASSPHRASE."
-    )
+    screen = in_terminal("(first,)", typed)
+    assert screen.splitlines()[-1].removeprefix(QUESTION) == f"refused: {NOTHING_GIVEN}"
+
+
+@POSIX
+@pytest.mark.parametrize(
+    "before",
+    ["sys.stdin = None", "sys.stderr = None", "sys.stdin.close()", "import os; os.close(0)"],
+)
+def test_closed_streams_do_not_keep_the_terminal_from_being_asked(before: str) -> None:
+    assert in_terminal("(first,)", "opens\n", before=before).splitlines() == [QUESTION, "got OPENS"]
 
 
 @POSIX
 def test_a_pipe_is_never_read() -> None:
-    """`keyring set` takes the token from stdin: the passphrase comes from the terminal all the same."""
     reader, writer = os.pipe()
     os.write(writer, b"pypi-token\n")
     os.close(writer)
-    screen = in_terminal("(known_passphrase,)", "opens\n", stdin=reader)
+    screen = in_terminal("(first,)", "opens\n", stdin=reader)
     assert screen.splitlines()[-1] == "got OPENS"
     assert os.read(reader, 100) == b"pypi-token\n"
     os.close(reader)
@@ -135,7 +159,6 @@ def test_a_pipe_is_never_read() -> None:
 
 @POSIX
 def test_in_the_background_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shell would stop a process that reads from its terminal there, and it would hang."""
     import pty
 
     master, slave = pty.openpty()
@@ -153,28 +176,34 @@ def test_in_the_background_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> N
         os.close(slave)
 
 
-@pytest.mark.parametrize("typed", [["a", "a"], ["a", "b"]], ids=["the same", "another"])
-def test_what_is_typed_is_remembered_once_it_is_sure(typed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the process itself, as above in one of its own: a slip is not remembered."""
-    answers = iter(typed)
+def typing(monkeypatch: pytest.MonkeyPatch, *typed: str) -> None:
+    """Type answers in this process, as above in one of its own."""
+    rest = iter(typed)
     monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
-    monkeypatch.setattr(getpass, "getpass", lambda _question: next(answers))
-    if typed == ["a", "b"]:
-        assert refused(new_passphrase) == "the two passphrases differ, and nothing was stored: try again."
-        assert passphrase._known == []
-    else:
-        assert [ask(PATH).reveal_to_age() for ask in (new_passphrase, known_passphrase, new_passphrase)] == ["a"] * 3
+    monkeypatch.setattr(getpass, "getpass", lambda _question: next(rest))
+
+
+def test_a_new_passphrase_is_remembered_once_it_is_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    typing(monkeypatch, "a", "b", "c", "c")
+    assert [ask(PATH).reveal_to_age() for ask in (passphrase_to_store, first, passphrase_to_store)] == ["c"] * 3
+
+
+def test_what_is_typed_comes_after_what_was_typed_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember(Passphrase("old"))
+    typing(monkeypatch, "a", "b", "c")
+    assert [found.reveal_to_age() for found in passphrases(PATH)] == ["old", "a", "b", "c"]
+
+
+def test_slips_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    typing(monkeypatch, *"abcdef")
+    assert refused(passphrase_to_store) == "the two passphrases differed each time, so nothing was stored: try again."
 
 
 def test_what_would_be_seen_is_not_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where echo cannot be turned off, getpass warns and reads; here it does not come to that."""
     monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
     monkeypatch.setattr(getpass, "getpass", vars(getpass)["fallback_getpass"])
-    assert refused(known_passphrase) == (
-        "no passphrase was given for the masters in masters.age: try again, or set KEYRING_PYPITOKEN_PASSPHRASE."
-    )
+    assert refused(first) == NOTHING_GIVEN
 
 
 def test_without_a_terminal_a_pin_is_not_asked_for() -> None:
-    """Plugins ask for those."""
     assert passphrase.ask_terminal("PIN: ") is None

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.files import read_bytes
 from keyring_pypitoken.vault import private_file
-from keyring_pypitoken.vault.private_file import locked, read_private, remove_private, replace_private
+from keyring_pypitoken.vault.private_file import locked, remove_private, replace_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,16 +24,11 @@ if TYPE_CHECKING:
 OLD, NEW = b"old " * 1000, b"new " * 2000
 POSIX = pytest.mark.skipif(os.name != "posix", reason="Windows has other calls, and no modes")
 
-# Every call that changes something, in the order in which one writer makes them; the first four are the lock's.
-CALLS = (
-    *("mkdir", "chmod", "open", "flock"),
-    *("unlink", "open", "write", "fsync", "close", "replace"),
-    *("open", "fsync", "close"),
-    "close",
-)
+# Every call that changes something once the lock is held, in the order in which one writer makes them.
+CALLS = ("unlink", "open", "write", "fsync", "replace")
 
 WRITER = """
-import fcntl, os, signal, sys
+import builtins, io, os, signal, sys
 from keyring_pypitoken.vault.private_file import locked, replace_private
 path, stop, moment = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 made = []
@@ -51,12 +47,14 @@ def watched(name, call):
             if last and moment == "after":
                 os.kill(os.getpid(), signal.SIGKILL)
     return watch
-for module, names in ((os, "mkdir chmod open unlink write fsync close replace"), (fcntl, "flock")):
-    for name in names.split():
-        setattr(module, name, watched(name, getattr(module, name)))
+class Unbuffered(io.FileIO):
+    write = watched("write", io.FileIO.write)
 with locked(path):
+    for name in "open unlink fsync replace".split():
+        setattr(os, name, watched(name, getattr(os, name)))
+    builtins.open = lambda handle, mode: Unbuffered(handle, mode)
     replace_private(path, b"new " * 2000)
-print(*made)
+    print(*made)
 """
 
 
@@ -72,41 +70,34 @@ def write(path: Path, data: bytes) -> None:
         replace_private(str(path), data)
 
 
+def content(path: Path) -> bytes | None:
+    return read_bytes(path, "the file")
+
+
 def stopped_writer(path: Path, step: int, moment: str) -> subprocess.CompletedProcess[str]:
     """Write the new content in a process that kills itself around one of its calls; -1 for none of them."""
     command = [sys.executable, "-c", WRITER, str(path), str(step), moment]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-def refused(path: Path) -> str:
-    """Return why the file cannot be read."""
-    with pytest.raises(Refusal) as error:
-        read_private(str(path))
-    assert error.value.__cause__ is error.value.__context__ is None
-    return str(error.value)
-
-
 def refused_write(path: Path) -> str:
     """Return why the file cannot be written."""
     with pytest.raises(Refusal) as error:
         write(path, NEW)
-    assert error.value.__cause__ is error.value.__context__ is None
     return str(error.value)
 
 
 def test_reads_what_was_written(path: Path) -> None:
-    """The directory is made, and what was there is replaced."""
-    assert read_private(str(path)) is None
+    assert content(path) is None
     for data in (OLD, b"", NEW):
         write(path, data)
-        assert read_private(str(path)) == data
+        assert content(path) == data
     assert sorted(os.listdir(path.parent)) == ["masters.age", "masters.age.lock"]
 
 
 @POSIX
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
 def test_nobody_else_may_read_it(path: Path, umask: int) -> None:
-    """The directory is 0700 and the file 0600, whatever the umask, even if the directory was made before."""
     path.parent.mkdir(mode=0o755)
     before = os.umask(umask)
     try:
@@ -120,7 +111,6 @@ def test_nobody_else_may_read_it(path: Path, umask: int) -> None:
 
 @POSIX
 def test_a_writer_makes_these_calls(path: Path) -> None:
-    """The table holds every step that a writer can be stopped at."""
     done = stopped_writer(path, -1, "never")
     assert (done.stdout.split(), done.stderr) == ([*CALLS], "")
 
@@ -142,14 +132,13 @@ def test_a_killed_writer_leaves_the_old_file_or_the_new_one(
         write(path, old)
     assert stopped_writer(path, step, moment).returncode == -9
     replaced = step > CALLS.index("replace") or (CALLS[step] == "replace" and moment == "after")
-    assert read_private(str(path)) == (NEW if replaced else old)
+    assert content(path) == (NEW if replaced else old)
     write(path, b"next")
-    assert read_private(str(path)) == b"next"
+    assert content(path) == b"next"
     assert sorted(os.listdir(path.parent)) == ["masters.age", "masters.age.lock"]
 
 
 def test_what_a_stopped_writer_left_is_not_written_into(path: Path) -> None:
-    """A link that somebody put there is removed, and not followed."""
     write(path, OLD)
     victim = path.parent / "victim"
     victim.write_bytes(b"precious")
@@ -162,68 +151,32 @@ def test_what_a_stopped_writer_left_is_not_written_into(path: Path) -> None:
 
 
 def test_what_was_written_can_be_removed(path: Path) -> None:
-    """And what is not there, or is no file, cannot."""
     write(path, OLD)
     remove_private(str(path))
-    assert read_private(str(path)) is None
+    assert content(path) is None
     with pytest.raises(FileNotFoundError) as missing:
         path.unlink()
     with pytest.raises(Refusal) as error:
         remove_private(str(path))
     assert str(error.value) == f"{path} cannot be removed ({missing.value.strerror}): remove it by hand."
-    assert error.value.__context__ is None
 
 
-def test_short_writes_are_continued(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A system may take less than it is given."""
-    real = os.write
-    monkeypatch.setattr(os, "write", lambda handle, data: real(handle, data[:7]))
-    write(path, OLD)
-    assert path.read_bytes() == OLD
-
-
-def test_a_full_disk_is_told_and_the_old_file_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was begun is removed."""
+def test_a_full_disk_is_refused_and_the_old_file_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(path, OLD)
 
-    def full(_handle: int, _data: object) -> int:
+    def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "fsync", full)
     assert refused_write(path) == (
-        f"{path} cannot be written (No space left on device), and what it held is still there: "
-        "make it writable, and try again."
+        f"{path} cannot be written (No space left on device) and is as it was: make it a file that you can write, and "
+        "try again."
     )
-    assert read_private(str(path)) == OLD
+    assert content(path) == OLD
     assert sorted(os.listdir(path.parent)) == ["masters.age", "masters.age.lock"]
 
 
-def test_a_directory_that_cannot_be_synced_loses_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The new content is in place by then."""
-    real = os.open
-
-    def no_directories(name: str, flags: int, mode: int = 0o777) -> int:
-        if os.path.isdir(name):
-            raise OSError(22, "Invalid argument")
-        return real(name, flags, mode)
-
-    monkeypatch.setattr(os, "open", no_directories)
-    write(path, NEW)
-    assert path.read_bytes() == NEW
-
-
-def test_windows_opens_no_directories(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There the rename is all that can be had."""
-    write(path, OLD)
-    with locked(str(path)):
-        monkeypatch.setattr(sys, "platform", "win32")
-        replace_private(str(path), NEW)
-        monkeypatch.undo()
-    assert path.read_bytes() == NEW
-
-
 def test_what_is_denied_for_a_moment_is_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows denies a file that another process has open."""
     write(path, OLD)
     real, denials = os.replace, iter(range(3))
 
@@ -238,61 +191,43 @@ def test_what_is_denied_for_a_moment_is_tried_again(path: Path, monkeypatch: pyt
     assert path.read_bytes() == NEW
 
 
-def test_what_is_denied_for_good_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file may belong to somebody else."""
-    write(path, OLD)
-
-    def denied(_path: str) -> bytes:
-        raise PermissionError(13, "Permission denied")
+def test_what_is_denied_for_good_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(_old: str, _new: str) -> None:
+        raise PermissionError(13, "Access is denied")
 
     monkeypatch.setattr(private_file, "_PAUSE", 0)
-    monkeypatch.setattr(private_file, "_read", denied)
-    assert refused(path) == (
-        f"{path} cannot be read (Permission denied): make it readable, or restore it from a backup."
+    monkeypatch.setattr(os, "replace", denied)
+    assert refused_write(path) == (
+        f"{path} cannot be written (Access is denied) and is as it was: make it a file that you can write, and try "
+        "again."
     )
 
 
-def test_what_is_no_file_is_told(path: Path) -> None:
-    """A directory in its place is not removed."""
-    path.mkdir(parents=True)
-    assert refused(path) == f"{path} is no file, and masters are kept in a file only: move it away."
-
-
 @pytest.mark.parametrize("target", ["elsewhere", "missing"])
-def test_a_link_is_told(path: Path, target: str) -> None:
-    """A rename would replace the link and leave the file that it leads to as it was."""
+def test_a_link_is_not_replaced(path: Path, target: str) -> None:
     path.parent.mkdir()
     (path.parent / "elsewhere").write_bytes(OLD)
     try:
         path.symlink_to(target)
     except OSError:
         pytest.skip("this system lets nobody make links")
-    assert refused(path) == f"{path} is a link, and masters are kept in a file only: put the file itself there."
+    expected = f"{path} is a link, which would be replaced instead of the file: put the file itself there."
+    assert refused_write(path) == expected
+    with pytest.raises(Refusal) as error:
+        remove_private(str(path))
+    assert str(error.value) == expected
+    assert path.is_symlink()
 
 
-def test_what_is_too_long_is_told(path: Path) -> None:
-    """It is not read into memory."""
-    path.parent.mkdir()
-    with path.open("wb") as file:
-        file.truncate(10_000_001)
-    assert refused(path) == (
-        f"{path} cannot be read (it is longer than 10000000 bytes): make it readable, or restore it from a backup."
-    )
-
-
-def test_below_a_file_there_is_none(tmp_path: Path) -> None:
-    """Where the directory should be, lies a file: then nothing is stored, and nothing can be."""
+def test_below_a_file_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
     path = tmp_path / "data" / "masters.age"
-    if os.name == "posix":
-        assert read_private(str(path)) is None
-    told = refused_write(path)
-    assert told.startswith(f"{path} cannot be locked (")
-    assert told.endswith(f"): make {path.parent} a directory of yours that can be written.")
+    reason = refused_write(path)
+    assert reason.startswith(f"{path} cannot be locked (")
+    assert reason.endswith(f"): make {path.parent} a directory that you can write.")
 
 
 def test_writers_wait_for_each_other(path: Path) -> None:
-    """The second one begins where the first one ends."""
     order: list[str] = []
 
     def second() -> None:
@@ -309,18 +244,20 @@ def test_writers_wait_for_each_other(path: Path) -> None:
 
 
 def test_nobody_waits_forever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A writer that hangs holds up the others for a while only."""
-    monkeypatch.setattr(private_file, "MOST_SECONDS", 0.1)
+    monkeypatch.setattr(private_file, "_LOCK_SECONDS", 0.1)
+    reasons: list[str] = []
     with locked(str(path)):
-        assert refused_write(path) == (
-            f"another process has kept {path} locked for 0.1 seconds: wait until it ends, or end it, and try again."
-        )
+        thread = threading.Thread(target=lambda: reasons.append(refused_write(path)))
+        thread.start()
+        thread.join(10)
+    assert reasons == [
+        f"another process has kept {path} locked for 0.1 seconds: wait until it ends, or end it, and try again."
+    ]
     write(path, NEW)
 
 
 @POSIX
-def test_a_file_system_without_locks_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waiting would not help."""
+def test_a_file_system_without_locks_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fcntl
 
     def unknown(_handle: int, _how: int) -> None:
@@ -328,5 +265,12 @@ def test_a_file_system_without_locks_is_told(path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(fcntl, "flock", unknown)
     assert refused_write(path) == (
-        f"{path} cannot be locked (No locks available): make {path.parent} a directory of yours that can be written."
+        f"{path} cannot be locked (No locks available): make {path.parent} a directory that you can write."
+    )
+
+
+def test_without_filelock_the_extra_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "filelock", None)
+    assert refused_write(path) == (
+        "masters in a file need filelock, which is not installed: install `keyring-pypitoken[age]`."
     )

@@ -1,0 +1,168 @@
+"""Notes of stored accounts: what they say, and that nothing unreadable passes for nothing stored."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyring_pypitoken import paths
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.lookup import PYPI, TESTPYPI
+from keyring_pypitoken.vault.accounts import forget_account, note_account, noted_accounts, refuse_similar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="Windows has no such files")
+AS_USER = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+
+
+def notes() -> Path:
+    return Path(paths.accounts_directory())
+
+
+def refused(step: Callable[..., object], *arguments: object) -> str:
+    with pytest.raises(Refusal) as error:
+        step(*arguments)
+    return str(error.value)
+
+
+def plant(content: object) -> Path:
+    """Write a note as nobody did."""
+    notes().mkdir(parents=True, exist_ok=True)
+    path = notes() / "planted.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_labels_are_listed_in_order_with_the_time_they_were_stored_at() -> None:
+    assert noted_accounts(PYPI) == {}
+    before = int(time.time())
+    for label in ("work", "default"):
+        note_account(PYPI, label)
+    note_account(TESTPYPI, "other")
+    found = noted_accounts(PYPI)
+    assert list(found) == ["default", "work"]
+    assert all(before <= stored <= time.time() for stored in found.values())
+    assert list(noted_accounts(TESTPYPI)) == ["other"]
+
+
+def test_storing_again_renews_the_time() -> None:
+    plant({"repository": PYPI.url, "account": "old", "stored": "2024-02-29T12:00:00+00:00"})
+    assert noted_accounts(PYPI) == {"old": 1709208000}
+    note_account(PYPI, "new")
+    (path,) = [path for path in notes().iterdir() if path.name != "planted.json"]
+    path.write_text(path.read_text().replace("20", "19", 1))
+    first = noted_accounts(PYPI)["new"]
+    note_account(PYPI, "new")
+    assert noted_accounts(PYPI)["new"] > first
+
+
+def test_a_deleted_account_is_not_listed() -> None:
+    forget_account(PYPI, "work")
+    note_account(PYPI, "work")
+    forget_account(PYPI, "work")
+    assert noted_accounts(PYPI) == {}
+    assert list(notes().iterdir()) == []
+
+
+def test_other_files_are_passed_over() -> None:
+    note_account(PYPI, "work")
+    (notes() / "unfinished.tmp").write_text("{")
+    assert list(noted_accounts(PYPI)) == ["work"]
+
+
+def test_labels_that_differ_in_case_only_are_refused() -> None:
+    note_account(PYPI, "Work")
+    note_account(PYPI, "Work")
+    note_account(TESTPYPI, "work")
+    for step in (refuse_similar, note_account):
+        assert refused(step, PYPI, "work") == (
+            "a master for pypi is stored for the account 'Work', which differs from 'work' in case only: "
+            "use that label or quite another one."
+        )
+    assert list(noted_accounts(PYPI)) == ["Work"]
+
+
+GOOD: dict[str, Any] = {"repository": PYPI.url, "account": "a", "stored": "2024-02-29T12:00:00+00:00"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "\0",
+        "[" * 9000,
+        [],
+        "text",
+        *({**GOOD, key: None} for key in GOOD),
+        *({**GOOD, key: []} for key in GOOD),
+        *({key: value for key, value in GOOD.items() if key != missing} for missing in GOOD),
+        {**GOOD, "stored": "yesterday"},
+    ],
+)
+def test_a_damaged_note_is_refused(content: object) -> None:
+    path = plant(content)
+    assert refused(noted_accounts, TESTPYPI) == (
+        f"{path} is not a note of a stored account: delete it, and store the masters whose accounts are missing in "
+        "`keyring-pypitoken status` again."
+    )
+
+
+def test_a_note_that_is_too_long_is_refused() -> None:
+    path = plant(" " * 10_001)
+    assert refused(noted_accounts, PYPI) == f"{path} is longer than 10000 bytes: shorten it."
+
+
+@POSIX
+def test_a_note_that_is_not_a_file_is_refused_and_not_waited_for() -> None:
+    note_account(PYPI, "work")
+    path = notes() / "pipe.json"
+    os.mkfifo(path)
+    assert refused(noted_accounts, PYPI) == f"{path} is not a regular file: replace it with one."
+
+
+@POSIX
+@pytest.mark.parametrize("target", ["missing", "accounts"], ids=["dangling", "a loop"])
+def test_a_directory_of_notes_that_cannot_be_read_is_refused(target: str) -> None:
+    notes().parent.mkdir(parents=True)
+    notes().symlink_to(target)
+    assert str(notes()) in refused(noted_accounts, PYPI)
+
+
+@AS_USER
+def test_notes_without_permission_are_refused() -> None:
+    note_account(PYPI, "work")
+    (path,) = notes().iterdir()
+    path.chmod(0)
+    assert refused(noted_accounts, PYPI).startswith(f"{path} cannot be read (permission denied)")
+    notes().chmod(0)
+    assert refused(noted_accounts, PYPI).startswith(f"{notes()} cannot be read (permission denied)")
+    notes().chmod(0o700)
+
+
+def test_what_cannot_be_noted_is_refused() -> None:
+    notes().parent.mkdir(parents=True)
+    notes().write_text("")
+    reason = refused(note_account, PYPI, "work")
+    assert reason.startswith("the account 'work' of pypi cannot be noted (")
+    assert reason.endswith(
+        f"), so its master may not be found: make {notes()} a directory that you can write, and store the master again."
+    )
+
+
+def test_what_cannot_be_forgotten_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(_path: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    note_account(PYPI, "work")
+    (path,) = notes().iterdir()
+    monkeypatch.setattr(os, "remove", denied)
+    assert refused(forget_account, PYPI, "work") == (
+        f"the note {path} cannot be deleted (Permission denied): delete it by hand."
+    )
