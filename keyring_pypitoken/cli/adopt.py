@@ -9,8 +9,8 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.vault import masters
 
 if TYPE_CHECKING:
-    from keyring_pypitoken.policy.model import Config
     from keyring_pypitoken.lookup import Repository
+    from keyring_pypitoken.policy.model import Config
     from keyring_pypitoken.vault.masters import RawMaster
 
 _ACCOUNT = "default"  # raw masters have no label

@@ -12,6 +12,7 @@ from keyring_pypitoken.cli.output import dump, items, say, table
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import BUILT_IN
 from keyring_pypitoken.policy import discovery
+from keyring_pypitoken.policy.model import Config
 from keyring_pypitoken.uploaders.process import this_process
 from keyring_pypitoken.vault import masters
 from keyring_pypitoken.vault.accounts import noted_accounts
@@ -20,7 +21,6 @@ from keyring_pypitoken.vault.backends import list_stores
 if TYPE_CHECKING:
     import argparse
 
-    from keyring_pypitoken.policy.model import Config
     from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.vault.backends import KnownStore
 

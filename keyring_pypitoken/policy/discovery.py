@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken import paths
@@ -15,6 +14,7 @@ from keyring_pypitoken.policy.model import PYPROJECT_TABLE, Config, Layer, Polic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 POLICY_VARIABLE = "KEYRING_PYPITOKEN_POLICY"
 POLICY_NAME = "pypitoken.toml"
