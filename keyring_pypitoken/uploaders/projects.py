@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.files import display_name, read_text
+from keyring_pypitoken.files import display_name, find_inside, read_text
 from keyring_pypitoken.names import InvalidNameError, normalize_valid
 from keyring_pypitoken.policy.discovery import project_directories
 from keyring_pypitoken.policy.model import Origin, WithOrigin
@@ -101,11 +101,11 @@ def _workspace_members(directory: Path) -> list[Path]:
     text = read_text(directory / "pyproject.toml", "pyproject.toml")
     content = load_toml(text, "pyproject.toml") if text else {}
     patterns = {key: entry(content, "tool", "uv", "workspace", key) for key in ("members", "exclude")}
-    found: dict[str, set[str]] = {}
+    found: dict[str, set[Path]] = {}
     for key, value in patterns.items():
         texts = [pattern for pattern in value if isinstance(pattern, str)] if isinstance(value, list) else []
-        found[key] = {path for pattern in texts for path in glob.glob(pattern, root_dir=directory, recursive=True)}
-    return [directory / path for path in sorted(found["members"] - found["exclude"])]
+        found[key] = {path for pattern in texts for path in find_inside(directory, pattern)}
+    return sorted(found["members"] - found["exclude"])
 
 
 def _sourced(names: Iterable[str], origin: Origin) -> WithOrigin[tuple[str, ...]] | None:
