@@ -605,7 +605,7 @@ def test_a_strangers_policy_limits_and_wishes_nothing() -> None:
     with pytest.raises(Refusal) as caught:
         decide(PYPI, policies, shown(None))
     assert str(caught.value) == NOTHING_TELLS
-    with pytest.raises(Refusal, match="^project 'other' is not allowed here: "):
+    with pytest.raises(Refusal, match=r"^project 'other' is not allowed here: "):
         decide(PYPI, policies, shown(named("other")))
 
 
@@ -620,10 +620,10 @@ def test_a_files_project_is_judged_by_its_own_way_and_by_here() -> None:
     ways = ((way('projects = ["a"]'), frozenset({"a"})), (way('projects = ["b"]'), frozenset({"b"})))
     policies = Policies(way('projects = ["a", "b", "c"]'), ways)
     assert decide(PYPI, policies, shown(named("a", "b"))).projects == named("a", "b")
-    with pytest.raises(Refusal, match="^project 'a' is not allowed here: "):
+    with pytest.raises(Refusal, match=r"^project 'a' is not allowed here: "):
         decide(PYPI, Policies(way('projects = ["b"]'), ways), shown(named("a", "b")))
     # What comes with no file, as KEYRING_PYPITOKEN_PROJECT may name it, is judged by every way.
-    with pytest.raises(Refusal, match="^project 'c' is not allowed here: "):
+    with pytest.raises(Refusal, match=r"^project 'c' is not allowed here: "):
         decide(PYPI, policies, shown(named("a", "c")))
 
 
@@ -676,7 +676,7 @@ def test_a_pattern_allows_every_name_that_begins_so(name: str, allowed: bool) ->
     if allowed:
         assert decide(PYPI, policies, shown(named(name))).projects == named(name)
     else:
-        with pytest.raises(Refusal, match="user.toml:1 allows only 'acme-\\*', 'b'; "):
+        with pytest.raises(Refusal, match=r"user\.toml:1 allows only 'acme-\*', 'b'; "):
             decide(PYPI, policies, shown(named(name)))
 
 
@@ -769,9 +769,14 @@ def test_finds_what_no_upload_could_meet_once() -> None:
         "projects = []\nnot-before = 2030-01-01T00:00:00Z", "not-after = 2029-01-01T00:00:00Z\nvalid-for = 7200"
     )
     assert list(find_contradictions(policies, BUILT_IN)) == [
-        "valid-for is 2 hours (user.toml:2), above max-valid-for, which is 1h (its default): shorten valid-for, or "
-        "raise max-valid-for in your own policy.toml.",
-        "not-before (project.toml:2) is not before not-after (user.toml:1), so no moment is allowed: change one of them.",
+        (
+            "valid-for is 2 hours (user.toml:2), above max-valid-for, which is 1h (its default): shorten valid-for, "
+            "or raise max-valid-for in your own policy.toml."
+        ),
+        (
+            "not-before (project.toml:2) is not before not-after (user.toml:1), so no moment is allowed: change one of "
+            "them."
+        ),
         "projects is empty (project.toml:1), so nothing is allowed: list one, or leave it out.",
     ]
     assert list(find_contradictions(layers("", ""), BUILT_IN)) == []

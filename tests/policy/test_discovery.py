@@ -156,7 +156,7 @@ def test_a_marker_that_vanishes_meanwhile_ends_nothing(
     work: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(".git/HEAD")
-    monkeypatch.setattr("keyring_pypitoken.policy.discovery.status", lambda path, _: None)
+    monkeypatch.setattr("keyring_pypitoken.policy.discovery.status", lambda *_: None)
     assert way_of(work).end == "home directory"
 
 

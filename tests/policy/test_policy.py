@@ -483,7 +483,10 @@ BROKEN = [
     ("[a\n", "p.toml:1:3: expected ']' at the end of a table declaration\n 1 | [a\n   |   ^"),
     (
         "\nb = 15m",
-        "p.toml:2:7: expected newline or end of document after a statement; put text in quotes\n 2 | b = 15m\n   |       ^",
+        (
+            "p.toml:2:7: expected newline or end of document after a statement; put text in quotes\n"
+            " 2 | b = 15m\n   |       ^"
+        ),
     ),
     ("account = work", "p.toml:1:11: invalid value; put text in quotes\n 1 | account = work\n   |           ^"),
     ("[a]\n[a]", "p.toml:2:2: 'a' is there twice, first in line 1\n 2 | [a]\n   |  ^"),
@@ -668,7 +671,7 @@ def test_finds_the_place_of_every_key(text: str, lines: dict[tuple[str, ...], tu
 
 
 def test_names_the_first_line_if_a_key_is_written_with_escapes() -> None:
-    assert refused("\n" r'"valid\u002dfor" = 0') == sentence("valid-for is 0, expected at least one second (p.toml:1)")
+    assert refused('\n"valid\\u002dfor" = 0') == sentence("valid-for is 0, expected at least one second (p.toml:1)")
 
 
 # Lengths of time
