@@ -36,7 +36,7 @@ def check_own(path: str, layer: Layer) -> None:
     Raises:
         PolicyError: somebody else may write one of them.
     """
-    if sys.platform == "win32":
+    if sys.platform == "win32":  # pragma: no cover - Windows runs it
         if layer == "site":  # a profile directory is private by default, the machine's is not
             _check_windows(path)
         return

@@ -780,3 +780,12 @@ def test_finds_what_no_upload_could_meet_once() -> None:
         "projects is empty (project.toml:1), so nothing is allowed: list one, or leave it out.",
     ]
     assert list(find_contradictions(layers("", ""), BUILT_IN)) == []
+
+
+# Values with an origin
+
+
+def test_a_value_is_the_same_with_the_same_origin_however_it_is_spelled() -> None:
+    value = WithOrigin(7200, Origin("p.toml:1"), "2h")
+    assert len({value, WithOrigin(7200, Origin("p.toml:1")), WithOrigin(7200, DEFAULT)}) == 2
+    assert (repr(value), value == 7200) == ("WithOrigin(7200, 'p.toml:1')", False)

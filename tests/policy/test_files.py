@@ -445,6 +445,11 @@ def test_refuses_a_pattern_that_finds_too_much(work: Path, monkeypatch: pytest.M
     assert refused(lambda: files.find_inside(work, "**")) == f"the pattern '**' {problem}"
 
 
+def test_what_cannot_be_listed_holds_nothing(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, "scandir", errno.EACCES, tree / "packages")
+    assert files.find_inside(tree, "packages/*") == []
+
+
 def test_many_stars_look_at_each_directory_once(work: Path) -> None:
     work.joinpath(*"abcdefghijklmnop").mkdir(parents=True)
     assert files.find_inside(work, "/".join(["**"] * 20) + "/gone") == []
