@@ -63,7 +63,7 @@ def derive(master: MasterToken, grant: Grant, *, now: int) -> tuple[DerivedToken
     """
     original = _load_master(master, grant.repository)
     window = grant.window(now)
-    not_after = min(window[1], *_check_master_can_serve(original, grant, now))
+    not_after = min([window[1], *_check_master_can_serve(original, grant, now)])
     names = None if grant.projects is None else grant.projects.value
     token = Token.load(master.reveal_to_derive_or_store())
     try:
