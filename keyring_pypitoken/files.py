@@ -186,11 +186,9 @@ def find_inside(root: Path, pattern: str) -> list[Path]:
     seen = set(rest)
     while rest:
         directory, wanted = rest.pop()
-        if not wanted:
-            found.add(directory)
-            continue
-        matched = _matches(directory, wanted)
-        visited += len(matched) + 1
+        matched, looked_at = _matches(directory, wanted) if wanted else ([], 0)
+        found.update(() if wanted else (directory,))
+        visited += looked_at + 1
         if len(found) > _MAX_FOUND or visited > _MAX_VISITED:
             raise PolicyError(f"the pattern {quoted(pattern)} finds too many directories: make it narrower.")
         for further in matched:
@@ -209,23 +207,27 @@ def display_name(path: Path, directory: Path) -> str:
     return printable(min(relative, str(path), key=len))
 
 
-def _matches(directory: Path, wanted: tuple[str, ...]) -> list[tuple[Path, tuple[str, ...]]]:
+def _matches(directory: Path, wanted: tuple[str, ...]) -> tuple[list[tuple[Path, tuple[str, ...]]], int]:
+    """Return what is in a directory and matches, each with what is still to match, and how much was looked at."""
     import fnmatch
+    from itertools import islice
 
     part, further = wanted[0], wanted[1:]
     try:
         with os.scandir(directory) as entries:
-            inside = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries if not entry.is_symlink()]
+            seen = list(islice(entries, _MAX_VISITED + 1))
+            inside = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in seen if not entry.is_symlink()]
     except OSError:
-        return []  # what cannot be listed holds nothing that the pattern can name
+        return [], 0  # what cannot be listed holds nothing that the pattern can name
     if part == "**":
         below = [(directory / name, wanted) for name, is_dir in inside if is_dir and not name.startswith(".")]
-        return [(directory, further), *below]
-    return [
+        return [(directory, further), *below], len(seen)
+    matched = [
         (directory / name, further)
         for name, is_dir in inside
         if (is_dir or not further) and fnmatch.fnmatchcase(name, part) and (part[0] == "." or name[0] != ".")
     ]
+    return matched, len(seen)
 
 
 def _refuse_dangling(path: str | os.PathLike[str], name: str) -> None:

@@ -56,12 +56,8 @@ def read_toml(text: str, name: str) -> tuple[dict[str, Any], dict[Path, Place]]:
         import tomli as tomllib  # pragma: no cover - and another this one
     try:
         return tomllib.loads(text), _first_places(found)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # as every TOMLDecodeError is
         raise _syntax_error(str(error), found, text, name) from None
-    except (ValueError, RecursionError):  # Python's own words are for programmers
-        raise PolicyError(
-            f"{name} is not valid TOML: a number or date in it is impossible; correct it there."
-        ) from None
 
 
 def entry(content: Any, *path: str) -> object:
@@ -91,7 +87,7 @@ def _find_keys(text: str, name: str) -> _Scanner:
             line, line_start = line + word.count("\n"), token.start() + word.rfind("\n") + 1
         is_long = len(word) > _MAX_WORD and (word[0].isalnum() or word[0] in "-_")
         if is_long or scanner.is_deep() or number > _MAX_TOKENS:
-            raise PolicyError(f"{name}:{line} is nested too deeply, or the file is too long: simplify it.")
+            raise PolicyError(f"{name}:{line} is nested too deeply or too long to be read: simplify it.")
     return scanner
 
 
@@ -128,7 +124,8 @@ class _Scanner:
         if not place.value_column:
             self.found[-1] = (path, place._replace(value_column=column))
         if first in "[{":
-            self._brackets.append((first, path))
+            in_list = bool(self._brackets) and self._brackets[-1][0] == "["
+            self._brackets.append((first, self._brackets[-1][1] if in_list else path))
         elif first in "]}" and self._brackets:
             self._brackets.pop()
         in_table = bool(self._brackets) and self._brackets[-1][0] == "{"
@@ -164,7 +161,7 @@ def _syntax_error(message: str, found: list[tuple[Path, Place]], text: str, name
         )
     elif place is not None and ends_early:
         line, column = place.line, place.value_column or place.column
-    elif place is not None and place.line == line and place.value_column and column >= place.value_column:
+    elif place is not None and place.line == line and problem.startswith(("invalid value", "expected newline")):
         problem += "; put text in quotes"
     shown = caret(name, text, line, column, problem)
     return PolicyError(f"{name}:{line}:{column} is not valid TOML: {problem}; correct it there.", (shown,))

@@ -171,7 +171,9 @@ def _is_root(directory: Path) -> bool:
 
 
 def _in_distributions(directory: Path) -> list[str]:
+    if not files.is_directory(directory, str(directory)):
+        raise Refusal(
+            f"{quoted(str(directory))} is not a directory: build first, or name the one that holds the files."
+        )
     found = files.list_directory(directory, str(directory))
-    if not found:
-        raise Refusal(f"{quoted(str(directory))} has no files: build first, or name the directory that holds them.")
     return sorted({name for file in found if (name := project_of_file(file)) is not None})

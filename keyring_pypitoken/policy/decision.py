@@ -133,7 +133,7 @@ def _contradictions(policies: Policies, repository: Repository) -> Iterator[str]
 def _unknown_repository(name: str, setting: WithOrigin[object] | None, policy: PolicyFile, known: list[str]) -> str:
     import difflib
 
-    nearest = difflib.get_close_matches(name, known, n=1)
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {quoted(nearest[0])}?" if nearest else f"known are {join_quoted(known)}:"
     return (
         f"{setting.origin if setting else policy.origin} mentions an unknown repository {quoted(name)}; {hint} "

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+_POSIX = os.name == "posix"  # where files have owners and modes
 POLICY_VARIABLE = "KEYRING_PYPITOKEN_POLICY"
 POLICY_NAME = "pypitoken.toml"
 PYPROJECT = "pyproject.toml"
@@ -123,7 +124,7 @@ def _walk_up(directory: Path) -> Iterator[tuple[Path, frozenset[str], str]]:
 def _is_real(directory: Path, marker: str) -> bool:
     """Return True if a repository begins here; anybody can make an empty file, or anything in a shared directory."""
     path = directory / marker
-    if os.name == "posix" and (found := status(directory, str(directory))) and found.st_mode & stat.S_IWOTH:
+    if _POSIX and (found := status(directory, str(directory))) and found.st_mode & stat.S_IWOTH:
         return False
     found = status(path, str(path))
     if found is None:
@@ -146,7 +147,7 @@ def _read_directory(
     for name in (POLICY_NAME, PYPROJECT):
         path, shown = directory / name, display_name(directory / name, here)
         text = read_text(path, shown) if name in found else None
-        if text is None or ("pypitoken" not in text and name == PYPROJECT):
+        if text is None:
             continue
         if name == PYPROJECT:
             misnamed += [f"[tool.{table}] of {shown}" for table in _MISNAMED_TABLE.findall(text)]
@@ -182,7 +183,7 @@ def _read_named(path: Path, here: Path) -> PolicyFile:
 
 def _trusted_owners(start: Path) -> frozenset[int] | None:
     """Return who may wish: the user, root, and the owner of the start (a checkout of uid 1000, used by root)."""
-    if os.name != "posix":
+    if not _POSIX:
         return None
     found = status(start, str(start))
     return frozenset((os.getuid(), 0, *((found.st_uid,) if found else ())))

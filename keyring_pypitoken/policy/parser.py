@@ -133,7 +133,9 @@ def _read_settings(
     for name, value in content.items():
         key = KEYS.get(name)
         if layer == "project" and name in _NOT_FOR_PROJECTS:
-            problems.add_key(f"{name} is for your own policy.toml only: a project cannot set it", *path, name)
+            problems.add_key(
+                f"{'.'.join((*path, name))} is for your own policy.toml only: a project cannot set it", *path, name
+            )
         elif key is not None:
             read = key.read_own if key.read_own and layer != "project" else key.read
             found[name.replace("-", "_")] = problems.read(read, value, *path, name)
@@ -194,7 +196,7 @@ def _read_endpoint(name: str, table: dict[str, Any], problems: _Problems) -> Rep
     if url is None:
         import difflib
 
-        nearest = difflib.get_close_matches(name, [repository.name for repository in BUILT_IN], n=1)
+        nearest = difflib.get_close_matches(name, [repository.name for repository in BUILT_IN], n=1, cutoff=0.5)
         hint = f"did you mean [repository.{nearest[0]}]?" if nearest else "add the address that it is uploaded to"
         problems.add(f"has no url; {hint}", *path)
     elif host is None:

@@ -24,8 +24,8 @@ _SAFE_ON_WINDOWS = {
 }
 # Delete a child, delete, change permissions, take ownership, write, all; for a file also to write or append data. In
 # the machine's directory every user may add files, which replaces none.
-_REPLACE = 0x40 | 0x10000 | 0x40000 | 0x80000 | 0x40000000 | 0x10000000
-REPLACE_OR_WRITE = _REPLACE | 0x2 | 0x4
+REPLACE = 0x40 | 0x10000 | 0x40000 | 0x80000 | 0x40000000 | 0x10000000
+REPLACE_OR_WRITE = REPLACE | 0x2 | 0x4
 _RIGHTS = {"FA": 0x1F01FF, "FW": 0x120116, "GA": 0x10000000, "GW": 0x40000000, "SD": 0x10000, "WD": 0x40000}
 _RIGHTS |= {"WO": 0x80000, "DC": 0x2, "LC": 0x4, "DT": 0x40}
 
@@ -36,7 +36,7 @@ def check_own(path: str, layer: Layer) -> None:
     Raises:
         PolicyError: somebody else may write one of them.
     """
-    if sys.platform == "win32":
+    if sys.platform == "win32":  # pragma: no cover - Windows runs it
         if layer == "site":  # a profile directory is private by default, the machine's is not
             _check_windows(path)
         return
@@ -101,7 +101,7 @@ def _passed(path: str) -> Iterator[str]:
 if sys.platform == "win32":  # pragma: no cover - Windows runs it
 
     def _check_windows(path: str) -> None:
-        for passed, forbidden in ((path, REPLACE_OR_WRITE), (os.path.dirname(path), _REPLACE)):
+        for passed, forbidden in ((path, REPLACE_OR_WRITE), (os.path.dirname(path), REPLACE)):
             problem = windows_problem(_descriptor(passed), _user(), forbidden)
             if problem:
                 raise PolicyError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from distributions import make_sdist, make_wheel
+from policy_cases import LENGTH
 from sandbox import ROOT, Command
 
 from keyring_pypitoken import paths
@@ -43,7 +44,7 @@ def projects_of(text: str) -> list[str]:
 def test_init_writes_a_policy_for_the_project(file: str, text: str, name: str, command: Command, work: Path) -> None:
     """It can be followed as it is, and with all that is a comment in it."""
     (work / file).write_text(text)
-    written = f"Wrote pypitoken.toml: uploads from here are for {name} alone. Commit it.\n"
+    written = f"Wrote pypitoken.toml: only {name} can be uploaded from here. Commit it.\n"
     assert command("init") == (0, written, "")
     content = (work / "pypitoken.toml").read_text("utf-8")
     assert projects_of(content) == [name]
@@ -51,7 +52,7 @@ def test_init_writes_a_policy_for_the_project(file: str, text: str, name: str, c
     assert projects_of(uncommented) == [name]
     for key in ("valid-for", "clock-skew", "account", "not-before", "not-after", "[repository.testpypi]"):
         assert f"\n{key}" in uncommented
-    assert command("check") == (0, "Right: pypitoken.toml.\n", "")
+    assert command("check") == (0, "No mistakes found in pypitoken.toml.\n", "")
 
 
 def test_init_writes_into_the_root_of_the_project(
@@ -120,7 +121,7 @@ def test_init_needs_a_project(content: str | None, command: Command, work: Path)
     assert command.refused("init") == sentence
     assert command.refused("init", "--from-dist") == sentence
     assert command.refused("init", "--from-dist", "none") == (
-        f"{work / 'none'} cannot be read (FileNotFoundError): build first, or name the directory that holds the files."
+        f"{str(work / 'none')!r} is not a directory: build first, or name the one that holds the files."
     )
     assert not (work / "pypitoken.toml").exists()
 
@@ -168,14 +169,20 @@ def test_check_finds_every_mistake_of_every_file_at_once(
     site_policy("[store\n")
     code, out, err = command("check")
     assert (code, err) == (1, "")
-    lines = out.splitlines()
-    assert lines[0] == "- 'projcts' is no key of a policy, did you mean 'projects'? (pypitoken.toml:1)"
-    assert lines[1].startswith("- valid-for is 'soon', expected ")
-    assert lines[1].endswith("(pypitoken.toml:2)")
-    assert lines[2].endswith("a project cannot set it (pypitoken.toml:3)")
-    assert lines[3].endswith(f"({paths.user_policy()}:1)")
-    assert lines[4].startswith(f"- {paths.site_policies()[0]} is not valid TOML: ")
-    assert len(lines) == 5
+    user, site = paths.user_policy(), paths.site_policies()[0]
+    assert out.split("\n")[:9] == [
+        "- pypitoken.toml:1:1: unknown key 'projcts'; did you mean 'projects'?",
+        ' 1 | projcts = ["demo"]',
+        "   | ^",
+        f"- pypitoken.toml:2:13: valid-for is 'soon', {LENGTH}",
+        ' 2 | valid-for = "soon"',
+        "   |             ^",
+        "- pypitoken.toml:3:1: unscoped is for your own policy.toml only: a project cannot set it",
+        ' 3 | unscoped = "allow"',
+        "   | ^",
+    ]
+    assert f"- {user}:1:10: notice is 3, expected true or false\n" in out
+    assert f"- {site}:1:7: expected ']' at the end of a table declaration\n" in out
     found = command.json("check", code=1)
     assert found["ok"] is False
     assert [len(file["problems"]) for file in found["files"]] == [3, 1, 1]
@@ -187,18 +194,18 @@ def test_check_finds_two_policies_in_one_directory(command: Command, work: Path)
     (work / "pyproject.toml").write_text("[tool.keyring-pypitoken]\n")
     code, out, _ = command("check")
     assert code == 1
-    assert out.startswith("- two policies lie in one directory, ")
+    assert out.startswith("- two policies are in one directory, ")
 
 
 CONTRADICTIONS = {
-    "a ceiling": ("valid-for = 120\n", "max-valid-for = 60\n", "valid-for is 120 seconds (pypitoken.toml:1), above "),
+    "a ceiling": ("valid-for = 120\n", "max-valid-for = 60\n", "valid-for is 2 minutes (pypitoken.toml:1), above "),
     "no moment": (
         "not-before = 2030-01-02T00:00:00Z\n",
         "not-after = 2030-01-01T00:00:00Z\n",
-        "not-before (pypitoken.toml:1) is not before not-after ({user}:1), so that no moment is allowed: ",
+        "not-before (pypitoken.toml:1) is not before not-after ({user}:1), so no moment is allowed: ",
     ),
-    "no project": ("projects = []\n", "", "projects is empty (pypitoken.toml:1), so that nothing is allowed: "),
-    "no such repository": ("[repository.testpipy]\n", "", "pypitoken.toml speaks about the unknown repository "),
+    "no project": ("projects = []\n", "", "projects is empty (pypitoken.toml:1), so nothing is allowed: "),
+    "no such repository": ("[repository.testpipy]\n", "", "pypitoken.toml mentions an unknown repository "),
 }
 
 
@@ -223,15 +230,69 @@ def test_check_reads_the_files_that_are_named(command: Command, work: Path) -> N
     other = work / "other" / "pypitoken.toml"
     other.parent.mkdir()
     other.write_text("account = 1\n")
-    assert command("check", "pyproject.toml", "policy.toml") == (0, "Right: pyproject.toml, policy.toml.\n", "")
+    assert command("check", "pyproject.toml", "policy.toml") == (
+        0,
+        "No mistakes found in pyproject.toml, policy.toml.\n",
+        "",
+    )
     code, out, _ = command("check", str(other), "gone.toml", "pyproject.toml")
     assert code == 1
-    assert [line[:22] for line in out.splitlines()] == ["- account is 1, expect", "- gone.toml is not the"]
-    (work / "pyproject.toml").write_text("[tool.keyring-pypitoken]\nx = 1\n")
+    assert out.split("\n") == [
+        f"- {other}:1:11: account is 1, expected up to 64 letters, digits or any of . _ @ + -",
+        " 1 | account = 1",
+        "   |           ^",
+        "- gone.toml does not exist: correct its name.",
+        "",
+    ]
+    (work / "pyproject.toml").write_text("[tool.keyring-pypitoken]\nvalid_for = 1\n")
     (file,) = command.json("check", "pyproject.toml", code=1)["files"]
-    (problem,) = file["problems"]
-    assert problem.startswith("'x' is no key of a policy, known here are projects, ")
-    assert problem.endswith(" (pyproject.toml:2)")
+    assert file["problems"] == [
+        "pyproject.toml:2:1: unknown key 'valid_for'; did you mean 'valid-for'?\n 2 | valid_for = 1\n   | ^"
+    ]
+
+
+@pytest.mark.parametrize("name", ["pypi-token.toml", ".pypitoken.toml"])
+def test_check_fails_on_a_misnamed_policy(name: str, command: Command, work: Path) -> None:
+    problem = f"- {name} is not read as a policy: rename it to pypitoken.toml or [tool.keyring-pypitoken]\n"
+    (work / name).write_text('projects = ["demo"]\n')
+    assert command("check") == (1, problem, "")
+    assert command("check", name) == (1, problem, "")
+
+
+def test_check_fails_on_a_misnamed_table(command: Command, work: Path) -> None:
+    (work / "pyproject.toml").write_text("[tool.pypitoken]\nprojects = []\n")
+    problem = "[tool.pypitoken] of pyproject.toml is not read as a policy"
+    assert command("check") == (1, f"- {problem}: rename it to pypitoken.toml or [tool.keyring-pypitoken]\n", "")
+
+
+def test_check_lists_every_policy_on_the_way(command: Command, work: Path, home: Path) -> None:
+    (home / "pypitoken.toml").touch()
+    (work / "pypitoken.toml").touch()
+    assert command("check") == (
+        0,
+        f"No mistakes found in pypitoken.toml, {os.path.join('..', 'pypitoken.toml')}.\n",
+        "",
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a privilege here")
+def test_init_writes_through_no_link(command: Command, work: Path, home: Path) -> None:
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+    (work / "pypitoken.toml").symlink_to(home / "target")
+    assert command.refused("init") == "pypitoken.toml is there already: edit it, or replace it with --force."
+    assert not (home / "target").exists()
+    (home / "target").write_text("precious")
+    assert command("init", "--force")[0] == 0
+    assert (home / "target").read_text() == "precious"
+    assert not (work / "pypitoken.toml").is_symlink()
+
+
+def test_init_in_a_package_mentions_the_policy_of_the_root(command: Command, work: Path, home: Path) -> None:
+    (home / "pypitoken.toml").write_text('projects = ["demo"]\n')
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+    above = os.path.join("..", "pypitoken.toml")
+    wrote = "Wrote pypitoken.toml: only demo can be uploaded from here. Commit it.\n"
+    assert command("init") == (0, f"{wrote}The policies above it apply as well: {above}.\n", "")
 
 
 def test_the_hook_for_pre_commit_runs_check_on_policies() -> None:

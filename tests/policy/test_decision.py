@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import BUILT_IN, PYPI, TESTPYPI
-from keyring_pypitoken.policy.decision import Policies, check_repository_names, decide
-from keyring_pypitoken.policy.model import DEFAULT, Grant, Origin, WithOrigin
+from keyring_pypitoken.policy.decision import check_repository_names, decide, find_contradictions
+from keyring_pypitoken.policy.model import DEFAULT, Evidence, Grant, NamedFile, Origin, Policies, Way, WithOrigin
 from keyring_pypitoken.policy.parser import parse_policy
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 LAYERS: tuple[Layer, ...] = ("project", "user", "site")
 NOW = 1_769_882_400  # 2026-01-31T18:00:00Z
 FILES = Origin("the arguments")
+AUTO = Origin("auto: files not known")
 NOTHING_TELLS = (
-    "nothing tells which project this upload is for: pass the distribution files (`twine upload dist/*`), run "
+    "cannot tell which project this upload is for: pass the distribution files (`twine upload dist/*`), run "
     "it in the project's directory, list `projects` in its pypitoken.toml, or set KEYRING_PYPITOKEN_PROJECT."
 )
 
@@ -33,9 +35,25 @@ def read(text: str | None, layer: Layer) -> PolicyFile | None:
     return None if text is None else parse_policy(text, layer=layer, name=f"{layer}.toml")
 
 
+def way(*projects: str | None, trusted: bool = True) -> Way:
+    """Return a way with these policies, nearest first."""
+    files = []
+    for number, text in enumerate(projects):
+        policy = None if text is None else parse_policy(text, layer="project", name=f"{'../' * number}project.toml")
+        files += [] if policy is None else [policy._replace(trusted=trusted)]
+    return Way(Path(), tuple(files))
+
+
 def layers(project: str | None = None, user: str | None = None, site: str | None = None) -> Policies:
     """Return the policies in force, each by its text."""
-    return Policies(read(project, "project"), read(user, "user"), read(site, "site"))
+    sites = read(site, "site")
+    return Policies(way(project), (), read(user, "user"), () if sites is None else (sites,))
+
+
+def shown(projects: WithOrigin[tuple[str, ...]] | None, *sizes: int) -> Evidence:
+    """Return evidence of projects, and of files if their sizes are given."""
+    files = tuple(NamedFile(Path(str(number)), "demo", size) for number, size in enumerate(sizes))
+    return Evidence(projects, Path(), files or None)
 
 
 def named(*projects: str) -> WithOrigin[tuple[str, ...]]:
@@ -50,12 +68,11 @@ def grant(
     *,
     evidence: WithOrigin[tuple[str, ...]] | None = named("demo"),  # noqa: B008 - it is frozen
     repository: Repository = PYPI,
-    now: int = NOW,
     shorter: int | None = None,
 ) -> Grant:
     """Decide about an upload of the project demo to PyPI, unless told otherwise."""
     wish = None if shorter is None else WithOrigin(shorter, Origin("VALID_FOR"))
-    return decide(repository, layers(project, user, site), evidence, now=now, shorter=wish)
+    return decide(repository, layers(project, user, site), shown(evidence), shorter=wish)
 
 
 def refusal(
@@ -69,22 +86,17 @@ def refusal(
 ) -> str:
     """Return why an upload is refused."""
     with pytest.raises(Refusal) as caught:
-        grant(project, user, site, evidence=evidence, now=now, shorter=shorter)
+        grant(project, user, site, evidence=evidence, shorter=shorter).window(now)
     return str(caught.value)
 
 
 def test_grants_the_defaults_without_any_policy() -> None:
-    """It works with no setup: fifteen minutes from now, and one back for clocks that differ."""
     assert grant() == Grant(
         repository=PYPI,
         account=WithOrigin("default", DEFAULT),
         projects=named("demo"),
-        not_before=NOW - 60,
-        not_after=NOW + 900,
-        valid_for=WithOrigin(900, DEFAULT),
+        valid_for=WithOrigin(900, AUTO),
         clock_skew=WithOrigin(60, DEFAULT),
-        bounds=(),
-        policy=None,
         notice=True,
         history=True,
     )
@@ -92,7 +104,7 @@ def test_grants_the_defaults_without_any_policy() -> None:
 
 def test_tells_the_project_policy_that_was_followed() -> None:
     """The notice names it; a user's policy alone is none of a project."""
-    assert (grant("").policy, grant(None, "", "").policy) == ("project.toml", None)
+    assert (grant("").policies, grant(None, "", "").policies) == (("project.toml",), ())
 
 
 # Wishes
@@ -123,7 +135,7 @@ def test_the_most_specific_wish_wins(key: str, values: list[object], silent: int
         lines = files.setdefault(layer, ["", "", "[repository.pypi]", ""])
         lines[3 if for_repository else 0] = f"{key} = {json.dumps(value)}"
     found = grant(*("\n".join(files[layer]) if layer in files else None for layer in LAYERS))
-    origins = [*(Origin(origin) for _, _, origin in LADDER), DEFAULT]
+    origins = [*(Origin(origin) for _, _, origin in LADDER), AUTO if key == "valid-for" else DEFAULT]
     assert getattr(found, key.replace("-", "_")) == WithOrigin(values[silent], origins[silent])
 
 
@@ -158,7 +170,7 @@ def test_the_look_ups_account_is_the_most_specific_wish() -> None:
     """Whoever asks for an account gets that one."""
     wish = WithOrigin("mine", Origin("the lookup"))
     policies = layers('account = "work"')
-    assert decide(PYPI, policies, named("demo"), now=NOW, account=wish).account == wish
+    assert decide(PYPI, policies, shown(named("demo")), account=wish).account == wish
 
 
 # The length of the window and its ceiling
@@ -167,34 +179,34 @@ def test_the_look_ups_account_is_the_most_specific_wish() -> None:
 def test_the_window_is_as_long_as_it_was_wished() -> None:
     """It reaches from the clock skew in the past into the future."""
     found = grant('valid-for = "30m"\nclock-skew = "2m"')
-    assert (found.not_before, found.not_after) == (NOW - 120, NOW + 1800)
+    assert found.window(NOW) == (NOW - 120, NOW + 1800)
 
 
 @pytest.mark.parametrize(
     ("user", "site", "ceiling"),
     [
-        ('max-valid-for = "30m"', None, "1800 seconds (that of user.toml:1)"),
-        (None, 'max-valid-for = "30m"', "1800 seconds (that of site.toml:1)"),
-        ('max-valid-for = "2h"', 'max-valid-for = "30m"', "1800 seconds (that of site.toml:1)"),
-        ('max-valid-for = "30m"', 'max-valid-for = "2h"', "1800 seconds (that of user.toml:1)"),
-        ('max-valid-for = "2h"\n[repository.pypi]\nmax-valid-for = 60', None, "60 seconds (that of user.toml:3)"),
-        ('max-valid-for = 60\n[repository.pypi]\nmax-valid-for = "2h"', None, "60 seconds (that of user.toml:1)"),
-        (None, None, "3600 seconds (its default)"),
+        ('max-valid-for = "30m"', None, "30m (user.toml:1)"),
+        (None, 'max-valid-for = "30m"', "30m (site.toml:1)"),
+        ('max-valid-for = "2h"', 'max-valid-for = "30m"', "30m (site.toml:1)"),
+        ('max-valid-for = "30m"', 'max-valid-for = "2h"', "30m (user.toml:1)"),
+        ('max-valid-for = "2h"\n[repository.pypi]\nmax-valid-for = 60', None, "1 minute (user.toml:3)"),
+        ('max-valid-for = 60\n[repository.pypi]\nmax-valid-for = "2h"', None, "1 minute (user.toml:1)"),
+        (None, None, "1h (its default)"),
     ],
 )
 def test_refuses_a_wish_above_the_strictest_ceiling(user: str | None, site: str | None, ceiling: str) -> None:
     """It is not cut: both places are named, since only a person can tell which of them is meant."""
-    assert refusal("\nvalid-for = 3601", user, site) == (
-        f"valid-for is 3601 seconds (project.toml:2), above max-valid-for, which is {ceiling}: "
-        "shorten the one, or raise the other in your own policy.toml."
+    assert refusal('\nvalid-for = "3601s"', user, site) == (
+        f"valid-for is 3601s (project.toml:2), above max-valid-for, which is {ceiling}: "
+        "shorten valid-for, or raise max-valid-for in your own policy.toml."
     )
 
 
 def test_refuses_the_users_own_wish_above_the_ceiling_too() -> None:
     """One file can contradict itself."""
     assert refusal(None, "valid-for = 61\nmax-valid-for = 60") == (
-        "valid-for is 61 seconds (user.toml:1), above max-valid-for, which is 60 seconds (that of user.toml:2): "
-        "shorten the one, or raise the other in your own policy.toml."
+        "valid-for is 1 minute 1 second (user.toml:1), above max-valid-for, which is 1 minute (user.toml:2): "
+        "shorten valid-for, or raise max-valid-for in your own policy.toml."
     )
 
 
@@ -214,37 +226,38 @@ def test_grants_a_wish_up_to_the_ceiling(project: str, user: str | None, seconds
 @pytest.mark.parametrize(
     ("ceiling", "expected"),
     [
-        (60, WithOrigin(60, Origin("ceiling of user.toml:1"))),
-        (899, WithOrigin(899, Origin("ceiling of user.toml:1"))),
-        (900, WithOrigin(900, DEFAULT)),
-        (901, WithOrigin(900, DEFAULT)),
+        (60, WithOrigin(60, Origin("auto: files not known; cut to max-valid-for (user.toml:1)"))),
+        (899, WithOrigin(899, Origin("auto: files not known; cut to max-valid-for (user.toml:1)"))),
+        (900, WithOrigin(900, AUTO)),
+        (901, WithOrigin(900, AUTO)),
     ],
 )
 def test_a_lower_ceiling_cuts_the_default_quietly(ceiling: int, expected: WithOrigin[int]) -> None:
     """Nobody wished for the default, so that there is nothing to refuse."""
     found = grant(None, f"max-valid-for = {ceiling}")
-    assert (found.valid_for, found.not_after) == (expected, NOW + expected.value)
+    assert (found.valid_for, found.window(NOW)[1]) == (expected, NOW + expected.value)
 
 
 @pytest.mark.parametrize("seconds", [1, 899, 900])
 def test_the_environment_may_shorten_the_window(seconds: int) -> None:
     """It comes before every other wish, and its origin is told."""
     found = grant(shorter=seconds)
-    assert (found.valid_for, found.not_after) == (WithOrigin(seconds, Origin("VALID_FOR")), NOW + seconds)
+    assert (found.valid_for, found.window(NOW)[1]) == (WithOrigin(seconds, Origin("VALID_FOR")), NOW + seconds)
 
 
 @pytest.mark.parametrize(
     ("project", "user", "wish"),
     [
-        (None, None, "900 seconds of valid-for (default)"),
-        ("valid-for = 300", None, "300 seconds of valid-for (project.toml:1)"),
-        (None, "max-valid-for = 60", "60 seconds of valid-for (ceiling of user.toml:1)"),
+        (None, None, "15 minutes (auto: files not known)"),
+        ("valid-for = 300", None, "5 minutes (project.toml:1)"),
+        (None, "max-valid-for = 60", "1 minute (auto: files not known; cut to max-valid-for (user.toml:1))"),
     ],
 )
 def test_refuses_an_environment_that_asks_for_longer(project: str | None, user: str | None, wish: str) -> None:
     """What a job's variable says is no reason to grant more."""
     assert refusal(project, user, shorter=901) == (
-        f"VALID_FOR asks for 901 seconds, and it may only shorten the {wish}: set it to less, or unset it."
+        f"VALID_FOR asks for 15 minutes 1 second, and it may only shorten valid-for, which is {wish}: "
+        "set it to less, or unset it."
     )
 
 
@@ -271,8 +284,7 @@ def test_refuses_an_environment_that_asks_for_longer(project: str | None, user: 
 )
 def test_cuts_the_window_to_the_absolute_bounds(policy: str, now: int, window: tuple[int, int]) -> None:
     """not-before itself is inside, not-after itself is not."""
-    found = grant(policy, now=now)
-    assert (found.not_before, found.not_after) == window
+    assert grant(policy).window(now) == window
 
 
 @pytest.mark.parametrize(
@@ -294,8 +306,7 @@ def test_refuses_before_the_absolute_window(policy: str, now: int) -> None:
 def test_refuses_after_the_absolute_window(now: int) -> None:
     """Its last second is the one before not-after."""
     assert refusal("not-after = 2026-01-31T18:00:00Z", now=now) == (
-        "not-after allowed uploads only until 2026-01-31 18:00:00 UTC (project.toml:1): "
-        "change it there if that is wrong."
+        "not-after allowed uploads only until 2026-01-31 18:00:00 UTC (project.toml:1): change it there if it is wrong."
     )
 
 
@@ -310,14 +321,14 @@ def test_the_strictest_bound_of_all_tables_holds(strictest: int) -> None:
         texts.append(f"not-after = 2026-01-31T18:00:{end:02}Z")
     # In a file the top table comes first.
     files = ["\n".join([*texts[n + 3 : n + 6], *texts[n : n + 3]]) for n in (0, 6, 12)]
-    found = grant(*files, now=NOW + 20)
+    found = grant(*files)
     lines = [f"{layer}.toml:{5 if for_repository else 2}" for layer, for_repository, _ in LADDER]
     ends = [f"{layer}.toml:{6 if for_repository else 3}" for layer, for_repository, _ in LADDER]
-    assert found.bounds == (
+    assert (found.start, found.end) == (
         WithOrigin(NOW + 10, Origin(lines[strictest])),
         WithOrigin(NOW + 50, Origin(ends[5 - strictest])),
     )
-    assert (found.not_before, found.not_after) == (NOW + 10, NOW + 50)
+    assert found.window(NOW + 20) == (NOW + 10, NOW + 50)
 
 
 # require-policy
@@ -506,20 +517,22 @@ def test_accepts_a_project_that_speaks_about_known_repositories(project: str | N
 
 
 @pytest.mark.parametrize(
-    ("project", "strange"),
+    ("project", "problem"),
     [
-        ("[repository.pipy]", "'pipy'"),
-        ("[repository.PyPI]\n[repository.corp]\n[repository.pypi]", "'PyPI', 'corp'"),
+        (
+            "\n[repository.pipy]\nvalid-for = 1",
+            "project.toml:3 mentions an unknown repository 'pipy'; did you mean 'pypi'?",
+        ),
+        ("[repository.zzz]", "project.toml mentions an unknown repository 'zzz'; known are 'pypi', 'testpypi':"),
     ],
 )
-def test_refuses_a_project_that_speaks_about_an_unknown_repository(project: str, strange: str) -> None:
+def test_refuses_a_project_that_mentions_an_unknown_repository(project: str, problem: str) -> None:
     """Its limits would silently never apply."""
-    with pytest.raises(Refusal) as caught:
-        check_repository_names(layers(project), BUILT_IN)
-    assert str(caught.value) == (
-        f"project.toml speaks about the unknown repository {strange}, known are 'pypi', 'testpypi': "
-        "correct the name, or add its url to your own policy.toml."
-    )
+    for policies in (layers(project), Policies(way(), ((way("", project), frozenset()),))):
+        with pytest.raises(Refusal) as caught:
+            check_repository_names(policies, BUILT_IN)
+        name = problem.replace("project.toml", "../project.toml") if policies.files else problem
+        assert str(caught.value) == f"{name} correct the name, or add its url to your own policy.toml."
 
 
 # What makes two grants the same
@@ -527,7 +540,7 @@ def test_refuses_a_project_that_speaks_about_an_unknown_repository(project: str,
 
 def test_grants_asked_for_at_different_moments_have_one_key() -> None:
     """What was derived is handed out again, whoever tells of it."""
-    first, second = grant("valid-for = 300"), grant("\nvalid-for = 300", "notice = false", now=NOW + 1)
+    first, second = grant("valid-for = 300"), grant("\nvalid-for = 300", "notice = false")
     assert (first == second, first.key == second.key) == (False, True)
 
 
@@ -554,3 +567,225 @@ def test_another_end_makes_another_key() -> None:
     """The bound itself counts, and not only that there is one."""
     years = (grant(f"not-after = {year}-01-01T00:00:00Z").key for year in (2998, 2999))
     assert next(years) != next(years)
+
+
+# Every policy on the way
+
+
+def test_limits_of_every_policy_on_the_way_intersect() -> None:
+    policies = Policies(way('projects = ["a", "b"]', "not-after = 2027-01-01T00:00:00Z", 'projects = ["b", "c"]'))
+    found = decide(PYPI, policies, shown(named("b")))
+    assert found.end == WithOrigin(1_798_761_600, Origin("../project.toml:1"))
+    assert found.policies == ("project.toml", "../project.toml", "../../project.toml")
+    with pytest.raises(Refusal) as caught:
+        decide(PYPI, policies, shown(named("a")))
+    assert str(caught.value) == (
+        "project 'a' is not allowed here: ../../project.toml:1 allows only 'b', 'c'; upload it from its own "
+        "repository, or add it there (it was named by the arguments)."
+    )
+
+
+def test_wishes_and_evidence_come_from_the_nearest_policy_that_has_them() -> None:
+    policies = Policies(way("clock-skew = 1", 'valid-for = 2\nprojects = ["a"]', 'valid-for = 3\naccount = "far"'))
+    found = decide(PYPI, policies, shown(None))
+    assert (found.clock_skew.value, found.valid_for.value, found.account.value) == (1, 2, "far")
+    assert found.projects == WithOrigin(("a",), Origin("../project.toml:2"))
+
+
+STRANGERS = (
+    'valid-for = 30\nclock-skew = 600\naccount = "theirs"\nprojects = ["demo"]\nnot-after = 2027-01-01T00:00:00Z'
+)
+
+
+def test_a_strangers_policy_limits_and_wishes_nothing() -> None:
+    policies = Policies(way(STRANGERS, trusted=False))
+    found = decide(PYPI, policies, shown(named("demo")))
+    assert (found.valid_for.value, found.clock_skew.value, found.account.value) == (900, 60, "default")
+    assert found.end is not None
+    with pytest.raises(Refusal) as caught:
+        decide(PYPI, policies, shown(None))
+    assert str(caught.value) == NOTHING_TELLS
+    with pytest.raises(Refusal, match=r"^project 'other' is not allowed here: "):
+        decide(PYPI, policies, shown(named("other")))
+
+
+def test_a_strangers_policy_is_not_the_one_that_is_required() -> None:
+    required = read("require-policy = true", "user")
+    with pytest.raises(Refusal, match=r"^no project policy was found, and user\.toml:1 requires one: "):
+        decide(PYPI, Policies(way(STRANGERS, trusted=False), (), required), shown(named("demo")))
+    assert decide(PYPI, Policies(way(""), (), required), shown(named("demo"))).projects == named("demo")
+
+
+def test_a_files_project_is_judged_by_its_own_way_and_by_here() -> None:
+    ways = ((way('projects = ["a"]'), frozenset({"a"})), (way('projects = ["b"]'), frozenset({"b"})))
+    policies = Policies(way('projects = ["a", "b", "c"]'), ways)
+    assert decide(PYPI, policies, shown(named("a", "b"))).projects == named("a", "b")
+    with pytest.raises(Refusal, match=r"^project 'a' is not allowed here: "):
+        decide(PYPI, Policies(way('projects = ["b"]'), ways), shown(named("a", "b")))
+    # What comes with no file, as KEYRING_PYPITOKEN_PROJECT may name it, is judged by every way.
+    with pytest.raises(Refusal, match=r"^project 'c' is not allowed here: "):
+        decide(PYPI, policies, shown(named("a", "c")))
+
+
+def test_the_shortest_wish_of_several_ways_holds() -> None:
+    files = ((way("valid-for = 200\nclock-skew = 20"), frozenset({"demo"})), (way("valid-for = 300"), frozenset[str]()))
+    found = decide(PYPI, Policies(way("clock-skew = 30"), files, read("valid-for = 1", "user")), shown(named("demo")))
+    assert (found.valid_for.value, found.clock_skew.value) == (200, 20)
+
+
+def test_refuses_files_under_policies_for_two_accounts() -> None:
+    files = ((way('account = "b"'), frozenset({"demo"})),)
+    user = read('account = "c"', "user")
+    with pytest.raises(Refusal) as caught:
+        decide(PYPI, Policies(way('account = "a"'), files, user), shown(named("demo")))
+    assert str(caught.value) == (
+        "the files are under policies for two accounts, 'a' (project.toml:1) and 'b' (project.toml:1): "
+        "upload them separately."
+    )
+    assert decide(PYPI, Policies(way(), files, user), shown(named("demo"))).account.value == "b"
+    assert decide(PYPI, Policies(way(), (), user), shown(named("demo"))).account.value == "c"
+
+
+def test_policies_of_every_site_apply() -> None:
+    sites = (read('max-valid-for = "5m"', "site"), read("clock-skew = 5\nmax-valid-for = 240", "site"))
+    policies = Policies(way(), (), None, tuple(site for site in sites if site is not None))
+    found = decide(PYPI, policies, shown(named("demo")))
+    assert (found.valid_for.value, found.clock_skew.value) == (240, 5)
+
+
+def test_warns_of_policies_that_are_not_read() -> None:
+    misnamed = way()._replace(misnamed=("policy.toml",))
+    assert decide(PYPI, Policies(misnamed, ((misnamed, frozenset()),)), shown(named("demo"))).warnings == (
+        "policy.toml is not read as a policy: rename it to pypitoken.toml or [tool.keyring-pypitoken]",
+    )
+
+
+def test_the_lowest_age_of_masters_is_passed_on() -> None:
+    found = grant(None, 'max-master-age = "1d"', 'max-master-age = "2d"\n[repository.pypi]\nmax-master-age = "3d"')
+    assert found.max_master_age == WithOrigin(86_400, Origin("user.toml:1"))
+
+
+# Patterns
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"), [("acme-x", True), ("acme-", True), ("acme", False), ("b", True), ("ab", False)]
+)
+def test_a_pattern_allows_every_name_that_begins_so(name: str, allowed: bool) -> None:
+    policies = layers(None, 'projects = ["acme-*", "b"]')
+    if allowed:
+        assert decide(PYPI, policies, shown(named(name))).projects == named(name)
+    else:
+        with pytest.raises(Refusal, match=r"user\.toml:1 allows only 'acme-\*', 'b'; "):
+            decide(PYPI, policies, shown(named(name)))
+
+
+# A length that a person types
+
+
+@pytest.mark.parametrize(
+    ("user", "seconds"),
+    [(None, 3600), ('max-valid-for = "2h"', 7200), ('max-token-valid-for = "7d"', 604_800), ("valid-for = 5", 3600)],
+)
+def test_grants_a_typed_length_up_to_its_ceiling(user: str | None, seconds: int) -> None:
+    typed = WithOrigin(seconds, Origin("--valid-for"))
+    assert decide(PYPI, layers(None, user), shown(named("demo")), typed_valid_for=typed).valid_for == typed
+
+
+@pytest.mark.parametrize(
+    ("user", "ceiling"),
+    [
+        (None, "max-valid-for, which is 1h (its default)"),
+        ('max-valid-for = "2h"', "max-valid-for, which is 2h (user.toml:1)"),
+        ('max-valid-for = "9d"\nmax-token-valid-for = 60', "max-token-valid-for, which is 1 minute (user.toml:2)"),
+    ],
+)
+def test_refuses_a_typed_length_above_its_ceiling(user: str | None, ceiling: str) -> None:
+    typed = WithOrigin(604_800, Origin("--valid-for"), "7d")
+    with pytest.raises(Refusal) as caught:
+        decide(PYPI, layers(None, user), shown(named("demo")), typed_valid_for=typed)
+    assert str(caught.value) == (
+        f"--valid-for is 7d, above {ceiling}: shorten it, or raise max-token-valid-for in your own policy.toml."
+    )
+
+
+# auto
+
+MIB = 1024 * 1024
+AUTO_LENGTHS = [
+    # 4 x bits / uplink + 30 s a file + 180 s; at least 300 s
+    ((10,), None, 300, "auto: 1 file, 10 bytes at 5 Mbit/s"),
+    ((MIB, 363_000), None, 300, "auto: 2 files, 1.3 MiB at 5 Mbit/s"),
+    ((100 * MIB,), None, 882, "auto: 1 file, 100.0 MiB at 5 Mbit/s"),
+    ((2048,) * 10, None, 481, "auto: 10 files, 20.0 KiB at 5 Mbit/s"),
+    ((10 * MIB,), 'uplink = "500 kbit/s"', 882, "auto: 1 file, 10.0 MiB at 500 kbit/s"),
+    ((1024 * MIB,), None, 3600, "auto: 1 file, 1.0 GiB at 5 Mbit/s; cut to max-valid-for (default)"),
+    (
+        (1024 * MIB,),
+        "\nmax-valid-for = 60",
+        60,
+        "auto: 1 file, 1.0 GiB at 5 Mbit/s; cut to max-valid-for (user.toml:2)",
+    ),
+    ((1024 * MIB,), 'max-valid-for = "3h"', 7082, "auto: 1 file, 1.0 GiB at 5 Mbit/s"),
+    ((10,), 'valid-for = "auto"', 300, "auto (user.toml:1): 1 file, 10 bytes at 5 Mbit/s"),
+]
+
+
+@pytest.mark.parametrize(("sizes", "user", "seconds", "origin"), AUTO_LENGTHS)
+def test_auto_is_as_long_as_the_upload_needs(
+    sizes: tuple[int, ...], user: str | None, seconds: int, origin: str
+) -> None:
+    found = decide(PYPI, layers(None, user), shown(named("demo"), *sizes)).valid_for
+    assert found == WithOrigin(seconds, Origin(origin))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "user", "warnings"),
+    [
+        ((MIB,), None, ()),
+        ((85_000_000,) * 24, None, ("24 files, 1.9 GiB: needs 5.7 Mbit/s to finish within 1 hour",)),
+        ((1_800_000_000,), None, ()),
+        ((100 * MIB,), "valid-for = 60", ("1 file, 100.0 MiB: needs 28.0 Mbit/s to finish within 1 minute",)),
+        ((10_000_000_000_000,), None, ("1 file, 9.1 TiB: needs 22.4 Gbit/s to finish within 1 hour",)),
+        (
+            (100_000,),
+            'uplink = "1 kbit/s"\nvalid-for = 60',
+            ("1 file, 97.7 KiB: needs 26.7 kbit/s to finish within 1 minute",),
+        ),
+        ((1, 1), "valid-for = 60", ("2 files, 2 bytes: may not finish within 1 minute",)),
+    ],
+)
+def test_warns_if_an_upload_cannot_finish_in_time(
+    sizes: tuple[int, ...], user: str | None, warnings: tuple[str, ...]
+) -> None:
+    assert decide(PYPI, layers(None, user), shown(named("demo"), *sizes)).warnings == warnings
+
+
+# Contradictions
+
+
+def test_finds_what_no_upload_could_meet_once() -> None:
+    policies = layers(
+        "projects = []\nnot-before = 2030-01-01T00:00:00Z", "not-after = 2029-01-01T00:00:00Z\nvalid-for = 7200"
+    )
+    assert list(find_contradictions(policies, BUILT_IN)) == [
+        (
+            "valid-for is 2 hours (user.toml:2), above max-valid-for, which is 1h (its default): shorten valid-for, "
+            "or raise max-valid-for in your own policy.toml."
+        ),
+        (
+            "not-before (project.toml:2) is not before not-after (user.toml:1), so no moment is allowed: change one of "
+            "them."
+        ),
+        "projects is empty (project.toml:1), so nothing is allowed: list one, or leave it out.",
+    ]
+    assert list(find_contradictions(layers("", ""), BUILT_IN)) == []
+
+
+# Values with an origin
+
+
+def test_a_value_is_the_same_with_the_same_origin_however_it_is_spelled() -> None:
+    value = WithOrigin(7200, Origin("p.toml:1"), "2h")
+    assert len({value, WithOrigin(7200, Origin("p.toml:1")), WithOrigin(7200, DEFAULT)}) == 2
+    assert (repr(value), value == 7200) == ("WithOrigin(7200, 'p.toml:1')", False)

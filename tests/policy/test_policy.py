@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,15 +27,10 @@ from policy_cases import (
 
 from keyring_pypitoken.exceptions import PolicyError
 from keyring_pypitoken.lookup import PYPI, TESTPYPI, Repository
-from keyring_pypitoken.policy.model import Origin, PolicyFile, Settings, StoreSettings, WithOrigin
-from keyring_pypitoken.policy.parser import PYPROJECT_TABLE, parse_policy
+from keyring_pypitoken.policy.model import PYPROJECT_TABLE, Origin, PolicyFile, Settings, StoreSettings, WithOrigin
+from keyring_pypitoken.policy.parser import parse_policy
 from keyring_pypitoken.policy.values import WrongValueError, parse_duration, valid_label
-from keyring_pypitoken.toml import find_lines, load_toml
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from keyring_pypitoken.toml import load_toml, read_toml
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Layer
@@ -49,11 +44,12 @@ def parsed(text: str, layer: Layer = "user") -> PolicyFile:
 
 
 def refused(text: str, layer: Layer = "user", table: tuple[str, ...] = ()) -> str:
-    """Return what is said about a policy file that cannot be followed."""
+    """Return every problem of a policy file that cannot be followed, with its line."""
     with pytest.raises(PolicyError) as caught:
         parse_policy(text, layer=layer, name="p.toml", table=table)
     assert caught.value.__cause__ is None
-    return str(caught.value)
+    found = [re.fullmatch(r"p\.toml:(\d+):\d+: (.*)", problem.split("\n")[0]) for problem in caught.value.problems]
+    return "; ".join(f"{one[2]} (p.toml:{one[1]})" for one in found if one)
 
 
 def sourced(value: Any, line: int = 2) -> WithOrigin[Any]:
@@ -63,7 +59,7 @@ def sourced(value: Any, line: int = 2) -> WithOrigin[Any]:
 
 def sentence(*problems: str) -> str:
     """Return the whole message about some problems."""
-    return f"the policy cannot be followed: {'; '.join(problems)}."
+    return "; ".join(problems)
 
 
 # Keys
@@ -100,7 +96,7 @@ def test_reads_the_same_keys_for_one_repository(layer: Layer, key: str, text: st
 def test_refuses_a_project_that_sets_a_key_of_its_user(key: str, header: str, prefix: str) -> None:
     """A repository's file is somebody else's file: it cannot loosen what its user says, whatever the value."""
     assert refused(f"{header}\n{key} = []\n", "project") == sentence(
-        f"{prefix}{key} is for your own policy.toml only, a project cannot set it (p.toml:2)"
+        f"{prefix}{key} is for your own policy.toml only: a project cannot set it (p.toml:2)"
     )
 
 
@@ -121,48 +117,48 @@ def test_refuses_it_in_a_repository_too(key: str, text: str, problem: str) -> No
 @pytest.mark.parametrize(
     ("layer", "text", "problem"),
     [
-        ("user", "\nvalid_for = 3", "'valid_for' is no key of a policy, did you mean 'valid-for'? (p.toml:2)"),
-        ("project", "\nproject = 3", "'project' is no key of a policy, did you mean 'projects'? (p.toml:2)"),
-        ("site", "\n[stores]", "'stores' is no key of a policy, did you mean 'store'? (p.toml:2)"),
-        ("user", "zzz = 1", f"'zzz' is no key of a policy, known here are {TOP_KEYS}, repository, store (p.toml:1)"),
+        ("user", "\nvalid_for = 3", "unknown key 'valid_for'; did you mean 'valid-for'? (p.toml:2)"),
+        ("project", "\nproject = 3", "unknown key 'project'; did you mean 'projects'? (p.toml:2)"),
+        ("site", "\n[stores]", "unknown key 'stores'; did you mean 'store'? (p.toml:2)"),
+        ("user", "zzz = 1", f"unknown key 'zzz'; known here are {TOP_KEYS}, repository, store (p.toml:1)"),
         # A project is told of nothing that it may not set.
-        ("project", "zzz = 1", f"'zzz' is no key of a policy, known here are {PROJECT_KEYS}, repository (p.toml:1)"),
+        ("project", "zzz = 1", f"unknown key 'zzz'; known here are {PROJECT_KEYS}, repository (p.toml:1)"),
         (
             "project",
             "max-valid-fr = 1",
-            "'max-valid-fr' is no key of a policy, did you mean 'valid-for'? (p.toml:1)",
+            "unknown key 'max-valid-fr'; did you mean 'valid-for'? (p.toml:1)",
         ),
         (
             "user",
             "[repository.pypi]\nservice = []",
-            "'repository.pypi.service' is no key of a policy, did you mean 'services'? (p.toml:2)",
+            "unknown key 'service'; did you mean 'services'? (p.toml:2)",
         ),
         (
             "site",
             "[repository.pypi]\nzzz = []",
-            f"'repository.pypi.zzz' is no key of a policy, known here are {TOP_KEYS}, url, domain, services (p.toml:2)",
+            f"unknown key 'zzz'; known here are {TOP_KEYS}, url, domain, services (p.toml:2)",
         ),
         (
             "project",
             "[repository.pypi]\nzzz = []",
-            f"'repository.pypi.zzz' is no key of a policy, known here are {PROJECT_KEYS} (p.toml:2)",
+            f"unknown key 'zzz'; known here are {PROJECT_KEYS} (p.toml:2)",
         ),
         (
             "user",
             "[store]\nback-end = 1",
-            "'store.back-end' is no key of a policy, did you mean 'backend'? (p.toml:2)",
+            "unknown key 'back-end'; did you mean 'backend'? (p.toml:2)",
         ),
-        ("site", "[store]\nx = 1", "'store.x' is no key of a policy, known here are backend, identity (p.toml:2)"),
+        ("site", "[store]\nx = 1", "unknown key 'x'; known here are backend, identity, command (p.toml:2)"),
         # What somebody else wrote reaches no terminal as it is, nor at any length.
         (
             "project",
             r'"valid-for\u001b" = 1',
-            r"'valid-for\x1b' is no key of a policy, did you mean 'valid-for'? (p.toml)",
+            r"unknown key 'valid-for\x1b'; did you mean 'valid-for'? (p.toml:1)",
         ),
         (
             "project",
             f"[repository.pypi]\n{'z' * 1000} = 1",
-            f"a text of 1016 characters is no key of a policy, known here are {PROJECT_KEYS} (p.toml:2)",
+            f"unknown key a text of 1000 characters; known here are {PROJECT_KEYS} (p.toml:2)",
         ),
     ],
 )
@@ -194,17 +190,17 @@ kind = 2
     assert refused(text) == sentence(
         """projects is 'demo', expected a list of project names such as ["demo"] (p.toml:1)""",
         "valid-for is 0, expected at least one second (p.toml:2)",
-        "'valid_for' is no key of a policy, did you mean 'valid-for'? (p.toml:3)",
+        "unknown key 'valid_for'; did you mean 'valid-for'? (p.toml:3)",
         """repository.pypi.clock-skew is '1h', expected at most "10m" (p.toml:5)""",
-        "repository.pypi.url is fixed, it cannot be set (p.toml:6)",
-        f"repository.'no name' is no name, {LABEL} (p.toml:7)",
+        "url of pypi is fixed: it cannot be set (p.toml:6)",
+        f"'no name' is not a valid name, {LABEL} (p.toml:7)",
         "repository.'no name'.notice is 1, expected true or false (p.toml:8)",
-        """repository.'no name'.services is 'x', expected a list of names such as ["demo"] (p.toml:11)""",
         f"repository.'no name'.url is 'ftp://example.org/', {URL} (p.toml:9)",
         "repository.'no name'.domain is 3, expected a host name (p.toml:10)",
+        """repository.'no name'.services is 'x', expected a list of names such as ["demo"] (p.toml:11)""",
         "repository.corp is 1, expected a table (p.toml:13)",
-        "'store.kind' is no key of a policy, known here are backend, identity (p.toml:16)",
         'store.backend is 1, expected "module.Class" of a keyring backend, or "age" (p.toml:15)',
+        "unknown key 'kind'; known here are backend, identity, command (p.toml:16)",
     )
 
 
@@ -212,10 +208,10 @@ def test_tells_every_problem_of_a_project_at_once() -> None:
     """The user's keys among them are one problem each."""
     text = 'unscoped = "allow"\nproject = []\n[store]\nbackend = 1\n[repository.x]\nurl = 1\naccount = 2\n'
     assert refused(text, "project") == sentence(
-        "unscoped is for your own policy.toml only, a project cannot set it (p.toml:1)",
-        "'project' is no key of a policy, did you mean 'projects'? (p.toml:2)",
-        "store is for your own policy.toml only, a project cannot set it (p.toml:3)",
-        "repository.x.url is for your own policy.toml only, a project cannot set it (p.toml:6)",
+        "unscoped is for your own policy.toml only: a project cannot set it (p.toml:1)",
+        "unknown key 'project'; did you mean 'projects'? (p.toml:2)",
+        "store is for your own policy.toml only: a project cannot set it (p.toml:3)",
+        "repository.x.url is for your own policy.toml only: a project cannot set it (p.toml:6)",
         f"repository.x.account is 2, {LABEL} (p.toml:7)",
     )
 
@@ -272,9 +268,9 @@ def test_a_project_makes_no_repository_known() -> None:
             "repository is a list, expected tables such as [repository.testpypi] (p.toml:1)",
         ),
         ("[repository]\npypi = true", "repository.pypi is true, expected a table (p.toml:2)"),
-        ("[repository.pypi]\nurl = 3", "repository.pypi.url is fixed, it cannot be set (p.toml:2)"),
-        ("[repository.testpypi]\ndomain = 3", "repository.testpypi.domain is fixed, it cannot be set (p.toml:2)"),
-        ("\n[repository.corp]\n", f"repository.corp.url is missing, {URL} (p.toml:2)"),
+        ("[repository.pypi]\nurl = 3", "url of pypi is fixed: it cannot be set (p.toml:2)"),
+        ("[repository.testpypi]\ndomain = 3", "domain of testpypi is fixed: it cannot be set (p.toml:2)"),
+        ("\n[repository.corp]\n", "repository.corp has no url; add the address that it is uploaded to (p.toml:2)"),
         (
             '[repository.corp]\nurl = "https://example.org/"\ndomain = ""',
             "repository.corp.domain is '', expected a host name (p.toml:3)",
@@ -343,7 +339,7 @@ def test_refuses_a_repository_whose_name_is_none(layer: Layer, written: str, sho
     """The name stands in messages and commands, so it is plain text, and not too long."""
     url = "" if layer == "project" else 'url = "https://example.org/"\n'
     assert refused(f"[repository.{written}]\n{url}", layer) == sentence(
-        f"repository.{shown} is no name, {LABEL} (p.toml:1)"
+        f"{shown} is not a valid name, {LABEL} (p.toml:1)"
     )
 
 
@@ -473,7 +469,7 @@ def test_reads_the_tables_of_repositories_in_a_pyproject() -> None:
         ("[[tool.keyring-pypitoken]]", "tool.keyring-pypitoken is a list, expected a table (p.toml:1)"),
         (
             "[tool.keyring-pypitoken]\nx = 1",
-            f"'x' is no key of a policy, known here are {PROJECT_KEYS}, repository (p.toml:2)",
+            f"unknown key 'x'; known here are {PROJECT_KEYS}, repository (p.toml:2)",
         ),
     ],
 )
@@ -482,35 +478,183 @@ def test_refuses_a_table_of_a_pyproject_that_is_none(text: str, problem: str) ->
     assert refused(text, "project", PYPROJECT_TABLE) == sentence(problem)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["projects = [", "projects = ['a'\n", "a", "[a]\n[a]", "a = 2026-02-30T00:00:00Z", "a.b = 1\na.b = 2", "a = '\0'"],
-)
-def test_refuses_what_is_no_toml_in_the_words_of_its_parser(text: str) -> None:
-    """The parser tells the line, and its sentence becomes part of ours."""
-    with pytest.raises(tomllib.TOMLDecodeError) as told:
-        tomllib.loads(text)
-    words = str(told.value)
-    assert refused(text) == f"p.toml is not valid TOML: {words[0].lower()}{words[1:]}; correct it there."
+BROKEN = [
+    ("a = [1", "p.toml:1:5: unclosed array\n 1 | a = [1\n   |     ^"),
+    ("[a\n", "p.toml:1:3: expected ']' at the end of a table declaration\n 1 | [a\n   |   ^"),
+    (
+        "\nb = 15m",
+        (
+            "p.toml:2:7: expected newline or end of document after a statement; put text in quotes\n"
+            " 2 | b = 15m\n   |       ^"
+        ),
+    ),
+    ("account = work", "p.toml:1:11: invalid value; put text in quotes\n 1 | account = work\n   |           ^"),
+    ("[a]\n[a]", "p.toml:2:2: 'a' is there twice, first in line 1\n 2 | [a]\n   |  ^"),
+    ("a.b = 1\r\na.b = 2", "p.toml:2:1: 'a.b' is there twice, first in line 1\n 2 | a.b = 2\n   | ^"),
+    ("[x]\na = 1\n[y]\na = 1\na = 2", "p.toml:5:1: 'y.a' is there twice, first in line 4\n 5 | a = 2\n   | ^"),
+    ("a = '\0'", "p.toml:1:6: found invalid character '\\x00'\n 1 | a = '\\x00'\n   |      ^"),
+    ("= 1", "p.toml:1:1: invalid statement\n 1 | = 1\n   | ^"),
+    ("# x\n\n\n[[[", "p.toml:4:3: invalid initial character for a key part\n 4 | [[[\n   |   ^"),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), BROKEN)
+def test_shows_where_toml_is_broken(text: str, shown: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        load_toml(text, "p.toml")
+    assert caught.value.problems == (shown,)
+    place, _, problem = shown.partition("\n")[0].partition(": ")
+    assert str(caught.value) == f"{place} is not valid TOML: {problem}; correct it there."
 
 
 @pytest.mark.parametrize(
-    "text",
-    [f"valid-for = {'9' * 5000}", f"projects = {'[' * 100_000}", f"projects = {'{a=' * 100_000}"],
-    ids=["a number of 5,000 digits", "100,000 lists", "100,000 tables"],
+    ("text", "line"),
+    [
+        (f"valid-for = {'9' * 5000}", 1),
+        (f"valid-for = 0x{'f' * 10_000}", 1),
+        (f"{'a' * 1001} = 1", 1),
+        (f"\nprojects = {'[' * 100_000}", 2),
+        (f"projects = {'{a=' * 100_000}", 1),
+        (f"{'a.' * 80_000}a = 1", 1),
+        (f"[{'a.' * 80_000}a]", 1),
+        ("\n".join(f"k{number} = 1" for number in range(10_001)), 10_001),
+        (f"a = [{'1,' * 200_000}]", 1),
+    ],
 )
-def test_refuses_what_its_parser_gives_up_on(text: str) -> None:
-    """Neither a huge number nor deep nesting ends in anything but a sentence."""
-    assert refused(text) == (
-        "p.toml is not valid TOML: a number in it is too long, or it is nested too deeply; correct it there."
+def test_refuses_what_no_parser_reads_in_time(text: str, line: int) -> None:
+    with pytest.raises(PolicyError) as caught:
+        load_toml(text, "p.toml")
+    assert str(caught.value) == f"p.toml:{line} is nested too deeply or too long to be read: simplify it."
+
+
+def test_reads_ten_thousand_projects_in_one_line() -> None:
+    names = [f"project-{number}" for number in range(10_000)]
+    policy = parsed(f"projects = {names}")
+    assert policy.settings.projects == sourced(frozenset(names), 1)
+
+
+# Carets
+
+
+def problems(text: str, layer: Layer = "project") -> tuple[str, ...]:
+    with pytest.raises(PolicyError) as caught:
+        parse_policy(text, layer=layer, name="p.toml")
+    return caught.value.problems
+
+
+def test_shows_each_mistake_in_its_line() -> None:
+    text = 'projects = ["demo"]\n  valid_for = "2h"\n[repository.pypi]\nnot-after = "2030-01-01"  # soon\n'
+    assert problems(text) == (
+        "p.toml:2:3: unknown key 'valid_for'; did you mean 'valid-for'?\n 2 |   valid_for = \"2h\"\n   |   ^",
+        (
+            "p.toml:4:13: repository.pypi.not-after is '2030-01-01', which is a text: write the date-time without "
+            'quotes\n 4 | not-after = "2030-01-01"  # soon\n   |             ^'
+        ),
     )
 
 
-def test_a_number_that_is_huge_in_hexadecimal_is_not_written_out() -> None:
-    """Python reads these at any length, and refuses to write them."""
-    assert refused(f"valid-for = 0x{'f' * 10_000}") == sentence(
-        f"valid-for is a number out of range, {LENGTH} (p.toml:1)"
+def test_one_sentence_holds_the_first_mistake_and_counts_the_others() -> None:
+    with pytest.raises(PolicyError) as caught:
+        parse_policy("a = 1\nb = 2\nc = 3", layer="project", name="p.toml")
+    assert str(caught.value) == (
+        f"the policy cannot be followed: p.toml:1:1: unknown key 'a'; known here are {PROJECT_KEYS}, repository; "
+        "and 2 more: run `keyring-pypitoken check`."
     )
+    with pytest.raises(PolicyError) as caught:
+        parse_policy("\nnot-before = 3", layer="project", name="p.toml")
+    assert str(caught.value) == (
+        "the policy cannot be followed: p.toml:2:14: not-before is 3, expected a date-time with its offset such as "
+        "2026-01-31T18:00:00Z; correct it there."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "layer", "problem"),
+    [
+        (
+            "[tool.keyring-pypitoken]\nprojects = []",
+            "project",
+            "1:2: [tool.keyring-pypitoken] is for pyproject.toml: write its keys at the top here",
+        ),
+        (
+            'projects = ["acme-*"]',
+            "project",
+            "1:12: projects holds the pattern 'acme-*', which only a policy.toml may: list the names",
+        ),
+        ("[repository.pipy]", "user", "1:2: repository.pipy has no url; did you mean [repository.pypi]?"),
+        (
+            "[store]\ncommand = ['op']\nbackend = 'a.B'",
+            "user",
+            "3:1: backend contradicts the command beside it: keep one of them",
+        ),
+    ],
+)
+def test_explains_what_is_in_the_wrong_place(text: str, layer: Layer, problem: str) -> None:
+    (found,) = problems(text, layer)
+    assert found.partition("\n")[0] == f"p.toml:{problem}"
+
+
+def test_a_long_line_is_cut_around_the_caret() -> None:
+    (found,) = problems(f"{' ' * 500}zzzz = {'1' * 500}")
+    _, line, below = found.split("\n")
+    assert line == f" 1 | {' ' * 50}zzzz = {'1' * 43}"
+    assert below == f"   | {' ' * 50}^"
+
+
+def test_control_characters_of_a_line_are_shown_escaped() -> None:
+    (found,) = problems("x = 1 # \t\x7f\u202e".replace("\x7f", ""))
+    assert found.split("\n")[1] == r" 1 | x = 1 # \t\u202e"
+
+
+@pytest.mark.parametrize(
+    "line", ["account = 'pypi-AgEIcHlwaS5vcmc x'", "identity = 'AGE-SECRET-KEY-1QQ'", "x = '-----BEGIN A PRIVATE KEY'"]
+)
+def test_a_line_that_may_hold_a_secret_is_not_shown(line: str) -> None:
+    found = problems(line)
+    assert not any("\n" in problem or "AgEI" in problem or "1QQ" in problem for problem in found)
+
+
+# Patterns and commands
+
+COMMAND = 'a program and its arguments such as ["pass", "show", "pypi"]'
+
+
+@pytest.mark.parametrize("layer", OWN_LAYERS)
+@pytest.mark.parametrize(
+    ("written", "pattern"), [("acme-*", "acme-*"), ("Acme_.*", "acme-*"), ("a*", "a*"), ("a.B*", "a-b*")]
+)
+def test_reads_patterns_of_the_user_and_the_site(layer: Layer, written: str, pattern: str) -> None:
+    assert parsed(f'projects = ["{written}", "b"]', layer).settings.projects == sourced(frozenset({pattern, "b"}), 1)
+
+
+@pytest.mark.parametrize("layer", OWN_LAYERS)
+def test_reads_the_program_that_prints_the_master(layer: Layer) -> None:
+    policy = parsed('[store]\ncommand = ["pass", "show", "pypi/{account}"]', layer)
+    assert policy.store == StoreSettings(command=sourced(("pass", "show", "pypi/{account}")))
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        (
+            '"pass show"',
+            f"is 'pass show', expected a list of {COMMAND}",
+        ),
+        ("[]", f"is empty, expected {COMMAND}"),
+        ('["pass", ""]', "holds '', expected a program and its arguments in quotes"),
+        ('["pass", 3]', "holds 3, expected a program and its arguments in quotes"),
+        (r'["a\u0000b"]', "holds a token or a NUL, expected a program that prints the master"),
+        ('["echo", "pypi-AgEIcHlwaS5vcmc"]', "holds a token or a NUL, expected a program that prints the master"),
+    ],
+)
+def test_refuses_a_command_that_cannot_be_run(written: str, problem: str) -> None:
+    assert refused(f"[store]\ncommand = {written}") == sentence(f"store.command {problem} (p.toml:2)")
+
+
+def test_keeps_the_spelling_of_a_length() -> None:
+    valid_for = parsed('valid-for = "120m"').settings.valid_for
+    assert valid_for is not None
+    assert (valid_for.value, valid_for.spelling) == (7200, "120m")
 
 
 def test_loads_toml() -> None:
@@ -522,15 +666,12 @@ def test_loads_toml() -> None:
 
 
 @pytest.mark.parametrize(("text", "lines"), LINES.values(), ids=LINES)
-def test_finds_the_line_of_every_key(text: str, lines: dict[tuple[str, ...], int]) -> None:
-    """Each table and key is found in the line that it begins in."""
-    tomllib.loads(text)  # no line of what would be no TOML
-    assert find_lines(text) == lines
+def test_finds_the_place_of_every_key(text: str, lines: dict[tuple[str, ...], tuple[int, int, int]]) -> None:
+    assert read_toml(text, "p.toml")[1] == lines
 
 
-def test_tells_the_file_alone_where_a_line_cannot_be_found() -> None:
-    """An escape within a key hides its line, and the message stays true."""
-    assert refused(r'"valid\u002dfor" = 0') == sentence("valid-for is 0, expected at least one second (p.toml)")
+def test_names_the_first_line_if_a_key_is_written_with_escapes() -> None:
+    assert refused('\n"valid\\u002dfor" = 0') == sentence("valid-for is 0, expected at least one second (p.toml:1)")
 
 
 # Lengths of time

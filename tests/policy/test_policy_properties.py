@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from keyring_pypitoken.uploaders.projects import project_of_file
 from policy_cases import (
     ANY_LAYER,
     ANY_VALUES,
@@ -31,14 +30,17 @@ from policy_cases import (
     refusal_of,
     search,
     toml_text,
+    way_of,
 )
 
+from keyring_pypitoken.exceptions import PolicyError
 from keyring_pypitoken.lookup import PYPI
 from keyring_pypitoken.names import normalize_valid
-from keyring_pypitoken.policy.decision import Policies
+from keyring_pypitoken.policy.model import Policies
 from keyring_pypitoken.policy.values import WrongValueError, parse_duration
-from keyring_pypitoken.toml import find_lines, load_toml
-from keyring_pypitoken.uploaders.uploader import Process
+from keyring_pypitoken.toml import load_toml, read_toml
+from keyring_pypitoken.uploaders.process import Process
+from keyring_pypitoken.uploaders.projects import project_of_file
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Layer, PolicyFile, WithOrigin
@@ -92,28 +94,35 @@ def test_any_value_is_a_length_of_time_or_is_refused(value: object) -> None:
         assert 0 <= parse_duration(value) <= 3650 * 86_400
 
 
-# Lines
+# Places
 
 
 @search
 @given(st.text() | st.lists(st.sampled_from([*"[]\"'.= \t\r\n#ab", "\u2028"])).map("".join))
-def test_looking_for_lines_never_fails(text: str) -> None:
-    """Each line that is found is one of the text."""
-    assert set(find_lines(text).values()) <= set(range(1, text.count("\n") + 2))
+def test_every_place_is_one_of_the_text(text: str) -> None:
+    try:
+        places = read_toml(text, "p.toml")[1]
+    except PolicyError as error:
+        assert str(error).isprintable()  # noqa: PT017 - refusing is allowed and not expected
+        return
+    lines = text.split("\n")
+    for place in places.values():
+        assert 1 <= place.column <= place.value_column <= len(lines[place.line - 1])
 
 
 @search
 @given(documents(), st.sampled_from(["\n", "\r\n"]))
-def test_a_key_is_found_in_the_line_that_it_was_written_in(
-    document: tuple[str, dict[tuple[str, ...], int]], newline: str
-) -> None:
+def test_a_key_is_found_where_it_was_written(document: tuple[str, dict[tuple[str, ...], int]], newline: str) -> None:
     """However it is quoted and spaced, and whatever stands around it."""
     text, expected = document
     text = text.replace("\n", newline)
     content = load_toml(text, "p.toml")
     for path in expected:
         assert path[-1] in (content[path[0]] if path[1:] else content)  # the parser sees it there too
-    assert find_lines(text) == expected
+    places = read_toml(text, "p.toml")[1]
+    assert {path: place.line for path, place in places.items()} == expected
+    for path, place in places.items():
+        assert text.split("\n")[place.line - 1][place.column - 1 :].lstrip("\"'").startswith(path[-1])
 
 
 # Evidence
@@ -157,13 +166,15 @@ def test_another_layer_never_widens_a_grant(
     project: PolicyFile | None, user: PolicyFile, site: PolicyFile, evidence: WithOrigin[tuple[str, ...]] | None
 ) -> None:
     """What two layers allow together, each of them allows alone: no longer window, and no further project."""
-    both = granted(Policies(project, user, site), evidence)
-    if both is None:
+    granted_by_both = granted(Policies(way_of(project), (), user, (site,)), evidence)
+    if granted_by_both is None:
         return
-    for alone in (Policies(project, user, None), Policies(project, None, site)):
-        one = granted(alone, evidence)
-        assert one is not None
-        assert one.not_before <= both.not_before <= NOW < both.not_after <= one.not_after
+    both, not_before, not_after = granted_by_both
+    for alone in (Policies(way_of(project), (), user), Policies(way_of(project), (), None, (site,))):
+        granted_by_one = granted(alone, evidence)
+        assert granted_by_one is not None
+        one, earliest, latest = granted_by_one
+        assert earliest <= not_before <= NOW < not_after <= latest
         assert one.projects is None or (both.projects is not None and {*both.projects.value} <= {*one.projects.value})
 
 
@@ -173,16 +184,17 @@ def test_a_grant_keeps_every_limit_of_every_table(
     project: PolicyFile | None, user: PolicyFile, site: PolicyFile, evidence: WithOrigin[tuple[str, ...]] | None
 ) -> None:
     """Each table's limits hold for what is granted, seen one by one."""
-    policies = Policies(project, user, site)
-    found = granted(policies, evidence)
-    if found is None:
+    policies = Policies(way_of(project), (), user, (site,))
+    granted_window = granted(policies, evidence)
+    if granted_window is None:
         return
-    for table in policies.tables(PYPI):
+    found, not_before, not_after = granted_window
+    for table in [table for file in (*policies.here.policies, *policies.own) for table in file.tables(PYPI)]:
         assert table.projects is None or (
             found.projects is not None and {*found.projects.value} <= table.projects.value
         )
-        assert table.not_before is None or table.not_before.value <= found.not_before
-        assert table.not_after is None or found.not_after <= table.not_after.value
-        assert table.max_valid_for is None or found.not_after - NOW <= table.max_valid_for.value
+        assert table.not_before is None or table.not_before.value <= not_before
+        assert table.not_after is None or not_after <= table.not_after.value
+        assert table.max_valid_for is None or not_after - NOW <= table.max_valid_for.value
         assert table.unscoped is None or table.unscoped.value == "allow" or found.projects is not None
         assert table.require_policy is None or not table.require_policy.value or project is not None

@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from keyring_pypitoken.exceptions import PolicyError
+from keyring_pypitoken.lookup import PYPI
+from keyring_pypitoken.policy.model import (
+    PYPROJECT_TABLE,
+    Evidence,
+    Grant,
+    Origin,
+    PolicyFile,
+    Settings,
+    StoreSettings,
+    Way,
+    WithOrigin,
+)
+from keyring_pypitoken.policy.parser import parse_policy
+
+if TYPE_CHECKING:
+    from keyring_pypitoken.policy.model import Layer, Policies
+    from keyring_pypitoken.uploaders.process import Process
+
+
 import datetime
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hypothesis import settings
 from hypothesis import strategies as st
+
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.names import normalize_valid
+from keyring_pypitoken.policy.decision import decide
+from keyring_pypitoken.policy.values import KEYS
 from keyring_pypitoken.uploaders.command_line import project_directory
 from keyring_pypitoken.uploaders.projects import find_evidence
 
-from keyring_pypitoken.exceptions import PolicyError, Refusal
-from keyring_pypitoken.lookup import PYPI
-from keyring_pypitoken.names import normalize_valid
-from keyring_pypitoken.policy.decision import Policies, decide
-from keyring_pypitoken.policy.model import Grant, Origin, PolicyFile, Settings, WithOrigin
-from keyring_pypitoken.policy.parser import PYPROJECT_TABLE, parse_policy
-from keyring_pypitoken.policy.values import KEYS
-
-if TYPE_CHECKING:
-    from keyring_pypitoken.policy.model import Layer
-    from keyring_pypitoken.uploaders.uploader import Process
-
 LAYERS: tuple[Layer, ...] = ("project", "user", "site")
+
+
 OWN_LAYERS: tuple[Layer, ...] = ("user", "site")
+
+
 # The keys of a top table, by whether a project may set them.
 VALUES: dict[str, tuple[bool, list[tuple[str, object]]]] = {
     "projects": (
@@ -36,8 +56,10 @@ VALUES: dict[str, tuple[bool, list[tuple[str, object]]]] = {
             ("[]", frozenset()),
         ],
     ),
-    "valid-for": (True, [('"15m"', 900), ("1", 1)]),
+    "valid-for": (True, [('"15m"', 900), ("1", 1), ('"auto"', "auto")]),
     "max-valid-for": (False, [('"2h"', 7200), ("7200", 7200)]),
+    "max-token-valid-for": (False, [('"7d"', 604_800)]),
+    "uplink": (False, [('"5 Mbit/s"', 5_000_000), ('"1.5Gbit/s"', 1_500_000_000), ('"500 kbit/s"', 500_000)]),
     "clock-skew": (True, [('"0s"', 0), ("0", 0), ('"10m"', 600)]),
     "not-before": (
         True,
@@ -48,28 +70,47 @@ VALUES: dict[str, tuple[bool, list[tuple[str, object]]]] = {
         [("2026-01-31T20:00:00+02:00", 1_769_882_400), ("2026-01-31 12:30:00.9-05:30", 1_769_882_400)],
     ),
     "account": (True, [('"work"', "work"), ('"Me.2_@x+y-z"', "Me.2_@x+y-z")]),
+    "max-master-age": (False, [('"365d"', 31_536_000)]),
     "require-policy": (False, [("true", True), ("false", False)]),
     "unscoped": (False, [('"allow"', "allow"), ('"refuse"', "refuse")]),
     "notice": (False, [("true", True), ("false", False)]),
     "history": (False, [("true", True), ("false", False)]),
 }
+
+
 CASES = [(key, text, value) for key, (_, values) in VALUES.items() for text, value in values]
+
+
 OWN_KEYS = [key for key, (project_may, _) in VALUES.items() if not project_may]
+
+
 PROJECT_CASES = [case for case in CASES if case[0] not in OWN_KEYS]
+
+
 LENGTH = 'expected a length of time of at most 3650 days such as "90s", "15m", "1h30m" or "2d", or whole seconds'
+
+
 MOMENT = "expected a date-time with its offset such as 2026-01-31T18:00:00Z"
+
+
 LABEL = "expected up to 64 letters, digits or any of . _ @ + -"
-NAIVE = (
-    "is the naive date-time 2026-01-31T18:00:00, which is another moment in every time zone: "
-    "write its offset, as in 2026-01-31T18:00:00Z"
-)
+
+
+NAIVE = "has no time zone: write it with one, such as 2026-01-31T18:00:00Z"
+
+
+PATTERN = 'expected the beginning of a name and one * such as "acme-*"'
+
+
 NO_MOMENTS = [
-    ('"2026-01-31T18:00:00Z"', f"is '2026-01-31T18:00:00Z', {MOMENT}"),
+    ('"2026-01-31T18:00:00Z"', "is '2026-01-31T18:00:00Z', which is a text: write the date-time without quotes"),
     ("2026-01-31", f"is 2026-01-31, {MOMENT}"),
     ("18:30:00", f"is 18:30:00, {MOMENT}"),
     ("1769882400", f"is 1769882400, {MOMENT}"),
     ("2026-01-31 18:00:00", NAIVE),
 ]
+
+
 WRONG = [
     ("projects", '"demo"', """is 'demo', expected a list of project names such as ["demo"]"""),
     ("projects", "true", 'is true, expected a list of project names such as ["demo"]'),
@@ -77,10 +118,14 @@ WRONG = [
     ("projects", '["a", 3]', "holds 3, expected project names in quotes"),
     ("projects", '[["a"]]', "holds a list, expected project names in quotes"),
     ("projects", '[""]', "holds '', expected project names in quotes"),
-    ("projects", '["a", "-b"]', "holds '-b', which no project can be called"),
-    ("projects", '["dem\u00f6"]', "holds 'dem\u00f6', which no project can be called"),
-    ("projects", r'["a\u001b[2J"]', r"holds 'a\x1b[2J', which no project can be called"),
-    ("projects", f'["{"a" * 100}/"]', "holds a text of 101 characters, which no project can be called"),
+    ("projects", '["a", "-b"]', "holds '-b', which is not a valid project name"),
+    ("projects", '["dem\u00f6"]', "holds 'dem\u00f6', which is not a valid project name"),
+    ("projects", r'["a\u001b[2J"]', r"holds 'a\x1b[2J', which is not a valid project name"),
+    ("projects", f'["{"a" * 100}/"]', "holds a text of 101 characters, which is not a valid project name"),
+    ("projects", '["*"]', "holds '*', which allows every project: leave projects out instead"),
+    ("projects", '["a*b*"]', f"holds 'a*b*', {PATTERN}"),
+    ("projects", '["-a*"]', f"holds '-a*', {PATTERN}"),
+    ("projects", '["a*b"]', "holds 'a*b', which is not a valid project name"),
     ("valid-for", "[]", f"is a list, {LENGTH}"),
     ("valid-for", "true", f"is true, {LENGTH}"),
     ("valid-for", "1.5", f"is 1.5, {LENGTH}"),
@@ -89,6 +134,17 @@ WRONG = [
     ("valid-for", "0", "is 0, expected at least one second"),
     ("max-valid-for", "{}", f"is a table, {LENGTH}"),
     ("max-valid-for", '"0d"', "is 0, expected at least one second"),
+    ("max-token-valid-for", '"auto"', f"is 'auto', {LENGTH}"),
+    ("max-master-age", "0", "is 0, expected at least one second"),
+    *(
+        ("uplink", text, f'is {shown}, expected an upload speed such as "5 Mbit/s" or "500 kbit/s"')
+        for text, shown in (
+            ("5", "5"),
+            ('"5 MB/s"', "'5 MB/s'"),
+            ('"0 Mbit/s"', "'0 Mbit/s'"),
+            ('"0.0001 kbit/s"', "'0.0001 kbit/s'"),
+        )
+    ),
     ("clock-skew", "-1", f"is -1, {LENGTH}"),
     ("clock-skew", '"soon"', f"is 'soon', {LENGTH}"),
     ("clock-skew", '"10m1s"', """is '10m1s', expected at most "10m\""""),
@@ -109,15 +165,29 @@ WRONG = [
     ("notice", "1000000000000", "is 1000000000000, expected true or false"),
     ("history", '"on"', "is 'on', expected true or false"),
 ]
+
+
 TOP_KEYS = (
-    "projects, valid-for, max-valid-for, clock-skew, not-before, not-after, account, require-policy, unscoped, "
-    "notice, history"
+    "projects, valid-for, max-valid-for, max-token-valid-for, uplink, clock-skew, not-before, not-after, account, "
+    "max-master-age, require-policy, unscoped, notice, history"
 )
+
+
 PROJECT_KEYS = "projects, valid-for, clock-skew, not-before, not-after, account"
+
+
 URL = "expected an https URL (http for a loopback address only), without user, query or fragment"
+
+
 IDENTITY = "expected the path of an age identity file or an SSH private key"
-KEY_ITSELF = "a key itself or no path"
+
+
+KEY_ITSELF = "a key itself or not a path"
+
+
 ODD_NAME = "age-plugin-demo-1.txt"
+
+
 PYPROJECTS = {
     "header": ('[tool.keyring-pypitoken]\nprojects = ["demo"]\n', 2),
     "header with a comment": ('[tool . keyring-pypitoken] # ours\n\nprojects = ["demo"]\n', 3),
@@ -129,43 +199,73 @@ PYPROJECTS = {
     "inline from the top": ('\ntool = { keyring-pypitoken = { projects = ["demo"] } }\n', 2),
     "after others": ("[project]\nprojects = 1\n[tool.keyring-pypitoken]\nprojects = ['demo']\n", 4),
 }
-LINES: dict[str, tuple[str, dict[tuple[str, ...], int]]] = {
+
+
+LINES: dict[str, tuple[str, dict[tuple[str, ...], tuple[int, int, int]]]] = {
     "nothing": ("", {}),
-    "comments": ("# a = 1\n  # [b]\na = 1 # b = 2\n\n\tb = 2", {("a",): 3, ("b",): 5}),
+    "comments": ("# a = 1\n  # [b]\na = 1 # b = 2\n\n\tb = 2", {("a",): (3, 1, 5), ("b",): (5, 2, 6)}),
     "a list of several lines": (
         'a = [\n  "x", # one\n  "y=z",\n]\nb = [ # two\n]\n',
-        {("a",): 1, ("b",): 5},
+        {("a",): (1, 1, 5), ("b",): (5, 1, 5)},
+    ),
+    "texts of several lines": (
+        'a = """\nb = 1\n\\""" [c]\n"""\nd = \'\'\'\n[e]\n\'\'\'\nf = 1',
+        {("a",): (1, 1, 5), ("d",): (5, 1, 5), ("f",): (8, 1, 5)},
     ),
     "CRLF": (
         "# x\r\na = 1\r\n[b]\r\nc = [\r\n1]\r\n[d] # e\r\nf = 1\r\n",
-        {("a",): 2, ("b",): 3, ("b", "c"): 4, ("d",): 6, ("d", "f"): 7},
+        {("a",): (2, 1, 5), ("b",): (3, 2, 2), ("b", "c"): (4, 1, 5), ("d",): (6, 2, 2), ("d", "f"): (7, 1, 5)},
     ),
     "dotted keys": (
         "a.b . \"c\".'d' = 1\na.e = 2\n",
-        {("a",): 1, ("a", "b"): 1, ("a", "b", "c"): 1, ("a", "b", "c", "d"): 1, ("a", "e"): 2},
+        {
+            ("a",): (1, 1, 17),
+            ("a", "b"): (1, 1, 17),
+            ("a", "b", "c"): (1, 1, 17),
+            ("a", "b", "c", "d"): (1, 1, 17),
+            ("a", "e"): (2, 1, 7),
+        },
     ),
     "dots and marks within quotes": (
         '[x."a.b"]\n"c = d" = 1\n"#e" = 2\n',
-        {("x", "a.b"): 1, ("x", "a.b", "c = d"): 2, ("x", "a.b", "#e"): 3},
+        {("x",): (1, 2, 2), ("x", "a.b"): (1, 2, 2), ("x", "a.b", "c = d"): (2, 1, 11), ("x", "a.b", "#e"): (3, 1, 8)},
     ),
     "arrays of tables, of which the first counts": (
         "[[a]]\nb = 1\n[[a]]\nb = 2\nc = 3\n",
-        {("a",): 1, ("a", "b"): 2, ("a", "c"): 5},
+        {("a",): (1, 3, 3), ("a", "b"): (2, 1, 5), ("a", "c"): (5, 1, 5)},
     ),
-    "a table's own dotted keys": ("[a.b]\nc.d = 1\n", {("a", "b"): 1, ("a", "b", "c"): 2, ("a", "b", "c", "d"): 2}),
+    "inline tables": (
+        "a = { b = 1, c.d = {} , e = [{ f = 1 }, { f = 2 }] }",
+        {
+            ("a",): (1, 1, 5),
+            ("a", "b"): (1, 7, 11),
+            ("a", "c"): (1, 14, 20),
+            ("a", "c", "d"): (1, 14, 20),
+            ("a", "e"): (1, 25, 29),
+            ("a", "e", "f"): (1, 32, 36),
+        },
+    ),
     # These end a line for str.splitlines, and for no editor.
     "other separators of Unicode": (
         "# \x85 \u2028 \u2029\na = '\x85 \u2028'\nb = 1",
-        {("a",): 2, ("b",): 3},
+        {("a",): (2, 1, 5), ("b",): (3, 1, 5)},
     ),
 }
 
 
 # How long an example takes proves nothing on a busy machine, and nothing is left behind.
 search = settings(deadline=None, database=None, max_examples=200)
+
+
 ANY_LAYER: st.SearchStrategy[Layer] = st.sampled_from(("project", "user", "site"))
+
+
 TABLES: st.SearchStrategy[tuple[str, ...]] = st.sampled_from(((), PYPROJECT_TABLE))
+
+
 TEXT = st.text(st.characters(codec="utf-8"))
+
+
 LINE = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]))
 
 
@@ -199,6 +299,7 @@ OUR_NAMES = [
     "store",
     "backend",
     "identity",
+    "command",
     "url",
     "domain",
     "services",
@@ -206,19 +307,31 @@ OUR_NAMES = [
     "corp",
     "valid_for",
 ]
+
+
 NAMES = st.sampled_from(OUR_NAMES) | TEXT
+
+
 MOMENTS = st.datetimes(
     timezones=st.none() | st.integers(-1439, 1439).map(lambda m: datetime.timezone(datetime.timedelta(minutes=m)))
 )
+
+
 OUR_VALUES = st.sampled_from(
     ["demo", "15m", "refuse", "allow", "a.B", "https://example.org/", "http://[::1]/", "https://[", ["demo"], [], {}]
 )
+
+
 PLAIN = st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT | st.dates() | st.times() | MOMENTS
+
+
 ANY_VALUES = st.recursive(
     OUR_VALUES | PLAIN,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
     max_leaves=6,
 )
+
+
 POLICIES = st.dictionaries(NAMES, ANY_VALUES, max_size=6) | st.fixed_dictionaries(
     {"repository": st.dictionaries(NAMES, st.dictionaries(NAMES, ANY_VALUES, max_size=4), max_size=3)},
     optional={"store": st.dictionaries(NAMES, ANY_VALUES, max_size=2), "projects": ANY_VALUES, "not-after": MOMENTS},
@@ -235,8 +348,14 @@ def refusal_of(text: str, layer: Layer, table: tuple[str, ...]) -> str | None:
 
 
 QUOTED = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="\"'\\"))
+
+
 KEY_NAMES = st.from_regex(re.compile(r"[A-Za-z0-9_-]{1,8}", re.ASCII), fullmatch=True) | QUOTED
+
+
 SPACES = st.sampled_from(["", " ", "\t", "  \t "])
+
+
 COMMENTS = st.just("") | LINE.map(lambda text: f" # {text}")
 
 
@@ -266,8 +385,14 @@ def documents(draw: st.DrawFn) -> tuple[str, dict[tuple[str, ...], int]]:
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0/\\"), max_size=20) | st.text(
     "*?[!]a-.~=", max_size=8
 )
+
+
 OPTIONS = st.sampled_from(["--", "-r", "--sign", "--comm", "--x=y", "-", "demo==1.0", "a-1.0.zip", "*-1.0.zip"])
+
+
 ARGUMENTS = OPTIONS | WORDS | st.tuples(WORDS, WORDS).map("x/".join)
+
+
 PROGRAMS = ["", "twine", "uv", "flit", "hatch", "poetry", "pdm"]
 
 
@@ -282,7 +407,11 @@ def check_evidence(process: Process, hint: str | None) -> None:
 
 
 CFG = st.lists(st.sampled_from(["[metadata]", "name", "=", ":", " ", "\n", "\n ", "demo", "%(x)s", "#", ";", "]"]))
+
+
 NOW = 1_000
+
+
 # Lists that mostly leave something, since they meet in up to six tables.
 ALLOWED = st.sampled_from(["abc", "abc", "ab", "bc", "a", ""]).map(frozenset)
 
@@ -309,7 +438,9 @@ def files(layer: Layer, top: st.SearchStrategy[Settings]) -> st.SearchStrategy[P
     """Make a layer's policy, with or without a table for the repository."""
     nothing: dict[str, Settings] = {}
     tables = st.just(nothing) | st.fixed_dictionaries({"pypi": limits(spoken=layer != "project")})
-    return st.builds(PolicyFile, st.just(layer), st.just(Origin("p.toml")), top, tables, st.just(()), st.none())
+    return st.builds(
+        PolicyFile, st.just(layer), st.just(Origin("p.toml")), top, tables, st.just(()), st.just(StoreSettings())
+    )
 
 
 WISHES = st.fixed_dictionaries(
@@ -319,15 +450,25 @@ WISHES = st.fixed_dictionaries(
         "clock_skew": sourced(st.integers(0, 600)),
     },
 )
+
+
 PROJECT = st.none() | files(
     "project", st.tuples(limits(spoken=False), WISHES).map(lambda pair: pair[0]._replace(**pair[1]))
 )
+
+
 EVIDENCE = st.none() | sourced(st.sampled_from([("a",), ("a",), ("b", "c")]))
 
 
-def granted(policies: Policies, evidence: WithOrigin[tuple[str, ...]] | None) -> Grant | None:
-    """Decide; None stands for a refusal."""
+def granted(policies: Policies, projects: WithOrigin[tuple[str, ...]] | None) -> tuple[Grant, int, int] | None:
+    """Decide, and return the grant with its window; None stands for a refusal."""
     try:
-        return decide(PYPI, policies, evidence, now=NOW)
+        grant = decide(PYPI, policies, Evidence(projects, Path()))
+        return (grant, *grant.window(NOW))
     except Refusal:
         return None
+
+
+def way_of(*policies: PolicyFile | None) -> Way:
+    """Return a way with these policies on it, nearest first."""
+    return Way(Path(), tuple(policy for policy in policies if policy is not None))

@@ -1,0 +1,456 @@
+"""Policies are found where DESIGN says, in real files: every one on the way, and each in every own directory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from keyring_pypitoken import paths
+from keyring_pypitoken.exceptions import PolicyError, Refusal
+from keyring_pypitoken.lookup import BUILT_IN, PYPI
+from keyring_pypitoken.policy.discovery import POLICY_VARIABLE, find_way, load_config, project_directories
+from keyring_pypitoken.policy.model import Config, Way
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox import WritePolicy
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="files have no POSIX owners and links here")
+ROOT = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root may give files away")
+SOMEBODY = 65_534  # a user that is neither root nor the one who tests
+UP = os.path.join("..", "")
+
+
+class Write(Protocol):
+    """Writes a file below the current directory."""
+
+    def __call__(self, path: str, text: str | bytes = "") -> Path: ...
+
+
+@pytest.fixture
+def write(work: Path) -> Write:
+    """Return a function that writes a file and the directories above it."""
+
+    def write(path: str, text: str | bytes = "") -> Path:
+        file = work / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text.encode() if isinstance(text, str) else text)
+        return file
+
+    return write
+
+
+def policy_of(account: str) -> str:
+    return f'account = "{account}"\n'
+
+
+def table_of(account: str) -> str:
+    return f'[project]\nname = "demo"\n[tool.keyring-pypitoken]\naccount = "{account}"\n'
+
+
+def way_of(directory: Path, **environ: str) -> Way:
+    return find_way(directory, directory, environ)
+
+
+def accounts(way: Way) -> list[tuple[str, str]]:
+    """Return the account that each policy on a way names, and where."""
+    found = [policy.settings.account for policy in way.policies]
+    return [(account.value, account.origin) for account in found if account]
+
+
+def refused(ask: Callable[[], object]) -> str:
+    """Return why a policy is refused, whole."""
+    with pytest.raises(Refusal) as caught:
+        ask()
+    assert caught.value.__cause__ is None
+    return str(caught.value)
+
+
+# The way
+
+
+def test_no_file_is_no_policy(work: Path, write: Write) -> None:
+    write("pyproject.toml", '[project]\nname = "demo"\n')
+    way = way_of(work)
+    assert (way.policies, way.misnamed, way.start, way.end) == ((), (), work, "home directory")
+
+
+def test_every_policy_on_the_way_counts_the_nearest_first(work: Path, write: Write) -> None:
+    write("pypitoken.toml", policy_of("far"))
+    write("x/pyproject.toml", table_of("middle"))
+    write("x/y/pypitoken.toml", policy_of("near"))
+    write("x/z/pypitoken.toml", policy_of("beside"))
+    way = way_of(work / "x" / "y")
+    assert accounts(way) == [
+        ("near", "pypitoken.toml:1"),
+        ("middle", f"{UP}pyproject.toml:4"),
+        ("far", f"{UP}{UP}pypitoken.toml:1"),
+    ]
+    assert way.directories == (work / "x" / "y", work / "x", work, work.parent)
+    assert all(policy.trusted for policy in way.policies)
+
+
+def test_files_are_named_from_the_current_directory(work: Path, write: Write) -> None:
+    write("x/pypitoken.toml", policy_of("a"))
+    assert accounts(find_way(work / "x", work, {})) == [("a", os.path.join("x", "pypitoken.toml:1"))]
+
+
+def test_refuses_two_policies_in_one_directory(work: Path, write: Write) -> None:
+    write("pypitoken.toml", policy_of("a"))
+    write("pyproject.toml", table_of("a"))
+    assert refused(lambda: way_of(work)) == (
+        "two policies are in one directory, pypitoken.toml and [tool.keyring-pypitoken] of pyproject.toml: "
+        "keep one of them."
+    )
+
+
+@pytest.mark.parametrize("mark", [".git", ".hg", ".svn", ".bzr", "_darcs", ".jj"])
+def test_the_way_ends_at_the_root_of_a_repository(work: Path, write: Write, mark: str) -> None:
+    write("pypitoken.toml", policy_of("outside"))
+    write("x/pypitoken.toml", policy_of("inside"))
+    write(f"x/{mark}/HEAD")
+    (work / "x" / "y").mkdir()
+    way = way_of(work / "x" / "y")
+    assert (accounts(way), way.end) == ([("inside", f"{UP}pypitoken.toml:1")], f"root of the repository ({mark})")
+
+
+def test_the_way_ends_at_a_git_file(work: Path, write: Write) -> None:
+    write("pypitoken.toml", policy_of("outside"))
+    write("x/.git", "gitdir: elsewhere\n")
+    assert way_of(work / "x").policies == ()
+
+
+def test_an_empty_marker_hides_no_policy(work: Path, write: Write) -> None:
+    write("pypitoken.toml", policy_of("root"))
+    for name in (".git", ".jj"):
+        write(f"a/{name}")
+    write("a/.hg", "content\n")  # only .git may be a file
+    (work / "a" / ".svn").mkdir()
+    assert accounts(way_of(work / "a")) == [("root", f"{UP}pypitoken.toml:1")]
+
+
+@POSIX
+def test_a_marker_where_everyone_can_write_hides_no_policy(work: Path, write: Write) -> None:
+    write("pypitoken.toml", policy_of("root"))
+    write("shared/.git/HEAD")
+    (work / "shared").chmod(0o1777)
+    assert accounts(way_of(work / "shared")) == [("root", f"{UP}pypitoken.toml:1")]
+
+
+@POSIX
+def test_refuses_a_marker_that_cannot_be_seen(work: Path) -> None:
+    (work / ".git").symlink_to("unmounted")
+    assert refused(lambda: way_of(work)) == (
+        f"{work / '.git'} cannot be found, because the link {work / '.git'} leads nowhere: restore what it leads to, "
+        "or remove the link."
+    )
+
+
+def test_a_marker_that_vanishes_meanwhile_ends_nothing(
+    work: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(".git/HEAD")
+    monkeypatch.setattr("keyring_pypitoken.policy.discovery.status", lambda *_: None)
+    assert way_of(work).end == "home directory"
+
+
+def test_the_way_ends_at_the_home_directory(home: Path, work: Path) -> None:
+    (home.parent / "pypitoken.toml").write_text(policy_of("outside"), "utf-8")
+    (home / "pypitoken.toml").write_text(policy_of("home"), "utf-8")
+    assert accounts(way_of(work)) == [("home", f"{UP}pypitoken.toml:1")]
+
+
+@POSIX
+def test_the_way_ends_at_a_home_directory_that_is_linked(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(home)
+    monkeypatch.setenv("HOME", str(tmp_path / "link"))
+    assert list(project_directories(tmp_path / "link" / "work")) == [home / "work", home]
+
+
+def test_the_way_ends_at_the_root_of_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    directory = Path(tmp_path.anchor) / "no-such-directory" / "x"
+    way = way_of(directory)
+    assert way.directories == (directory, directory.parent, Path(tmp_path.anchor))
+    assert way.end == "root of the file system"
+
+
+def test_goes_up_from_the_deepest_directory_there_can_be(home: Path) -> None:
+    assert sum(1 for _ in project_directories(home.joinpath(*("x" * 1_500)))) == 1_501
+
+
+@pytest.mark.parametrize("text", ["[tool.other]\n", "[[[ no TOML\n", "[tool.other\n", "\u00e4\n"])
+def test_a_pyproject_of_somebody_else_is_not_even_parsed(work: Path, write: Write, text: str) -> None:
+    write("pyproject.toml", text)
+    assert way_of(work).policies == ()
+
+
+def test_refuses_a_broken_policy_with_its_place(work: Path, write: Write) -> None:
+    write("pypitoken.toml", "\nvalid-for = 0\n")
+    (work / "x").mkdir()
+    assert refused(lambda: way_of(work / "x")) == (
+        f"the policy cannot be followed: {UP}pypitoken.toml:2:13: valid-for is 0, expected at least one second; "
+        "correct it there."
+    )
+
+
+@pytest.mark.parametrize("name", ["pypitoken.toml", "pyproject.toml"])
+def test_refuses_what_stands_in_a_policys_place_and_cannot_be_read(work: Path, name: str) -> None:
+    (work / name).mkdir()
+    assert refused(lambda: way_of(work)) == f"{name} is not a regular file: replace it with one."
+
+
+@pytest.mark.parametrize(
+    ("name", "environ"),
+    [("pypitoken.toml", {}), ("pyproject.toml", {}), ("named.toml", {POLICY_VARIABLE: "named.toml"})],
+)
+def test_a_projects_policy_may_not_loosen_its_users(
+    work: Path, write: Write, name: str, environ: dict[str, str]
+) -> None:
+    write(name, ("[tool.keyring-pypitoken]" if name == "pyproject.toml" else "") + '\nunscoped = "allow"\n')
+    assert refused(lambda: way_of(work, **environ)) == (
+        f"the policy cannot be followed: {name}:2:1: unscoped is for your own policy.toml only: a project cannot set "
+        "it; correct it there."
+    )
+
+
+# Whose policy it is
+
+
+@ROOT
+def test_a_strangers_policy_is_not_trusted(work: Path, write: Write) -> None:
+    os.chown(write("pypitoken.toml"), SOMEBODY, -1)
+    write("x/pypitoken.toml")
+    assert [policy.trusted for policy in way_of(work / "x").policies] == [True, False]
+
+
+@ROOT
+def test_the_owner_of_the_start_is_trusted(work: Path, write: Write) -> None:
+    os.chown(write("x/pypitoken.toml"), SOMEBODY, -1)
+    os.chown(work / "x", SOMEBODY, -1)
+    assert [policy.trusted for policy in way_of(work / "x").policies] == [True]
+
+
+@ROOT
+def test_a_strangers_link_to_a_file_of_the_user_is_not_trusted(work: Path, write: Write) -> None:
+    (work / "pypitoken.toml").symlink_to(write("elsewhere.toml"))
+    assert [policy.trusted for policy in way_of(work).policies] == [True]
+    os.chown(work / "pypitoken.toml", SOMEBODY, -1, follow_symlinks=False)
+    assert [policy.trusted for policy in way_of(work).policies] == [False]
+
+
+@POSIX
+def test_a_policy_that_vanishes_is_not_trusted(work: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    write("pypitoken.toml")
+    monkeypatch.setattr("keyring_pypitoken.policy.discovery.os.lstat", lambda path: os.stat(f"{path}.gone"))
+    assert [policy.trusted for policy in way_of(work).policies] == [False]
+
+
+def test_without_owners_every_policy_is_trusted(work: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    write("pypitoken.toml")
+    write(".git/HEAD")
+    monkeypatch.setattr("keyring_pypitoken.policy.discovery._POSIX", False)
+    way = way_of(work)
+    assert ([policy.trusted for policy in way.policies], way.end) == ([True], "root of the repository (.git)")
+
+
+# The variable
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("other.toml", "other.toml"),
+        ("x/other.toml", os.path.join("x", "other.toml")),
+        ("x/../other.toml", "other.toml"),
+        ("../work/other.toml", "other.toml"),
+    ],
+)
+def test_the_variable_names_one_policy_instead_of_all(work: Path, write: Write, path: str, shown: str) -> None:
+    write("pypitoken.toml", "[[[")
+    (work / "x").mkdir()
+    write(path, policy_of("named"))
+    way = way_of(work, KEYRING_PYPITOKEN_POLICY=path)
+    assert (accounts(way), way.end) == ([("named", f"{shown}:1")], "KEYRING_PYPITOKEN_POLICY names the policy")
+    assert way.policies[0].trusted
+
+
+def test_the_variable_names_a_pyproject_by_its_whole_path(home: Path, work: Path) -> None:
+    file = home / "pyproject.toml"
+    file.write_text(table_of("named"), "utf-8")
+    assert accounts(way_of(work, KEYRING_PYPITOKEN_POLICY=str(file))) == [("named", f"{UP}pyproject.toml:4")]
+
+
+def test_an_empty_variable_names_nothing(work: Path, write: Write) -> None:
+    write("pypitoken.toml", policy_of("nearest"))
+    assert accounts(way_of(work, KEYRING_PYPITOKEN_POLICY="")) == [("nearest", "pypitoken.toml:1")]
+
+
+@pytest.mark.parametrize(
+    ("named", "missing"),
+    [
+        ("none.toml", "it does not exist"),
+        ("none/none.toml", "it does not exist"),
+        ("pypitoken.toml/none.toml", "it does not exist"),
+        ("pyproject.toml", "it has no [tool.keyring-pypitoken]"),
+    ],
+)
+def test_refuses_a_variable_that_names_no_policy(work: Path, write: Write, named: str, missing: str) -> None:
+    write("pypitoken.toml", policy_of("nearest"))
+    write("pyproject.toml", '[project]\nname = "demo"\n')
+    assert refused(lambda: way_of(work, KEYRING_PYPITOKEN_POLICY=named)) == (
+        f"KEYRING_PYPITOKEN_POLICY names {os.path.normpath(named)}, but {missing}: correct it, or unset it."
+    )
+
+
+# Misnamed policies
+
+
+@pytest.mark.parametrize(
+    "name", ["pypi-token.toml", "pypi_token.toml", ".pypitoken.toml", "keyring-pypitoken.toml", "policy.toml"]
+)
+def test_finds_misnamed_files_on_the_way(work: Path, write: Write, name: str) -> None:
+    write(name, 'projects = ["demo"]\n')
+    (work / "x").mkdir()
+    assert way_of(work / "x").misnamed == (f"{UP}{name}",)
+
+
+@pytest.mark.parametrize("table", ["pypitoken", "pypi-token", "keyring_pypitoken", "keyringpypitoken"])
+def test_finds_misnamed_tables_on_the_way(work: Path, write: Write, table: str) -> None:
+    write("pyproject.toml", f'[project]\nname = "x"\n[tool.{table}]\nprojects = []\n')
+    assert way_of(work).misnamed == (f"[tool.{table}] of pyproject.toml",)
+
+
+@pytest.mark.parametrize("text", ["", "[rules]\nname = 1\n", "# projects = []\n"])
+def test_a_policy_of_another_program_is_not_misnamed(work: Path, write: Write, text: str) -> None:
+    write("policy.toml", text)
+    assert way_of(work).misnamed == ()
+
+
+def test_a_policy_toml_that_cannot_be_read_is_not_ours(work: Path) -> None:
+    (work / "policy.toml").mkdir()
+    assert way_of(work).misnamed == ()
+
+
+def test_the_users_own_policy_is_not_misnamed(user_policy: WritePolicy) -> None:
+    path = user_policy("valid-for = 60\n")
+    assert way_of(path.parent).misnamed == ()
+
+
+# The policies of the user and the machine
+
+
+def test_there_need_be_no_policy_of_ones_own() -> None:
+    assert load_config() == Config()
+
+
+def test_reads_the_policies_of_the_user_and_of_every_site(
+    user_policy: WritePolicy, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sites = [home / name / "keyring-pypitoken" / "policy.toml" for name in ("one", "two", "three")]
+    if sys.platform != "linux":
+        pytest.skip("one site directory here")
+    monkeypatch.setenv("XDG_CONFIG_DIRS", os.pathsep.join(str(home / name) for name in ("one", "two", "three")))
+    for site in (sites[0], sites[2]):
+        site.parent.mkdir(parents=True, mode=0o700)
+        site.write_text(policy_of(site.parent.parent.name))
+        site.chmod(0o600)
+    user = user_policy("valid-for = 60\n")
+    config = load_config()
+    assert config.user is not None
+    assert config.user.origin == str(user)
+    assert [policy.origin for policy in config.sites] == [str(sites[0]), str(sites[2])]
+    assert config.problem is None
+    assert config.policies(Way(home)).own == (config.user, *config.sites)
+
+
+def test_a_broken_policy_is_the_problem_of_what_is_loaded(user_policy: WritePolicy, site_policy: WritePolicy) -> None:
+    site_policy("[repository.corp]\nurl = 'https://example.org/'\n")
+    path = user_policy("notice = 1\nhistory = 2\n")
+    config = load_config()
+    assert [repository.name for repository in config.repositories] == ["pypi", "testpypi", "corp"]
+    assert config.user is None
+    assert isinstance(config.problem, PolicyError)
+    assert len(config.problem.problems) == 2
+    assert refused(lambda: config.policies(Way(Path()))) == (
+        f"the policy cannot be followed: {path}:1:10: notice is 1, expected true or false; and 1 more: "
+        "run `keyring-pypitoken check`."
+    )
+
+
+@POSIX
+def test_a_policy_that_cannot_be_found_is_a_problem(home: Path) -> None:
+    path = Path(paths.user_policy())
+    (home / "config").symlink_to("unmounted")
+    assert str(load_config().problem) == (
+        f"{path} cannot be found, because the link {home / 'config'} leads nowhere: restore what it leads to, or "
+        "remove the link."
+    )
+
+
+@POSIX
+def test_a_policy_that_vanishes_while_it_is_read_is_absent(
+    user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_policy("")
+    monkeypatch.setattr("keyring_pypitoken.policy.discovery.read_text", lambda *_: None)
+    assert load_config() == Config()
+
+
+def test_an_identity_is_found_from_its_policys_directory(user_policy: WritePolicy) -> None:
+    path = user_policy('[store]\nidentity = "../key.txt"\n')
+    identity = load_config().store.identity
+    assert identity is not None
+    assert identity.value == str(path.parent.parent / "key.txt")
+
+
+def test_the_users_word_about_the_store_is_completed_by_the_machines(
+    user_policy: WritePolicy, site_policy: WritePolicy
+) -> None:
+    site_policy('[store]\ncommand = ["site"]\n')
+    command = load_config().store.command
+    assert command is not None
+    assert command.value == ("site",)
+    user_policy('[store]\nbackend = "a.B"\n')
+    store = load_config().store
+    assert (store.backend and store.backend.value, store.identity, store.command) == ("a.B", None, None)
+    site_policy('[store]\nidentity = "/x"\n')
+    store = load_config().store
+    assert (store.backend and store.backend.value, store.identity and store.identity.value) == ("a.B", "/x")
+
+
+def test_the_users_endpoint_replaces_the_machines(user_policy: WritePolicy, site_policy: WritePolicy) -> None:
+    assert Config().repositories == BUILT_IN
+    site_policy("[repository.corp]\nurl = 'https://site.example/'\n[repository.pypi]\nservices = ['mine']\n")
+    user_policy("[repository.corp]\nurl = 'https://user.example/'\n")
+    pypi, _, corp = load_config().repositories
+    assert (pypi, corp.url) == (PYPI._replace(services=(*PYPI.services, "mine")), "https://user.example/")
+
+
+# What keyring loads
+
+
+def test_without_a_policy_no_parser_is_loaded(work: Path) -> None:
+    code = (
+        "import os, pathlib, sys; from keyring_pypitoken.policy import decision, discovery, model; "
+        "discovery.load_config(); discovery.find_way(pathlib.Path.cwd(), pathlib.Path.cwd(), os.environ); "
+        "print([name for name in sys.modules if name.rpartition('.')[2] in "
+        "('tomllib', 'tomli', 'toml', 'parser', 'values', 'trust', 'dataclasses', 'difflib')])"
+    )
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r}; {code}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"

@@ -1,0 +1,229 @@
+"""A policy of the user or the machine counts only if nobody else can write it, or anything on the way to it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyring_pypitoken import paths
+from keyring_pypitoken.policy import trust
+from keyring_pypitoken.policy.discovery import load_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox import WritePolicy
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="files have no POSIX modes and owners here")
+ROOT = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root may give files away")
+SOMEBODY = 65_534  # a user that is neither root nor the one who tests
+
+
+@pytest.fixture(autouse=True)
+def shared_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every group have other members."""
+    monkeypatch.setattr(trust, "_is_own_group", lambda _: False)
+
+
+@pytest.fixture(params=["user", "site"])
+def write_own(request: pytest.FixtureRequest, user_policy: WritePolicy, site_policy: WritePolicy) -> WritePolicy:
+    """Run the test for the user's policy and for the machine's."""
+    return user_policy if request.param == "user" else site_policy
+
+
+def problem() -> str:
+    return str(load_config().problem)
+
+
+def writable(path: Path) -> str:
+    return f"{path} can be written by others, who could loosen the policy: run `chmod go-w {shlex.quote(str(path))}`."
+
+
+def foreign(path: Path) -> str:
+    return f"{path} belongs to another user, who could loosen the policy: run `chown $USER {shlex.quote(str(path))}`."
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666, 0o660])
+def test_refuses_a_policy_that_others_may_write(write_own: WritePolicy, mode: int) -> None:
+    assert problem() == "None"
+    path = write_own("", mode)
+    assert problem() == writable(path)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644, 0o444, 0o755])
+def test_reads_a_policy_that_others_may_only_read(write_own: WritePolicy, mode: int) -> None:
+    write_own("", mode)
+    assert problem() == "None"
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707])
+@pytest.mark.parametrize("above", [0, 1, 2])
+def test_refuses_a_policy_below_a_directory_that_others_may_write(
+    write_own: WritePolicy, mode: int, above: int
+) -> None:
+    directory = write_own("").parents[above]
+    directory.chmod(mode)
+    assert problem() == writable(directory)
+
+
+def test_a_sticky_directory_is_safe(write_own: WritePolicy) -> None:
+    write_own("").parent.parent.chmod(0o1777)
+    assert problem() == "None"
+
+
+def test_a_group_of_the_user_alone_is_safe(write_own: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_own("", 0o660)
+    path.parent.chmod(0o770)
+    monkeypatch.setattr(trust, "_is_own_group", lambda group: group == path.stat().st_gid)
+    assert problem() == "None"
+
+
+def test_a_group_that_everyone_may_write_beside_is_not_safe(
+    write_own: WritePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_own("", 0o666)
+    monkeypatch.setattr(trust, "_is_own_group", lambda _: True)
+    assert problem() == writable(path)
+
+
+def test_follows_links_and_judges_all_they_pass(user_policy: WritePolicy, home: Path) -> None:
+    path = user_policy("")
+    path.unlink()
+    for name in ("hop", "settings"):
+        (home / name).mkdir(mode=0o700)
+    target = home / "settings" / "policy.toml"
+    target.touch(mode=0o600)
+    (home / "hop" / "link").symlink_to(os.path.join("..", "settings", "policy.toml"))
+    path.symlink_to(home / "hop" / "link")
+    assert problem() == "None"
+    for directory in (home / "hop", home / "hop" / ".." / "settings"):
+        directory.chmod(0o777)
+        assert problem() == writable(directory)
+        directory.chmod(0o700)
+    target.chmod(0o666)
+    assert problem() == writable(path)
+
+
+def test_a_link_on_the_way_is_followed_once(user_policy: WritePolicy, home: Path) -> None:
+    path = user_policy("")
+    (path.parent / "loop").symlink_to(".")
+    path.rename(path.with_name("real.toml"))
+    path.symlink_to(os.path.join("loop", "loop", "real.toml"))
+    assert problem() == "None"
+    assert home in path.parents
+
+
+def test_what_vanishes_meanwhile_is_for_the_reader_to_report(
+    user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = user_policy("")
+    monkeypatch.setattr(trust, "_passed", lambda _: [str(path), f"{path}.gone"])
+    assert problem() == "None"
+
+
+@ROOT
+def test_refuses_what_belongs_to_somebody_else(write_own: WritePolicy) -> None:
+    path = write_own("")
+    for found in (path, path.parent, path.parent.parent):
+        os.chown(found, SOMEBODY, -1)
+        assert problem() == foreign(found)
+        os.chown(found, 0, -1)
+    link = path.with_name("link.toml")
+    path.rename(link)
+    path.symlink_to(link.name)
+    assert problem() == "None"
+    os.chown(path, SOMEBODY, -1, follow_symlinks=False)
+    assert problem() == foreign(path)
+
+
+def test_the_command_that_mends_it_can_be_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "it's my config"))
+    if sys.platform == "darwin":
+        monkeypatch.setenv("HOME", str(tmp_path / "it's my home"))
+    path = tmp_path.joinpath(paths.user_policy())
+    path.parent.mkdir(parents=True, mode=0o700)
+    path.touch()
+    path.chmod(0o666)
+    command = problem().split("`")[1]
+    assert command.startswith("chmod go-w ")
+    subprocess.run(["/bin/sh", "-c", command], check=True)
+    assert problem() == "None"
+
+
+# Groups
+
+
+class Entry:
+    """A group or a user, as the system describes it."""
+
+    def __init__(self, **facts: object) -> None:
+        self.__dict__.update(facts)
+
+
+@pytest.mark.parametrize(
+    ("members", "users", "safe"),
+    [
+        ([], [("me", 7)], True),
+        (["me"], [("me", 7), ("other", 8)], True),
+        (["root"], [("me", 7)], True),
+        (["me", "other"], [("me", 7)], False),
+        ([], [("me", 7), ("other", 7)], False),
+    ],
+)
+def test_a_group_is_the_users_own_if_nobody_else_is_in_it(
+    members: list[str], users: list[tuple[str, int]], safe: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import grp
+    import pwd
+
+    monkeypatch.undo()
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: Entry(pw_name="me"))
+    monkeypatch.setattr(grp, "getgrgid", lambda _: Entry(gr_mem=members))
+    monkeypatch.setattr(pwd, "getpwall", lambda: [Entry(pw_name=name, pw_gid=group) for name, group in users])
+    assert trust._is_own_group(7) is safe
+
+
+def test_a_group_without_a_name_is_nobodys_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert not trust._is_own_group(3_999_999_999)
+
+
+# Windows
+
+ME = "S-1-5-21-1-2-3-1001"
+ADMINISTRATORS_ONLY = "O:BAD:PAI(A;;FA;;;BA)(A;;FA;;;SY)(A;;0x1200a9;;;BU)"
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "problem"),
+    [
+        (ADMINISTRATORS_ONLY, ""),
+        ("O:SYD:(A;;FA;;;SY)", ""),
+        (f"O:{ME}D:(A;;FA;;;{ME})(A;ID;FR;;;WD)", ""),
+        ("O:BAD:(A;OICIIO;GA;;;WD)(A;;FA;;;CO)", ""),  # for what will be made below
+        ("O:BAD:(D;;FA;;;BU)(A;;FR;;;BU)", ""),
+        ("O:BUD:(A;;FA;;;BU)", "does not belong to SYSTEM, Administrators or you"),
+        ("O:S-1-5-21-9-9-9-1002D:(A;;FA;;;SY)", "does not belong to SYSTEM, Administrators or you"),
+        ("", "does not belong to SYSTEM, Administrators or you"),
+        ("O:BA", "can be written by everybody"),
+        ("O:BAD:(A;;FA;;;BU)", "can be written by others"),
+        ("O:BAD:(A;;FRFW;;;WD)", "can be written by others"),
+        ("O:BAD:(A;;0x1301bf;;;AU)", "can be written by others"),
+        ("O:BAD:(A;;WD;;;AU)", "can be written by others"),
+        ("O:BAD:(A;;GA;;;S-1-5-21-9-9-9-1002)", "can be written by others"),
+    ],
+)
+def test_a_policy_on_windows_is_the_administrators_or_the_users(descriptor: str, problem: str) -> None:
+    assert trust.windows_problem(descriptor, ME) == problem
+
+
+def test_users_may_add_files_to_the_machines_directory_on_windows() -> None:
+    program_data = "O:SYD:PAI(A;OICI;FA;;;SY)(A;OICI;0x1200a9;;;BU)(A;CI;DCLCRPCR;;;BU)"
+    assert trust.windows_problem(program_data, ME) == "can be written by others"
+    assert trust.windows_problem(program_data, ME, trust.REPLACE) == ""
+    assert trust.windows_problem("O:SYD:(A;;DT;;;BU)", ME, trust.REPLACE) == "can be written by others"
