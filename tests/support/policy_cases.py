@@ -32,13 +32,13 @@ from typing import TYPE_CHECKING
 
 from hypothesis import settings
 from hypothesis import strategies as st
+from keyring_pypitoken.uploaders.command_line import project_directory
+from keyring_pypitoken.uploaders.projects import find_evidence
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.names import normalize_valid
 from keyring_pypitoken.policy.decision import decide
 from keyring_pypitoken.policy.values import KEYS
-from keyring_pypitoken.uploaders.command_line import project_directory
-from keyring_pypitoken.uploaders.projects import find_evidence
 
 LAYERS: tuple[Layer, ...] = ("project", "user", "site")
 
