@@ -264,7 +264,7 @@ def shown(done: Result) -> str:
 
 
 def names(upload: Upload) -> object:
-    """Return the projects that the token of an upload was restricted to, beside a window of five minutes, or fifteen if its files were not known."""
+    """Return the projects that the token was restricted to, beside a window of 5 minutes, or 15 for unknown files."""
     window, projects = upload.restrictions
     assert (window[0], window[1] - window[2]) in ((0, 5 * 60 + 60), (0, 15 * 60 + 60))
     assert not upload.is_master
