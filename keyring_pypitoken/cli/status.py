@@ -14,7 +14,7 @@ from keyring_pypitoken.files import current_directory, find_program, list_direct
 from keyring_pypitoken.lookup import Key, match, raw_keys
 from keyring_pypitoken.policy.discovery import find_way, load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
-from keyring_pypitoken.text import join_names
+from keyring_pypitoken.text import join_names, printable
 from keyring_pypitoken.uploaders.uploader import Problem, Process
 from keyring_pypitoken.vault import accounts, masters
 from keyring_pypitoken.vault.backends import list_stores
@@ -108,7 +108,7 @@ def _simulate(room: Uploader, program: str, config: Config) -> Report:
         return _report(room, program, _REFUSED, Problem(str(refusal).rstrip("."), "correct it there"))
     repository = find_repository_at(address, config)
     if repository is None:
-        text = f"uploads to {address.url} ({address.origin}), which keyring-pypitoken does not serve"
+        text = f"uploads to {printable(address.shown)} ({address.origin}), which keyring-pypitoken does not serve"
         return Report(room.name, program, _OTHER, text)
     lookups = room.find_lookups(process, address)
     if not lookups and not problems:
