@@ -216,9 +216,6 @@ def _split(url: Setting) -> tuple[str, str | None, str | None]:
 
 def _sent_instead(environ: Mapping[str, str], address: Address, user: str) -> Iterator[Problem]:
     """Find what uv sends if keyring has nothing, or if it does not ask: netrc, and the store of `uv auth login`."""
-    named = os.path.expanduser(environ.get("NETRC", ""))
-    if named and not os.path.exists(named):
-        environ = {**environ, "NETRC": ""}  # uv, other than requests, then reads ~/.netrc
     host = urlsplit(address.url).hostname or ""
     netrc = find_netrc(environ, host, user)
     if netrc is not None:
