@@ -83,12 +83,10 @@ class Uv(Uploader):
     rival_variables = ("UV_PUBLISH_TOKEN", "UV_PUBLISH_INDEX")
 
     def is_uploading(self, process: Process) -> bool:
-        """Return True for `uv publish`, and for its dry run, which asks keyring too."""
         arguments = self._parse(process)
         return arguments.positional_args[:1] == ("publish",) and not arguments.has("--help")
 
     def find_project(self, process: Process) -> Path:
-        """Return the directory of `--project`, else that of `--directory`, else the current one."""
         directory = self._directory(process)
         named = self._parse(process).last("--project") or process.environ.get("UV_PROJECT")
         path = Path(os.path.normpath(directory / named)) if named else directory
@@ -108,11 +106,9 @@ class Uv(Uploader):
         return tuple(sorted(Path(os.path.normpath(path)) for path in found))
 
     def find_address(self, process: Process) -> Address:
-        """Return what `--index` or `--publish-url`, their variables or the settings say; by default PyPI."""
         return self._read(process).address
 
     def find_lookups(self, process: Process, address: Address) -> Lookups:
-        """Return the URL, its host, and over http the host with its scheme: each as the argument of a `keyring get`."""
         run = self._read(process)
         if run.password_origin or run.user.value is None or not run.uses_keyring:
             return ()
