@@ -60,7 +60,6 @@ def upload() -> Token:
 
 
 def test_tells_what_was_derived(demo: Path) -> None:
-    """When, for which projects and repository, from and until when, by which program, under which policy."""
     before = int(time.time())
     window = upload().restrictions[0]
     assert isinstance(window, DateRestriction)
@@ -79,7 +78,6 @@ def test_tells_what_was_derived(demo: Path) -> None:
 
 
 def test_tells_of_a_token_for_any_project(demo: Path, user_policy: WritePolicy) -> None:
-    """No list of projects is not an empty one."""
     (demo / "pyproject.toml").unlink()
     user_policy('unscoped = "allow"\n')
     upload()
@@ -87,7 +85,6 @@ def test_tells_of_a_token_for_any_project(demo: Path, user_policy: WritePolicy) 
 
 
 def test_holds_no_part_of_a_token(demo: Path) -> None:
-    """Neither the master nor the derived token, nor the identifier by which PyPI finds both."""
     assert demo
     token = upload()
     text = content().decode()
@@ -98,7 +95,6 @@ def test_holds_no_part_of_a_token(demo: Path) -> None:
 
 
 def test_what_is_answered_from_memory_is_no_second_entry(demo: Path) -> None:
-    """One entry for each derivation, not for each question."""
     assert demo
     upload()
     keyring.get_password(PYPI, TOKEN)
@@ -106,7 +102,6 @@ def test_what_is_answered_from_memory_is_no_second_entry(demo: Path) -> None:
 
 
 def test_a_refusal_is_no_entry(demo: Path) -> None:
-    """Nothing was derived."""
     (demo / "pyproject.toml").unlink()
     with pytest.raises(keyring.errors.NoKeyringError):
         upload()
@@ -115,7 +110,6 @@ def test_a_refusal_is_no_entry(demo: Path) -> None:
 
 
 def test_can_be_switched_off(demo: Path, user_policy: WritePolicy) -> None:
-    """The user's policy decides, and then not even a directory is made."""
     assert demo
     user_policy("history = false\n")
     upload()
@@ -132,7 +126,6 @@ def test_can_be_switched_off(demo: Path, user_policy: WritePolicy) -> None:
 )
 @pytest.mark.usefixtures("demo")
 def test_names_the_program(argv: list[str], program: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And, for the keyring command, the one that started it."""
     import keyring.cli  # noqa: F401 - it is what the command loads
 
     monkeypatch.setitem(process._READERS, sys.platform, lambda _pid: ["uv", "publish"])
@@ -142,14 +135,12 @@ def test_names_the_program(argv: list[str], program: str, monkeypatch: pytest.Mo
 
 
 def test_what_a_terminal_would_obey_is_replaced(work: Path) -> None:
-    """A program or a directory of any name breaks neither a line nor a screen."""
     record(ENTRY._replace(program="a\n\x1b[2J\u202e\ud800z", policy="b\nc"))
     (entry,) = read_history()
     assert entry == ENTRY._replace(program="a??[2J??z", policy=str(work / "b?c"))
 
 
 def test_what_is_too_long_is_cut() -> None:
-    """A line is always smaller than a file, whatever a policy lists."""
     names = tuple(f"{number:05}{'x' * 1000}" for number in range(10_000))
     record(ENTRY._replace(projects=names, program="\U0001f600" * 5000, account="y" * 500))
     (entry,) = read_history()
@@ -167,7 +158,6 @@ def test_what_is_too_long_is_cut() -> None:
 @pytest.mark.skipif(os.name == "nt", reason="Windows has access lists instead of modes")
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077])
 def test_only_the_user_can_read_it(umask: int) -> None:
-    """From creation on, whatever the umask is."""
     old = os.umask(umask)
     try:
         record(ENTRY)
@@ -178,13 +168,11 @@ def test_only_the_user_can_read_it(umask: int) -> None:
 
 
 def test_without_a_history_there_is_none() -> None:
-    """Reading makes no directory."""
     assert read_history() == []
     assert not directory().exists()
 
 
 def test_the_oldest_come_first() -> None:
-    """By their time, and then by their place."""
     for moment, program in ((5, "a"), (3, "b"), (5, "c"), (4, "d")):
         record(ENTRY._replace(time=moment, program=program))
     assert "".join(entry.program for entry in read_history()) == "bdac"
@@ -197,7 +185,6 @@ def limited(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
 
 
 def test_the_oldest_go_when_it_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It never grows above its limit, and keeps at least the newest half of that."""
     limited(monkeypatch, 2000)
     for moment in range(200):
         record(ENTRY._replace(time=moment))
@@ -208,7 +195,6 @@ def test_the_oldest_go_when_it_is_too_long(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_within_the_limit_nothing_goes() -> None:
-    """A few thousand derivations of ordinary size are all there, over several files."""
     entries = [ENTRY._replace(time=moment) for moment in range(3500)]
     for entry in entries:
         record(entry)
@@ -217,7 +203,6 @@ def test_within_the_limit_nothing_goes() -> None:
 
 
 def test_a_file_that_cannot_be_renamed_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twice its limit is the end of it; as soon as it can be renamed, all goes on."""
     limited(monkeypatch, 2000)
 
     def refuse(*_paths: str) -> None:
@@ -234,14 +219,12 @@ def test_a_file_that_cannot_be_renamed_does_not_grow_for_ever(monkeypatch: pytes
 
 
 def test_a_file_that_was_just_begun_is_not_renamed() -> None:
-    """Whoever found the file full finds a new one, once another process has renamed it."""
     record(ENTRY)
     history._set_aside(str(directory()))
     assert [path.name for path in directory().iterdir()] == ["current.jsonl"]
 
 
 def test_a_line_that_was_cut_short_spoils_no_other() -> None:
-    """A full disk may end a line anywhere."""
     record(ENTRY)
     current = directory() / "current.jsonl"
     whole = current.read_bytes()
@@ -251,7 +234,6 @@ def test_a_line_that_was_cut_short_spoils_no_other() -> None:
 
 
 def test_a_file_that_is_renamed_while_it_is_read_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither lost nor doubled, at the one moment that matters."""
     record(ENTRY)
     listing = history._files_set_aside
 
@@ -265,14 +247,12 @@ def test_a_file_that_is_renamed_while_it_is_read_is_read_once(monkeypatch: pytes
 
 
 def test_a_file_that_is_removed_while_it_is_read_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest may go at any moment."""
     record(ENTRY)
     monkeypatch.setattr(history, "_files_set_aside", lambda path: [os.path.join(path, "gone.jsonl")])
     assert read_history() == [ENTRY]
 
 
 def test_what_cannot_be_read_is_told() -> None:
-    """No history and an unreadable one are two things."""
     (directory() / "current.jsonl").mkdir(parents=True)
     with pytest.raises(Refusal) as refused:
         read_history()
@@ -322,7 +302,6 @@ def entries_of(accounts: int, count: int) -> set[tuple[str, int]]:
 
 @pytest.mark.parametrize("most_in_file", [10_000_000, 20_000], ids=["one file", "renamed all the time"])
 def test_processes_that_write_at_once_lose_nothing(most_in_file: int) -> None:
-    """Twenty of them: every entry is there, once and whole, though all rename the file that is full."""
     assert written_at_once(20, 200, most_in_file, 10_000_000) == ""
     lines = [line for line in content().split(b"\n") if line]
     assert len(lines) == 4000
@@ -331,7 +310,6 @@ def test_processes_that_write_at_once_lose_nothing(most_in_file: int) -> None:
 
 
 def test_processes_that_rename_at_once_keep_what_the_limit_says() -> None:
-    """No line is broken or there twice, and the files stay within their limits."""
     assert written_at_once(20, 200, 50_000, 150_000) == ""
     files = list(directory().iterdir())
     lines = [line for line in content().split(b"\n") if line]
@@ -375,7 +353,6 @@ def a_pipe() -> None:
 def test_no_obstacle_is_in_an_uploads_way(
     obstacle: Callable[[], None], demo: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The token is derived at once, and nothing is said; what does not belong to the history stays as it is."""
     if os.name == "nt" and obstacle in (a_link, a_pipe):
         pytest.skip("Windows has no such files for everybody")
     assert demo
@@ -388,7 +365,6 @@ def test_no_obstacle_is_in_an_uploads_way(
 
 @pytest.mark.parametrize("name", ["_append", "_plain", "_write", "_open_to_append"])
 def test_whatever_fails_the_token_is_derived(name: str, demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The history is worth less than the upload."""
     assert demo
 
     def fail(*_arguments: object) -> None:
@@ -400,7 +376,6 @@ def test_whatever_fails_the_token_is_derived(name: str, demo: Path, monkeypatch:
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_a_full_disk_is_in_nobodys_way(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be written is not written."""
     assert demo
     monkeypatch.setattr(history, "_open_to_append", lambda _path: os.open("/dev/full", os.O_WRONLY))
     assert len(upload().restrictions) == 2
@@ -443,7 +418,6 @@ LINE = json.dumps(ENTRY._asdict())
     ids=lambda line: line[:60],
 )
 def test_lines_that_are_no_entries_are_skipped(line: str) -> None:
-    """Whoever wrote them: what is read is of the right types, and nothing that a terminal would obey."""
     record(ENTRY)
     with (directory() / "current.jsonl").open("a", encoding="utf-8") as file:
         file.write(f"\n{line}")
@@ -452,7 +426,6 @@ def test_lines_that_are_no_entries_are_skipped(line: str) -> None:
 
 
 def test_further_fields_are_of_no_account() -> None:
-    """A later version may write more."""
     directory().mkdir(parents=True)
     (directory() / "current.jsonl").write_text(json.dumps(ENTRY._asdict() | {"more": 1}), encoding="utf-8")
     assert read_history() == [ENTRY]
@@ -480,7 +453,6 @@ search = settings(deadline=None, database=None, max_examples=200)
 )
 @example(LINE.encode("utf-16"))
 def test_any_bytes_can_be_read(data: bytes) -> None:
-    """Nothing fails, and each entry could be shown."""
     directory().mkdir(parents=True, exist_ok=True)
     (directory() / "current.jsonl").write_bytes(data)
     for entry in read_history():
@@ -490,7 +462,6 @@ def test_any_bytes_can_be_read(data: bytes) -> None:
 @search
 @given(ENTRIES)
 def test_any_entry_is_read_as_it_was_written(entry: Entry) -> None:
-    """But for characters that cannot be shown, and a path that was relative."""
     (directory() / "current.jsonl").unlink(missing_ok=True)
     record(entry)
     (found,) = read_history()

@@ -151,13 +151,11 @@ def _ids(case: Case) -> str:
 
 
 def test_the_table_is_long_enough() -> None:
-    """At least sixty lookups are looked at, none twice."""
     assert len({(case.service, case.username) for case in CASES}) == len(CASES) >= 60
 
 
 @pytest.mark.parametrize("case", CASES, ids=_ids)
 def test_matches_a_look_up(case: Case) -> None:
-    """The matcher tells ours from foreign, and what a lookup names."""
     repositories = (*BUILT_IN, LOCAL, COMPANY)
     if not asks_for_token(case.service, case.username):
         assert case.expected is None
@@ -196,7 +194,6 @@ DOMAINS = {
 @pytest.mark.parametrize("method", ["password", "credential"])
 @pytest.mark.parametrize("case", CASES, ids=_ids)
 def test_keyring_never_hands_out_a_raw_token_that_is_ours(case: Case, method: str, below: FileKeyring) -> None:
-    """With a raw token stored under the very key, keyring derives, refuses, or passes on what is foreign."""
     raw = new_master(DOMAINS[case.expected]) if case.expected else "foreign"
     below.plant(case.service, case.username, raw)
     if case.expected == "refused":
@@ -221,7 +218,6 @@ def _get(method: str, case: Case) -> str | None:
 @pytest.mark.parametrize("username", [None, ""])
 @pytest.mark.parametrize("case", [c for c in CASES if c.username == TOKEN], ids=_ids)
 def test_a_credential_without_a_user_is_answered_alike(case: Case, username: str | None, below: FileKeyring) -> None:
-    """Where no user is named, PyPI's user for tokens is meant, and told."""
     raw = new_master(DOMAINS[case.expected]) if case.expected else "foreign"
     below.plant(case.service, TOKEN if username is None else username, raw)
     if case.expected == "refused":
@@ -240,7 +236,6 @@ def test_a_credential_without_a_user_is_answered_alike(case: Case, username: str
 
 @pytest.mark.parametrize("service", [None, 3, b"https://upload.pypi.org/legacy/"])
 def test_declines_services_that_are_no_text(service: object) -> None:
-    """Whatever keyring is asked for, what is no text is not ours."""
     assert not asks_for_token(service, TOKEN)
     assert not asks_for_token(PYPI, 3)
 
@@ -253,7 +248,6 @@ KEPT = ["pdm-repository-pypi", "pdm-repository-testpypi", "pdm-repository-mine",
 @pytest.mark.parametrize("service", KEPT)
 @pytest.mark.parametrize("domain", ["pypi.org", "test.pypi.org", "index.example"])
 def test_a_raw_token_that_an_uploader_keeps_is_derived_from(service: str, domain: str, below: FileKeyring) -> None:
-    """The token itself tells which index it is for, whatever the repository is called there."""
     below.plant(service, TOKEN, new_master(domain))
     credential = keyring.get_credential(service, None)
     assert credential is not None
@@ -265,7 +259,6 @@ def test_a_raw_token_that_an_uploader_keeps_is_derived_from(service: str, domain
 @pytest.mark.parametrize("service", KEPT)
 @pytest.mark.parametrize("password", ["a password", "devpi-AgEI", new_master("elsewhere.example")])
 def test_what_else_an_uploader_keeps_is_passed_on(service: str, password: str, below: FileKeyring) -> None:
-    """Passwords, and tokens of indexes that are not known here."""
     keyring.set_password(service, TOKEN, password)
     assert below.passwords() == {(service, TOKEN): password}
     assert keyring.get_password(service, TOKEN) == password
@@ -275,7 +268,6 @@ def test_what_else_an_uploader_keeps_is_passed_on(service: str, password: str, b
 
 @pytest.mark.parametrize("service", KEPT)
 def test_a_token_that_an_uploader_keeps_and_nobody_can_read_is_refused(service: str, below: FileKeyring) -> None:
-    """It looks like PyPI's, and may be of a format to come."""
     below.plant(service, TOKEN, "pypi-of-another-time")
     with pytest.raises(RefusedError, match=r"^the stored master for pypi cannot be read "):
         keyring.get_password(service, TOKEN)
@@ -283,7 +275,6 @@ def test_a_token_that_an_uploader_keeps_and_nobody_can_read_is_refused(service: 
 
 @pytest.mark.parametrize("service", KEPT)
 def test_what_an_uploader_keeps_is_declined_where_nothing_raw_lies_under_it(service: str, below: FileKeyring) -> None:
-    """With a master under our own name, the upload URL is what it asks for next; pdm asks even without uploading."""
     keyring.set_password(PYPI, TOKEN, new_master())
     assert keyring.get_password(service, TOKEN) is None
     assert keyring.get_credential(service, None) is None
@@ -295,14 +286,12 @@ def test_what_an_uploader_keeps_is_declined_where_nothing_raw_lies_under_it(serv
 
 @pytest.mark.parametrize("service", KEPT)
 def test_a_master_that_an_uploader_is_about_to_keep_is_ours(service: str, below: FileKeyring) -> None:
-    """It lands under our own name after the checks."""
     master = new_master("test.pypi.org")
     keyring.set_password(service, TOKEN, master)
     assert below.passwords() == {(f"keyring-pypitoken:{TEST}", "default"): master}
 
 
 def test_pdm_deletes_a_master_under_its_own_key(below: FileKeyring) -> None:
-    """As `pdm config --delete repository.pypi.password` does."""
     keyring.set_password("pdm-repository-pypi", TOKEN, new_master())
     keyring.delete_password("pdm-repository-pypi", TOKEN)
     assert below.passwords() == {}
@@ -311,7 +300,6 @@ def test_pdm_deletes_a_master_under_its_own_key(below: FileKeyring) -> None:
 
 
 def test_a_kept_token_counts_where_the_users_policy_is_broken(below: FileKeyring, user_policy: WritePolicy) -> None:
-    """The lookup is refused, since declining would let it out."""
     below.plant("pdm-repository-mine", TOKEN, new_master())
     user_policy("projcts = 1\n")
     forget()

@@ -57,12 +57,10 @@ def told(origin: str, *projects: str) -> WithOrigin[tuple[str, ...]]:
 
 
 def test_nothing_tells_nothing() -> None:
-    """An empty directory, no arguments, no variable."""
     assert find() is None
 
 
 def test_the_first_source_that_speaks_wins(work: Path) -> None:
-    """The variable, then the lookup, then the arguments, then the directory."""
     (work / "pyproject.toml").write_text('[project]\nname = "by-directory"\n', "utf-8")
     file = "by_argument-1.0.tar.gz"
     assert [
@@ -79,7 +77,6 @@ def test_the_first_source_that_speaks_wins(work: Path) -> None:
 
 
 def test_what_is_not_asked_is_not_read(work: Path) -> None:
-    """A broken directory is no problem of those who name the project."""
     (work / "pyproject.toml").write_text("[[[", "utf-8")
     assert [find(variable="a"), find(hint="a"), find("a-1.0.zip")] == [
         told(VARIABLE, "a"),
@@ -102,13 +99,11 @@ def test_what_is_not_asked_is_not_read(work: Path) -> None:
     ],
 )
 def test_the_variable_names_projects(variable: str, projects: tuple[str, ...]) -> None:
-    """Commas part them; white space and empty parts do not count, and each is named once."""
     assert find(variable=variable) == told(VARIABLE, *projects)
 
 
 @pytest.mark.parametrize("variable", ["", " ", ",", " , ,"])
 def test_an_empty_variable_does_not_speak(variable: str) -> None:
-    """The next source is asked."""
     assert find(variable=variable, hint="next") == told("the lookup", "next")
 
 
@@ -124,7 +119,6 @@ def test_an_empty_variable_does_not_speak(variable: str) -> None:
     ],
 )
 def test_refuses_a_variable_that_names_no_project(variable: str, shown: str) -> None:
-    """It speaks, so that passing it over could upload something else."""
     assert refused(variable=variable, hint="next") == (
         f"KEYRING_PYPITOKEN_PROJECT names the project {shown}, and none can be called so: correct the name."
     )
@@ -132,12 +126,10 @@ def test_refuses_a_variable_that_names_no_project(variable: str, shown: str) -> 
 
 @pytest.mark.parametrize(("hint", "shown"), [("", "''"), ("a/b", "'a/b'"), ("demo.", "'demo.'")])
 def test_refuses_a_look_up_that_names_no_project(hint: str, shown: str) -> None:
-    """Likewise."""
     assert refused(hint=hint) == f"the lookup names the project {shown}, and none can be called so: correct the name."
 
 
 def test_the_look_ups_project_is_normalized() -> None:
-    """Uploaders spell it as its author does."""
     assert find(hint="My_Demo.Pkg") == told("the lookup", "my-demo-pkg")
 
 
@@ -191,18 +183,15 @@ def test_the_look_ups_project_is_normalized() -> None:
     ],
 )
 def test_reads_the_project_from_the_name_of_a_distribution(file: str, project: str | None) -> None:
-    """A wheel or an sdist tells its project by its name alone; whatever else tells none."""
     assert project_of_file(file) == project
 
 
 def test_reads_the_project_from_the_names_of_real_distributions(tmp_path: Path) -> None:
-    """As build backends name them today."""
     files = [make(tmp_path, "Demo.Pkg", "1.0") for make in (make_wheel, make_sdist)]
     assert [project_of_file(str(file)) for file in files] == ["demo-pkg", "demo-pkg"]
 
 
 def test_the_arguments_name_every_project_that_is_uploaded() -> None:
-    """Files of several projects are one upload; what accompanies them does not count."""
     assert find(
         "upload",
         "dist/b_c-1.0-py3-none-any.whl",
@@ -233,17 +222,14 @@ def test_the_arguments_name_every_project_that_is_uploaded() -> None:
     ],
 )
 def test_a_version_that_is_pushed_names_its_project(argument: str, project: str | None) -> None:
-    """devpi's `push name==version`; nothing else that only resembles it."""
     assert find("push", argument, "pypi:main") == (None if project is None else told(ARGUMENTS, project))
 
 
 def test_a_file_and_a_version_may_stand_side_by_side() -> None:
-    """All that the arguments tell counts."""
     assert find("b==1.0", "a-1.0.zip") == told(ARGUMENTS, "a", "b")
 
 
 def test_reads_ten_thousand_files() -> None:
-    """As many as a system passes to a program, and each is its own project."""
     files = [f"dist/p{number}-1.0.tar.gz" for number in range(10_000)]
     assert find(*files) == told(ARGUMENTS, *sorted(f"p{number}" for number in range(10_000)))
 
@@ -268,7 +254,6 @@ def _twine_options() -> list[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize(("option", "files"), _twine_options())
 def test_skips_the_values_of_twines_options_and_no_file(option: str, files: list[str]) -> None:
-    """Twine's own parser says which arguments are files, after every option and every abbreviation of one."""
     projects = {"first-1.0.zip": "first", "second-1.0.zip": "second"}
     found = find("upload", option, "first-1.0.zip", "second-1.0.zip")
     assert found == told(ARGUMENTS, *(projects[file] for file in files))
@@ -286,7 +271,6 @@ def test_skips_the_values_of_twines_options_and_no_file(option: str, files: list
     ],
 )
 def test_skips_the_values_of_other_uploaders_options(option: str) -> None:
-    """A value is no file, even if it looks like one."""
     assert find("publish", option, "value-1.0.zip", "demo-1.0.zip") == told(ARGUMENTS, "demo")
 
 
@@ -309,7 +293,6 @@ def test_skips_the_values_of_other_uploaders_options(option: str) -> None:
     ],
 )
 def test_tells_files_from_options(arguments: tuple[str, ...], projects: tuple[str, ...]) -> None:
-    """As the uploaders' own parsers do."""
     assert find("upload", *arguments) == told(ARGUMENTS, *projects)
 
 
@@ -343,19 +326,16 @@ def dist(work: Path) -> Path:
 )
 @pytest.mark.usefixtures("dist")
 def test_expands_what_the_shell_left(pattern: str, projects: tuple[str, ...]) -> None:
-    """Twine does so with a quoted 'dist/*', and with every pattern on Windows."""
     assert find("upload", pattern) == told(ARGUMENTS, *projects)
 
 
 @pytest.mark.parametrize("pattern", ["dist/*.egg", "*", "none/*", "dist/*.asc", "dist/[", "dist/stale*", "dist/*=="])
 @pytest.mark.usefixtures("dist")
 def test_a_pattern_without_a_distribution_tells_nothing(pattern: str) -> None:
-    """The uploader will say so itself."""
     assert find("upload", pattern) is None
 
 
 def test_patterns_begin_at_the_processs_directory(dist: Path, home: Path) -> None:
-    """And not at the directory of whoever looks at the process."""
     assert [find("*.whl"), find("*.whl", directory=dist), find("work/dist/*.whl", directory=home)] == [
         None,
         told(ARGUMENTS, "demo"),
@@ -364,20 +344,17 @@ def test_patterns_begin_at_the_processs_directory(dist: Path, home: Path) -> Non
 
 
 def test_a_pattern_may_be_a_whole_path(dist: Path, home: Path) -> None:
-    """It begins where it says."""
     assert find(str(dist / "*.whl"), directory=home) == told(ARGUMENTS, "demo")
 
 
 @pytest.mark.parametrize("directory", ["[v1]", "x[!a]"])
 def test_a_file_that_is_there_is_no_pattern(work: Path, directory: str) -> None:
-    """Twine looks for the file first, whose directory may be called as it likes."""
     file = make_sdist(work / directory, "demo", "1.0")
     assert [find(str(file)), find(f"{directory}/{file.name}")] == [told(ARGUMENTS, "demo")] * 2
 
 
 @POSIX
 def test_a_file_called_like_a_pattern_is_that_file(work: Path) -> None:
-    """And no other that the pattern would match."""
     make_sdist(work, "demo", "1.0")
     (work / "*-1.0.tar.gz").touch()
     assert find("*-1.0.tar.gz") is None
@@ -402,7 +379,6 @@ PYPROJECTS: dict[str, tuple[str, str | None]] = {
 
 @pytest.mark.parametrize(("text", "project"), PYPROJECTS.values(), ids=PYPROJECTS)
 def test_reads_the_name_from_a_pyproject(work: Path, text: str, project: str | None) -> None:
-    """Where the build backends of its time look for it."""
     (work / "pyproject.toml").write_text(text, "utf-8")
     assert find() == (None if project is None else told("pyproject.toml", project))
 
@@ -420,7 +396,6 @@ def test_reads_the_name_from_a_pyproject(work: Path, text: str, project: str | N
     ],
 )
 def test_reads_the_name_from_a_setup_cfg(work: Path, text: str, project: str | None) -> None:
-    """Where there is no pyproject.toml, or it does not tell."""
     (work / "setup.cfg").write_text(text, "utf-8")
     alone = find()
     (work / "pyproject.toml").write_text('[build-system]\nrequires = ["setuptools"]\n', "utf-8")
@@ -428,7 +403,6 @@ def test_reads_the_name_from_a_setup_cfg(work: Path, text: str, project: str | N
 
 
 def test_a_pyproject_comes_before_a_setup_cfg(work: Path) -> None:
-    """A broken setup.cfg beside it is not even read."""
     (work / "pyproject.toml").write_text('[project]\nname = "demo"\n', "utf-8")
     (work / "setup.cfg").write_text("no section\n", "utf-8")
     assert find() == told("pyproject.toml", "demo")
@@ -436,7 +410,6 @@ def test_a_pyproject_comes_before_a_setup_cfg(work: Path) -> None:
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "setup.cfg"])
 def test_finds_the_nearest_project(work: Path, name: str) -> None:
-    """From a directory below it; its name leads there."""
     (work / name).write_text({"p": '[project]\nname = "demo"', "s": "[metadata]\nname = demo"}[name[0]], "utf-8")
     directory = work / "src" / "demo"
     directory.mkdir(parents=True)
@@ -445,7 +418,6 @@ def test_finds_the_nearest_project(work: Path, name: str) -> None:
 
 @pytest.mark.parametrize(("nearer", "text"), [("pyproject.toml", "[build-system]\n"), ("setup.cfg", "[flake8]\n")])
 def test_the_nearest_project_counts_even_without_a_name(work: Path, nearer: str, text: str) -> None:
-    """A project within another is not that other one."""
     (work / "pyproject.toml").write_text('[project]\nname = "outer"\n', "utf-8")
     (work / "inner").mkdir()
     (work / "inner" / nearer).write_text(text, "utf-8")
@@ -453,14 +425,12 @@ def test_the_nearest_project_counts_even_without_a_name(work: Path, nearer: str,
 
 
 def test_looks_for_no_project_outside_of_a_repository(work: Path) -> None:
-    """What lies above a checkout is another project."""
     (work / "pyproject.toml").write_text('[project]\nname = "outer"\n', "utf-8")
     (work / "inner" / ".git").mkdir(parents=True)
     assert find(directory=work / "inner") is None
 
 
 def test_refuses_a_pyproject_that_is_no_toml(work: Path) -> None:
-    """The project could not be built, so that nothing of it can be uploaded."""
     text = "[project\n"
     (work / "pyproject.toml").write_text(text, "utf-8")
     with pytest.raises(tomllib.TOMLDecodeError) as caught:
@@ -480,7 +450,6 @@ def test_refuses_a_pyproject_that_is_no_toml(work: Path) -> None:
     ],
 )
 def test_refuses_a_name_that_is_no_text(work: Path, table: str, key: str, name: str) -> None:
-    """It speaks, and cannot be understood."""
     (work / "pyproject.toml").write_text(f"[{table}]\n{key} = {name}\n", "utf-8")
     assert refused() == "the project's name in pyproject.toml is no text: write it in quotes."
 
@@ -495,7 +464,6 @@ def test_refuses_a_name_that_is_no_text(work: Path, table: str, key: str, name: 
     ],
 )
 def test_refuses_a_directory_that_names_no_project(work: Path, file: str, text: str, shown: str) -> None:
-    """The sentence tells in which file."""
     (work / file).write_text(text, "utf-8")
     assert refused() == f"{file} names the project {shown}, and none can be called so: correct the name."
 
@@ -510,13 +478,11 @@ def test_refuses_a_directory_that_names_no_project(work: Path, file: str, text: 
     ],
 )
 def test_refuses_a_broken_setup_cfg(work: Path, text: str, kind: str) -> None:
-    """Setuptools could not read it either."""
     (work / "setup.cfg").write_text(text, "utf-8")
     assert refused() == f"setup.cfg is not valid ({kind}): correct it there."
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "setup.cfg"])
 def test_refuses_a_file_that_is_no_text(work: Path, name: str) -> None:
-    """It cannot be read."""
     (work / name).write_bytes(b"\xff\xfe")
     assert refused() == f"{name} is UTF-16 text: save it as UTF-8."

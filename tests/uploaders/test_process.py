@@ -44,7 +44,6 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="another process's command
     ],
 )
 def test_reads_a_command_line(words: str, program: str, arguments: str) -> None:
-    """Behind an interpreter stands the program itself."""
     assert read_command_line(words.split(" ") if words else []) == (program, tuple(arguments.split()))
 
 
@@ -64,7 +63,6 @@ def test_reads_a_command_line(words: str, program: str, arguments: str) -> None:
 def test_tells_the_keyring_command_from_other_programs(
     argument: str | None, loaded: bool, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the program that has loaded keyring's command is that command."""
     import keyring.cli  # noqa: F401 - it is what the command loads
 
     monkeypatch.setattr(sys, "argv", [] if argument is None else [argument, "get"])
@@ -74,7 +72,6 @@ def test_tells_the_keyring_command_from_other_programs(
 
 
 def test_describes_this_process(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its name, its arguments, its directory."""
     monkeypatch.setattr(sys, "argv", ["/usr/bin/twine", "upload", "dist/*"])
     found = this_process()
     assert (found.program, found.arguments, found.directory) == ("twine", ("upload", "dist/*"), work)
@@ -83,7 +80,6 @@ def test_describes_this_process(work: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_program_without_a_name_is_described_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interpreter that is part of another program may have no arguments at all."""
     monkeypatch.setattr(sys, "argv", [])
     found = this_process()
     assert (found.program, found.arguments) == ("", ())
@@ -91,7 +87,6 @@ def test_a_program_without_a_name_is_described_too(monkeypatch: pytest.MonkeyPat
 
 @POSIX
 def test_the_keyring_command_stands_for_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """uv and pdm start it, and only they know the files; here the parent is whatever started the tests."""
     import keyring.cli  # noqa: F401 - it is what the command loads
 
     monkeypatch.setattr(sys, "argv", ["keyring", "get", PYPI, TOKEN])
@@ -105,7 +100,6 @@ def test_the_keyring_command_stands_for_its_parent(monkeypatch: pytest.MonkeyPat
 @POSIX
 @pytest.mark.parametrize("reader", sorted(process._READERS))
 def test_each_system_tells_the_words_of_another_process(reader: str) -> None:
-    """On Linux its own file does, elsewhere ps, which is here too."""
     if reader == "linux" and sys.platform != "linux":
         pytest.skip("there is no /proc here")
     words = [sys.executable, "-c", "print(flush=True);input()", "demo-1.0.zip"]
@@ -119,7 +113,6 @@ def test_each_system_tells_the_words_of_another_process(reader: str) -> None:
 
 @pytest.mark.parametrize("platform", ["win32", "linux", "darwin"])
 def test_where_the_parent_cannot_be_told_nothing_is(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next source of evidence speaks then."""
     import keyring.cli  # noqa: F401 - it is what the command loads
 
     def gone(pid: int) -> list[str]:
@@ -134,7 +127,6 @@ def test_where_the_parent_cannot_be_told_nothing_is(platform: str, monkeypatch: 
 
 
 def test_a_program_that_is_no_keyring_command_was_started_by_nobody_of_interest() -> None:
-    """Lines are told once per process then."""
     assert process.started_by() == ""
 
 
@@ -160,7 +152,6 @@ def program(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @pytest.mark.parametrize("name", UPLOADERS)
 def test_a_refusal_ends_an_uploader(name: str, program: pytest.MonkeyPatch) -> None:
-    """It would go on otherwise: ask for a password, send none, or show a traceback."""
     program.setattr(sys, "argv", [f"/usr/bin/{name}", *UPLOADERS[name]])
     for ask in (lambda: keyring.get_password(HTTP, TOKEN), lambda: keyring.get_credential(HTTP, None)):
         with pytest.raises(SystemExit) as ended:
@@ -172,7 +163,6 @@ def test_a_refusal_ends_an_uploader(name: str, program: pytest.MonkeyPatch) -> N
     "arguments", [["/usr/bin/poetry", "install"], ["/usr/bin/pdm", "config"], ["/usr/bin/release", "publish"], []]
 )
 def test_a_refusal_ends_nothing_else(arguments: list[str], program: pytest.MonkeyPatch) -> None:
-    """An uploader that does not upload, and a program that is none, get an exception to deal with."""
     program.setattr(sys, "argv", arguments)
     with pytest.raises(RefusedError):
         keyring.get_password(HTTP, TOKEN)
@@ -191,7 +181,6 @@ def test_a_refusal_ends_nothing_else(arguments: list[str], program: pytest.Monke
     ],
 )
 def test_what_cannot_be_stored_ends_some(arguments: list[str], ends: bool, program: pytest.MonkeyPatch) -> None:
-    """Those that would store it in clear elsewhere, go on with it, or end in a traceback."""
     program.setattr(sys, "argv", arguments)
     with pytest.raises(SystemExit if ends else RefusedSetError):
         keyring.set_password(PYPI, TOKEN, "hunter2")
@@ -199,14 +188,12 @@ def test_what_cannot_be_stored_ends_some(arguments: list[str], ends: bool, progr
 
 @pytest.mark.parametrize("arguments", [["poetry", "config", "pypi-token.pypi", "--unset"], ["pdm", "config"]])
 def test_what_cannot_be_deleted_ends_no_uploader(arguments: list[str], program: pytest.MonkeyPatch) -> None:
-    """pdm deletes from its own settings afterwards."""
     program.setattr(sys, "argv", arguments)
     with pytest.raises(RefusedDeleteError):
         keyring.delete_password(PYPI, TOKEN)
 
 
 def test_the_keyring_command_ends_with_the_sentence(run: Run) -> None:
-    """No traceback, exit code 1, whatever it was asked to do."""
     assert run("keyring", "set", PYPI, TOKEN, stdin=new_master()).returncode == 0
     for words in (("get", HTTP), ("del", HTTP), ("get", PYPI)):
         done = run("keyring", *words, TOKEN)
