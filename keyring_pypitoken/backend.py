@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from keyring.credentials import Credential
 
     from keyring_pypitoken.issue import Issued
-    from keyring_pypitoken.uploaders.uploader import Uploader
 
     T = TypeVar("T")
 
@@ -257,38 +256,44 @@ def _refuse_get(message: str) -> str:
     In its own process it is ended: most would go on and ask for a password, and what a person types then is the master.
     One that started the `keyring` command and would go on gets a text that is not a token, which the index refuses.
     """
-    from keyring_pypitoken.uploaders.process import parent_room
-
-    room = parent_room()
-    if room is not None and room.goes_on and _is_uploading(room):
+    if _goes_on():
         _notify(message)
         return REFUSED
     return _refuse(message, RefusedError)
 
 
-def _is_uploading(room: Uploader) -> bool:
-    from keyring_pypitoken.uploaders.process import this_process
-
-    try:
-        return room.is_uploading(this_process())
-    except Refusal:
-        return True  # its directory is gone: rather a text that the index refuses than a token from elsewhere
-
-
 def _refuse(message: str, kind: type[RefusedError]) -> NoReturn:
     """Print the refusal on stderr, the one channel that nearly every uploader shows, and end what must not go on."""
     _notify(message)
+    if _must_end(kind):
+        raise SystemExit(1)
+    raise kind(message)
+
+
+def _goes_on() -> bool:
+    """Return True if an uploader that is uploading started the `keyring` command, and would try other credentials."""
+    from keyring_pypitoken.uploaders.process import parent_room, this_process
+
+    room = None
+    try:
+        room = parent_room()
+        return room is not None and room.goes_on and room.is_uploading(this_process())
+    except Exception:  # noqa: BLE001 - its directory is gone: rather a text that the index refuses than another token
+        return room is not None
+
+
+def _must_end(kind: type[RefusedError]) -> bool:
+    # Of its own, so that no frame of the refusal holds the environment, in which a passphrase may be.
     from keyring_pypitoken.uploaders.process import is_keyring_command, this_process
 
-    if is_keyring_command():
-        raise SystemExit(1)  # the sentence is on the screen; keyring would bury it in a traceback
-    with contextlib.suppress(Refusal):  # the current directory is gone
+    with contextlib.suppress(Exception):  # who asks is not known: it gets the exception
+        if is_keyring_command():
+            return True  # the sentence is on the screen; keyring would bury it in a traceback
         process = this_process()
-        room = process.room
-        uploading = room is not None and kind is RefusedError and room.is_uploading(process)
-        if uploading or (room is not None and kind is RefusedSetError and room.is_saving(process)):
-            raise SystemExit(1)
-    raise kind(message)
+        if (room := process.room) is not None and kind is RefusedError:
+            return room.is_uploading(process)
+        return room is not None and kind is RefusedSetError and room.is_saving(process)
+    return False
 
 
 def _notify(line: str) -> None:

@@ -341,8 +341,8 @@ def _delete(key: Key) -> Deleted | None:
     check_kind(found)
     if config.problem is not None:
         raise config.problem
-    memory.forget()
     account = _label_or_default(key)
+    memory.forget()
     return Deleted(repository, account, masters.delete_master(repository, account, key, config.store))
 
 

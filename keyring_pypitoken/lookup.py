@@ -232,4 +232,4 @@ def _written_host(key: Key) -> str:
     if colon and (rest.startswith("/") or scheme in _DEFAULT_PORTS):
         text = rest
     authority = text.lstrip("/").replace("#", "/").replace("?", "/").partition("/")[0]
-    return authority.rpartition("@")[2].partition(":")[0].strip(". ")
+    return authority.rpartition("@")[2].partition(":")[0].strip(". []")

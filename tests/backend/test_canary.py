@@ -22,7 +22,7 @@ from keyring_pypitoken.backend import RefusedError, RefusedSetError
 from keyring_pypitoken.policy import decision, discovery, parser, values
 from keyring_pypitoken.tokens import macaroon, restrictions, token
 from keyring_pypitoken.tokens import values as token_values
-from keyring_pypitoken.uploaders import command_line, projects
+from keyring_pypitoken.uploaders import evidence, options, process
 from keyring_pypitoken.vault import accounts, age, backends, identities, masters, passphrase, private_file
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 PACKAGE = str(Path(keyring_pypitoken.__file__).parent)
 WINDOW = 12  # characters of a secret that give it away: less than that are found in any text
 STEPS = (
-    *(decision, derive, projects, history, macaroon, token_values, issue, parser),
-    *(discovery, values, restrictions, masters, toml, token, command_line),
+    *(decision, derive, evidence, history, macaroon, token_values, issue, parser),
+    *(discovery, values, restrictions, masters, toml, token, options, process),
     *(accounts, age, identities, passphrase, private_file, backends),
 )
 OPENERS = (PASSPHRASE, IDENTITY.removeprefix("AGE-SECRET-KEY-1"))  # of the age file
@@ -135,7 +135,7 @@ def break_step(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, e
 # The net itself is left out: what it catches is what is tested.
 AGE_STEPS = (age, identities, passphrase, private_file)
 IDENTITY_SETTING = '[store]\nidentity = "~/identity"\n'
-NET = {(issue, "answer"), (issue, "_settle")}
+NET = {(issue, "sealed")}
 EVERY_STEP = [(module, name) for module in STEPS for name in functions(module) if (module, name) not in NET]
 
 

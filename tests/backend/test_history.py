@@ -1,4 +1,4 @@
-"""The history tells what was derived, holds no token, is bounded, loses nothing, and is never in an upload's way."""
+"""The history records what was derived, holds no token, is bounded, loses nothing, and is never in an upload's way."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def upload() -> Token:
     return Token.load(found)
 
 
-# What is told
+# What is recorded
 
 
-def test_tells_what_was_derived(demo: Path) -> None:
+def test_records_what_was_derived(demo: Path) -> None:
     before = int(time.time())
     window = upload().restrictions[0]
     assert isinstance(window, DateRestriction)
@@ -77,7 +77,7 @@ def test_tells_what_was_derived(demo: Path) -> None:
     assert (last.projects, last.account, last.policy) == (("a", "b"), "work", str(policy))
 
 
-def test_tells_of_a_token_for_any_project(demo: Path, user_policy: WritePolicy) -> None:
+def test_records_a_token_for_any_project(demo: Path, user_policy: WritePolicy) -> None:
     (demo / "pyproject.toml").unlink()
     user_policy('unscoped = "allow"\n')
     upload()
@@ -128,7 +128,8 @@ def test_can_be_switched_off(demo: Path, user_policy: WritePolicy) -> None:
 def test_names_the_program(argv: list[str], program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import keyring.cli  # noqa: F401 - it is what the command loads
 
-    monkeypatch.setitem(process._READERS, sys.platform, lambda _pid: ["uv", "publish"])
+    monkeypatch.setitem(process._READERS, sys.platform, lambda _pid: ["uv", "help"])
+    monkeypatch.setitem(sys.modules, "twine", sys)
     monkeypatch.setattr(sys, "argv", argv)
     upload()
     assert [entry.program for entry in read_history()] == [program]
@@ -178,20 +179,15 @@ def test_the_oldest_come_first() -> None:
     assert "".join(entry.program for entry in read_history()) == "bdac"
 
 
-def limited(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    """Make the files smaller, so that they are full sooner."""
-    monkeypatch.setattr(history, "_MAX_IN_FILE", most)
-    monkeypatch.setattr(history, "_MAX_SET_ASIDE", 3 * most)
-
-
-def test_the_oldest_go_when_it_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    limited(monkeypatch, 2000)
+def test_a_full_file_becomes_the_previous_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "_MAX_IN_FILE", 2000)
     for moment in range(200):
         record(ENTRY._replace(time=moment))
-        assert sum(path.stat().st_size for path in directory().iterdir()) <= 8000
+        assert sum(path.stat().st_size for path in directory().iterdir()) <= 4000
         times = [entry.time for entry in read_history()]
         assert times == list(range(times[0], moment + 1))
-    assert len(content()) > 4000
+    assert sorted(path.name for path in directory().iterdir()) == ["current.jsonl", "previous.jsonl"]
+    assert len(content()) > 2000
 
 
 def test_within_the_limit_nothing_goes() -> None:
@@ -199,17 +195,21 @@ def test_within_the_limit_nothing_goes() -> None:
     for entry in entries:
         record(entry)
     assert read_history() == entries
-    assert len(list(directory().iterdir())) == 3
+
+
+def test_a_note_is_kept() -> None:
+    record(ENTRY._replace(note="for the release\nof May"))
+    assert [entry.note for entry in read_history()] == ["for the release?of May"]
 
 
 def test_a_file_that_cannot_be_renamed_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    limited(monkeypatch, 2000)
+    monkeypatch.setattr(history, "_MAX_IN_FILE", 2000)
 
     def refuse(*_paths: str) -> None:
         raise PermissionError
 
     with monkeypatch.context() as broken:
-        broken.setattr(os, "rename", refuse)
+        broken.setattr(os, "replace", refuse)
         for _ in range(100):
             record(ENTRY)
     (path,) = directory().iterdir()
@@ -218,10 +218,30 @@ def test_a_file_that_cannot_be_renamed_does_not_grow_for_ever(monkeypatch: pytes
     assert read_history()[-1].time == ENTRY.time + 1
 
 
-def test_a_file_that_was_just_begun_is_not_renamed() -> None:
+def test_a_file_that_another_process_has_just_rotated_loses_no_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "_MAX_IN_FILE", 1000)
+    for _ in range(4):
+        record(ENTRY)
+    os.rename(directory() / "current.jsonl", directory() / "previous.jsonl")
+    history._rotate(str(directory()))  # finds no current file
     record(ENTRY)
-    history._set_aside(str(directory()))
-    assert [path.name for path in directory().iterdir()] == ["current.jsonl"]
+    history._rotate(str(directory()))  # finds one that was just begun
+    assert len(read_history()) == 5
+
+
+@pytest.mark.parametrize(("age", "rotates"), [(0, False), (100, True)])
+def test_a_process_that_died_while_it_rotated_blocks_nobody_for_long(
+    age: int, rotates: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "_MAX_IN_FILE", 1000)
+    directory().mkdir(parents=True)
+    guard = directory() / "rotating"
+    guard.touch()
+    os.utime(guard, (0, time.time() - age))
+    for _ in range(6):
+        record(ENTRY)
+    assert (directory() / "previous.jsonl").exists() == rotates
+    assert len(read_history()) == 6
 
 
 def test_a_line_that_was_cut_short_spoils_no_other() -> None:
@@ -233,32 +253,13 @@ def test_a_line_that_was_cut_short_spoils_no_other() -> None:
     assert read_history() == [ENTRY, ENTRY._replace(program="next")]
 
 
-def test_a_file_that_is_renamed_while_it_is_read_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    record(ENTRY)
-    listing = history._files_set_aside
-
-    def meanwhile(path: str) -> list[str]:
-        record(ENTRY._replace(program="late"))
-        os.rename(directory() / "current.jsonl", directory() / "00000000000000000001-1.jsonl")
-        return listing(path)
-
-    monkeypatch.setattr(history, "_files_set_aside", meanwhile)
-    assert read_history() == [ENTRY, ENTRY._replace(program="late")]
-
-
-def test_a_file_that_is_removed_while_it_is_read_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    record(ENTRY)
-    monkeypatch.setattr(history, "_files_set_aside", lambda path: [os.path.join(path, "gone.jsonl")])
-    assert read_history() == [ENTRY]
-
-
-def test_what_cannot_be_read_is_told() -> None:
+def test_an_unreadable_history_is_a_refusal() -> None:
     (directory() / "current.jsonl").mkdir(parents=True)
     with pytest.raises(Refusal) as refused:
         read_history()
-    kind = "PermissionError" if os.name == "nt" else "IsADirectoryError"
+    path = directory() / "current.jsonl"
     assert str(refused.value) == (
-        f"the history in {directory()} cannot be read ({kind}): make its files readable, or remove them."
+        f"the history cannot be read: {path} is not a regular file: replace it with one."
     )
 
 
@@ -268,16 +269,15 @@ WRITER = """
 import sys
 from keyring_pypitoken import history
 history._MAX_IN_FILE = int(sys.argv[2])
-history._MAX_SET_ASIDE = int(sys.argv[3])
 sys.stdin.read()
-for number in range(int(sys.argv[4])):
+for number in range(int(sys.argv[3])):
     history.record(history.Entry(number, ("demo",) * 5, "pypi", sys.argv[1], 0, 1, "x" * (number % 300), None))
 """
 
 
-def written_at_once(processes: int, entries: int, most_in_file: int, most_set_aside: int) -> str:
+def written_at_once(processes: int, entries: int, most_in_file: int) -> str:
     """Let processes write their entries at the same time; return what they printed."""
-    numbers = (str(most_in_file), str(most_set_aside), str(entries))
+    numbers = (str(most_in_file), str(entries))
     started = [
         subprocess.Popen(
             [sys.executable, "-c", WRITER, f"p{number}", *numbers],
@@ -300,22 +300,19 @@ def entries_of(accounts: int, count: int) -> set[tuple[str, int]]:
     return {(f"p{account}", number) for account in range(accounts) for number in range(count)}
 
 
-@pytest.mark.parametrize("most_in_file", [10_000_000, 20_000], ids=["one file", "renamed all the time"])
-def test_processes_that_write_at_once_lose_nothing(most_in_file: int) -> None:
-    assert written_at_once(20, 200, most_in_file, 10_000_000) == ""
+@pytest.mark.parametrize("most_in_file", [10_000_000, 600_000], ids=["one file", "rotated once"])
+def test_processes_that_write_at_once_lose_nothing_below_the_bound(most_in_file: int) -> None:
+    assert written_at_once(20, 200, most_in_file) == ""
     lines = [line for line in content().split(b"\n") if line]
-    assert len(lines) == 4000
     assert {(fields["account"], fields["time"]) for fields in map(json.loads, lines)} == entries_of(20, 200)
-    assert len(read_history()) == 4000
+    assert len(lines) == len(read_history()) == 4000
 
 
-def test_processes_that_rename_at_once_keep_what_the_limit_says() -> None:
-    assert written_at_once(20, 200, 50_000, 150_000) == ""
-    files = list(directory().iterdir())
+def test_processes_that_rotate_at_once_keep_at_least_one_full_file() -> None:
+    assert written_at_once(20, 200, 50_000) == ""
     lines = [line for line in content().split(b"\n") if line]
     assert len(read_history()) == len(lines)
-    # Whoever found the file full while another one renamed it writes one line more; some are renamed before they are.
-    assert 75_000 < sum(file.stat().st_size for file in files) <= 200_000 + 20 * 500
+    assert 25_000 < len(content()) <= 100_000 + 20 * 500
     kept = [(fields["account"], fields["time"]) for fields in map(json.loads, lines)]
     assert len(set(kept)) == len(kept)
     assert set(kept) <= entries_of(20, 200)
@@ -363,7 +360,7 @@ def test_no_obstacle_is_in_an_uploads_way(
     assert not Path("target").exists() or Path("target").read_bytes() == b""
 
 
-@pytest.mark.parametrize("name", ["_append", "_plain", "_write", "_open_to_append"])
+@pytest.mark.parametrize("name", ["_append", "_plain", "_open_to_append"])
 def test_whatever_fails_the_token_is_derived(name: str, demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert demo
 
@@ -443,6 +440,7 @@ ENTRIES = st.builds(
     MOMENTS,
     TEXTS,
     st.none() | TEXTS,
+    st.none() | TEXTS,
 )
 search = settings(deadline=None, database=None, max_examples=200)
 
@@ -475,4 +473,5 @@ def test_any_entry_is_read_as_it_was_written(entry: Entry) -> None:
         account=shown(entry.account),
         program=shown(entry.program),
         policy=found.policy if entry.policy is not None else None,
+        note=None if entry.note is None else shown(entry.note),
     )

@@ -403,7 +403,7 @@ def identity_unreadable(stage: Stage) -> str:
     """The identity was not copied whole."""
     identity, policy = stage.identity(f"# mine\n{IDENTITY[:-3]}\n")
     stage.age(identity=RECIPIENT)
-    return f"the identity {identity} ({policy}:2) holds no identity in line 2: {EXPECTED}."
+    return f"the identity {identity} ({policy}:2) has no identity in line 2: {EXPECTED}."
 
 
 @case
