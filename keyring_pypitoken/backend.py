@@ -299,4 +299,5 @@ def _must_end(kind: type[RefusedError]) -> bool:
 def _notify(line: str) -> None:
     from keyring_pypitoken import notices
 
-    notices.notify(line)
+    with contextlib.suppress(Exception):  # a line that cannot be printed changes no answer
+        notices.notify(line)

@@ -320,9 +320,7 @@ def test_a_label_that_is_neither_is_refused() -> None:
     assert "'a=b'" in str(refused.value)
     with pytest.raises(RefusedSetError) as put:
         keyring.set_password(f"{PYPI}?a=b", TOKEN, new_master())
-    assert str(put.value) == (
-        "invalid account label after '?': use up to 64 letters, digits or any of . _ @ + -"
-    )
+    assert str(put.value) == ("invalid account label after '?': use up to 64 letters, digits or any of . _ @ + -")
 
 
 def test_flits_user_name_tells_the_project() -> None:
@@ -399,7 +397,7 @@ def test_a_token_in_the_place_of_a_label_is_refused_and_not_shown(
     with pytest.raises(RefusedDeleteError) as deleted:
         keyring.delete_password(service, TOKEN)
     assert {str(refused.value) for refused in (got, put, deleted)} == {sentence}
-    assert capsys.readouterr().err == f"keyring-pypitoken: {sentence}\n"
+    assert set(capsys.readouterr().err.splitlines()) == {f"keyring-pypitoken: {sentence}"}
 
 
 # Stores.
@@ -639,9 +637,7 @@ def test_what_fails_unexpectedly_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -
             forget()
             with pytest.raises(RefusedError) as refused:
                 keyring.get_password(PYPI, TOKEN)
-            assert str(refused.value) == (
-                "internal error (LookupError), and nothing was handed out: please report it."
-            )
+            assert str(refused.value) == ("internal error (LookupError), and nothing was handed out: please report it.")
             assert refused.value.__context__ is None
 
 

@@ -258,9 +258,7 @@ def test_an_unreadable_history_is_a_refusal() -> None:
     with pytest.raises(Refusal) as refused:
         read_history()
     path = directory() / "current.jsonl"
-    assert str(refused.value) == (
-        f"the history cannot be read: {path} is not a regular file: replace it with one."
-    )
+    assert str(refused.value) == (f"the history cannot be read: {path} is not a regular file: replace it with one.")
 
 
 # Several processes

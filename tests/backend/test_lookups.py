@@ -256,9 +256,7 @@ def test_keyring_never_hands_out_a_raw_token_that_is_ours(case: Case, method: st
 @pytest.mark.parametrize("method", ["password", "credential"])
 @pytest.mark.parametrize("username", [None, ""])
 @pytest.mark.parametrize("stored", [TOKEN, "", "me"])
-@pytest.mark.parametrize(
-    "case", [case for case in CASES if case.username == TOKEN and case.expected], ids=_ids
-)
+@pytest.mark.parametrize("case", [case for case in CASES if case.username == TOKEN and case.expected], ids=_ids)
 def test_without_a_user_name_no_raw_token_gets_out(
     case: Case, stored: str, username: str | None, method: str, below: FileKeyring
 ) -> None:
@@ -272,9 +270,7 @@ def test_without_a_user_name_no_raw_token_gets_out(
     assert _is_derived(found) or (found is None and not would_be_found)
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in CASES if case.expected in ("look-alike", "kept", None)], ids=_ids
-)
+@pytest.mark.parametrize("case", [case for case in CASES if case.expected in ("look-alike", "kept", None)], ids=_ids)
 def test_what_is_ours_only_with_a_token_is_passed_on_without_one(case: Case, below: FileKeyring) -> None:
     assert _get("password", case, case.username) is None
     below.plant(case.service, case.username, "a password")

@@ -90,7 +90,9 @@ def test_a_backend_whose_service_stops_while_a_program_runs_is_a_refusal(stage: 
     stage.env("TEST_KEYRINGS", "second")
     with pytest.raises(RefusedError) as refused:
         keyring.get_password(PYPI, TOKEN)
-    assert str(refused.value) == ("a keyring backend stopped responding (RuntimeError): start its keyring, and try again.")
+    assert str(refused.value) == (
+        "a keyring backend stopped responding (RuntimeError): start its keyring, and try again."
+    )
 
 
 def test_plain_http_is_refused_in_every_call(stage: Stage) -> None:
@@ -114,7 +116,9 @@ def test_plain_http_is_refused_in_every_call(stage: Stage) -> None:
 def test_the_private_name_is_refused_in_every_call(stage: Stage, run: Run) -> None:
     stage.master()
     before = _content(stage)
-    sentence = "this name belongs to keyring-pypitoken, which never hands out what is stored there: ask for the upload URL."
+    sentence = (
+        "this name belongs to keyring-pypitoken, which never hands out what is stored there: ask for the upload URL."
+    )
     for username, service in (("default", PRIVATE), (TOKEN, PRIVATE.upper()), ("anybody", f"default@{PRIVATE}")):
         with pytest.raises(RefusedError) as got:
             keyring.get_password(service, username)

@@ -593,8 +593,7 @@ def set_token_of_the_wrong_repository(stage: Stage) -> tuple[str, str]:
     """A token of TestPyPI for PyPI."""
     del stage
     return new_master("test.pypi.org"), (
-        "this token is for 'test.pypi.org', but pypi needs one for pypi.org: "
-        f"store it for its own repository, or {NEW}"
+        f"this token is for 'test.pypi.org', but pypi needs one for pypi.org: store it for its own repository, or {NEW}"
     )
 
 
@@ -690,9 +689,7 @@ def set_into_an_age_file_with_a_key_that_age_does_not_take(stage: Stage) -> tupl
     key = b"openssh-key-v1\0" + fields + b"\0\0\0\1" + len(public).to_bytes(4, "big") + public
     text = base64.b64encode(key).decode()
     path, policy = stage.identity(f"-----BEGIN OPENSSH PRIVATE KEY-----\n{text}\n-----END OPENSSH PRIVATE KEY-----\n")
-    return new_master(), (
-        f"the identity {path} ({policy}:2) is not a key that age takes: {EXPECTED}."
-    )
+    return new_master(), (f"the identity {path} ({policy}:2) is not a key that age takes: {EXPECTED}.")
 
 
 @set_case
@@ -735,8 +732,7 @@ def set_with_a_broken_user_policy(stage: Stage) -> tuple[str, str]:
     """Nobody can tell where the user wants it."""
     path = stage.user("[store]\nbackends = 1\n")
     return new_master(), (
-        f"the policy cannot be followed: {path}:2:1: unknown key 'backends'; did you mean 'backend'?; "
-        "correct it there."
+        f"the policy cannot be followed: {path}:2:1: unknown key 'backends'; did you mean 'backend'?; correct it there."
     )
 
 

@@ -129,11 +129,13 @@ PROGRAMS = [
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["", "in a directory that is gone"])
-@pytest.mark.parametrize(("parent", "printed"), PROGRAMS, ids=lambda value: " ".join(value) if value else "")
+@pytest.mark.parametrize(
+    ("parent", "printed"), PROGRAMS, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
 def test_a_constant_text_is_printed_only_for_an_uploader_that_would_go_on(
     parent: list[str], printed: bool, gone: bool, monkeypatch: pytest.MonkeyPatch, work: Path
 ) -> None:
-    import keyring.cli  # noqa: F401 - it is what the command loads
+    import keyring.cli
 
     monkeypatch.setattr(sys, "argv", ["keyring", "get", HTTP, TOKEN])
     monkeypatch.setitem(process._READERS, sys.platform, lambda _pid: parent)
@@ -249,7 +251,7 @@ def test_a_refusal_ends_nothing_else(arguments: list[str], program: pytest.Monke
     [
         (["flit", "publish"], True),
         (["hatch", "publish"], True),
-        (["poetry", "config", "pypi-token.pypi"], True),
+        (["poetry", "config", "pypi-token.pypi", "hunter2"], True),
         (["pdm", "config", "repository.pypi.password"], True),
         (["pdm", "publish"], False),  # another file is yet to be uploaded
         (["twine", "upload"], False),
