@@ -234,7 +234,7 @@ def _has_store() -> bool:
 
 
 def _pass_on(what: str, service: str, username: str) -> NoReturn:
-    nobody = fail.Keyring() if _is_alone() else None  # type: ignore[no-untyped-call]  # keyring's constructor
+    nobody: KeyringBackend | None = fail.Keyring() if _is_alone() else None  # type: ignore[no-untyped-call]  # keyring's
     if nobody and what == "set":
         nobody.set_password(service, username, "")  # which raises, and must not hold the secret
     if nobody:
