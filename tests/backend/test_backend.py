@@ -385,7 +385,7 @@ def test_a_token_in_the_place_of_a_label_is_refused_and_not_shown(
 ) -> None:
     if kept:
         keyring.set_password(PYPI, TOKEN, new_master())
-    service = f"{PYPI}?{new_master(identifier='pasted')}"
+    service = f"{PYPI}?pypi-AgEIcHlwaS5vcmc{'x' * 90}"
     sentence = (
         "a token follows the question mark of the URL, where a label belongs: revoke that token, because it is in "
         "your shell's history now, and store a new one with `keyring-pypitoken login`."
