@@ -13,8 +13,8 @@ from sandbox import ROOT, new_master
 
 from keyring_pypitoken import ProjectNamesRestriction, Token
 from keyring_pypitoken.lookup import PYPI, TESTPYPI
-from keyring_pypitoken.policy.decision import Policies, decide
-from keyring_pypitoken.policy.model import Layer, Origin, WithOrigin
+from keyring_pypitoken.policy.decision import decide
+from keyring_pypitoken.policy.model import Evidence, Layer, Origin, Policies, Way, WithOrigin
 from keyring_pypitoken.policy.parser import parse_policy
 from keyring_pypitoken.policy.values import KEYS
 
