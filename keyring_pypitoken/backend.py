@@ -12,6 +12,7 @@ is likely to be ours. Rules that shape it (keyring 25.7, `backends/chainer.py`):
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, NoReturn
 
@@ -63,9 +64,11 @@ class PyPITokenKeyring(KeyringBackend):
         Raises:
             RefusedError: the lookup is ours and must not be answered.
         """
-        ours, token = _ask(service, username)
+        ours, answer = _ask(service, username)
         nobody = None if ours else _nobody(service)
-        return token if nobody is None else nobody.get_password(service, username)
+        if nobody is not None:
+            return nobody.get_password(service, username)
+        return None if answer is None else _text(answer)
 
     def get_credential(self, service: str, username: str | None) -> Credential | None:
         """Return a derived token with its user name, like `get_password`; the user name may be None or empty.
@@ -73,11 +76,11 @@ class PyPITokenKeyring(KeyringBackend):
         Raises:
             RefusedError: the lookup is ours and must not be answered.
         """
-        ours, token = _ask(service, username)
+        ours, answer = _ask(service, username)
         nobody = None if ours else _nobody(service)
         if nobody is not None:
             return nobody.get_credential(service, username)
-        return None if token is None else SimpleCredential(TOKEN_USERNAME, token)
+        return None if answer is None else SimpleCredential(TOKEN_USERNAME, _text(answer))
 
     def set_password(self, service: str, username: str, password: str) -> None:
         """Check a master and store it.
@@ -86,18 +89,19 @@ class PyPITokenKeyring(KeyringBackend):
             NotImplementedError: the key is not ours; the next backend is asked.
             RefusedSetError: the key is ours, and what was given is not stored.
         """
+        try:
+            from keyring_pypitoken.secret import MasterToken
+
+            text = MasterToken(password)
+        finally:
+            del password  # whatever interrupts what follows, no local of ours holds it
         if is_private(service):
-            del password
             _refuse(_PRIVATE, RefusedSetError)
         key = _parse(service, username)
         if key is None:
-            del password
             _pass_on("set", service, username)
         from keyring_pypitoken import issue
-        from keyring_pypitoken.secret import MasterToken
 
-        text = MasterToken(password)
-        del password
         saved = _settle(lambda: issue.save(key, text), RefusedSetError)
         if saved is None:
             _pass_on("set", service, username)
@@ -152,8 +156,8 @@ def hand_out(issued: Issued, program: str, note: str | None = None) -> str:
     return issued.token.unwrap()
 
 
-def _ask(service: str, username: str | None) -> tuple[bool, str | None]:
-    """Return whether the key is ours, and the text that answers it."""
+def _ask(service: str, username: str | None) -> tuple[bool, Issued | str | None]:
+    """Return whether the key is ours, and what answers it: a token, or the constant text of a refusal."""
     if is_private(service):
         return True, _refuse_get(_PRIVATE)
     key = _parse(service, username)
@@ -167,10 +171,23 @@ def _ask(service: str, username: str | None) -> tuple[bool, str | None]:
         message = str(refusal)
     else:
         if issued is not None:
-            return True, hand_out(issued, _program())
+            return True, issued
         found = match(key, BUILT_IN)
         return found is not None and found.kind == "endpoint", None
     return True, _refuse_get(message)
+
+
+def _text(answer: Issued | str) -> str:
+    """Return the text that answers a lookup; no local holds it on its way."""
+    if isinstance(answer, str):
+        return answer
+    from keyring_pypitoken import issue
+
+    try:
+        return issue.sealed(lambda: hand_out(answer, _program()))
+    except Refusal as refusal:
+        message = str(refusal)
+    return _refuse_get(message)
 
 
 def _program() -> str:
@@ -197,10 +214,13 @@ def _nobody(service: object) -> KeyringBackend | None:
     asks us, or nobody asked keyring for its backend, foreign keys are the next one's. An uploader's probe of whether
     there is a keyring is declined, because it would give keyring up.
     """
-    alone = isinstance(core._keyring_backend, PyPITokenKeyring)  # noqa: SLF001 - get_keyring would load all backends
-    if not alone or (is_probe(service) and _has_store()):
+    if not _is_alone() or (is_probe(service) and _has_store()):
         return None
     return fail.Keyring()  # type: ignore[no-untyped-call]  # keyring's constructor
+
+
+def _is_alone() -> bool:
+    return isinstance(core._keyring_backend, PyPITokenKeyring)  # noqa: SLF001 - get_keyring would load all backends
 
 
 def _has_store() -> bool:
@@ -214,7 +234,7 @@ def _has_store() -> bool:
 
 
 def _pass_on(what: str, service: str, username: str) -> NoReturn:
-    nobody = _nobody(service)
+    nobody: KeyringBackend | None = fail.Keyring() if _is_alone() else None  # type: ignore[no-untyped-call]  # keyring's
     if nobody and what == "set":
         nobody.set_password(service, username, "")  # which raises, and must not hold the secret
     if nobody:
@@ -236,10 +256,7 @@ def _refuse_get(message: str) -> str:
     In its own process it is ended: most would go on and ask for a password, and what a person types then is the master.
     One that started the `keyring` command and would go on gets a text that is not a token, which the index refuses.
     """
-    from keyring_pypitoken.uploaders.process import parent_room, this_process
-
-    room = parent_room()
-    if room is not None and room.goes_on and room.is_uploading(this_process()):
+    if _goes_on():
         _notify(message)
         return REFUSED
     return _refuse(message, RefusedError)
@@ -248,23 +265,39 @@ def _refuse_get(message: str) -> str:
 def _refuse(message: str, kind: type[RefusedError]) -> NoReturn:
     """Print the refusal on stderr, the one channel that nearly every uploader shows, and end what must not go on."""
     _notify(message)
-    from keyring_pypitoken.uploaders.process import is_keyring_command, this_process
-
-    if is_keyring_command():
-        raise SystemExit(1)  # the sentence is on the screen; keyring would bury it in a traceback
-    try:
-        process = this_process()
-    except Refusal:
-        raise kind(message) from None
-    room = process.room
-    if room is not None and (
-        (kind is RefusedError and room.is_uploading(process)) or (kind is RefusedSetError and room.is_saving(process))
-    ):
+    if _must_end(kind):
         raise SystemExit(1)
     raise kind(message)
+
+
+def _goes_on() -> bool:
+    """Return True if an uploader that is uploading started the `keyring` command, and would try other credentials."""
+    from keyring_pypitoken.uploaders.process import parent_room, this_process
+
+    room = None
+    try:
+        room = parent_room()
+        return room is not None and room.goes_on and room.is_uploading(this_process())
+    except Exception:  # noqa: BLE001 - its directory is gone: rather a text that the index refuses than another token
+        return room is not None
+
+
+def _must_end(kind: type[RefusedError]) -> bool:
+    # Of its own, so that no frame of the refusal holds the environment, in which a passphrase may be.
+    from keyring_pypitoken.uploaders.process import is_keyring_command, this_process
+
+    with contextlib.suppress(Exception):  # who asks is not known: it gets the exception
+        if is_keyring_command():
+            return True  # the sentence is on the screen; keyring would bury it in a traceback
+        process = this_process()
+        if (room := process.room) is not None and kind is RefusedError:
+            return room.is_uploading(process)
+        return room is not None and kind is RefusedSetError and room.is_saving(process)
+    return False
 
 
 def _notify(line: str) -> None:
     from keyring_pypitoken import notices
 
-    notices.notify(line)
+    with contextlib.suppress(Exception):  # a line that cannot be printed changes no answer
+        notices.notify(line)

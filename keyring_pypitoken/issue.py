@@ -185,6 +185,8 @@ def _answer(key: Key) -> Issued | None:
         token = masters.peek(key, config.store)
         repository = None if token is None else repository or _repository_of(token, config)
         if repository is None:
+            if token is not None and config.problem is not None:
+                raise config.problem
             return None
     check_kind(found)
     assert repository is not None  # noqa: S101 - for the type checker: only kept keys have none
@@ -314,10 +316,10 @@ def _save(key: Key, text: MasterToken) -> Saved | None:
         return None
     check_kind(found)
     repository = found.repository or _repository_of(text, config)
-    if repository is None:
-        return None
     if config.problem is not None:
         raise config.problem
+    if repository is None:
+        return None
     from keyring_pypitoken.derive import check_master
 
     account = _label_or_default(key)
@@ -334,13 +336,13 @@ def _delete(key: Key) -> Deleted | None:
     if found is not None and found.kind == "kept":
         names = [key.name.removeprefix(prefix) for prefix in KEPT_SERVICES]
         repository = next((known for known in config.repositories if known.name in names), None)
-    if found is None or repository is None or found.kind == "look-alike":
+    if found is None or repository is None or found.kind in ("look-alike", "host"):
         return None
     check_kind(found)
     if config.problem is not None:
         raise config.problem
-    memory.forget()
     account = _label_or_default(key)
+    memory.forget()
     return Deleted(repository, account, masters.delete_master(repository, account, key, config.store))
 
 

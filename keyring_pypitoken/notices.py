@@ -69,16 +69,18 @@ def _is_new(line: str) -> bool:
     import hashlib  # loads OpenSSL: only for a refusal or a notice that another process may repeat
 
     directory = paths.notices_directory()
-    note = os.path.join(directory, hashlib.sha256(f"{os.getppid()}\n{line}".encode()).hexdigest())
+    name = hashlib.sha256(f"{os.getppid()}\n{line}".encode()).hexdigest()
     with contextlib.suppress(OSError):
         os.makedirs(directory, mode=0o700, exist_ok=True)
     try:
         oldest = time.time() - _SECONDS
         with os.scandir(directory) as entries:
             for entry in entries:
-                if entry.stat(follow_symlinks=False).st_mtime < oldest:
-                    os.remove(entry)
-        os.close(os.open(note, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+                # Nothing but notes: the directory may be a link to somebody's files. Another process may be faster.
+                with contextlib.suppress(FileNotFoundError):
+                    if len(entry.name) == len(name) and entry.stat(follow_symlinks=False).st_mtime < oldest:
+                        os.remove(entry)
+        os.close(os.open(os.path.join(directory, name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
         return False
     except OSError:  # nothing can be noted: better printed twice than never

@@ -220,11 +220,11 @@ def _asked_for(backend: KeyringBackend, key: Key) -> str | None:
     if key.username:
         return backend.get_password(key.service, key.username)
     credential = backend.get_credential(key.service, key.username)
-    if credential is None:
-        return None
-    # Another user's password is not ours, but a token is, whoever it is stored for.
-    ours = credential.username == TOKEN_USERNAME or credential.password.startswith(_PREFIX)
-    return credential.password if ours else None
+    if credential is not None and credential.username == TOKEN_USERNAME:
+        return credential.password
+    # Another user's password is not ours, but a token is, whoever it is stored for. macOS finds it only like this.
+    found = credential.password if credential is not None else backend.get_password(key.service, "")
+    return found if found and found.strip().startswith(_PREFIX) else None
 
 
 def _read(store: Store, service: str, username: str) -> MasterToken | None:
