@@ -128,7 +128,7 @@ class PyPITokenKeyring(KeyringBackend):
         deleted = _settle(lambda: issue.delete(key), RefusedDeleteError)
         if deleted is None:
             _pass_on("delete", service, username)
-        if not deleted.found:
+        if not deleted:
             _refuse("no master is stored under this key, so there is nothing to delete.", RefusedDeleteError)
 
 
@@ -184,7 +184,7 @@ def _text(answer: Issued | str) -> str:
     from keyring_pypitoken import issue
 
     try:
-        return issue.sealed(lambda: hand_out(answer, _program()))
+        return issue.sealed(lambda: hand_out(answer, _program()))()
     except Refusal as refusal:
         message = str(refusal)
     return _refuse_get(message)
@@ -272,14 +272,13 @@ def _refuse(message: str, kind: type[RefusedError]) -> NoReturn:
 
 def _goes_on() -> bool:
     """Return True if an uploader that is uploading started the `keyring` command, and would try other credentials."""
-    from keyring_pypitoken.uploaders.process import parent_room, this_process
+    from keyring_pypitoken.uploaders.process import parent_process
 
-    room = None
-    try:
-        room = parent_room()
-        return room is not None and room.goes_on and room.is_uploading(this_process())
-    except Exception:  # noqa: BLE001 - its directory is gone: rather a text that the index refuses than another token
-        return room is not None
+    with contextlib.suppress(Exception):  # who asks is not known
+        process = parent_process()
+        room = process and process.room
+        return process is not None and room is not None and room.goes_on and room.is_uploading(process)
+    return False
 
 
 def _must_end(kind: type[RefusedError]) -> bool:
