@@ -96,13 +96,14 @@ class Key(NamedTuple):
     def parse(cls, service: object, username: object) -> Key | None:
         """Parse a lookup; return None if it cannot be ours, whatever the repositories."""
         project = None
-        if isinstance(username, str) and username.lower() not in _TOKEN_USERNAMES:
+        if isinstance(username, str) and username != TOKEN_USERNAME and username.lower() not in _TOKEN_USERNAMES:
             if not (username.startswith((_FLIT_PROJECT, _FLIT_USER)) and username.isprintable()):
                 return None
             project = username[len(_FLIT_PROJECT) :] if username.startswith(_FLIT_PROJECT) else None
         if not isinstance(service, str) or not (username is None or isinstance(username, str)):
             return None
-        if not service.isprintable() or service != service.strip() or not service:
+        # A space is the only white space that is printable.
+        if not service.isprintable() or not service or " " in (service[0], service[-1]):
             return None
         inside = service[1:-1] if service[0] in "'\"" and service[-1] == service[0] else service
         address, mark, query = inside.partition("?")

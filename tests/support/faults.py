@@ -14,6 +14,7 @@ import ast
 import builtins
 import contextlib
 import errno
+import functools
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -106,10 +107,11 @@ class Probe:
         self.fired += 1
         return True
 
-    def fail(self, *_: object, **__: object) -> Any:
-        """Fail in the way of the case."""
+    def fail(self, function: Callable[..., object] = object, *args: object, **kwargs: object) -> Any:
+        """Fail in the way of the case: raise, or do what is asked for and return a value of a wrong type."""
         assert self.case is not None
         if self.case.fault.make is None:
+            function(*args, **kwargs)
             return object()
         self.injected = self.case.fault.make()
         raise self.injected
@@ -118,7 +120,7 @@ class Probe:
         """Return what a call site calls: the function, or a failure."""
         if not self.is_active or str(getattr(function, "__module__", "")).startswith(PACKAGE):
             return function
-        return self.fail if self.is_due(site) else function
+        return functools.partial(self.fail, function) if self.is_due(site) else function
 
     def loop(self, site: str, items: Any) -> Any:
         """Return what a loop goes over: the items, or a failure at the first."""
@@ -212,7 +214,7 @@ def _probe_system_call(name: str, original: Any) -> Any:
             user = _user(frame)
             caller = frame.f_globals.get("__name__")
             if user is not None and PROBE.is_due(f"{user} -> {caller}:{frame.f_lineno} os.{name}"):
-                return PROBE.fail()
+                return PROBE.fail(original, *args, **kwargs)
         return original(*args, **kwargs)
 
     for supported in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks, os.supports_effective_ids):
@@ -257,6 +259,16 @@ class Attack:
         (self.work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
         (self.work / "pypitoken.toml").write_text('projects = ["demo", "other"]\nvalid-for = "5m"\n')
         (home / "keyrings").mkdir()
+        if store == "raw":  # and an uploader that names files, in a directory with a policy of its own
+            import twine  # noqa: F401 - a program of its name counts only if it is loaded
+
+            built = home / "built"
+            built.mkdir()
+            (built / "demo-1.0.tar.gz").write_bytes(b"")
+            (built / "pypitoken.toml").write_text('projects = ["demo", "third"]\nmax-valid-for = "5m"\n'.replace("max-", ""))
+            (self.work / "pypitoken.toml").write_text('projects = ["demo", "other"]\n')
+            (self.work / "dist").symlink_to(built)
+            sys.argv = ["twine", "upload", "dist/*"]
         config = home / "config" / "keyring-pypitoken"
         config.mkdir(parents=True)
         policy = 'max-valid-for = "10m"\n[store]\nbackend = "file_keyring.FileKeyring"\n'
@@ -331,6 +343,8 @@ class Attack:
             return _judge_token(result)
         if error is PROBE.injected and not isinstance(error, Exception):
             return "signal"
+        if isinstance(error, SystemExit) and error.code == 1 and self.store == "raw":
+            return "refused"  # an uploader is ended
         if type(error).__module__.startswith(PACKAGE) and type(error).__name__.startswith("Refused"):
             if error.__cause__ is not None or error.__context__ is not None:
                 return "BAD: a refusal with a cause or a context"
@@ -349,14 +363,17 @@ class Attack:
         with contextlib.redirect_stderr(stderr):
             try:
                 result = self.keyring.get_password(PYPI, TOKEN)
-            except Exception as error:  # noqa: BLE001 - a refusal is one
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a refusal is one
                 if self.operation != "delete":
                     return f"BAD: refused afterwards: {error}"
                 return outcome
-        if result is None and self.operation == "delete" and outcome == "done":
+        if result is None and self.operation == "delete" and not self._holds_master():
             return outcome
         verdict = _judge_token(result)
         return outcome if verdict == "derived" else f"{verdict} afterwards ({outcome})"
+
+    def _holds_master(self) -> bool:
+        return bool(self.stored.passwords()) or (self.home / "data" / "keyring-pypitoken" / "masters.age").exists()
 
 
 def _judge_token(text: object) -> str:
