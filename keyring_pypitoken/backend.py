@@ -12,6 +12,7 @@ is likely to be ours. Rules that shape it (keyring 25.7, `backends/chainer.py`):
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, NoReturn
 
@@ -92,7 +93,7 @@ class PyPITokenKeyring(KeyringBackend):
 
             text = MasterToken(password)
         finally:
-            del password  # before anything else can fail: this frame is in the traceback of whatever does
+            del password  # whatever interrupts what follows, no local of ours holds it
         if not _guarded(lambda: _set(service, username, text), RefusedSetError):
             _pass_on("set", service, username)
 
@@ -209,7 +210,7 @@ def _delete(service: str, username: str) -> bool:
     from keyring_pypitoken import issue
 
     deleted = issue.delete(key)
-    if deleted is not None and not deleted.found:
+    if deleted is False:
         _refuse("no master is stored under this key, so there is nothing to delete.", RefusedDeleteError)
     return deleted is not None
 
@@ -238,10 +239,13 @@ def _nobody(service: object) -> KeyringBackend | None:
     asks us, or nobody asked keyring for its backend, foreign keys are the next one's. An uploader's probe of whether
     there is a keyring is declined, because it would give keyring up.
     """
-    alone = isinstance(core._keyring_backend, PyPITokenKeyring)  # noqa: SLF001 - get_keyring would load all backends
-    if not alone or (is_probe(service) and _has_store()):
+    if not _is_alone() or (is_probe(service) and _has_store()):
         return None
     return fail.Keyring()  # type: ignore[no-untyped-call]  # keyring's constructor
+
+
+def _is_alone() -> bool:
+    return isinstance(core._keyring_backend, PyPITokenKeyring)  # noqa: SLF001 - get_keyring would load all backends
 
 
 def _has_store() -> bool:
@@ -255,7 +259,7 @@ def _has_store() -> bool:
 
 
 def _pass_on(what: str, service: str, username: str) -> NoReturn:
-    nobody = _nobody(service)
+    nobody: KeyringBackend | None = fail.Keyring() if _is_alone() else None  # type: ignore[no-untyped-call]  # keyring's
     if nobody and what == "set":
         nobody.set_password(service, username, "")  # which raises, and must not hold the secret
     if nobody:
@@ -269,10 +273,7 @@ def _refuse_get(message: str) -> str:
     In its own process it is ended: most would go on and ask for a password, and what a person types then is the master.
     One that started the `keyring` command and would go on gets a text that is not a token, which the index refuses.
     """
-    from keyring_pypitoken.uploaders.process import parent_room, this_process
-
-    room = parent_room()
-    if room is not None and room.goes_on and room.is_uploading(this_process()):
+    if _goes_on():
         _notify(message)
         return REFUSED
     return _refuse(message, RefusedError)
@@ -281,23 +282,38 @@ def _refuse_get(message: str) -> str:
 def _refuse(message: str, kind: type[RefusedError]) -> NoReturn:
     """Print the refusal on stderr, the one channel that nearly every uploader shows, and end what must not go on."""
     _notify(message)
-    from keyring_pypitoken.uploaders.process import is_keyring_command, this_process
-
-    if is_keyring_command():
-        raise SystemExit(1)  # the sentence is on the screen; keyring would bury it in a traceback
-    try:
-        process = this_process()
-    except Refusal:
-        raise kind(message) from None
-    room = process.room
-    if room is not None and (
-        (kind is RefusedError and room.is_uploading(process)) or (kind is RefusedSetError and room.is_saving(process))
-    ):
+    if _must_end(kind):
         raise SystemExit(1)
     raise kind(message)
+
+
+def _goes_on() -> bool:
+    """Return True if an uploader that is uploading started the `keyring` command, and would try other credentials."""
+    from keyring_pypitoken.uploaders.process import parent_process
+
+    with contextlib.suppress(Exception):  # who asks is not known
+        process = parent_process()
+        room = process and process.room
+        return process is not None and room is not None and room.goes_on and room.is_uploading(process)
+    return False
+
+
+def _must_end(kind: type[RefusedError]) -> bool:
+    # Of its own, so that no frame of the refusal holds the environment, in which a passphrase may be.
+    from keyring_pypitoken.uploaders.process import is_keyring_command, this_process
+
+    with contextlib.suppress(Exception):  # who asks is not known: it gets the exception
+        if is_keyring_command():
+            return True  # the sentence is on the screen; keyring would bury it in a traceback
+        process = this_process()
+        if (room := process.room) is not None and kind is RefusedError:
+            return room.is_uploading(process)
+        return room is not None and kind is RefusedSetError and room.is_saving(process)
+    return False
 
 
 def _notify(line: str) -> None:
     from keyring_pypitoken import notices
 
-    notices.notify(line)
+    with contextlib.suppress(Exception):  # a line that cannot be printed changes no answer
+        notices.notify(line)

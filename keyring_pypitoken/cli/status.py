@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from keyring_pypitoken import issue
 from keyring_pypitoken.cli.grants import find_repository_at
 from keyring_pypitoken.cli.output import dump, items, say, table
 from keyring_pypitoken.cli.surroundings import find_keyring_problems, find_programs, lacks_plugin
@@ -15,8 +14,9 @@ from keyring_pypitoken.lookup import Key, match, raw_keys
 from keyring_pypitoken.policy.discovery import find_way, load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.text import join_names
+from keyring_pypitoken.uploaders.request import Request, plan
 from keyring_pypitoken.uploaders.uploader import Problem, Process
-from keyring_pypitoken.vault import accounts, masters
+from keyring_pypitoken.vault import accounts, masters, unprotected
 from keyring_pypitoken.vault.backends import list_stores
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _judge(
         account = WithOrigin(noted[key.label.casefold()], Origin("the lookup"))
     project = key.project or (key.label if account is None else None)
     try:
-        grant = issue.plan(issue.Request(repository, process, config, key, account, project))
+        grant = plan(Request(repository, process, config, key, account, project))
         found = _has_master(repository, grant.account.value, config, key)
     except Refusal as refusal:
         return _report(
@@ -167,7 +167,7 @@ def _has_master(repository: Repository, account: str, config: Config, key: Key) 
     """Return True if a master is stored, as far as can be seen without a passphrase, a touch or a program."""
     if config.store.command is not None or account in accounts.noted_accounts(repository):
         return True
-    if masters.find_in_keyrings(repository, account, config.store) is not None:
+    if unprotected.find_in_keyrings(repository, account, config.store) is not None:
         return True
     return account == masters.DEFAULT_ACCOUNT and masters.find_raw_master(repository, key, config.store) is not None
 
@@ -189,7 +189,7 @@ def _find_accounts(config: Config, problems: list[Problem]) -> list[dict[str, st
     try:
         for repository in config.repositories:
             labels = [*accounts.noted_accounts(repository)]
-            if masters.DEFAULT_ACCOUNT not in labels and masters.find_in_keyrings(
+            if masters.DEFAULT_ACCOUNT not in labels and unprotected.find_in_keyrings(
                 repository, masters.DEFAULT_ACCOUNT, config.store
             ):
                 labels.append(masters.DEFAULT_ACCOUNT)
@@ -233,7 +233,7 @@ def _raw_problems(config: Config) -> list[Problem]:
                     "package is not asked",
                     "`keyring-pypitoken adopt` moves it",
                 )
-                for store, service in masters.find_unprotected(pairs, config.store)
+                for store, service in unprotected.find_unprotected(pairs, config.store)
             ]
     except Refusal as refusal:
         problems.append(Problem(str(refusal).rstrip("."), "until then every upload is refused"))

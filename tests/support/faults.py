@@ -245,12 +245,14 @@ class Attack:
         """Prepare a project, its policy, a store and a master."""
         import file_keyring
         import keyring
-        from pymacaroons import Macaroon
+        from pymacaroons import MACAROON_V2, Macaroon
 
         self.keyring, self.home, self.store, self.operation = keyring, home, store, operation
         self.work = home / "work"
-        self.old = f"pypi-{Macaroon('pypi.org', '0fd630f1-f29d-4da9-953f-48f1a09f76b5', b'a key').serialize()}"
-        self.new = f"pypi-{Macaroon('pypi.org', '7e1c3b1a-0000-4da9-953f-48f1a09f76b5', b'b key').serialize()}"
+        self.old, self.new = (
+            f"pypi-{Macaroon('pypi.org', identifier, b'a key', version=MACAROON_V2).serialize()}"
+            for identifier in ("0fd630f1-f29d-4da9-953f-48f1a09f76b5", "7e1c3b1a-0000-4da9-953f-48f1a09f76b5")
+        )
         self.secrets = [self.old, self.new]
         self.work.mkdir(parents=True)
         os.chdir(self.work)
@@ -265,10 +267,10 @@ class Attack:
             built = home / "built"
             built.mkdir()
             (built / "demo-1.0.tar.gz").write_bytes(b"")
-            (built / "pypitoken.toml").write_text('projects = ["demo", "third"]\nmax-valid-for = "5m"\n'.replace("max-", ""))
+            (built / "pypitoken.toml").write_text('projects = ["demo", "third"]\nvalid-for = "5m"\n')
             (self.work / "pypitoken.toml").write_text('projects = ["demo", "other"]\n')
             (self.work / "dist").symlink_to(built)
-            sys.argv = ["twine", "upload", "dist/*"]
+            sys.argv = ["twine", "upload", "dist/*.tar.gz"]
         config = home / "config" / "keyring-pypitoken"
         config.mkdir(parents=True)
         policy = 'max-valid-for = "10m"\n[store]\nbackend = "file_keyring.FileKeyring"\n'
