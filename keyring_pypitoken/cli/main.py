@@ -341,7 +341,7 @@ class _List(argparse.Action):
         names = [known.name for known in repositories]
         if kind == "accounts":
             names = sorted({"default", *(label for known in repositories for label in noted_accounts(known))})
-        parser.exit(_finish(lambda: print("\n".join(names)) or 0))  # type: ignore[func-returns-value]  # None
+        parser.exit(_finish(lambda: print("\n".join(names)) or 0))
 
 
 def _add_completion(parser: argparse.ArgumentParser) -> None:

@@ -11,9 +11,9 @@ from keyring_pypitoken.cli.grants import find_repository
 from keyring_pypitoken.cli.output import dump, items, read_secret, say
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, Key
+from keyring_pypitoken.names import valid_label
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
-from keyring_pypitoken.names import valid_label
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import quoted
 from keyring_pypitoken.vault import masters, unprotected
