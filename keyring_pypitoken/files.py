@@ -8,6 +8,7 @@ Nothing here waits: pipes, devices and terminals are refused unopened.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -137,8 +138,12 @@ def climb(start: Path, names: tuple[str, ...]) -> Iterator[tuple[Path, frozenset
     """
     try:
         directory = Path(os.path.realpath(start, strict=True))
-    except OSError as error:  # another directory would be climbed
-        raise PolicyError(_cannot_read(str(start), error)) from None
+    except (FileNotFoundError, NotADirectoryError):
+        directory = Path(os.path.realpath(start))
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # another directory would be climbed
+            raise PolicyError(_cannot_read(str(start), error)) from None
+        directory = Path(os.path.abspath(start))
     handle = _open_directory(directory, None)
     try:
         for current in (directory, *directory.parents):

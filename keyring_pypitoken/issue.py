@@ -36,14 +36,7 @@ _LOOKUP = Origin("the lookup")
 
 
 class Issued(NamedTuple):
-    """A derived token.
-
-    Attributes:
-        token: the token.
-        grant: what it was derived for.
-        not_after: the Unix second from which on it no longer works.
-        is_new: whether it was derived now; else it is what this process derived before.
-    """
+    """A derived token, its grant, the Unix second it ends at, and whether it is new or remembered by this process."""
 
     token: DerivedToken
     grant: Grant
