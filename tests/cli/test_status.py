@@ -152,8 +152,8 @@ def test_finds_unprotected_tokens_in_every_backend(
     assert problems(command) == [
         (
             (
-                f"an unprotected token is stored in file_keyring.{backend} under {service!r}, where uploaders find it if "
-                "this package is not asked"
+                f"an unprotected token is stored in file_keyring.{backend} under {service!r}, where uploaders "
+                "find it if this package is not asked"
             ),
             "`keyring-pypitoken adopt` moves it",
         )
@@ -194,8 +194,8 @@ def test_finds_another_keyring_that_was_chosen(command: Command, monkeypatch: py
     assert problems(command) == [
         (
             (
-                "the variable PYTHON_KEYRING_BACKEND names keyring.backends.null.Keyring alone, so keyring does not ask "
-                "this package"
+                "the variable PYTHON_KEYRING_BACKEND names keyring.backends.null.Keyring alone, so keyring does not "
+                "ask this package"
             ),
             "`unset PYTHON_KEYRING_BACKEND`",
         )

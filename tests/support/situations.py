@@ -95,6 +95,15 @@ def _policy(text: str, account: str = "") -> Callable[[Place], object]:
     return lambda place: (place.store(account), place.write("work/pypitoken.toml", text))
 
 
+def _unprotected(service: str) -> Callable[[Place], object]:
+    def prepare(place: Place) -> None:
+        place.store("work")
+        place.store()
+        FileKeyring().plant(service, TOKEN, new_master())
+
+    return prepare
+
+
 SITUATIONS = (
     # Truly ready
     Situation("defaults", "twine", "restricted", words=_UPLOAD),
@@ -232,15 +241,11 @@ SITUATIONS = (
             f"unprotected token under {service}", "twine", "restricted",
             f"an unprotected token is stored in file_keyring.FileKeyring under {service!r}",
             "`keyring-pypitoken adopt`",
-            lambda place, service=service: (place.store("work"), place.store(), _plant(service)), _UPLOAD,
+            _unprotected(service), _UPLOAD,
         )
         for service in (PYPI, f"{PYPI}?work", "pdm-repository-pypi")
     ),
 )  # fmt: skip
-
-
-def _plant(service: str) -> None:
-    FileKeyring().plant(service, TOKEN, new_master())
 
 
 def install(place: Place, situation: Situation) -> None:
