@@ -17,6 +17,7 @@ from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import in_words, join_names, join_quoted, quoted
 from keyring_pypitoken.uploaders.process import read_command_line
+from keyring_pypitoken.uploaders.request import Request, plan
 from keyring_pypitoken.uploaders.uploader import Process, all_rooms
 from keyring_pypitoken.vault import accounts
 from keyring_pypitoken.vault.passphrase import VARIABLE as PASSPHRASE_VARIABLE
@@ -24,7 +25,7 @@ from keyring_pypitoken.vault.passphrase import VARIABLE as PASSPHRASE_VARIABLE
 if TYPE_CHECKING:
     import argparse
 
-    from keyring_pypitoken.issue import Issued, Request
+    from keyring_pypitoken.issue import Issued
     from keyring_pypitoken.policy.model import Config, Grant
     from keyring_pypitoken.uploaders.uploader import Address, Uploader
 
@@ -168,7 +169,7 @@ def _find_command(name: str) -> str:
 def _request(options: argparse.Namespace, repository: Repository, process: Process, config: Config) -> Request:
     valid_for = getattr(options, "valid_for", None)
     projects = getattr(options, "project", None)
-    return issue.Request(
+    return Request(
         repository,
         process,
         config,
@@ -240,7 +241,7 @@ def _explained(options: argparse.Namespace) -> tuple[Grant, str]:
     config = load_config()
     repository = find_repository(options.repository, config)
     process = Process("", (), current_directory(), os.environ)
-    grant = issue.plan(_request(options, repository, process, config))
+    grant = plan(_request(options, repository, process, config))
     label = grant.account.value
     noted = {noted.casefold() for noted in accounts.noted_accounts(repository)}
     if label.casefold() in noted or config.store.command is not None:

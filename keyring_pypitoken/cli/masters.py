@@ -11,19 +11,19 @@ from keyring_pypitoken.cli.grants import find_repository
 from keyring_pypitoken.cli.output import dump, items, read_secret, say
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, Key
+from keyring_pypitoken.names import valid_label
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
-from keyring_pypitoken.policy.values import valid_label
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import quoted
-from keyring_pypitoken.vault import masters
+from keyring_pypitoken.vault import masters, unprotected
 
 if TYPE_CHECKING:
     import argparse
 
     from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.policy.model import Config
-    from keyring_pypitoken.vault.masters import RawMaster
+    from keyring_pypitoken.vault.unprotected import RawMaster
 
 
 def login(options: argparse.Namespace) -> int:
@@ -49,7 +49,7 @@ def logout(options: argparse.Namespace) -> int:
     _check_label(options.account)
     deleted = issue.delete(Key.of(repository, options.account))
     account = options.account or masters.DEFAULT_ACCOUNT
-    if deleted is None or not deleted.found:
+    if not deleted:
         raise Refusal(
             f"no master is stored for {repository.name} (account {account!r}), so there is nothing to delete."
         )
@@ -104,7 +104,7 @@ def adopt(options: argparse.Namespace) -> int:
     found = [
         _adopt(raw, repository, config, dry_run=options.dry_run)
         for repository in config.repositories
-        for raw in (*masters.raw_masters(repository, config.store), *pypirc.raw_masters(repository))
+        for raw in (*unprotected.raw_masters(repository, config.store), *pypirc.raw_masters(repository))
     ]
     if options.json:
         dump({"moved": not options.dry_run, "found": [adopted._asdict() for adopted in found]})

@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from keyring_pypitoken import issue
 from keyring_pypitoken.cli.grants import find_repository_at
 from keyring_pypitoken.cli.output import dump, items, say, table
 from keyring_pypitoken.cli.surroundings import find_keyring_problems, find_programs, lacks_plugin
@@ -16,8 +15,9 @@ from keyring_pypitoken.lookup import PYPI, TESTPYPI, Key, match, raw_keys
 from keyring_pypitoken.policy.discovery import find_way, load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.text import join_names, quoted
+from keyring_pypitoken.uploaders.request import Request, plan
 from keyring_pypitoken.uploaders.uploader import Problem, Process
-from keyring_pypitoken.vault import accounts, masters
+from keyring_pypitoken.vault import accounts, masters, unprotected
 from keyring_pypitoken.vault.backends import list_stores
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _judge(
     project = key.project or (key.label if account is None else None)
     try:
         evidence = process if _is_built() else process._replace(program="")  # what is missing will be built first
-        grant = issue.plan(issue.Request(repository, evidence, config, key, account, project))
+        grant = plan(Request(repository, evidence, config, key, account, project))
         found = _has_master(repository, grant.account.value, config, key)
     except Refusal as refusal:
         problem = Problem.of_refusal(refusal)
@@ -192,7 +192,7 @@ def _has_master(repository: Repository, account: str, config: Config, key: Key) 
     """Return True if a master is stored, as far as can be seen without a passphrase, a touch or a program."""
     if config.store.command is not None or account in accounts.noted_accounts(repository):
         return True
-    if masters.find_in_keyrings(repository, account, config.store) is not None:
+    if unprotected.find_in_keyrings(repository, account, config.store) is not None:
         return True
     return account == masters.DEFAULT_ACCOUNT and masters.find_raw_master(repository, key, config.store) is not None
 
@@ -219,7 +219,7 @@ def _find_accounts(config: Config, problems: list[Problem]) -> list[dict[str, st
     try:
         for repository in config.repositories:
             labels = [*accounts.noted_accounts(repository)]
-            if masters.DEFAULT_ACCOUNT not in labels and masters.find_in_keyrings(
+            if masters.DEFAULT_ACCOUNT not in labels and unprotected.find_in_keyrings(
                 repository, masters.DEFAULT_ACCOUNT, config.store
             ):
                 labels.append(masters.DEFAULT_ACCOUNT)
@@ -263,7 +263,7 @@ def _raw_problems(config: Config) -> list[Problem]:
                     "package is not asked",
                     "`keyring-pypitoken adopt` moves it",
                 )
-                for store, service in masters.find_unprotected(pairs, config.store)
+                for store, service in unprotected.find_unprotected(pairs, config.store)
             ]
     except Refusal as refusal:
         problems.append(Problem.of_refusal(refusal))

@@ -203,9 +203,7 @@ def all_rooms(among: Container[str] | None = None) -> tuple[Uploader, ...]:
     import keyring_pypitoken.uploaders as package
 
     names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    return tuple(
-        room for name in names if among is None or name in among if (room := find_room(name)) is not None
-    )
+    return tuple(room for name in names if among is None or name in among if (room := find_room(name)) is not None)
 
 
 def _load(program: str) -> Uploader | None:

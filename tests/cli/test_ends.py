@@ -198,7 +198,7 @@ def test_every_option_has_an_effect(
         return printed, command.json("history")[len(before) :]
 
     words: tuple[str, ...] = EFFECTS[name][option]
-    others = ("--not-after", "9") if option == "not_before" else ()
+    others: tuple[str, ...] = ("--not-after", "9") if option == "not_before" else ()
     others = ("--legacy-not-after", "9") if option == "legacy_not_before" else others
     others = ("--legacy-not-before", "1") if option == "legacy_not_after" else others
     others = ("--force",) if option == "from_dist" else others

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from keyring_pypitoken.uploaders.projects import project_of_file
 from policy_cases import (
     ANY_LAYER,
     ANY_VALUES,
@@ -40,7 +39,8 @@ from keyring_pypitoken.names import normalize_valid
 from keyring_pypitoken.policy.model import Policies
 from keyring_pypitoken.policy.values import WrongValueError, parse_duration
 from keyring_pypitoken.toml import load_toml, read_toml
-from keyring_pypitoken.uploaders.process import Process
+from keyring_pypitoken.uploaders.evidence import project_of_file
+from keyring_pypitoken.uploaders.uploader import Process
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Layer, PolicyFile, WithOrigin

@@ -21,7 +21,7 @@ from keyring_pypitoken.policy.parser import parse_policy
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Layer, Policies
-    from keyring_pypitoken.uploaders.process import Process
+    from keyring_pypitoken.uploaders.uploader import Process
 
 
 import datetime
@@ -32,13 +32,12 @@ from typing import TYPE_CHECKING
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from keyring_pypitoken.uploaders.command_line import project_directory
-from keyring_pypitoken.uploaders.projects import find_evidence
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.names import normalize_valid
 from keyring_pypitoken.policy.decision import decide
 from keyring_pypitoken.policy.values import KEYS
+from keyring_pypitoken.uploaders.evidence import find_evidence
 
 LAYERS: tuple[Layer, ...] = ("project", "user", "site")
 
@@ -399,7 +398,7 @@ PROGRAMS = ["", "twine", "uv", "flit", "hatch", "poetry", "pdm"]
 def check_evidence(process: Process, hint: str | None) -> None:
     """Check that evidence is sorted names, or none, or is refused in words that a terminal can show."""
     try:
-        found = find_evidence(process, hint, project_directory(process))
+        found = find_evidence(process, hint).projects
     except Refusal as refusal:
         assert str(refusal).isprintable()  # noqa: PT017 - refusing is allowed and not expected
     else:
