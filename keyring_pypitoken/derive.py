@@ -65,7 +65,7 @@ def derive(master: MasterToken, grant: Grant, *, now: int) -> tuple[DerivedToken
     ends = _check_can_serve(original, grant, now)
     caveats = [json.dumps([0, not_after, not_before]).encode()]
     if grant.projects is not None:
-        caveats.append(json.dumps([1, sorted(map(normalize, grant.projects.value))]).encode())
+        caveats += [json.dumps([1, sorted(map(normalize, grant.projects.value))]).encode()]
     macaroon = _load(master, grant.repository)
     try:
         macaroon.append(*caveats)

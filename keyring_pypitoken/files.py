@@ -135,7 +135,10 @@ def climb(start: Path, names: tuple[str, ...]) -> Iterator[tuple[Path, frozenset
     Raises:
         PolicyError: the system cannot say whether one of the names is there.
     """
-    directory = Path(os.path.realpath(start))
+    try:
+        directory = Path(os.path.realpath(start, strict=True))
+    except OSError as error:  # another directory would be climbed
+        raise PolicyError(_cannot_read(str(start), error)) from None
     handle = _open_directory(directory, None)
     try:
         for current in (directory, *directory.parents):

@@ -48,6 +48,24 @@ class Report(NamedTuple):
     problems: tuple[Problem, ...] = ()
 
 
+def welcome(_options: argparse.Namespace) -> int:
+    """Show the next step, by what is still missing."""
+    config, problems = load_config(), list[Problem]()
+    masters_found = _find_accounts(config, problems)
+    say("keyring-pypitoken gives uploaders restricted, short-lived tokens derived from one stored master.")
+    steps = [
+        (bool(masters_found) or config.store.command is not None, "store your API token: keyring-pypitoken login"),
+        (bool(_policies(config)), "say what may be uploaded from here: keyring-pypitoken init"),
+        (any(find_programs(os.environ)), "install an uploader, such as: pip install twine"),
+    ]
+    missing = [step for done, step in steps if not done]
+    items(f"Next, {step}" for step in missing)
+    if not missing:
+        say("Ready to upload; what an upload would get: keyring-pypitoken explain")
+    say("All commands: keyring-pypitoken --help")
+    return 0
+
+
 def status(options: argparse.Namespace) -> int:
     """Show what would happen, and what is wrong; nothing is changed, started or unlocked."""
     config = load_config()

@@ -11,6 +11,7 @@ from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.files import climb, display_name, list_directory, read_text, status
 from keyring_pypitoken.policy.model import PYPROJECT_TABLE, Config, Layer, PolicyFile, Way, WithOrigin
+from keyring_pypitoken.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -195,8 +196,9 @@ def _is_trusted(path: Path, owners: frozenset[int] | None) -> bool:
     try:
         # A stranger's link may lead to a file of the user.
         return {os.lstat(path).st_uid, os.stat(path).st_uid} <= owners
-    except OSError:  # gone since it was read
-        return False
+    except OSError as error:  # without its owner nobody can say whether its wishes count, and some only shorten
+        reason = (error.strerror or type(error).__name__).lower()
+        raise PolicyError(f"the owner of {printable(str(path))} is unknown ({reason}): repair or remove it.") from None
 
 
 def _looks_like_policy(path: Path) -> bool:

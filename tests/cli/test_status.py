@@ -59,7 +59,6 @@ def problems(command: Command) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", ["status", "doctor"])
 def test_the_first_line_is_the_verdict(name: str, stored: str, command: Command) -> None:
-    """And below it stands what it is made of."""
     assert stored
     code, out, err = command(name)
     assert (code, err) == (0, "")
@@ -75,7 +74,6 @@ def test_the_first_line_is_the_verdict(name: str, stored: str, command: Command)
 def test_tells_of_every_account_and_every_policy(
     stored: str, command: Command, work: Path, user_policy: WritePolicy, site_policy: WritePolicy
 ) -> None:
-    """Of all repositories."""
     keyring.set_password(f"{PYPI}?work", TOKEN, stored)
     keyring.set_password(TEST, TOKEN, new_master("test.pypi.org"))
     (work / "pypitoken.toml").touch()
@@ -102,12 +100,10 @@ def test_tells_of_every_account_and_every_policy(
 
 
 def test_without_a_master_nothing_is_ready(command: Command) -> None:
-    """The remedy is a command."""
     assert problems(command) == [("no master is stored", "`keyring-pypitoken login` stores one")]
 
 
 def test_finds_raw_masters(stored: str, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In every backend, under every key that an uploader asks for."""
     monkeypatch.setenv("TEST_KEYRINGS", "first,second")
     FileKeyring().plant(PYPI, TOKEN, stored)
     SecondKeyring().plant("pdm-repository-testpypi", TOKEN, SECRET)
@@ -127,7 +123,6 @@ def test_finds_raw_masters(stored: str, command: Command, monkeypatch: pytest.Mo
 
 @pytest.mark.usefixtures("stored")
 def test_tells_of_a_store_that_cannot_be_asked(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Uploads would be refused."""
     monkeypatch.setenv("TEST_KEYRING_BROKEN", "first:get")
     assert problems(command) == [
         (
@@ -141,7 +136,6 @@ def test_tells_of_a_store_that_cannot_be_asked(command: Command, monkeypatch: py
 
 
 def test_tells_of_a_store_that_is_not_there(command: Command, user_policy: WritePolicy) -> None:
-    """Which a policy names."""
     user_policy('[store]\nbackend = "no.such.Backend"\n')
     assert "[store] names the backend 'no.such.Backend', which cannot be loaded" in problems(command)[0][0]
 
@@ -151,7 +145,6 @@ def test_tells_of_a_store_that_is_not_there(command: Command, user_policy: Write
 
 @pytest.mark.usefixtures("stored")
 def test_tells_of_policies_that_cannot_be_followed(command: Command, work: Path, user_policy: WritePolicy) -> None:
-    """The user's, and the project's."""
     user_policy("x = 1\n")
     (work / "pypitoken.toml").write_text("y = 1\n")
     found = problems(command)
@@ -167,7 +160,6 @@ def test_tells_of_policies_that_cannot_be_followed(command: Command, work: Path,
 def test_finds_passwords_in_the_environment(
     name: str, uploader: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An empty variable is none."""
     monkeypatch.setenv(name, "")
     assert command("status")[0] == 0
     monkeypatch.setenv(name, SECRET)
@@ -192,7 +184,6 @@ PYPIRC = {
 @pytest.mark.parametrize(("text", "section"), PYPIRC.items())
 @pytest.mark.usefixtures("stored")
 def test_finds_passwords_in_a_pypirc(text: str, section: str | None, command: Command, home: Path) -> None:
-    """For the repositories that are known, by name or by URL."""
     (home / ".pypirc").write_text(text)
     if section is None:
         assert command("status")[0] == 0
@@ -208,7 +199,6 @@ def test_finds_passwords_in_a_pypirc(text: str, section: str | None, command: Co
 @pytest.mark.parametrize(("text", "kind"), [("no section\n", "MissingSectionHeaderError"), (b"\xff", "PolicyError")])
 @pytest.mark.usefixtures("stored")
 def test_tells_of_a_pypirc_that_cannot_be_read(text: str | bytes, kind: str, command: Command, home: Path) -> None:
-    """Nobody knows what it holds."""
     (home / ".pypirc").write_bytes(text.encode() if isinstance(text, str) else text)
     assert problems(command) == [(f"~/.pypirc cannot be read ({kind})", "correct it there")]
 
@@ -243,7 +233,6 @@ SETTINGS = [
 def test_finds_passwords_in_the_settings_of_uploaders(
     program: str, name: str, text: str, key: str, uploader: str, command: Command
 ) -> None:
-    """Where they keep them when they use no keyring; what cannot be read is theirs to tell."""
     file = settings(program, roaming=program == "pypoetry") / name
     file.parent.mkdir(parents=True)
     file.write_text(text)
@@ -266,7 +255,6 @@ def test_finds_passwords_in_the_settings_of_uploaders(
 def test_finds_settings_that_lie_elsewhere(
     variable: str, path: str, text: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the uploader's own variable."""
     (tmp_path / path).write_text(text)
     monkeypatch.setenv(variable, str(tmp_path if path == "auth.toml" else tmp_path / path))
     assert len(problems(command)) == 1
@@ -274,7 +262,6 @@ def test_finds_settings_that_lie_elsewhere(
 
 @pytest.mark.usefixtures("stored")
 def test_finds_another_keyring_that_was_chosen(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the variable, or by keyring's own settings."""
     from keyring.util import platform_
 
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
@@ -312,7 +299,6 @@ def test_finds_another_keyring_that_was_chosen(command: Command, monkeypatch: py
 def test_asks_the_keyring_that_uv_would_run(
     script: str, problem: str | None, remedy: str | None, command: Command, work: Path
 ) -> None:
-    """It may be one of another environment, which does not know this package."""
     program = work / "keyring"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
