@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken import paths
@@ -184,7 +185,7 @@ def _read_named(path: Path, here: Path) -> PolicyFile:
 
 def _trusted_owners(start: Path) -> frozenset[int] | None:
     """Return who may wish: the user, root, and the owner of the start (a checkout of uid 1000, used by root)."""
-    if not _POSIX:
+    if sys.platform == "win32" or not _POSIX:
         return None
     found = status(start, str(start))
     return frozenset((os.getuid(), 0, *((found.st_uid,) if found else ())))
