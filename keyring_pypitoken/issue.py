@@ -136,7 +136,7 @@ def _find_master(
     """Find an account's master; a raw one, which has no label, serves the default account."""
     command = config.store.command
     if command is not None:
-        own = [policy.origin for policy in (config.user, *config.sites) if policy]
+        own = [policy.origin for policy in config.own]
         if account.value != masters.DEFAULT_ACCOUNT and not account.origin.startswith(("--account", *own)):
             raise Refusal(
                 f"the account {account.value!r} is named by {account.origin} only, and is not passed to the program "

@@ -276,4 +276,4 @@ def _policies(config: Config) -> list[str]:
         own = [policy.origin for policy in find_way(here, here, os.environ).policies]
     except Refusal:
         own = []  # it is among the problems
-    return [*own, *(policy.origin for policy in (config.user, *config.sites) if policy)]
+    return [*own, *(policy.origin for policy in config.own)]

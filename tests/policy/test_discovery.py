@@ -368,11 +368,9 @@ def test_reads_the_policies_of_the_user_and_of_every_site(
         site.chmod(0o600)
     user = user_policy("valid-for = 60\n")
     config = load_config()
-    assert config.user is not None
-    assert config.user.origin == str(user)
-    assert [policy.origin for policy in config.sites] == [str(sites[0]), str(sites[2])]
+    assert [policy.origin for policy in config.own] == [str(user), str(sites[0]), str(sites[2])]
     assert config.problem is None
-    assert config.policies(Way(home)).own == (config.user, *config.sites)
+    assert config.policies(Way(home)).own == config.own
 
 
 def test_a_broken_policy_is_the_problem_of_what_is_loaded(user_policy: WritePolicy, site_policy: WritePolicy) -> None:
@@ -380,7 +378,7 @@ def test_a_broken_policy_is_the_problem_of_what_is_loaded(user_policy: WritePoli
     path = user_policy("notice = 1\nhistory = 2\n")
     config = load_config()
     assert [repository.name for repository in config.repositories] == ["pypi", "testpypi", "corp"]
-    assert config.user is None
+    assert [policy.layer for policy in config.own] == ["site"]
     assert isinstance(config.problem, PolicyError)
     assert len(config.problem.problems) == 2
     assert refused(lambda: config.policies(Way(Path()))) == (
