@@ -45,18 +45,25 @@ def _repository(parser: argparse.ArgumentParser) -> None:
     repository = parser.add_argument(
         "-r", "--repository", metavar="NAME", help="pypi (the default), testpypi, one of your policy.toml, or a URL"
     )
-    _complete(repository, "_keyring_pypitoken_repositories")
+    _complete_names(repository, "repositories")
 
 
 def _account(parser: argparse.ArgumentParser) -> None:
     account = parser.add_argument(
         "--account", metavar="LABEL", help="which of several masters (default: what the policies say)"
     )
-    _complete(account, "_keyring_pypitoken_accounts")
+    _complete_names(account, "accounts")
 
 
-def _complete(action: argparse.Action, bash: str, zsh: str = "") -> None:
-    action.complete = {"bash": bash, "zsh": zsh or bash}  # type: ignore[attr-defined]  # shtab's
+def _complete_names(action: argparse.Action, kind: str) -> None:
+    function = f"_keyring_pypitoken_{kind}"
+    fish = f"({_PROGRAM} --list {kind} 2>/dev/null)"
+    action.complete = {"bash": function, "zsh": function, "fish": fish}  # type: ignore[attr-defined]  # shtab's
+
+
+def _complete_files(action: argparse.Action) -> None:
+    functions = {"bash": "_shtab_compgen_files", "zsh": "_files", "fish": "(__fish_complete_path)"}
+    action.complete = functions  # type: ignore[attr-defined]  # shtab's
 
 
 def _json(parser: argparse.ArgumentParser) -> None:
@@ -65,12 +72,12 @@ def _json(parser: argparse.ArgumentParser) -> None:
 
 def _files(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument("files", nargs="*", metavar="FILE", help="distribution files, as for an uploader")
-    _complete(files, "_shtab_compgen_files", "_files")
+    _complete_files(files)
 
 
 def _policies(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument("files", nargs="*", metavar="FILE", help="policy files (default: those in force here)")
-    _complete(files, "_shtab_compgen_files", "_files")
+    _complete_files(files)
 
 
 def _limits(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +110,7 @@ def _identity(parser: argparse.ArgumentParser) -> None:
     identity = parser.add_argument(
         "--identity", metavar="FILE", help="the age or SSH key that will open it (default: ask for a new passphrase)"
     )
-    _complete(identity, "_shtab_compgen_files", "_files")
+    _complete_files(identity)
 
 
 def _number(parser: argparse.ArgumentParser) -> None:
@@ -345,7 +352,7 @@ class _List(argparse.Action):
 
 
 def _add_completion(parser: argparse.ArgumentParser) -> None:
-    """Offer to print a script that completes the command in bash or zsh, if shtab is installed (which lacks fish)."""
+    """Offer to print a script that completes the command in bash, zsh or fish, if shtab is there."""
     parser.add_argument("--list", action=_List, choices=["repositories", "accounts"], help=argparse.SUPPRESS)
     try:
         import shtab

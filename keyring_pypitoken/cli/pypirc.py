@@ -12,8 +12,8 @@ from keyring_pypitoken.files import read_bytes
 from keyring_pypitoken.lookup import TOKEN_USERNAME, Key, match
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.uploaders.settings import home, read_pypirc
-from keyring_pypitoken.vault.unprotected import RawMaster
 from keyring_pypitoken.vault.private_file import replace_private
+from keyring_pypitoken.vault.unprotected import RawMaster
 
 if TYPE_CHECKING:
     from keyring_pypitoken.lookup import Repository

@@ -43,8 +43,7 @@ def load_config() -> Config:
             problem = problem or refusal.with_traceback(None)
             continue
         found += [] if policy is None else [policy]
-    user = next((policy for policy in found if policy.layer == "user"), None)
-    return Config(user, tuple(policy for policy in found if policy.layer == "site"), problem)
+    return Config(tuple(found), problem)
 
 
 def own_paths() -> Iterator[tuple[str, Layer]]:

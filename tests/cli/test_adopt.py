@@ -201,6 +201,7 @@ def test_leaves_a_pypirc_that_holds_another_master(command: Command, home: Path)
         "one with `keyring-pypitoken login -r pypi --account LABEL`, or delete it from ~/.pypirc.\n"
     )
     assert (home / ".pypirc").read_text() == text
+    (home / ".pypirc").unlink()  # no master may be left in the clear
 
 
 def test_a_pypirc_that_is_gone_meanwhile_loses_nothing(

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keyring
 import pytest
@@ -129,7 +129,7 @@ def fake(work: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return put
 
 
-def environ_of(run: Run, *words: str, **environ: str) -> dict[str, str]:
+def environ_of(run: Run, *words: str, **environ: Any) -> dict[str, str]:
     """Return the environment that `exec` gives its command."""
     done = run("keyring_pypitoken", "exec", *words, **environ)
     assert done.returncode == 0, done.stderr

@@ -54,7 +54,7 @@ SESSION = [
     Step("doctor", "", 0, "Ready. Uploads to pypi use restricted tokens; nothing bypasses them."),
     Step("logout", "", 0, "Deleted the master for pypi (account 'default')."),
     Step("logout", "", 1, "keyring-pypitoken: no master is stored for pypi (account"),
-    Step("explode", "", 2, "keyring-pypitoken: unknown command 'explode'; did you mean 'explain'?"),
+    Step("explode", "", 2, "keyring-pypitoken: unknown command 'explode'; known are"),
 ]
 
 
