@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -171,7 +172,7 @@ def test_a_look_up_that_the_program_makes_is_refused() -> None:
         "except Refusal as refusal: print(refusal)"
     )
     Path("recursive.py").write_text(code)
-    assert read(store(f"{sys.executable} recursive.py")) == (
+    assert read(store(f"{shlex.quote(sys.executable)} recursive.py")) == (
         "the program that [store] names as `command` asks keyring for the same token, which would never end: "
         "name one that reads the master from elsewhere."
     )
