@@ -19,6 +19,7 @@ from sandbox import new_master
 
 from keyring_pypitoken import memory
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.text import quoted
 from keyring_pypitoken.vault import command
 from keyring_pypitoken.vault.command import GUARD, CommandStore, refuse_recursion
 
@@ -51,7 +52,7 @@ def refused(found: CommandStore) -> str:
         found.read_master()
     everything = traceback.TracebackException.from_exception(error.value, capture_locals=True)
     assert MASTER not in "".join(everything.format())
-    start = f"the program {found.command[0]!r}, which [store] names as `command`, "
+    start = f"the program {quoted(found.command[0])}, which [store] names as `command`, "
     assert str(error.value).startswith(start)
     return str(error.value).removeprefix(start)
 
@@ -136,7 +137,7 @@ def test_after_a_while_a_line_says_that_it_waits(
     out, err = capfd.readouterr()
     assert out == ""
     assert err == (
-        f"keyring-pypitoken: waiting for the program {found.command[0]!r} to print the master, for at most 120 "
+        f"keyring-pypitoken: waiting for the program {quoted(found.command[0])} to print the master, for at most 120 "
         "seconds\n"
     )
 
