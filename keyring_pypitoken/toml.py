@@ -55,7 +55,8 @@ def read_toml(text: str, name: str) -> tuple[dict[str, Any], dict[Path, Place]]:
     else:
         import tomli as tomllib  # pragma: no cover - and another this one
     try:
-        return tomllib.loads(text), _first_places(found)
+        # A copy, which nothing but a table can be made into: what is not one would look like an empty file.
+        return dict(tomllib.loads(text)), _first_places(found)
     except ValueError as error:  # as every TOMLDecodeError is
         raise _syntax_error(str(error), found, text, name) from None
 

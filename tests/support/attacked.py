@@ -27,7 +27,9 @@ TOKEN = "__token__"
 CPU_SECONDS = 5  # the most that any repository may cost
 _WALL_SECONDS = 30  # after which a process that waits is taken for hanging, on a machine that does much else
 # Run with a limit of the processor's time, which a busy machine does not change.
-_LIMITED = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_CPU, ({0}, {0})); os.execv(sys.argv[1], sys.argv[1:])"
+_LIMITED = (
+    "import os, resource, sys; resource.setrlimit(resource.RLIMIT_CPU, ({0}, {0})); os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 class Outcome(NamedTuple):
@@ -84,9 +86,7 @@ def start(
     return None if done.returncode in (-24, -9) else done  # SIGXCPU, SIGKILL: the processor's time is up
 
 
-def get(
-    cwd: Path, service: str = PYPI, username: str = TOKEN, *, stdin: str | None = "", **environ: str
-) -> Outcome:
+def get(cwd: Path, service: str = PYPI, username: str = TOKEN, *, stdin: str | None = "", **environ: str) -> Outcome:
     """Ask the `keyring` command."""
     done = start("keyring", "get", service, username, cwd=cwd, environ=environ, stdin=stdin)
     return Outcome("hang", 0, (), "", "") if done is None else judge(done)
