@@ -51,11 +51,7 @@ def check_master(text: MasterToken, repository: Repository) -> MasterToken:
 
 
 def derive(master: MasterToken, grant: Grant, *, now: int) -> tuple[DerivedToken, Grant, int]:
-    """Derive the token that a grant allows, at a time in Unix seconds.
-
-    Returns:
-        The derived token, the grant, and the Unix second from which on the token no longer works: the end of the
-        grant's window, or an earlier one of the master itself.
+    """Derive the token that a grant allows, at a time in Unix seconds; return it, its grant, and when it ends.
 
     Raises:
         Refusal: the master cannot be read, is for another repository, or visibly cannot serve.

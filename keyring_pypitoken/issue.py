@@ -36,14 +36,7 @@ _LOOKUP = Origin("the lookup")
 
 
 class Issued(NamedTuple):
-    """A derived token.
-
-    Attributes:
-        token: the token.
-        grant: what it was derived for.
-        not_after: the Unix second from which on it no longer works.
-        is_new: whether it was derived now; else it is what this process derived before.
-    """
+    """A derived token, its grant, the Unix second it ends at, and whether it is new or remembered by this process."""
 
     token: DerivedToken
     grant: Grant
@@ -143,7 +136,7 @@ def _find_master(
     """Find an account's master; a raw one, which has no label, serves the default account."""
     command = config.store.command
     if command is not None:
-        own = [policy.origin for policy in (config.user, *config.sites) if policy]
+        own = [policy.origin for policy in config.own]
         if account.value != masters.DEFAULT_ACCOUNT and not account.origin.startswith(("--account", *own)):
             raise Refusal(
                 f"the account {account.value!r} is named by {account.origin} only, and is not passed to the program "

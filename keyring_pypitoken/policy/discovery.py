@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken import paths
@@ -42,8 +43,7 @@ def load_config() -> Config:
             problem = problem or refusal.with_traceback(None)
             continue
         found += [] if policy is None else [policy]
-    user = next((policy for policy in found if policy.layer == "user"), None)
-    return Config(user, tuple(policy for policy in found if policy.layer == "site"), problem)
+    return Config(tuple(found), problem)
 
 
 def own_paths() -> Iterator[tuple[str, Layer]]:
@@ -184,7 +184,7 @@ def _read_named(path: Path, here: Path) -> PolicyFile:
 
 def _trusted_owners(start: Path) -> frozenset[int] | None:
     """Return who may wish: the user, root, and the owner of the start (a checkout of uid 1000, used by root)."""
-    if not _POSIX:
+    if sys.platform == "win32" or not _POSIX:
         return None
     found = status(start, str(start))
     return frozenset((os.getuid(), 0, *((found.st_uid,) if found else ())))

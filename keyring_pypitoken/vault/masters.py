@@ -6,6 +6,7 @@ other one answered. A backend's own error message never leaves this module, beca
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken import paths
@@ -159,16 +160,10 @@ def _write(store: Store, service: str, username: str, master: MasterToken, old: 
         problem = _failure(store, "store the master", error)
     else:
         return True
-    if old is not None and _search_quietly(store, service, username) is None:
-        _write(store, service, username, old, None)  # macOS's backend deletes before it adds
+    with contextlib.suppress(Refusal):
+        if old is not None and read(store, service, username) is None:
+            _write(store, service, username, old, None)  # macOS's backend deletes before it adds
     raise Refusal(problem)
-
-
-def _search_quietly(store: Store, service: str, username: str) -> MasterToken | None:
-    try:
-        return read(store, service, username)
-    except Refusal:
-        return None
 
 
 def delete(store: Store, service: str, username: str) -> None:

@@ -15,6 +15,7 @@ import builtins
 import contextlib
 import errno
 import functools
+import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -125,7 +126,8 @@ class Probe:
         if not self.is_active or str(getattr(function, "__module__", "")).startswith(PACKAGE):
             return function
         owner = getattr(function, "__self__", None)
-        if isinstance(function, type) or owner is builtins or type(owner) in _BUILT_IN:
+        interpreter = isinstance(function, type) or owner is builtins or function is importlib.import_module
+        if interpreter or type(owner) in _BUILT_IN:
             self.honest.add(site)
         return functools.partial(self.fail, function) if self.is_due(site) else function
 
@@ -436,7 +438,7 @@ def main(store: str, operation: str, seed: int, seconds: float) -> dict[str, Any
         for fault in FAULTS
         if fault.make is not None or site not in PROBE.honest
     ]
-    random.Random(seed).shuffle(cases)
+    random.Random(seed).shuffle(cases)  # noqa: S311 - a sample of tests, printed with its seed
     outcomes: Counter[str] = Counter()
     bad: dict[str, list[str]] = {}
     silent: list[str] = []

@@ -30,7 +30,7 @@ MASTER = new_master()
 
 def script(text: str) -> str:
     """Write a shell script and return its path."""
-    path = Path("helper").absolute()
+    path = Path(os.environ["TEST_KEYRING_DIRECTORY"], "helper")  # where a master may be in a file
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return str(path)
@@ -72,7 +72,7 @@ def test_a_program_is_found_in_absolute_entries_of_path_only(monkeypatch: pytest
         "is not found: install it in an absolute directory of PATH, or name it by its absolute path."
     )
     memory.forget()
-    monkeypatch.setenv("PATH", f"{os.getcwd()}{os.pathsep}/bin")
+    monkeypatch.setenv("PATH", os.environ["TEST_KEYRING_DIRECTORY"] + os.pathsep + "/bin")
     assert read(found) == MASTER
 
 
@@ -184,7 +184,7 @@ def test_a_look_up_that_the_program_makes_is_refused() -> None:
 def test_nothing_is_stored_or_deleted() -> None:
     found = CommandStore(("op", "read"), "pypi", "default")
     with pytest.raises(Refusal) as storing:
-        found.set_password("service", "user", MASTER)
+        found.set_password("service", "user", "text")
     with pytest.raises(Refusal) as deleting:
         found.delete_password("service", "user")
     assert [str(error.value) for error in (storing, deleting)] == [
