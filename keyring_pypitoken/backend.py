@@ -12,6 +12,7 @@ is likely to be ours. Rules that shape it (keyring 25.7, `backends/chainer.py`):
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, NoReturn
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from keyring.credentials import Credential
 
     from keyring_pypitoken.issue import Issued
+    from keyring_pypitoken.secret import MasterToken
 
     T = TypeVar("T")
 
@@ -63,9 +65,11 @@ class PyPITokenKeyring(KeyringBackend):
         Raises:
             RefusedError: the lookup is ours and must not be answered.
         """
-        ours, token = _ask(service, username)
+        ours, found = _guarded(lambda: _ask(service, username), RefusedError)
         nobody = None if ours else _nobody(service)
-        return token if nobody is None else nobody.get_password(service, username)
+        if nobody is not None:
+            return nobody.get_password(service, username)
+        return None if found is None else found.password
 
     def get_credential(self, service: str, username: str | None) -> Credential | None:
         """Return a derived token with its user name, like `get_password`; the user name may be None or empty.
@@ -73,11 +77,9 @@ class PyPITokenKeyring(KeyringBackend):
         Raises:
             RefusedError: the lookup is ours and must not be answered.
         """
-        ours, token = _ask(service, username)
+        ours, found = _guarded(lambda: _ask(service, username), RefusedError)
         nobody = None if ours else _nobody(service)
-        if nobody is not None:
-            return nobody.get_credential(service, username)
-        return None if token is None else SimpleCredential(TOKEN_USERNAME, token)
+        return found if nobody is None else nobody.get_credential(service, username)
 
     def set_password(self, service: str, username: str, password: str) -> None:
         """Check a master and store it.
@@ -86,26 +88,14 @@ class PyPITokenKeyring(KeyringBackend):
             NotImplementedError: the key is not ours; the next backend is asked.
             RefusedSetError: the key is ours, and what was given is not stored.
         """
-        if is_private(service):
-            del password
-            _refuse(_PRIVATE, RefusedSetError)
-        key = _parse(service, username)
-        if key is None:
-            del password
-            _pass_on("set", service, username)
-        from keyring_pypitoken import issue
-        from keyring_pypitoken.secret import MasterToken
+        try:
+            from keyring_pypitoken.secret import MasterToken
 
-        text = MasterToken(password)
-        del password
-        saved = _settle(lambda: issue.save(key, text), RefusedSetError)
-        if saved is None:
+            text = MasterToken(password)
+        finally:
+            del password  # whatever interrupts what follows, no local of ours holds it
+        if not _guarded(lambda: _set(service, username, text), RefusedSetError):
             _pass_on("set", service, username)
-        if saved.replaced:
-            _notify(
-                f"replaced the master for {saved.repository.name} (account {saved.account!r}) in {saved.store}; if you "
-                f"no longer need the previous one, revoke it on {saved.repository.domain}"
-            )
 
     def delete_password(self, service: str, username: str) -> None:
         """Delete a stored master.
@@ -114,18 +104,8 @@ class PyPITokenKeyring(KeyringBackend):
             NotImplementedError: the key is not ours; the next backend is asked.
             PasswordDeleteError: the key is ours, and nothing is stored under it or nothing can be deleted.
         """
-        if is_private(service):
-            _refuse(_PRIVATE, RefusedDeleteError)
-        key = _parse(service, username)
-        if key is None:
+        if not _guarded(lambda: _delete(service, username), RefusedDeleteError):
             _pass_on("delete", service, username)
-        from keyring_pypitoken import issue
-
-        deleted = _settle(lambda: issue.delete(key), RefusedDeleteError)
-        if deleted is None:
-            _pass_on("delete", service, username)
-        if not deleted.found:
-            _refuse("no master is stored under this key, so there is nothing to delete.", RefusedDeleteError)
 
 
 def hand_out(issued: Issued, program: str, note: str | None = None) -> str:
@@ -152,10 +132,39 @@ def hand_out(issued: Issued, program: str, note: str | None = None) -> str:
     return issued.token.unwrap()
 
 
-def _ask(service: str, username: str | None) -> tuple[bool, str | None]:
-    """Return whether the key is ours, and the text that answers it."""
+def _guarded(step: Callable[[], T], kind: type[RefusedError]) -> T:
+    """Run a step; raise what fails in it as a refusal, without a trace of the frames that it ran in."""
+    try:
+        return step()
+    except RefusedError as refusal:
+        problem: BaseException = refusal
+    except Exception as error:  # noqa: BLE001 - None and a foreign error let an uploader go on
+        message = str(error) if isinstance(error, Refusal) else _internal(error)
+        problem = _refusal(message, kind)
+    except BaseException as signal:  # noqa: BLE001 - Ctrl-C and the like go on
+        problem = signal
+    problem.__cause__ = problem.__context__ = None
+    raise problem.with_traceback(None)
+
+
+def _refusal(message: str, kind: type[RefusedError]) -> BaseException:
+    """Return what `_refuse` raises; if it fails itself, what it should have raised."""
+    try:
+        return _refuse(message, kind)
+    except (RefusedError, SystemExit) as refusal:
+        return refusal
+    except Exception:  # noqa: BLE001 - not even a line could be printed
+        return kind(message)
+
+
+def _internal(error: Exception) -> str:
+    return f"internal error ({type(error).__name__}), and nothing was handed out: please report it."
+
+
+def _ask(service: str, username: str | None) -> tuple[bool, SimpleCredential | None]:
+    """Return whether the key is ours, and what answers it: never text, which a traceback would show."""
     if is_private(service):
-        return True, _refuse_get(_PRIVATE)
+        return True, SimpleCredential(TOKEN_USERNAME, _refuse_get(_PRIVATE))
     key = _parse(service, username)
     if key is None:
         return False, None
@@ -167,10 +176,43 @@ def _ask(service: str, username: str | None) -> tuple[bool, str | None]:
         message = str(refusal)
     else:
         if issued is not None:
-            return True, hand_out(issued, _program())
+            return True, SimpleCredential(TOKEN_USERNAME, hand_out(issued, _program()))
         found = match(key, BUILT_IN)
         return found is not None and found.kind == "endpoint", None
-    return True, _refuse_get(message)
+    return True, SimpleCredential(TOKEN_USERNAME, _refuse_get(message))
+
+
+def _set(service: str, username: str, text: MasterToken) -> bool:
+    """Store a master; return False if the key is not ours."""
+    if is_private(service):
+        _refuse(_PRIVATE, RefusedSetError)
+    key = _parse(service, username)
+    if key is None:
+        return False
+    from keyring_pypitoken import issue
+
+    saved = issue.save(key, text)
+    if saved is not None and saved.replaced:
+        _notify(
+            f"replaced the master for {saved.repository.name} (account {saved.account!r}) in {saved.store}; if you "
+            f"no longer need the previous one, revoke it on {saved.repository.domain}"
+        )
+    return saved is not None
+
+
+def _delete(service: str, username: str) -> bool:
+    """Delete a master; return False if the key is not ours."""
+    if is_private(service):
+        _refuse(_PRIVATE, RefusedDeleteError)
+    key = _parse(service, username)
+    if key is None:
+        return False
+    from keyring_pypitoken import issue
+
+    deleted = issue.delete(key)
+    if deleted is False:
+        _refuse("no master is stored under this key, so there is nothing to delete.", RefusedDeleteError)
+    return deleted is not None
 
 
 def _program() -> str:
@@ -197,10 +239,13 @@ def _nobody(service: object) -> KeyringBackend | None:
     asks us, or nobody asked keyring for its backend, foreign keys are the next one's. An uploader's probe of whether
     there is a keyring is declined, because it would give keyring up.
     """
-    alone = isinstance(core._keyring_backend, PyPITokenKeyring)  # noqa: SLF001 - get_keyring would load all backends
-    if not alone or (is_probe(service) and _has_store()):
+    if not _is_alone() or (is_probe(service) and _has_store()):
         return None
     return fail.Keyring()  # type: ignore[no-untyped-call]  # keyring's constructor
+
+
+def _is_alone() -> bool:
+    return isinstance(core._keyring_backend, PyPITokenKeyring)  # noqa: SLF001 - get_keyring would load all backends
 
 
 def _has_store() -> bool:
@@ -214,20 +259,12 @@ def _has_store() -> bool:
 
 
 def _pass_on(what: str, service: str, username: str) -> NoReturn:
-    nobody = _nobody(service)
+    nobody: KeyringBackend | None = fail.Keyring() if _is_alone() else None  # type: ignore[no-untyped-call]  # keyring's
     if nobody and what == "set":
         nobody.set_password(service, username, "")  # which raises, and must not hold the secret
     if nobody:
         nobody.delete_password(service, username)
     raise NotImplementedError
-
-
-def _settle(step: Callable[[], T], kind: type[RefusedError]) -> T:
-    try:
-        return step()
-    except Refusal as refusal:
-        message = str(refusal)
-    return _refuse(message, kind)
 
 
 def _refuse_get(message: str) -> str:
@@ -236,10 +273,7 @@ def _refuse_get(message: str) -> str:
     In its own process it is ended: most would go on and ask for a password, and what a person types then is the master.
     One that started the `keyring` command and would go on gets a text that is not a token, which the index refuses.
     """
-    from keyring_pypitoken.uploaders.process import parent_room, this_process
-
-    room = parent_room()
-    if room is not None and room.goes_on and room.is_uploading(this_process()):
+    if _goes_on():
         _notify(message)
         return REFUSED
     return _refuse(message, RefusedError)
@@ -248,23 +282,38 @@ def _refuse_get(message: str) -> str:
 def _refuse(message: str, kind: type[RefusedError]) -> NoReturn:
     """Print the refusal on stderr, the one channel that nearly every uploader shows, and end what must not go on."""
     _notify(message)
-    from keyring_pypitoken.uploaders.process import is_keyring_command, this_process
-
-    if is_keyring_command():
-        raise SystemExit(1)  # the sentence is on the screen; keyring would bury it in a traceback
-    try:
-        process = this_process()
-    except Refusal:
-        raise kind(message) from None
-    room = process.room
-    if room is not None and (
-        (kind is RefusedError and room.is_uploading(process)) or (kind is RefusedSetError and room.is_saving(process))
-    ):
+    if _must_end(kind):
         raise SystemExit(1)
     raise kind(message)
+
+
+def _goes_on() -> bool:
+    """Return True if an uploader that is uploading started the `keyring` command, and would try other credentials."""
+    from keyring_pypitoken.uploaders.process import parent_process
+
+    with contextlib.suppress(Exception):  # who asks is not known
+        process = parent_process()
+        room = process and process.room
+        return process is not None and room is not None and room.goes_on and room.is_uploading(process)
+    return False
+
+
+def _must_end(kind: type[RefusedError]) -> bool:
+    # Of its own, so that no frame of the refusal holds the environment, in which a passphrase may be.
+    from keyring_pypitoken.uploaders.process import is_keyring_command, this_process
+
+    with contextlib.suppress(Exception):  # who asks is not known: it gets the exception
+        if is_keyring_command():
+            return True  # the sentence is on the screen; keyring would bury it in a traceback
+        process = this_process()
+        if (room := process.room) is not None and kind is RefusedError:
+            return room.is_uploading(process)
+        return room is not None and kind is RefusedSetError and room.is_saving(process)
+    return False
 
 
 def _notify(line: str) -> None:
     from keyring_pypitoken import notices
 
-    notices.notify(line)
+    with contextlib.suppress(Exception):  # a line that cannot be printed changes no answer
+        notices.notify(line)

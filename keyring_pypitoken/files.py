@@ -1,46 +1,45 @@
 """The only door to the file system for what others wrote.
 
-A file is absent only if the system says so (ENOENT, ENOTDIR) and no link on its path leads nowhere. Everything else
-that keeps it from being read (no permission, an I/O error, a loop, a link to something unmounted) is a refusal: to
-read an error as absence would lift the limits that the file sets, or hand the question to the next keyring backend.
-Nothing here waits: pipes, devices and terminals are refused unopened.
+A file is absent only if the system says so (ENOENT, ENOTDIR) and no link on its path leads nowhere. Any other failure
+(no permission, an I/O error, a loop, a link to something unmounted) is a refusal: an error that counts as absence
+would lift the limits in that file. Nothing here waits: pipes, devices and terminals are refused unopened.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.text import printable, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+T = TypeVar("T")
+Name = str | os.PathLike[str]
 
 MAX_BYTES = 1024 * 1024
 _MAX_FOUND = 1000  # files that a pattern of a project may find
 _MAX_VISITED = 10_000  # directory entries that are looked at for that
-# Never wait for whoever opens the other end of a pipe, never take a terminal, never hand the file to a child.
-_OPEN = (
-    os.O_RDONLY
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_NOCTTY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
-_DIRECTORY = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_MAX_DENIALS = 10 if os.name == "nt" else 0
+_PAUSE = 0.05  # seconds between two attempts
+# Never wait for whoever opens the other end of a pipe, and never take a terminal.
+_OPEN = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
 
 
-def status(path: str | os.PathLike[str], name: str) -> os.stat_result | None:
+def status(path: Name, name: str) -> os.stat_result | None:
     """Return the status of a file or directory, links followed; None only if it is absent.
 
     Raises:
         PolicyError: the system cannot say, or a link on the path leads nowhere.
     """
     try:
-        return os.stat(path)
+        return insist(lambda: os.stat(path))
     except (FileNotFoundError, NotADirectoryError):
         _refuse_dangling(path, name)
         return None
@@ -56,36 +55,39 @@ def any_present(paths: Iterable[str]) -> bool:
         return True
 
 
-def read_bytes(path: str | os.PathLike[str], name: str, *, max_bytes: int = MAX_BYTES) -> bytes | None:
-    """Return the content of a regular file; None only if it is absent. Links to regular files are followed.
+def insist(step: Callable[[], T]) -> T:
+    """Do what Windows denies for a moment while another process opens or replaces the file."""
+    for _ in range(_MAX_DENIALS):
+        try:
+            return step()
+        except PermissionError:
+            time.sleep(_PAUSE)
+    return step()
 
-    Args:
-        path: the file.
-        name: what messages call it.
-        max_bytes: a longer file is refused.
+
+def read_bytes(path: Name, name: str, *, max_bytes: int = MAX_BYTES) -> bytes | None:
+    """Return the content of a regular file, links followed; None only if it is absent. Messages call it `name`.
 
     Raises:
-        PolicyError: it cannot be read, is not a regular file, or is too long.
+        PolicyError: it cannot be read, is not a regular file, or is longer than `max_bytes`.
     """
     found = status(path, name)
     if found is None:
         return None
-    problem = ""
     try:
         if stat.S_ISREG(found.st_mode):
-            with open(os.open(path, _OPEN), "rb") as file:
-                # It may have been replaced since.
-                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            with open(insist(lambda: os.open(path, _OPEN)), "rb") as file:
+                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it may have been replaced since
                     data = file.read(max_bytes + 1)
                     if len(data) <= max_bytes:
                         return data
-                    problem = f"is longer than {max_bytes} bytes: shorten it"
+                    raise PolicyError(f"{printable(name)} is longer than {max_bytes} bytes: shorten it.")
     except OSError as error:
         raise PolicyError(_cannot_read(name, error)) from None
-    raise PolicyError(f"{printable(name)} {problem or 'is not a regular file: replace it with one'}.")
+    raise PolicyError(f"{printable(name)} is not a regular file: replace it with one.")
 
 
-def read_text(path: str | os.PathLike[str], name: str, *, max_bytes: int = MAX_BYTES) -> str | None:
+def read_text(path: Name, name: str, *, max_bytes: int = MAX_BYTES) -> str | None:
     """Return the text of a UTF-8 file, without a byte order mark; None only if it is absent.
 
     Raises:
@@ -101,7 +103,7 @@ def read_text(path: str | os.PathLike[str], name: str, *, max_bytes: int = MAX_B
         raise PolicyError(f"{printable(name)} is {found} text: save it as UTF-8.") from None
 
 
-def is_directory(path: str | os.PathLike[str], name: str) -> bool:
+def is_directory(path: Name, name: str) -> bool:
     """Return True if the path is a directory, False if it is a file or absent.
 
     Raises:
@@ -111,41 +113,59 @@ def is_directory(path: str | os.PathLike[str], name: str) -> bool:
     return found is not None and stat.S_ISDIR(found.st_mode)
 
 
-def list_directory(path: str | os.PathLike[str], name: str) -> list[str]:
+def list_directory(path: Name, name: str) -> list[str]:
     """Return the sorted names in a directory; nothing if it is absent.
 
     Raises:
-        PolicyError: it cannot be read.
+        PolicyError: it cannot be read, or is not a directory.
     """
     try:
         return sorted(os.listdir(path))
     except (FileNotFoundError, NotADirectoryError):
-        _refuse_dangling(path, name)
-        return []
+        if status(path, name) is None:
+            return []
+        raise PolicyError(f"{printable(name)} is not a directory: replace it with one.") from None
     except OSError as error:
         raise PolicyError(_cannot_read(name, error)) from None
+
+
+def current_directory() -> Path:
+    """Return the current directory.
+
+    Raises:
+        Refusal: it is gone.
+    """
+    try:
+        return Path(os.getcwd())
+    except OSError:
+        raise Refusal("the current directory does not exist any more: change to one that does.") from None
 
 
 def climb(start: Path, names: tuple[str, ...]) -> Iterator[tuple[Path, frozenset[str]]]:
     """Yield a directory and each one above it, with those of the names that are in it.
 
-    Each directory is opened once and asked by handle if the system can do that, so that the kernel does not walk the
-    whole path for every name. Links among the names count as present, wherever they lead.
+    Each directory is opened once if the system can ask by handle, so that the kernel does not walk the whole path for
+    every name. A link counts as present, wherever it leads.
 
     Raises:
         PolicyError: the system cannot say whether one of the names is there.
     """
-    directory = Path(os.path.realpath(start))
+    try:
+        directory = Path(os.path.realpath(start, strict=True))
+    except (FileNotFoundError, NotADirectoryError):
+        directory = Path(os.path.realpath(start))
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # another directory would be climbed
+            raise PolicyError(_cannot_read(str(start), error)) from None
+        directory = Path(os.path.abspath(start))
     handle = _open_directory(directory, None)
     try:
         for current in (directory, *directory.parents):
-            if handle is None:
-                yield current, frozenset(name for name in names if _is_there(os.path.join(current, name), None))
-                continue
-            yield current, frozenset(name for name in names if _is_there(name, handle, current))
-            above = _open_directory("..", handle)
-            os.close(handle)
-            handle = above
+            yield current, frozenset(name for name in names if _is_there(name, current, handle))
+            if handle is not None:
+                above = _open_directory("..", handle)
+                os.close(handle)
+                handle = above
     finally:
         if handle is not None:
             os.close(handle)
@@ -154,19 +174,15 @@ def climb(start: Path, names: tuple[str, ...]) -> Iterator[tuple[Path, frozenset
 def find_program(name: str, environ: Mapping[str, str], *, platform: str = os.name) -> str | None:
     """Return the absolute path of a program: itself, or found in the absolute entries of PATH.
 
-    Relative entries are passed over, and the current directory is never searched, which Windows does by itself: both
-    may be somebody's checkout. On Windows only `.exe` counts, since others are scripts for a shell.
+    Relative entries and the current directory, which Windows searches by itself, may be somebody's checkout. On
+    Windows only `.exe` counts, since others are scripts for a shell.
     """
-    if os.path.isabs(name):
-        return name if _is_program(name) else None
-    if os.path.basename(name) != name or not name:
-        return None
-    suffix = ".exe" if platform == "nt" and not name.lower().endswith(".exe") else ""
-    for entry in environ.get("PATH", "").split(os.pathsep):
-        path = os.path.join(entry, name + suffix)
-        if os.path.isabs(entry) and _is_program(path):
-            return path
-    return None
+    paths = [name] if os.path.isabs(name) else []
+    if not paths and name and os.path.basename(name) == name:
+        suffix = ".exe" if platform == "nt" and not name.lower().endswith(".exe") else ""
+        entries = environ.get("PATH", "").split(os.pathsep)
+        paths = [os.path.join(entry, name + suffix) for entry in entries if os.path.isabs(entry)]
+    return next((path for path in paths if _is_program(path)), None)
 
 
 def find_inside(root: Path, pattern: str) -> list[Path]:
@@ -180,21 +196,22 @@ def find_inside(root: Path, pattern: str) -> list[Path]:
     parts = pattern.replace("\\", "/").split("/")
     if os.path.isabs(pattern) or ".." in parts or ":" in parts[0]:
         raise PolicyError(f"the pattern {quoted(pattern)} leads out of the project: name directories inside it.")
-    found: set[Path] = set()
+    found: list[Path] = []
     visited = 0
     rest = [(root, tuple(part for part in parts if part not in ("", ".")))]
     seen = set(rest)
     while rest:
         directory, wanted = rest.pop()
-        matched, looked_at = _matches(directory, wanted) if wanted else ([], 0)
-        found.update(() if wanted else (directory,))
-        visited += looked_at + 1
+        if wanted:
+            matched, looked_at = _matches(directory, wanted)
+            new = [step for step in matched if step not in seen]
+            seen.update(new)
+            rest += new
+            visited += looked_at + 1
+        else:
+            found.append(directory)
         if len(found) > _MAX_FOUND or visited > _MAX_VISITED:
             raise PolicyError(f"the pattern {quoted(pattern)} finds too many directories: make it narrower.")
-        for further in matched:
-            if further not in seen:
-                seen.add(further)
-                rest.append(further)
     return sorted(found)
 
 
@@ -230,21 +247,13 @@ def _matches(directory: Path, wanted: tuple[str, ...]) -> tuple[list[tuple[Path,
     return matched, len(seen)
 
 
-def _refuse_dangling(path: str | os.PathLike[str], name: str) -> None:
+def _refuse_dangling(path: Name, name: str) -> None:
     """Refuse if a link on the path leads nowhere: what it should lead to may only be unmounted."""
     prefix = os.path.abspath(path)
-    while True:
-        try:
-            is_link = stat.S_ISLNK(os.lstat(prefix).st_mode)
-        except (FileNotFoundError, NotADirectoryError):
-            prefix = os.path.dirname(prefix)
-            continue
-        except OSError as error:
-            raise PolicyError(_cannot_read(name, error)) from None
-        break
+    while not _is_there(prefix) and prefix != os.path.dirname(prefix):
+        prefix = os.path.dirname(prefix)
     try:
-        if is_link:
-            os.stat(prefix)
+        os.stat(prefix)
     except OSError:
         raise PolicyError(
             f"{printable(name)} cannot be found, because the link {printable(prefix)} leads nowhere: restore what it "
@@ -252,26 +261,26 @@ def _refuse_dangling(path: str | os.PathLike[str], name: str) -> None:
         ) from None
 
 
-def _open_directory(path: str | os.PathLike[str], above: int | None) -> int | None:
+def _open_directory(path: Name, above: int | None) -> int | None:
     if os.stat not in os.supports_dir_fd or os.open not in os.supports_dir_fd:
         return None
     try:
         # O_PATH needs no permission to read the directory, only to search it.
-        return os.open(path, getattr(os, "O_PATH", os.O_RDONLY) | _DIRECTORY, dir_fd=above)
+        return os.open(path, getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0), dir_fd=above)
     except OSError:
         return None
 
 
-def _is_there(name: str, handle: int | None, directory: Path | None = None) -> bool:
+def _is_there(name: str, directory: Name = "", handle: int | None = None) -> bool:
     try:
         if handle is None:
-            os.lstat(name)
+            os.lstat(os.path.join(directory, name))
         else:
             os.stat(name, dir_fd=handle, follow_symlinks=False)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise PolicyError(_cannot_read(str(directory / name) if directory else name, error)) from None
+        raise PolicyError(_cannot_read(os.path.join(directory, name), error)) from None
     return True
 
 
@@ -284,16 +293,4 @@ def _is_program(path: str) -> bool:
 
 def _cannot_read(name: str, error: Exception) -> str:
     reason = (getattr(error, "strerror", None) or type(error).__name__).lower()
-    return f"{printable(name)} cannot be read ({reason}): repair it or its directory, or remove it."
-
-
-def current_directory() -> Path:
-    """Return the current directory.
-
-    Raises:
-        Refusal: it is gone.
-    """
-    try:
-        return Path(os.getcwd())
-    except OSError:
-        raise Refusal("the current directory does not exist any more: change to one that does.") from None
+    return f"{printable(name)} cannot be read ({reason}): repair it or its directory."

@@ -62,7 +62,7 @@ def entry_of(grant: Grant, not_after: int, program: str, note: str | None = None
         projects=grant.projects.value if grant.projects else None,
         repository=grant.repository.name,
         account=grant.account.value,
-        not_before=now - grant.clock_skew.value,
+        not_before=max(now - grant.clock_skew.value, grant.start.value if grant.start else 0),
         not_after=not_after,
         program=program,
         policy=grant.policies[0] if grant.policies else None,
@@ -97,7 +97,7 @@ def read_history() -> list[Entry]:
     for name in (_PREVIOUS, _CURRENT):
         path = os.path.join(paths.history_directory(), name)
         try:
-            lines += (files.read_bytes(path, path, max_bytes=2 * _MAX_IN_FILE) or b"").split(b"\n")
+            lines += (files.read_bytes(path, path, max_bytes=3 * _MAX_IN_FILE) or b"").split(b"\n")
         except PolicyError as error:
             raise Refusal(f"the history cannot be read: {error}") from None
     found = [entry for entry in map(_parse, lines) if entry is not None]
@@ -155,10 +155,10 @@ def _rotate(directory: str) -> None:
         os.close(os.open(guard, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except OSError:
         return
-    try:
+    with contextlib.suppress(OSError):  # another process has just rotated it, or reads it (Windows)
         if os.lstat(current).st_size > _MAX_IN_FILE // 2:
             os.replace(current, os.path.join(directory, _PREVIOUS))
-    finally:
+    with contextlib.suppress(OSError):
         os.unlink(guard)
 
 

@@ -96,17 +96,18 @@ class Key(NamedTuple):
     def parse(cls, service: object, username: object) -> Key | None:
         """Parse a lookup; return None if it cannot be ours, whatever the repositories."""
         project = None
-        if isinstance(username, str) and username.lower() not in _TOKEN_USERNAMES:
-            if not (username.startswith((_FLIT_PROJECT, _FLIT_USER)) and username.isprintable()):
+        if isinstance(username, str) and username != TOKEN_USERNAME and username.lower() not in _TOKEN_USERNAMES:
+            if not (username.lower().startswith((_FLIT_PROJECT, _FLIT_USER)) and username.isprintable()):
                 return None
-            project = username[len(_FLIT_PROJECT) :] if username.startswith(_FLIT_PROJECT) else None
+            project = username[len(_FLIT_PROJECT) :] if username.lower().startswith(_FLIT_PROJECT) else None
         if not isinstance(service, str) or not (username is None or isinstance(username, str)):
             return None
-        if not service.isprintable() or service != service.strip() or not service:
+        if not service.isprintable() or not service:
             return None
         inside = service[1:-1] if service[0] in "'\"" and service[-1] == service[0] else service
         address, mark, query = inside.partition("?")
-        endpoint = split_url(address) if "://" in address else None
+        # With spaces around it, it is another key for keyring, and a look-alike for us.
+        endpoint = split_url(address) if "://" in address and inside == inside.strip() else None
         label = unquote(query.partition("#")[0]) if mark and endpoint else None
         name = inside.casefold() if endpoint is None else address.casefold()
         return cls(service, username, name, endpoint, label or None, project, inside is not service)
@@ -166,8 +167,8 @@ def check_kind(found: Match) -> None:
         )
     if found.kind == "look-alike":
         raise Refusal(
-            f"a token is stored for a misspelt address of {found.repository.name if found.repository else ''}: "
-            f"use {url}, and delete the token from the misspelt one."
+            f"the service is a misspelt address of {found.repository.name if found.repository else ''}: "
+            f"use {url}, and delete what is stored under the misspelt one."
         )
 
 
@@ -231,4 +232,4 @@ def _written_host(key: Key) -> str:
     if colon and (rest.startswith("/") or scheme in _DEFAULT_PORTS):
         text = rest
     authority = text.lstrip("/").replace("#", "/").replace("?", "/").partition("/")[0]
-    return authority.rpartition("@")[2].partition(":")[0].strip(". ")
+    return authority.rpartition("@")[2].partition(":")[0].strip(". []")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from keyring_pypitoken import paths
 from keyring_pypitoken.memory import recall
 from keyring_pypitoken.text import join_names, printable
-from keyring_pypitoken.uploaders.process import parent_room
+from keyring_pypitoken.uploaders.process import parent_process
 
 if TYPE_CHECKING:
     from keyring_pypitoken.secret import DerivedToken
@@ -30,7 +30,8 @@ def notify(line: str) -> None:
     if line in printed:
         return
     printed.add(line)
-    room = parent_room()
+    parent = parent_process()
+    room = parent and parent.room
     if room is not None and room.lookups_per_upload > 1 and not _is_new(line):
         return
     write(f"keyring-pypitoken: {line}")
@@ -69,16 +70,18 @@ def _is_new(line: str) -> bool:
     import hashlib  # loads OpenSSL: only for a refusal or a notice that another process may repeat
 
     directory = paths.notices_directory()
-    note = os.path.join(directory, hashlib.sha256(f"{os.getppid()}\n{line}".encode()).hexdigest())
+    name = hashlib.sha256(f"{os.getppid()}\n{line}".encode()).hexdigest()
     with contextlib.suppress(OSError):
         os.makedirs(directory, mode=0o700, exist_ok=True)
     try:
         oldest = time.time() - _SECONDS
         with os.scandir(directory) as entries:
             for entry in entries:
-                if entry.stat(follow_symlinks=False).st_mtime < oldest:
-                    os.remove(entry)
-        os.close(os.open(note, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+                # Nothing but notes: the directory may be a link to somebody's files. Another process may be faster.
+                with contextlib.suppress(FileNotFoundError):
+                    if len(entry.name) == len(name) and entry.stat(follow_symlinks=False).st_mtime < oldest:
+                        os.remove(entry)
+        os.close(os.open(os.path.join(directory, name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
         return False
     except OSError:  # nothing can be noted: better printed twice than never

@@ -60,4 +60,7 @@ def find_directories(kind: str, platform: str) -> tuple[str, ...]:
     import platformdirs
 
     found: str = getattr(platformdirs.PlatformDirs(_APP, appauthor=False, multipath=True), f"{kind}_dir")
-    return tuple(dict.fromkeys(found.split(os.pathsep))) if kind == "site_config" else (found,)
+    if kind == "site_config":
+        # A relative or empty entry of XDG_CONFIG_DIRS would take a file of somebody's checkout for the machine's.
+        return tuple(dict.fromkeys(path for path in found.split(os.pathsep) if os.path.isabs(path)))
+    return (os.path.join(os.path.expanduser("~"), found),)

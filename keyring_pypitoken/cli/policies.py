@@ -142,9 +142,7 @@ def _check_all() -> list[_Checked]:
     checked += [_Checked(name, (misnamed_problem(name),)) for name in way.misnamed]
     checked += [found for _, found in own if found is not None]
     if not any(found.problems for found in checked):
-        policies = [policy for policy, _ in own if policy is not None]
-        user = next((policy for policy in policies if policy.layer == "user"), None)
-        config = Config(user, tuple(policy for policy in policies if policy.layer == "site"))
+        config = Config(tuple(policy for policy, _ in own if policy is not None))
         together = list(find_contradictions(config.policies(way), config.repositories))
         _, strange = _problems_of(lambda: check_repository_names(config.policies(way), config.repositories), None)
         if together or strange:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.files import climb, display_name, list_directory, read_text, status
 from keyring_pypitoken.policy.model import PYPROJECT_TABLE, Config, Layer, PolicyFile, Way, WithOrigin
+from keyring_pypitoken.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,8 +43,7 @@ def load_config() -> Config:
             problem = problem or refusal.with_traceback(None)
             continue
         found += [] if policy is None else [policy]
-    user = next((policy for policy in found if policy.layer == "user"), None)
-    return Config(user, tuple(policy for policy in found if policy.layer == "site"), problem)
+    return Config(tuple(found), problem)
 
 
 def own_paths() -> Iterator[tuple[str, Layer]]:
@@ -183,7 +184,7 @@ def _read_named(path: Path, here: Path) -> PolicyFile:
 
 def _trusted_owners(start: Path) -> frozenset[int] | None:
     """Return who may wish: the user, root, and the owner of the start (a checkout of uid 1000, used by root)."""
-    if not _POSIX:
+    if sys.platform == "win32" or not _POSIX:
         return None
     found = status(start, str(start))
     return frozenset((os.getuid(), 0, *((found.st_uid,) if found else ())))
@@ -195,8 +196,9 @@ def _is_trusted(path: Path, owners: frozenset[int] | None) -> bool:
     try:
         # A stranger's link may lead to a file of the user.
         return {os.lstat(path).st_uid, os.stat(path).st_uid} <= owners
-    except OSError:  # gone since it was read
-        return False
+    except OSError as error:  # without its owner nobody can say whether its wishes count, and some only shorten
+        reason = (error.strerror or type(error).__name__).lower()
+        raise PolicyError(f"the owner of {printable(str(path))} is unknown ({reason}): repair or remove it.") from None
 
 
 def _looks_like_policy(path: Path) -> bool:

@@ -77,39 +77,23 @@ class Settings(NamedTuple):
 
 
 class StoreSettings(NamedTuple):
-    """What `[store]` says about where masters are kept; None for each key that is not in it.
+    """What `[store]` says about where masters are kept; None for each key that is not in it."""
 
-    Attributes:
-        backend: the `module.Class` of a keyring backend, or `age` for the age file.
-        identity: the path of the identity file that opens the age file; it implies the backend `age`.
-        command: a program and its arguments, which print the master.
-    """
-
-    backend: WithOrigin[str] | None = None
-    identity: WithOrigin[str] | None = None
-    command: WithOrigin[tuple[str, ...]] | None = None
+    backend: WithOrigin[str] | None = None  # the `module.Class` of a keyring backend, or `age`
+    identity: WithOrigin[str] | None = None  # the path of what opens the age file; implies the backend `age`
+    command: WithOrigin[tuple[str, ...]] | None = None  # a program and its arguments, which print the master
 
 
 class PolicyFile(NamedTuple):
-    """One policy file.
-
-    Attributes:
-        layer: whose file it is.
-        origin: how messages call it.
-        settings: its top table.
-        repositories: its `[repository.NAME]` tables.
-        endpoints: the repositories that it adds or extends.
-        store: its `[store]`.
-        trusted: whether its owner may express wishes; limits count in any case.
-    """
+    """One policy file."""
 
     layer: Layer
-    origin: Origin
-    settings: Settings
-    repositories: Mapping[str, Settings]
-    endpoints: tuple[Repository, ...]
+    origin: Origin  # what messages call it
+    settings: Settings  # its top table
+    repositories: Mapping[str, Settings]  # its `[repository.NAME]` tables
+    endpoints: tuple[Repository, ...]  # the repositories that it adds or extends
     store: StoreSettings
-    trusted: bool = True
+    trusted: bool = True  # its owner may express wishes; limits count in any case
 
     def tables(self, repository: Repository) -> tuple[Settings, ...]:
         """Return the tables about a repository, the most specific first."""
@@ -118,76 +102,45 @@ class PolicyFile(NamedTuple):
 
 
 class Way(NamedTuple):
-    """The directories from where an upload starts up to where the project ends, and the policies in them.
-
-    Attributes:
-        start: the first directory.
-        policies: those found, nearest first; or the one that KEYRING_PYPITOKEN_POLICY names.
-        directories: those visited, nearest first.
-        end: why the way ends at the last of them.
-        misnamed: display names of files and tables that look like a policy and are not read as one.
-    """
+    """The directories from the start of an upload to the root of its project, and the policies in them."""
 
     start: Path
-    policies: tuple[PolicyFile, ...] = ()
-    directories: tuple[Path, ...] = ()
-    end: str = ""
-    misnamed: tuple[str, ...] = ()
+    policies: tuple[PolicyFile, ...] = ()  # nearest first; or the one that KEYRING_PYPITOKEN_POLICY names
+    directories: tuple[Path, ...] = ()  # those visited, nearest first
+    end: str = ""  # why the way ends at the last of them
+    misnamed: tuple[str, ...] = ()  # files and tables that look like a policy and are not read as one
 
 
 class Policies(NamedTuple):
-    """All policies that an upload is judged by.
+    """All policies that an upload is judged by."""
 
-    Attributes:
-        here: the way of the current directory, or of the project that the uploader was pointed at.
-        files: the way of each directory of named files, with the normalized names of the projects in it.
-        user: the user's policy.
-        sites: the machine's policies, the most important first.
-    """
-
-    here: Way
-    files: tuple[tuple[Way, frozenset[str]], ...] = ()
-    user: PolicyFile | None = None
-    sites: tuple[PolicyFile, ...] = ()
+    here: Way  # of the current directory, or of the project that the uploader was pointed at
+    files: tuple[tuple[Way, frozenset[str]], ...] = ()  # of each directory of named files, with its projects
+    own: tuple[PolicyFile, ...] = ()  # the user's policy, then the machine's, the most important first
 
     @property
     def ways(self) -> tuple[Way, ...]:
         """Every way, that of the current directory first."""
         return (self.here, *(way for way, _ in self.files))
 
-    @property
-    def own(self) -> tuple[PolicyFile, ...]:
-        """The user's policy and the machine's, as opposed to the projects'."""
-        return self.sites if self.user is None else (self.user, *self.sites)
-
 
 class Config(NamedTuple):
-    """What the user and the machine say, as opposed to the project.
+    """The policies of the user and of the machine."""
 
-    Attributes:
-        user: the user's policy.
-        sites: the machine's policies, the most important first.
-        problem: why one of them cannot be followed or trusted: nothing may then be granted.
-    """
-
-    user: PolicyFile | None = None
-    sites: tuple[PolicyFile, ...] = ()
-    problem: Refusal | None = None
+    own: tuple[PolicyFile, ...] = ()  # the user's, then the machine's, the most important first
+    problem: Refusal | None = None  # why one cannot be followed or trusted: nothing may then be granted
 
     @property
     def repositories(self) -> tuple[Repository, ...]:
         """The known endpoints: PyPI's, and those that the policies add."""
-        known = {repository.name: repository for repository in BUILT_IN}
-        for policy in reversed(self._policies):
-            for endpoint in policy.endpoints:
-                known[endpoint.name] = endpoint
-        return tuple(known.values())
+        added = [endpoint for policy in reversed(self.own) for endpoint in policy.endpoints]
+        return tuple({repository.name: repository for repository in (*BUILT_IN, *added)}.values())
 
     @property
     def store(self) -> StoreSettings:
-        """Where masters are kept: the user's word, completed by the machine's."""
+        """Where masters are kept: what the user's policy says, completed by the machine's."""
         found = StoreSettings()
-        for policy in self._policies:
+        for policy in self.own:
             if policy.store.command is None:
                 found = StoreSettings(found.backend or policy.store.backend, found.identity or policy.store.identity)
             elif found == StoreSettings():
@@ -202,11 +155,7 @@ class Config(NamedTuple):
         """
         if self.problem is not None:
             raise self.problem
-        return Policies(here, files, self.user, self.sites)
-
-    @property
-    def _policies(self) -> tuple[PolicyFile, ...]:
-        return self.sites if self.user is None else (self.user, *self.sites)
+        return Policies(here, files, self.own)
 
 
 class NamedFile(NamedTuple):
@@ -218,49 +167,28 @@ class NamedFile(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What shows which projects an upload is for.
+    """What shows which projects an upload is for."""
 
-    Attributes:
-        projects: sorted normalized names; None if nothing names one.
-        directory: the project that the uploader was pointed at.
-        files: what will be uploaded; None if that is not known (yet).
-    """
-
-    projects: WithOrigin[tuple[str, ...]] | None
-    directory: Path
-    files: tuple[NamedFile, ...] | None = None
+    projects: WithOrigin[tuple[str, ...]] | None  # sorted normalized names; None if nothing names one
+    directory: Path  # the project that the uploader was pointed at
+    files: tuple[NamedFile, ...] | None = None  # what will be uploaded; None if that is not known (yet)
 
 
 class Grant(NamedTuple):
-    """What will be derived: everything that `derive` needs but the master and the clock.
-
-    Attributes:
-        repository: the endpoint that the token is for.
-        account: which of the repository's masters.
-        projects: sorted normalized names; None if the policies allow a token for any project.
-        valid_for: how far the window reaches into the future, in seconds.
-        clock_skew: how far it reaches into the past, in seconds.
-        start: the latest not-before of all policies, in Unix seconds.
-        end: the earliest not-after of all policies, in Unix seconds.
-        policies: the project policies that were followed.
-        warnings: sentences for the notice, such as that the upload will not finish in time.
-        notice: whether to print a line about the derivation.
-        history: whether to record it in the history.
-        max_master_age: the age in seconds above which a master should be replaced.
-    """
+    """What will be derived: everything that `derive` needs but the master and the clock."""
 
     repository: Repository
     account: WithOrigin[str]
-    projects: WithOrigin[tuple[str, ...]] | None
-    valid_for: WithOrigin[int]
-    clock_skew: WithOrigin[int]
-    start: WithOrigin[int] | None = None
-    end: WithOrigin[int] | None = None
-    policies: tuple[Origin, ...] = ()
-    warnings: tuple[str, ...] = ()
-    notice: bool = True
-    history: bool = True
-    max_master_age: WithOrigin[int] | None = None
+    projects: WithOrigin[tuple[str, ...]] | None  # sorted normalized names; None allows any project
+    valid_for: WithOrigin[int]  # how far the window reaches into the future, in seconds
+    clock_skew: WithOrigin[int]  # how far it reaches into the past, in seconds
+    start: WithOrigin[int] | None = None  # the latest not-before of all policies, in Unix seconds
+    end: WithOrigin[int] | None = None  # the earliest not-after of all policies, in Unix seconds
+    policies: tuple[Origin, ...] = ()  # the project policies that were followed
+    warnings: tuple[str, ...] = ()  # for the notice, such as that the upload will not finish in time
+    notice: bool = True  # print a line about the derivation
+    history: bool = True  # record it in the history
+    max_master_age: WithOrigin[int] | None = None  # seconds, above which a master should be replaced
 
     def window(self, now: int) -> tuple[int, int]:
         """Return not_before and not_after of a token that is derived now, in Unix seconds.

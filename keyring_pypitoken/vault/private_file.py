@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.files import insist
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _LOCK_SECONDS = 60  # another writer may wait for a touch, or for scrypt on a slow machine
-_PAUSE = 0.05  # seconds between two attempts
-_MAX_DENIALS = 10
 
 
 @contextlib.contextmanager
@@ -53,7 +51,7 @@ def replace_private(path: str, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(handle)
-        _insist(lambda: os.replace(new, path))
+        insist(lambda: os.replace(new, path))
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(new)
@@ -71,7 +69,7 @@ def remove_private(path: str) -> None:
     """
     _refuse_link(path)
     try:
-        _insist(lambda: os.unlink(path))
+        insist(lambda: os.unlink(path))
     except OSError as error:
         raise Refusal(f"{path} cannot be removed ({_reason(error)}): remove it by hand.") from None
 
@@ -102,16 +100,6 @@ def _take_lock(path: str) -> Any:
     else:
         return lock
     raise Refusal(problem)
-
-
-def _insist(step: Callable[[], None]) -> None:
-    """Do what Windows denies while another process has the file open for a moment."""
-    for _ in range(_MAX_DENIALS):
-        try:
-            return step()
-        except PermissionError:
-            time.sleep(_PAUSE)
-    return step()
 
 
 def _reason(error: Exception) -> str:

@@ -22,7 +22,7 @@ from keyring_pypitoken.backend import RefusedError, RefusedSetError
 from keyring_pypitoken.policy import decision, discovery, parser, values
 from keyring_pypitoken.tokens import macaroon, restrictions, token
 from keyring_pypitoken.tokens import values as token_values
-from keyring_pypitoken.uploaders import command_line, projects
+from keyring_pypitoken.uploaders import evidence, options, process
 from keyring_pypitoken.vault import accounts, age, backends, identities, masters, passphrase, private_file
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 PACKAGE = str(Path(keyring_pypitoken.__file__).parent)
 WINDOW = 12  # characters of a secret that give it away: less than that are found in any text
 STEPS = (
-    *(decision, derive, projects, history, macaroon, token_values, issue, parser),
-    *(discovery, values, restrictions, masters, toml, token, command_line),
+    *(decision, derive, evidence, history, macaroon, token_values, issue, parser),
+    *(discovery, values, restrictions, masters, toml, token, options, process),
     *(accounts, age, identities, passphrase, private_file, backends),
 )
 OPENERS = (PASSPHRASE, IDENTITY.removeprefix("AGE-SECRET-KEY-1"))  # of the age file
@@ -85,7 +85,6 @@ def test_no_refusal_shows_the_master(
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A refused lookup tells nothing of what is stored, in none of the frames that it went through."""
     setting(stage)
     secrets = [*stage.stored.passwords().values(), *OPENERS]
     for ask in (lambda: keyring.get_password(PYPI, TOKEN), lambda: keyring.get_credential(PYPI, None)):
@@ -103,7 +102,6 @@ def test_no_refusal_shows_what_was_given(
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A refused `set` shows nothing of the secret in any frame of ours; keyring's own hold what they were given."""
     secret, _ = setting(stage)
     with pytest.raises(RefusedSetError) as refused:
         keyring.set_password(PYPI, TOKEN, secret)
@@ -137,7 +135,7 @@ def break_step(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, e
 # The net itself is left out: what it catches is what is tested.
 AGE_STEPS = (age, identities, passphrase, private_file)
 IDENTITY_SETTING = '[store]\nidentity = "~/identity"\n'
-NET = {(issue, "answer"), (issue, "_settle")}
+NET = {(issue, "sealed"), (issue, "answer")}
 EVERY_STEP = [(module, name) for module in STEPS for name in functions(module) if (module, name) not in NET]
 
 
@@ -154,7 +152,6 @@ def test_whatever_step_fails_nothing_gets_out(
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """With any one function broken, so that it raises the master itself: a derived token, or a refusal."""
     master = new_master()
     if where == "keyring":
         stage.master(master)
@@ -190,7 +187,6 @@ def test_whatever_step_fails_nothing_is_lost(
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A master is stored in the age file, or refused and the file is as it was; no frame of ours shows either."""
     stage.identity(IDENTITY)
     path = Path(stage.age(identity=RECIPIENT))
     before, master = path.read_bytes(), new_master(identifier="another")
@@ -230,7 +226,6 @@ def test_whatever_step_of_the_command_fails_it_shows_no_master(
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """With any one function broken, so that it raises the master: no part of it is printed, and no traceback."""
     from keyring_pypitoken.cli.main import main
 
     master, raw = new_master(), new_master(identifier="of a raw one, which nothing may show either")
@@ -257,7 +252,6 @@ def test_whatever_step_of_the_command_fails_it_shows_no_master(
 
 
 def test_the_store_still_holds_the_master(stage: Stage) -> None:
-    """The canary sings: the secret that the tests look for is there to be found."""
     stage.master()
     assert leaks(repr(stage.stored.passwords()), new_master())
     assert stage.stored.passwords().keys() == {(PRIVATE, "default")}

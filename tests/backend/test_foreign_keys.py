@@ -121,7 +121,6 @@ def ask(site: Path, keys: list[tuple[str, str]], directory: Path, **environ: str
 def test_all_four_calls_answer_as_without_us(
     keyrings: str, module: str, policy: str, sites: dict[bool, Path], tmp_path: Path, user_policy: WritePolicy
 ) -> None:
-    """Values, exceptions and their texts are the same, for each key."""
     user_policy(policy)
     with_us, ours, _ = ask(sites[True], FOREIGN, tmp_path / "with", TEST_KEYRINGS=keyrings)
     without, others, used = ask(sites[False], FOREIGN, tmp_path / "without", TEST_KEYRINGS=keyrings)
@@ -132,7 +131,6 @@ def test_all_four_calls_answer_as_without_us(
 def test_pinned_as_the_only_keyring_foreign_keys_are_answered_as_by_none(
     sites: dict[bool, Path], tmp_path: Path
 ) -> None:
-    """`PYTHON_KEYRING_BACKEND` may name us, and so leave every other backend out."""
     pinned = {"PYTHON_KEYRING_BACKEND": "keyring_pypitoken.backend.PyPITokenKeyring", "TEST_KEYRINGS": "first"}
     keys = FOREIGN[:5]
     with_us, _, used = ask(sites[True], keys, tmp_path / "with", **pinned)
@@ -143,7 +141,6 @@ def test_pinned_as_the_only_keyring_foreign_keys_are_answered_as_by_none(
 def test_poetry_finds_its_master_where_we_are_alone(
     sites: dict[bool, Path], tmp_path: Path, work: Path, home: Path, user_policy: WritePolicy
 ) -> None:
-    """Its check, and its other keys, are declined as by a keyring that holds nothing: else it gives keyring up."""
     (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
     identity = pyrage.x25519.Identity.generate()
     (home / "identity").write_text(str(identity))
@@ -168,6 +165,5 @@ def test_poetry_finds_its_master_where_we_are_alone(
 
 
 def test_the_distribution_is_found_by_its_entry_point() -> None:
-    """What the directories leave out is what keyring looks for."""
     points = importlib.metadata.distribution("keyring-pypitoken").entry_points
     assert [point.value for point in points.select(group="keyring.backends")] == ["keyring_pypitoken.backend"]

@@ -1,4 +1,4 @@
-"""The history tells what was derived, holds no token, is bounded, loses nothing, and is never in an upload's way."""
+"""The history records what was derived, holds no token, is bounded, loses nothing, and is never in an upload's way."""
 
 from __future__ import annotations
 
@@ -56,11 +56,10 @@ def upload() -> Token:
     return Token.load(found)
 
 
-# What is told
+# What is recorded
 
 
-def test_tells_what_was_derived(demo: Path) -> None:
-    """When, for which projects and repository, from and until when, by which program, under which policy."""
+def test_records_what_was_derived(demo: Path) -> None:
     before = int(time.time())
     window = upload().restrictions[0]
     assert isinstance(window, DateRestriction)
@@ -78,8 +77,7 @@ def test_tells_what_was_derived(demo: Path) -> None:
     assert (last.projects, last.account, last.policy) == (("a", "b"), "work", str(policy))
 
 
-def test_tells_of_a_token_for_any_project(demo: Path, user_policy: WritePolicy) -> None:
-    """No list of projects is not an empty one."""
+def test_records_a_token_for_any_project(demo: Path, user_policy: WritePolicy) -> None:
     (demo / "pyproject.toml").unlink()
     user_policy('unscoped = "allow"\n')
     upload()
@@ -87,7 +85,6 @@ def test_tells_of_a_token_for_any_project(demo: Path, user_policy: WritePolicy) 
 
 
 def test_holds_no_part_of_a_token(demo: Path) -> None:
-    """Neither the master nor the derived token, nor the identifier by which PyPI finds both."""
     assert demo
     token = upload()
     text = content().decode()
@@ -98,7 +95,6 @@ def test_holds_no_part_of_a_token(demo: Path) -> None:
 
 
 def test_what_is_answered_from_memory_is_no_second_entry(demo: Path) -> None:
-    """One entry for each derivation, not for each question."""
     assert demo
     upload()
     keyring.get_password(PYPI, TOKEN)
@@ -106,7 +102,6 @@ def test_what_is_answered_from_memory_is_no_second_entry(demo: Path) -> None:
 
 
 def test_a_refusal_is_no_entry(demo: Path) -> None:
-    """Nothing was derived."""
     (demo / "pyproject.toml").unlink()
     with pytest.raises(keyring.errors.NoKeyringError):
         upload()
@@ -115,7 +110,6 @@ def test_a_refusal_is_no_entry(demo: Path) -> None:
 
 
 def test_can_be_switched_off(demo: Path, user_policy: WritePolicy) -> None:
-    """The user's policy decides, and then not even a directory is made."""
     assert demo
     user_policy("history = false\n")
     upload()
@@ -132,24 +126,22 @@ def test_can_be_switched_off(demo: Path, user_policy: WritePolicy) -> None:
 )
 @pytest.mark.usefixtures("demo")
 def test_names_the_program(argv: list[str], program: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And, for the keyring command, the one that started it."""
     import keyring.cli  # noqa: F401 - it is what the command loads
 
-    monkeypatch.setitem(process._READERS, sys.platform, lambda _pid: ["uv", "publish"])
+    monkeypatch.setitem(process._READERS, sys.platform, lambda _pid: ["uv", "help"])
+    monkeypatch.setitem(sys.modules, "twine", sys)
     monkeypatch.setattr(sys, "argv", argv)
     upload()
     assert [entry.program for entry in read_history()] == [program]
 
 
 def test_what_a_terminal_would_obey_is_replaced(work: Path) -> None:
-    """A program or a directory of any name breaks neither a line nor a screen."""
     record(ENTRY._replace(program="a\n\x1b[2J\u202e\ud800z", policy="b\nc"))
     (entry,) = read_history()
     assert entry == ENTRY._replace(program="a??[2J??z", policy=str(work / "b?c"))
 
 
 def test_what_is_too_long_is_cut() -> None:
-    """A line is always smaller than a file, whatever a policy lists."""
     names = tuple(f"{number:05}{'x' * 1000}" for number in range(10_000))
     record(ENTRY._replace(projects=names, program="\U0001f600" * 5000, account="y" * 500))
     (entry,) = read_history()
@@ -167,7 +159,6 @@ def test_what_is_too_long_is_cut() -> None:
 @pytest.mark.skipif(os.name == "nt", reason="Windows has access lists instead of modes")
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077])
 def test_only_the_user_can_read_it(umask: int) -> None:
-    """From creation on, whatever the umask is."""
     old = os.umask(umask)
     try:
         record(ENTRY)
@@ -178,53 +169,47 @@ def test_only_the_user_can_read_it(umask: int) -> None:
 
 
 def test_without_a_history_there_is_none() -> None:
-    """Reading makes no directory."""
     assert read_history() == []
     assert not directory().exists()
 
 
 def test_the_oldest_come_first() -> None:
-    """By their time, and then by their place."""
     for moment, program in ((5, "a"), (3, "b"), (5, "c"), (4, "d")):
         record(ENTRY._replace(time=moment, program=program))
     assert "".join(entry.program for entry in read_history()) == "bdac"
 
 
-def limited(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    """Make the files smaller, so that they are full sooner."""
-    monkeypatch.setattr(history, "_MAX_IN_FILE", most)
-    monkeypatch.setattr(history, "_MAX_SET_ASIDE", 3 * most)
-
-
-def test_the_oldest_go_when_it_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It never grows above its limit, and keeps at least the newest half of that."""
-    limited(monkeypatch, 2000)
+def test_a_full_file_becomes_the_previous_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "_MAX_IN_FILE", 2000)
     for moment in range(200):
         record(ENTRY._replace(time=moment))
-        assert sum(path.stat().st_size for path in directory().iterdir()) <= 8000
+        assert sum(path.stat().st_size for path in directory().iterdir()) <= 4000
         times = [entry.time for entry in read_history()]
         assert times == list(range(times[0], moment + 1))
-    assert len(content()) > 4000
+    assert sorted(path.name for path in directory().iterdir()) == ["current.jsonl", "previous.jsonl"]
+    assert len(content()) > 2000
 
 
 def test_within_the_limit_nothing_goes() -> None:
-    """A few thousand derivations of ordinary size are all there, over several files."""
     entries = [ENTRY._replace(time=moment) for moment in range(3500)]
     for entry in entries:
         record(entry)
     assert read_history() == entries
-    assert len(list(directory().iterdir())) == 3
+
+
+def test_a_note_is_kept() -> None:
+    record(ENTRY._replace(note="for the release\nof May"))
+    assert [entry.note for entry in read_history()] == ["for the release?of May"]
 
 
 def test_a_file_that_cannot_be_renamed_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twice its limit is the end of it; as soon as it can be renamed, all goes on."""
-    limited(monkeypatch, 2000)
+    monkeypatch.setattr(history, "_MAX_IN_FILE", 2000)
 
     def refuse(*_paths: str) -> None:
         raise PermissionError
 
     with monkeypatch.context() as broken:
-        broken.setattr(os, "rename", refuse)
+        broken.setattr(os, "replace", refuse)
         for _ in range(100):
             record(ENTRY)
     (path,) = directory().iterdir()
@@ -233,15 +218,33 @@ def test_a_file_that_cannot_be_renamed_does_not_grow_for_ever(monkeypatch: pytes
     assert read_history()[-1].time == ENTRY.time + 1
 
 
-def test_a_file_that_was_just_begun_is_not_renamed() -> None:
-    """Whoever found the file full finds a new one, once another process has renamed it."""
+def test_a_file_that_another_process_has_just_rotated_loses_no_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "_MAX_IN_FILE", 1000)
+    for _ in range(4):
+        record(ENTRY)
+    os.rename(directory() / "current.jsonl", directory() / "previous.jsonl")
+    history._rotate(str(directory()))  # finds no current file
     record(ENTRY)
-    history._set_aside(str(directory()))
-    assert [path.name for path in directory().iterdir()] == ["current.jsonl"]
+    history._rotate(str(directory()))  # finds one that was just begun
+    assert len(read_history()) == 5
+
+
+@pytest.mark.parametrize(("age", "rotates"), [(0, False), (100, True)])
+def test_a_process_that_died_while_it_rotated_blocks_nobody_for_long(
+    age: int, rotates: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "_MAX_IN_FILE", 1000)
+    directory().mkdir(parents=True)
+    guard = directory() / "rotating"
+    guard.touch()
+    os.utime(guard, (0, time.time() - age))
+    for _ in range(6):
+        record(ENTRY)
+    assert (directory() / "previous.jsonl").exists() == rotates
+    assert len(read_history()) == 6
 
 
 def test_a_line_that_was_cut_short_spoils_no_other() -> None:
-    """A full disk may end a line anywhere."""
     record(ENTRY)
     current = directory() / "current.jsonl"
     whole = current.read_bytes()
@@ -250,36 +253,12 @@ def test_a_line_that_was_cut_short_spoils_no_other() -> None:
     assert read_history() == [ENTRY, ENTRY._replace(program="next")]
 
 
-def test_a_file_that_is_renamed_while_it_is_read_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither lost nor doubled, at the one moment that matters."""
-    record(ENTRY)
-    listing = history._files_set_aside
-
-    def meanwhile(path: str) -> list[str]:
-        record(ENTRY._replace(program="late"))
-        os.rename(directory() / "current.jsonl", directory() / "00000000000000000001-1.jsonl")
-        return listing(path)
-
-    monkeypatch.setattr(history, "_files_set_aside", meanwhile)
-    assert read_history() == [ENTRY, ENTRY._replace(program="late")]
-
-
-def test_a_file_that_is_removed_while_it_is_read_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest may go at any moment."""
-    record(ENTRY)
-    monkeypatch.setattr(history, "_files_set_aside", lambda path: [os.path.join(path, "gone.jsonl")])
-    assert read_history() == [ENTRY]
-
-
-def test_what_cannot_be_read_is_told() -> None:
-    """No history and an unreadable one are two things."""
+def test_an_unreadable_history_is_a_refusal() -> None:
     (directory() / "current.jsonl").mkdir(parents=True)
     with pytest.raises(Refusal) as refused:
         read_history()
-    kind = "PermissionError" if os.name == "nt" else "IsADirectoryError"
-    assert str(refused.value) == (
-        f"the history in {directory()} cannot be read ({kind}): make its files readable, or remove them."
-    )
+    path = directory() / "current.jsonl"
+    assert str(refused.value) == (f"the history cannot be read: {path} is not a regular file: replace it with one.")
 
 
 # Several processes
@@ -288,16 +267,15 @@ WRITER = """
 import sys
 from keyring_pypitoken import history
 history._MAX_IN_FILE = int(sys.argv[2])
-history._MAX_SET_ASIDE = int(sys.argv[3])
 sys.stdin.read()
-for number in range(int(sys.argv[4])):
+for number in range(int(sys.argv[3])):
     history.record(history.Entry(number, ("demo",) * 5, "pypi", sys.argv[1], 0, 1, "x" * (number % 300), None))
 """
 
 
-def written_at_once(processes: int, entries: int, most_in_file: int, most_set_aside: int) -> str:
+def written_at_once(processes: int, entries: int, most_in_file: int) -> str:
     """Let processes write their entries at the same time; return what they printed."""
-    numbers = (str(most_in_file), str(most_set_aside), str(entries))
+    numbers = (str(most_in_file), str(entries))
     started = [
         subprocess.Popen(
             [sys.executable, "-c", WRITER, f"p{number}", *numbers],
@@ -320,24 +298,19 @@ def entries_of(accounts: int, count: int) -> set[tuple[str, int]]:
     return {(f"p{account}", number) for account in range(accounts) for number in range(count)}
 
 
-@pytest.mark.parametrize("most_in_file", [10_000_000, 20_000], ids=["one file", "renamed all the time"])
-def test_processes_that_write_at_once_lose_nothing(most_in_file: int) -> None:
-    """Twenty of them: every entry is there, once and whole, though all rename the file that is full."""
-    assert written_at_once(20, 200, most_in_file, 10_000_000) == ""
+@pytest.mark.parametrize("most_in_file", [10_000_000, 600_000], ids=["one file", "rotated once"])
+def test_processes_that_write_at_once_lose_nothing_below_the_bound(most_in_file: int) -> None:
+    assert written_at_once(20, 200, most_in_file) == ""
     lines = [line for line in content().split(b"\n") if line]
-    assert len(lines) == 4000
     assert {(fields["account"], fields["time"]) for fields in map(json.loads, lines)} == entries_of(20, 200)
-    assert len(read_history()) == 4000
+    assert len(lines) == len(read_history()) == 4000
 
 
-def test_processes_that_rename_at_once_keep_what_the_limit_says() -> None:
-    """No line is broken or there twice, and the files stay within their limits."""
-    assert written_at_once(20, 200, 50_000, 150_000) == ""
-    files = list(directory().iterdir())
+def test_processes_that_rotate_at_once_keep_at_least_one_full_file() -> None:
+    assert written_at_once(20, 200, 50_000) == ""
     lines = [line for line in content().split(b"\n") if line]
     assert len(read_history()) == len(lines)
-    # Whoever found the file full while another one renamed it writes one line more; some are renamed before they are.
-    assert 75_000 < sum(file.stat().st_size for file in files) <= 200_000 + 20 * 500
+    assert 25_000 < len(content()) <= 100_000 + 20 * 500
     kept = [(fields["account"], fields["time"]) for fields in map(json.loads, lines)]
     assert len(set(kept)) == len(kept)
     assert set(kept) <= entries_of(20, 200)
@@ -375,7 +348,6 @@ def a_pipe() -> None:
 def test_no_obstacle_is_in_an_uploads_way(
     obstacle: Callable[[], None], demo: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The token is derived at once, and nothing is said; what does not belong to the history stays as it is."""
     if os.name == "nt" and obstacle in (a_link, a_pipe):
         pytest.skip("Windows has no such files for everybody")
     assert demo
@@ -386,9 +358,8 @@ def test_no_obstacle_is_in_an_uploads_way(
     assert not Path("target").exists() or Path("target").read_bytes() == b""
 
 
-@pytest.mark.parametrize("name", ["_append", "_plain", "_write", "_open_to_append"])
+@pytest.mark.parametrize("name", ["_append", "_plain", "_open_to_append"])
 def test_whatever_fails_the_token_is_derived(name: str, demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The history is worth less than the upload."""
     assert demo
 
     def fail(*_arguments: object) -> None:
@@ -400,7 +371,6 @@ def test_whatever_fails_the_token_is_derived(name: str, demo: Path, monkeypatch:
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_a_full_disk_is_in_nobodys_way(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be written is not written."""
     assert demo
     monkeypatch.setattr(history, "_open_to_append", lambda _path: os.open("/dev/full", os.O_WRONLY))
     assert len(upload().restrictions) == 2
@@ -443,7 +413,6 @@ LINE = json.dumps(ENTRY._asdict())
     ids=lambda line: line[:60],
 )
 def test_lines_that_are_no_entries_are_skipped(line: str) -> None:
-    """Whoever wrote them: what is read is of the right types, and nothing that a terminal would obey."""
     record(ENTRY)
     with (directory() / "current.jsonl").open("a", encoding="utf-8") as file:
         file.write(f"\n{line}")
@@ -452,7 +421,6 @@ def test_lines_that_are_no_entries_are_skipped(line: str) -> None:
 
 
 def test_further_fields_are_of_no_account() -> None:
-    """A later version may write more."""
     directory().mkdir(parents=True)
     (directory() / "current.jsonl").write_text(json.dumps(ENTRY._asdict() | {"more": 1}), encoding="utf-8")
     assert read_history() == [ENTRY]
@@ -470,6 +438,7 @@ ENTRIES = st.builds(
     MOMENTS,
     TEXTS,
     st.none() | TEXTS,
+    st.none() | TEXTS,
 )
 search = settings(deadline=None, database=None, max_examples=200)
 
@@ -480,7 +449,6 @@ search = settings(deadline=None, database=None, max_examples=200)
 )
 @example(LINE.encode("utf-16"))
 def test_any_bytes_can_be_read(data: bytes) -> None:
-    """Nothing fails, and each entry could be shown."""
     directory().mkdir(parents=True, exist_ok=True)
     (directory() / "current.jsonl").write_bytes(data)
     for entry in read_history():
@@ -490,7 +458,6 @@ def test_any_bytes_can_be_read(data: bytes) -> None:
 @search
 @given(ENTRIES)
 def test_any_entry_is_read_as_it_was_written(entry: Entry) -> None:
-    """But for characters that cannot be shown, and a path that was relative."""
     (directory() / "current.jsonl").unlink(missing_ok=True)
     record(entry)
     (found,) = read_history()
@@ -504,4 +471,5 @@ def test_any_entry_is_read_as_it_was_written(entry: Entry) -> None:
         account=shown(entry.account),
         program=shown(entry.program),
         policy=found.policy if entry.policy is not None else None,
+        note=None if entry.note is None else shown(entry.note),
     )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import keyring
 import pytest
 from sandbox import WritePolicy, forget, new_master
 
-from keyring_pypitoken import Token
-from keyring_pypitoken.backend import RefusedError
+from keyring_pypitoken import Token, paths
+from keyring_pypitoken.backend import RefusedError, RefusedSetError
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.lookup import BUILT_IN, Repository, asks_for_token, find_lookup
+from keyring_pypitoken.lookup import BUILT_IN, Key, Repository, check_kind, is_private, match, raw_keys
 
 if TYPE_CHECKING:
     from file_keyring import FileKeyring
@@ -20,6 +22,8 @@ PYPI, TEST = "https://upload.pypi.org/legacy/", "https://test.pypi.org/legacy/"
 TOKEN, FLIT = "__token__", "pypi_token:project:demo"
 LOCAL = Repository("local", "http://127.0.0.1:8080/legacy/", "local.example", ("my-index",))
 COMPANY = Repository("company", "https://index.example:8443/up/load", "index.example", ())
+SIX = Repository("six", "http://[::1]:8081/up/", "six.example", ())
+KNOWN = (*BUILT_IN, LOCAL, COMPANY, SIX)
 CONFIGURATION = """
 [repository.local]
 url = "http://127.0.0.1:8080/legacy/"
@@ -27,11 +31,17 @@ domain = "local.example"
 services = ["my-index"]
 [repository.company]
 url = "https://index.example:8443/up/load"
+[repository.six]
+url = "http://[::1]:8081/up/"
+domain = "six.example"
 """
+REFUSED = ("look-alike", "http", "quoted")
+NAMES = tuple(repository.name for repository in KNOWN)
+DOMAINS = {repository.name: repository.domain for repository in KNOWN}
 
 
 class Case(NamedTuple):
-    """A lookup and the repository that it is for: a name, `refused`, or None where it is foreign."""
+    """A lookup, and what it is: the name of a repository, a kind that is not an endpoint, or None if it is foreign."""
 
     service: str
     username: str
@@ -77,19 +87,19 @@ CASES = [
     Case("https://index.example:8443/up/load", TOKEN, "company"),
     Case("https://Index.Example:8443/up/load/", TOKEN, "company"),
     # Plain http would show the token to everybody on the way.
-    Case("http://upload.pypi.org/legacy/", TOKEN, "refused"),
-    Case("http://UPLOAD.pypi.org:80/legacy", TOKEN, "refused"),
-    Case("http://upload.pypi.org:443/legacy/", TOKEN, "refused"),
-    Case("http://test.pypi.org/legacy/?demo", TOKEN, "refused"),
-    Case("http://upload.pypi.org/legacy/", FLIT, "refused"),
-    Case("http://index.example:8443/up/load", TOKEN, "refused"),
+    Case("http://upload.pypi.org/legacy/", TOKEN, "http"),
+    Case("http://UPLOAD.pypi.org:80/legacy", TOKEN, "http"),
+    Case("http://upload.pypi.org:443/legacy/", TOKEN, "http"),
+    Case("http://test.pypi.org/legacy/?demo", TOKEN, "http"),
+    Case("http://upload.pypi.org/legacy/", FLIT, "http"),
+    Case("http://index.example:8443/up/load", TOKEN, "http"),
     # Hosts that look alike.
     Case("https://upload.pypi.org.evil.com/legacy/", TOKEN, None),
     Case("https://evil-upload.pypi.org/legacy/", TOKEN, None),
     Case("https://upload.pypi.org@evil.com/legacy/", TOKEN, None),
     Case("https://upload.pypi.org:443@evil.com/legacy/", TOKEN, None),
-    Case("https://upload.pypi.org%2f@evil.com/legacy/", TOKEN, None),
-    Case("https://upload.pypi.org\\@evil.com/legacy/", TOKEN, None),
+    Case("https://upload.pypi.org%2f@evil.com/legacy/", TOKEN, "look-alike"),
+    Case("https://upload.pypi.org\\@evil.com/legacy/", TOKEN, "look-alike"),
     Case("https://evil.com/https://upload.pypi.org/legacy/", TOKEN, None),
     Case("https://evil.com/legacy/?https://upload.pypi.org/legacy/", TOKEN, None),
     Case("https://evil.com/legacy/#@upload.pypi.org/legacy/", TOKEN, None),
@@ -97,52 +107,91 @@ CASES = [
     Case("https://uploаd.pypi.org/legacy/", TOKEN, None),  # noqa: RUF001 - a Cyrillic letter is the point
     Case("https://pypi.org/legacy/", TOKEN, None),
     Case("https://files.pypi.org/legacy/", TOKEN, None),
-    Case("https://upload.pypi.org./legacy/", TOKEN, None),
-    Case("https://[upload.pypi.org]/legacy/", TOKEN, None),
+    Case("https://upload.pypi.org./legacy/", TOKEN, "look-alike"),
+    Case("https://[upload.pypi.org]/legacy/", TOKEN, "look-alike"),
     Case("https://[::1]/legacy/", TOKEN, None),
     Case("http://127.0.0.1:8081/legacy/", TOKEN, None),
     Case("http://127.0.0.2:8080/legacy/", TOKEN, None),
     Case("https://127.0.0.1:8080/legacy/", TOKEN, None),
     # Other ports, paths, schemes and spellings of the right hosts.
-    Case("https://upload.pypi.org:8443/legacy/", TOKEN, None),
-    Case("https://upload.pypi.org:0x1bb/legacy/", TOKEN, None),
-    Case("https://upload.pypi.org/", TOKEN, None),
-    Case("https://upload.pypi.org/legacy//", TOKEN, None),
-    Case("https://upload.pypi.org//legacy/", TOKEN, None),
-    Case("https://upload.pypi.org/Legacy/", TOKEN, None),
-    Case("https://upload.pypi.org/legacy/simple/", TOKEN, None),
-    Case("https://upload.pypi.org/legacy%2f", TOKEN, None),
-    Case("https://upload.pypi.org/legacy/#demo", TOKEN, None),
-    Case("ftp://upload.pypi.org/legacy/", TOKEN, None),
-    Case("//upload.pypi.org/legacy/", TOKEN, None),
-    Case("upload.pypi.org/legacy/", TOKEN, None),
-    Case("upload.pypi.org:443", TOKEN, None),
-    Case("http://upload.pypi.org/simple/", TOKEN, None),
+    Case("https://upload.pypi.org:8443/legacy/", TOKEN, "look-alike"),
+    Case("https://upload.pypi.org:0x1bb/legacy/", TOKEN, "look-alike"),
+    Case("https://upload.pypi.org/", TOKEN, "look-alike"),
+    Case("https://upload.pypi.org/legacy//", TOKEN, "look-alike"),
+    Case("https://upload.pypi.org//legacy/", TOKEN, "look-alike"),
+    Case("https://upload.pypi.org/Legacy/", TOKEN, "pypi"),
+    Case("https://upload.pypi.org/legacy/simple/", TOKEN, "look-alike"),
+    Case("https://upload.pypi.org/legacy%2f", TOKEN, "look-alike"),
+    Case("https://upload.pypi.org/legacy/#demo", TOKEN, "look-alike"),
+    Case("ftp://upload.pypi.org/legacy/", TOKEN, "look-alike"),
+    Case("//upload.pypi.org/legacy/", TOKEN, "look-alike"),
+    Case("upload.pypi.org/legacy/", TOKEN, "look-alike"),
+    Case("upload.pypi.org:443", TOKEN, "pypi"),
+    Case("http://upload.pypi.org/simple/", TOKEN, "look-alike"),
     Case("index.example", TOKEN, None),
     # Services of other kinds.
     Case("", TOKEN, None),
     Case("system", TOKEN, None),
     Case("python-poetry-check", "python-poetry", None),
-    Case("poetry-repository-other", TOKEN, None),
-    Case("pdm-repository-other", TOKEN, None),
-    Case("pdm-repository-__unknown__", TOKEN, None),
+    Case("poetry-repository-other", TOKEN, "kept"),
+    Case("pdm-repository-other", TOKEN, "kept"),
+    Case("pdm-repository-__unknown__", TOKEN, "kept"),
     Case("pdm-pypi-pypi", TOKEN, None),
     Case("https://index.example/simple/", TOKEN, None),
-    Case(" https://upload.pypi.org/legacy/", TOKEN, None),
-    Case("https://upload.pypi.org/legacy/ ", TOKEN, None),
+    Case(" https://upload.pypi.org/legacy/", TOKEN, "look-alike"),
+    Case("https://upload.pypi.org/legacy/ ", TOKEN, "look-alike"),
     Case("https://upload.pypi.org/legacy/\n", TOKEN, None),
     Case("https://upload.pypi.org\t/legacy/", TOKEN, None),
     Case("https://upload.pypi.org/legacy/\x00", TOKEN, None),
     Case("https://upload.pypi.org/le\u2028gacy/", TOKEN, None),
     # Other users.
     Case(PYPI, "alice", None),
-    Case(PYPI, "__TOKEN__", None),
+    Case(PYPI, "__TOKEN__", "pypi"),
     Case(PYPI, "__token__ ", None),
     Case(PYPI, "pypi_token:users:alice", None),
     Case(PYPI, "pypi_token:user:alice\n", None),
     Case(PYPI, "pypi_token:project:demo\n", None),
     Case("upload.pypi.org", "alice", None),
     Case("my-index", "alice", None),
+    # Without case, as Windows compares.
+    Case("POETRY-repository-PyPI", TOKEN, "pypi"),
+    Case("MY-index", TOKEN, "local"),
+    Case("https://upload.pypi.org/legacy/?Demo", TOKEN, "pypi", "Demo"),
+    Case(PYPI, "PyPI_Token:Project:demo", "pypi", None, "demo"),
+    Case("Main", TOKEN, "kept"),
+    Case("TEST", TOKEN, "kept"),
+    Case("main", TOKEN, "kept"),
+    Case("Pdm-Repository-mine", TOKEN, "kept"),
+    Case("POETRY-REPOSITORY-mine", TOKEN, "kept"),
+    Case("maintest", TOKEN, None),
+    Case("main2", TOKEN, None),
+    # Bare hosts of configured repositories, and an IPv6 address.
+    Case("127.0.0.1:8080", TOKEN, "local"),
+    Case("127.0.0.1", TOKEN, None),
+    Case("index.example:8443", TOKEN, "company"),
+    Case("INDEX.example:8443", TOKEN, "company"),
+    Case("http://[::1]:8081/up/", TOKEN, "six"),
+    Case("http://[0:0:0:0:0:0:0:1]:8081/up/", TOKEN, None),
+    Case("[::1]:8081", TOKEN, "six"),
+    Case("::1", TOKEN, None),
+    # Quotes, which cmd.exe passes on.
+    Case(f"'{PYPI}'", TOKEN, "quoted"),
+    Case(f'"{PYPI}"', TOKEN, "quoted"),
+    Case("'upload.pypi.org'", TOKEN, "quoted"),
+    Case("'http://upload.pypi.org/legacy/'", TOKEN, "quoted"),
+    Case(f"'{PYPI}", TOKEN, "look-alike"),
+    Case("'", TOKEN, None),
+    # The right host, which only looks like the endpoint.
+    Case("https:\\\\upload.pypi.org\\legacy\\", TOKEN, "look-alike"),
+    Case("https:/upload.pypi.org/legacy/", TOKEN, "look-alike"),
+    Case("https://upload.pypi.org/%6cegacy/", TOKEN, "look-alike"),
+    Case("https://%75pload.pypi.org/legacy/", TOKEN, "look-alike"),
+    Case("https://\uff55pload.pypi.org/legacy/", TOKEN, "look-alike"),
+    Case("https://upload\u3002pypi\uff0eorg/legacy/", TOKEN, "look-alike"),
+    Case("https://test.pypi.org/simple/", TOKEN, "look-alike"),
+    Case("https://upload.pypi.org/legacy/../legacy/", TOKEN, "look-alike"),
+    Case("https://user@upload.pypi.org./legacy/", TOKEN, "look-alike"),
+    Case("upload.pypi.org.", TOKEN, "look-alike"),
 ]
 
 
@@ -151,32 +200,27 @@ def _ids(case: Case) -> str:
 
 
 def test_the_table_is_long_enough() -> None:
-    """At least sixty lookups are looked at, none twice."""
-    assert len({(case.service, case.username) for case in CASES}) == len(CASES) >= 60
+    assert len({(case.service, case.username) for case in CASES}) == len(CASES) >= 120
 
 
 @pytest.mark.parametrize("case", CASES, ids=_ids)
-def test_matches_a_look_up(case: Case) -> None:
-    """The matcher tells ours from foreign, and what a lookup names."""
-    repositories = (*BUILT_IN, LOCAL, COMPANY)
-    if not asks_for_token(case.service, case.username):
-        assert case.expected is None
-        return
-    if case.expected == "refused":
-        with pytest.raises(Refusal):
-            find_lookup(case.service, case.username, repositories)
-        return
-    found = find_lookup(case.service, case.username, repositories)
-    if case.expected is None:
-        assert found is None
+def test_the_matcher(case: Case) -> None:
+    key = Key.parse(case.service, case.username)
+    found = None if key is None else match(key, KNOWN)
+    if key is None or found is None or case.expected is None:
+        assert (found, case.expected) == (None, None)
+    elif case.expected in NAMES:
+        assert found.repository is not None
+        assert (found.kind, found.repository.name) == ("endpoint", case.expected)
+        assert (key.label, key.project) == (case.label, case.project)
+        check_kind(found)
     else:
-        assert found is not None
-        assert (found.repository.name, found.label, found.project) == (case.expected, case.label, case.project)
+        assert found.kind == case.expected
 
 
 @pytest.fixture
 def below(user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> FileKeyring:
-    """Return the store that keyring's chain asks after us; the projects are told by the environment."""
+    """Return the store that keyring's chain asks after us; the environment names the project."""
     user_policy(CONFIGURATION)
     monkeypatch.setenv("KEYRING_PYPITOKEN_PROJECT", "demo")
     chained = keyring.get_keyring().backends  # type: ignore[attr-defined]  # the chainer's
@@ -184,76 +228,153 @@ def below(user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> FileKeyr
     return found
 
 
-DOMAINS = {
-    "pypi": "pypi.org",
-    "testpypi": "test.pypi.org",
-    "local": "local.example",
-    "company": "index.example",
-    "refused": "pypi.org",
-}
+def _get(method: str, case: Case, username: str | None) -> str | None:
+    if method == "password":
+        return keyring.get_password(case.service, username)  # type: ignore[arg-type]  # None is asked, too
+    credential = keyring.get_credential(case.service, username)
+    return None if credential is None else credential.password
+
+
+def _is_derived(text: str | None) -> bool:
+    return text is not None and Token.load(text).raw_caveats[1:] == [b'[1, ["demo"]]']
 
 
 @pytest.mark.parametrize("method", ["password", "credential"])
 @pytest.mark.parametrize("case", CASES, ids=_ids)
 def test_keyring_never_hands_out_a_raw_token_that_is_ours(case: Case, method: str, below: FileKeyring) -> None:
-    """With a raw token stored under the very key, keyring derives, refuses, or passes on what is foreign."""
-    raw = new_master(DOMAINS[case.expected]) if case.expected else "foreign"
+    raw = new_master(DOMAINS.get(case.expected or "", "pypi.org"))
     below.plant(case.service, case.username, raw)
-    if case.expected == "refused":
+    if case.expected in REFUSED:
         with pytest.raises(RefusedError):
-            _get(method, case)
-        return
-    found = _get(method, case)
-    if case.expected is None:
-        assert found == "foreign"
+            _get(method, case, case.username)
+    elif case.expected is None:
+        assert _get(method, case, case.username) == raw
     else:
-        assert found is not None
-        assert Token.load(found).raw_caveats[1:] == [b'[1, ["demo"]]']
+        assert _is_derived(_get(method, case, case.username))
 
 
-def _get(method: str, case: Case) -> str | None:
-    if method == "password":
-        return keyring.get_password(case.service, case.username)
-    credential = keyring.get_credential(case.service, case.username)
-    return None if credential is None else credential.password
-
-
+@pytest.mark.parametrize("method", ["password", "credential"])
 @pytest.mark.parametrize("username", [None, ""])
-@pytest.mark.parametrize("case", [c for c in CASES if c.username == TOKEN], ids=_ids)
-def test_a_credential_without_a_user_is_answered_alike(case: Case, username: str | None, below: FileKeyring) -> None:
-    """Where no user is named, PyPI's user for tokens is meant, and told."""
-    raw = new_master(DOMAINS[case.expected]) if case.expected else "foreign"
-    below.plant(case.service, TOKEN if username is None else username, raw)
-    if case.expected == "refused":
+@pytest.mark.parametrize("stored", [TOKEN, "", "me"])
+@pytest.mark.parametrize("case", [case for case in CASES if case.username == TOKEN and case.expected], ids=_ids)
+def test_without_a_user_name_no_raw_token_gets_out(
+    case: Case, stored: str, username: str | None, method: str, below: FileKeyring
+) -> None:
+    below.plant(case.service, stored, new_master(DOMAINS.get(case.expected or "", "pypi.org")))
+    would_be_found = below.get_credential(case.service, username) is not None
+    if case.expected in ("http", "quoted") or (case.expected in REFUSED and would_be_found):
         with pytest.raises(RefusedError):
-            keyring.get_credential(case.service, username)
+            _get(method, case, username)
         return
-    found = keyring.get_credential(case.service, username)
-    if case.expected is None:
-        assert found is not None
-        assert found.password == "foreign"
-    else:
-        assert found is not None
-        assert found.username == TOKEN
-        assert Token.load(found.password).raw_caveats[1:] == [b'[1, ["demo"]]']
+    found = _get(method, case, username)
+    assert _is_derived(found) or (found is None and not would_be_found)
 
 
-@pytest.mark.parametrize("service", [None, 3, b"https://upload.pypi.org/legacy/"])
-def test_declines_services_that_are_no_text(service: object) -> None:
-    """Whatever keyring is asked for, what is no text is not ours."""
-    assert not asks_for_token(service, TOKEN)
-    assert not asks_for_token(PYPI, 3)
+@pytest.mark.parametrize("case", [case for case in CASES if case.expected in ("look-alike", "kept", None)], ids=_ids)
+def test_what_is_ours_only_with_a_token_is_passed_on_without_one(case: Case, below: FileKeyring) -> None:
+    assert _get("password", case, case.username) is None
+    below.plant(case.service, case.username, "a password")
+    assert [_get(method, case, case.username) for method in ("password", "credential")] == ["a password"] * 2
+    keyring.set_password(case.service, case.username, "another")
+    assert below.passwords() == {(case.service, case.username): "another"}
+    keyring.delete_password(case.service, case.username)
+    assert below.passwords() == {}
 
 
-# What poetry and pdm keep under names that their users gave to repositories
+@pytest.mark.parametrize("case", [case for case in CASES if case.expected in REFUSED], ids=_ids)
+def test_a_token_is_never_stored_where_it_would_be_refused(case: Case, below: FileKeyring) -> None:
+    with pytest.raises(RefusedSetError):
+        keyring.set_password(case.service, case.username, new_master())
+    assert below.passwords() == {}
 
-KEPT = ["pdm-repository-pypi", "pdm-repository-testpypi", "pdm-repository-mine", "poetry-repository-mine"]
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.expected == "look-alike"], ids=_ids)
+def test_a_look_alike_names_the_right_spelling_and_can_be_deleted(case: Case, below: FileKeyring) -> None:
+    below.plant(case.service, case.username, new_master())
+    name, url = ("testpypi", TEST) if "test.pypi" in case.service else ("pypi", PYPI)
+    with pytest.raises(RefusedError) as refused:
+        keyring.get_password(case.service, case.username)
+    assert str(refused.value) == (
+        f"the service is a misspelt address of {name}: use {url}, and delete what is stored under the misspelt one."
+    )
+    keyring.delete_password(case.service, case.username)
+    assert below.passwords() == {}
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case.expected in NAMES and not case.label], ids=_ids)
+def test_a_master_can_be_stored_and_deleted_under_every_key_of_its_repository(case: Case, below: FileKeyring) -> None:
+    (repository,) = [known for known in KNOWN if known.name == case.expected]
+    master = new_master(repository.domain)
+    keyring.set_password(case.service, case.username, master)
+    assert below.passwords() == {(repository.private_service, "default"): master}
+    keyring.delete_password(case.service, case.username)
+    assert below.passwords() == {}
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.expected == "quoted"], ids=_ids)
+def test_quotes_are_refused_with_the_right_spelling(case: Case) -> None:
+    key = Key.parse(case.service, case.username)
+    assert key is not None
+    found = match(key, KNOWN)
+    assert found is not None
+    with pytest.raises(Refusal) as refused:
+        check_kind(found)
+    assert str(refused.value) == (
+        "the service is in quotes, which belong to the name then: use https://upload.pypi.org/legacy/ without them "
+        "(in cmd.exe only double quotes are removed)."
+    )
+
+
+@pytest.mark.parametrize("service", [None, 3, b"https://upload.pypi.org/legacy/", ""])
+def test_declines_services_that_are_not_text(service: object) -> None:
+    assert Key.parse(service, TOKEN) is None
+    assert Key.parse(PYPI, 3) is None
+    assert not is_private(3)
+
+
+def test_the_key_that_was_asked_for_comes_first_among_raw_ones() -> None:
+    key = Key.parse("UPLOAD.pypi.org", FLIT)
+    assert key is not None
+    assert raw_keys(BUILT_IN[0], key) == (
+        ("UPLOAD.pypi.org", FLIT),
+        ("UPLOAD.pypi.org", TOKEN),
+        (PYPI, TOKEN),
+        (PYPI[:-1], TOKEN),
+        ("upload.pypi.org", TOKEN),
+        ("poetry-repository-pypi", TOKEN),
+        ("pdm-repository-pypi", TOKEN),
+    )
+    assert raw_keys(BUILT_IN[0]) == raw_keys(BUILT_IN[0], key)[2:]
+
+
+# Bare hosts of configured repositories
+
+
+def test_without_a_user_name_a_bare_host_is_ours_only_with_a_token(below: FileKeyring) -> None:
+    assert keyring.get_credential("index.example:8443", None) is None
+    below.plant("index.example:8443", "joe", "a password")
+    found = keyring.get_credential("index.example:8443", None)
+    assert found is not None
+    assert (found.username, found.password) == ("joe", "a password")
+    below.delete_password("index.example:8443", "joe")
+    below.plant("index.example:8443", "joe", new_master("index.example"))
+    found = keyring.get_credential("index.example:8443", None)
+    assert found is not None
+    assert _is_derived(found.password)
+
+
+# What uploaders keep under names that their users gave to repositories
+
+KEPT = ["pdm-repository-pypi", "PDM-repository-mine", "poetry-repository-mine", "main", "Test"]
+
+
+@pytest.mark.parametrize("policy", [CONFIGURATION, ""], ids=["with a policy", "without"])
 @pytest.mark.parametrize("service", KEPT)
-@pytest.mark.parametrize("domain", ["pypi.org", "test.pypi.org", "index.example"])
-def test_a_raw_token_that_an_uploader_keeps_is_derived_from(service: str, domain: str, below: FileKeyring) -> None:
-    """The token itself tells which index it is for, whatever the repository is called there."""
+@pytest.mark.parametrize("domain", ["pypi.org", "test.pypi.org"])
+def test_a_raw_token_that_an_uploader_keeps_is_derived_from(
+    service: str, domain: str, policy: str, below: FileKeyring, user_policy: WritePolicy
+) -> None:
+    user_policy(policy)
     below.plant(service, TOKEN, new_master(domain))
     credential = keyring.get_credential(service, None)
     assert credential is not None
@@ -263,46 +384,28 @@ def test_a_raw_token_that_an_uploader_keeps_is_derived_from(service: str, domain
 
 
 @pytest.mark.parametrize("service", KEPT)
-@pytest.mark.parametrize("password", ["a password", "devpi-AgEI", new_master("elsewhere.example")])
-def test_what_else_an_uploader_keeps_is_passed_on(service: str, password: str, below: FileKeyring) -> None:
-    """Passwords, and tokens of indexes that are not known here."""
+def test_a_token_of_an_index_that_is_not_known_is_passed_on(service: str, below: FileKeyring) -> None:
+    password = new_master("elsewhere.example")
     keyring.set_password(service, TOKEN, password)
     assert below.passwords() == {(service, TOKEN): password}
     assert keyring.get_password(service, TOKEN) == password
-    keyring.set_password(service, "alice", "hers")
-    assert keyring.get_password(service, "alice") == "hers"
 
 
 @pytest.mark.parametrize("service", KEPT)
-def test_a_token_that_an_uploader_keeps_and_nobody_can_read_is_refused(service: str, below: FileKeyring) -> None:
-    """It looks like PyPI's, and may be of a format to come."""
+def test_a_kept_token_that_cannot_be_read_is_refused(service: str, below: FileKeyring) -> None:
     below.plant(service, TOKEN, "pypi-of-another-time")
     with pytest.raises(RefusedError, match=r"^the stored master for pypi cannot be read "):
         keyring.get_password(service, TOKEN)
 
 
 @pytest.mark.parametrize("service", KEPT)
-def test_what_an_uploader_keeps_is_declined_where_nothing_raw_lies_under_it(service: str, below: FileKeyring) -> None:
-    """With a master under our own name, the upload URL is what it asks for next; pdm asks even without uploading."""
-    keyring.set_password(PYPI, TOKEN, new_master())
-    assert keyring.get_password(service, TOKEN) is None
-    assert keyring.get_credential(service, None) is None
-    below.plant(service, "alice", "a password")
-    found = keyring.get_credential(service, None)
-    assert found is not None
-    assert (found.username, found.password) == ("alice", "a password")
-
-
-@pytest.mark.parametrize("service", KEPT)
-def test_a_master_that_an_uploader_is_about_to_keep_is_ours(service: str, below: FileKeyring) -> None:
-    """It lands under our own name after the checks."""
+def test_a_master_that_an_uploader_is_about_to_keep_is_stored_under_our_name(service: str, below: FileKeyring) -> None:
     master = new_master("test.pypi.org")
     keyring.set_password(service, TOKEN, master)
     assert below.passwords() == {(f"keyring-pypitoken:{TEST}", "default"): master}
 
 
 def test_pdm_deletes_a_master_under_its_own_key(below: FileKeyring) -> None:
-    """As `pdm config --delete repository.pypi.password` does."""
     keyring.set_password("pdm-repository-pypi", TOKEN, new_master())
     keyring.delete_password("pdm-repository-pypi", TOKEN)
     assert below.passwords() == {}
@@ -310,10 +413,79 @@ def test_pdm_deletes_a_master_under_its_own_key(below: FileKeyring) -> None:
         keyring.delete_password("pdm-repository-mine", TOKEN)
 
 
-def test_a_kept_token_counts_where_the_users_policy_is_broken(below: FileKeyring, user_policy: WritePolicy) -> None:
-    """The lookup is refused, since declining would let it out."""
-    below.plant("pdm-repository-mine", TOKEN, new_master())
+@pytest.mark.parametrize("domain", ["pypi.org", "elsewhere.example"])
+def test_with_a_broken_policy_a_kept_token_of_any_index_is_refused(
+    domain: str, below: FileKeyring, user_policy: WritePolicy
+) -> None:
+    """The policy may name the index."""
+    below.plant("pdm-repository-mine", TOKEN, new_master(domain))
     user_policy("projcts = 1\n")
     forget()
     with pytest.raises(RefusedError, match=r"^the policy cannot be followed: "):
         keyring.get_password("pdm-repository-mine", TOKEN)
+    with pytest.raises(RefusedSetError, match=r"^the policy cannot be followed: "):
+        keyring.set_password("main", TOKEN, new_master(domain))
+
+
+# A policy that cannot be read may name any repository
+
+
+def _dangling(path: Path) -> None:
+    path.symlink_to(path.parent / "unmounted" / "policy.toml")
+
+
+def _looping(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def _in_a_dangling_directory(path: Path) -> None:
+    path.parent.rmdir()
+    path.parent.symlink_to(path.parent.parent / "unmounted")
+
+
+def _directory(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere not everybody may make links")
+@pytest.mark.parametrize("spoil", [_dangling, _looping, _in_a_dangling_directory, _directory])
+@pytest.mark.parametrize("which", ["user", "site"])
+def test_if_a_policy_cannot_be_read_only_tokens_are_refused(which: str, spoil: object, below: FileKeyring) -> None:
+    Path(paths.user_policy()).unlink()
+    path = Path(paths.user_policy() if which == "user" else paths.site_policies()[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert callable(spoil)
+    spoil(path)
+    url = "https://unknown.example/legacy/"
+    for service in (url, "unknown.example", "some-service"):
+        assert keyring.get_password(service, TOKEN) is None
+        below.plant(service, TOKEN, "a password")
+        assert keyring.get_password(service, TOKEN) == "a password"
+        below.plant(service, TOKEN, new_master("unknown.example"))
+        for username in (TOKEN, None):
+            with pytest.raises(RefusedError):
+                keyring.get_credential(service, username)
+    assert keyring.get_password("mail", "joe") is None
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="root may search every directory")
+def test_a_home_that_cannot_be_searched_breaks_no_unrelated_lookup(
+    below: FileKeyring, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:  # pragma: no cover - not as root
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(closed / "config"))
+    forget()
+    below.plant("https://pip.example/simple/", "joe", "hers")
+    assert keyring.get_password("https://pip.example/simple/", TOKEN) is None
+    assert keyring.get_password("https://pip.example/simple/", "joe") == "hers"
+
+
+@pytest.mark.parametrize(("dirs", "count"), [("", 1), (":/site", 1), ("relative:/site", 1), ("/one:/two:/one", 2)])
+@pytest.mark.skipif(os.name != "posix", reason="XDG variables are for POSIX systems")
+def test_only_absolute_site_directories_count(dirs: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative one would take a file of somebody's checkout for the machine's."""
+    monkeypatch.setenv("XDG_CONFIG_DIRS", dirs)
+    forget()
+    assert len(paths.site_policies()) == count
+    assert all(os.path.isabs(path) for path in paths.site_policies())

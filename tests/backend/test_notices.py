@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyring_pypitoken import notices, paths
+from keyring_pypitoken import memory, notices, paths
+from keyring_pypitoken.uploaders.uploader import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,24 +24,22 @@ def started_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Return a function that lets this process be a keyring command which a program started."""
 
     def start(name: str) -> None:
-        monkeypatch.setattr(notices, "started_by", lambda: name)
-        notices._told.clear()
+        monkeypatch.setattr(notices, "parent_process", lambda: Process(name, (), Path.cwd(), {}))
+        memory.forget("printed lines")
 
     return start
 
 
-def test_a_line_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """Another line is told too."""
+def test_a_line_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     for line in ("a line", "another", "a line"):
         notices.notify(line)
     assert capsys.readouterr() == ("", f"{LINE}keyring-pypitoken: another\n")
 
 
 @pytest.mark.parametrize("name", ["uv", "pdm"])
-def test_an_uploader_that_asks_again_is_told_once(
+def test_an_uploader_that_asks_again_has_it_once(
     name: str, started_by: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each of its questions is a process of its own, with the same parent."""
     for _ in range(3):
         started_by(name)
         notices.notify("a line")
@@ -51,8 +50,7 @@ def test_an_uploader_that_asks_again_is_told_once(
         assert note.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_person_is_told_each_time(started_by: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:
-    """A shell is the same parent for days."""
+def test_a_person_sees_it_each_time(started_by: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         started_by("bash")
         notices.notify("a line")
@@ -60,10 +58,9 @@ def test_a_person_is_told_each_time(started_by: Callable[[str], None], capsys: p
     assert not os.path.exists(paths.notices_directory())
 
 
-def test_another_uploader_is_told_again(
+def test_another_uploader_sees_it_again(
     started_by: Callable[[str], None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its process has another number."""
     for parent in (1000, 1001):
         started_by("uv")
         monkeypatch.setattr(os, "getppid", lambda parent=parent: parent)
@@ -72,7 +69,6 @@ def test_another_uploader_is_told_again(
 
 
 def test_old_notes_do_not_count(started_by: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:
-    """Numbers of processes come again; notes of another day are removed."""
     started_by("uv")
     notices.notify("a line")
     (note,) = Path(paths.notices_directory()).iterdir()
@@ -83,10 +79,9 @@ def test_old_notes_do_not_count(started_by: Callable[[str], None], capsys: pytes
     assert len(list(Path(paths.notices_directory()).iterdir())) == 1
 
 
-def test_where_nothing_can_be_noted_it_is_told(
+def test_if_nothing_can_be_noted_it_is_printed(
     started_by: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Better twice than never."""
     Path(paths.notices_directory()).parent.mkdir(parents=True)
     Path(paths.notices_directory()).write_text("no directory")
     for _ in range(2):
@@ -99,7 +94,6 @@ def test_where_nothing_can_be_noted_it_is_told(
 def test_what_pdm_would_swallow_goes_to_the_terminal(
     started_by: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The terminal is found by its name, since stderr is a pipe to pdm."""
     terminal = tmp_path / "tty"
     opened: list[object] = []
 
@@ -120,8 +114,6 @@ def test_what_pdm_would_swallow_goes_to_the_terminal(
 def test_without_a_terminal_nothing_fails(
     started_by: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As in a pipeline, where stderr is all there is."""
-
     def no_terminal(*_arguments: object, **_named: object) -> object:
         raise OSError
 

@@ -46,8 +46,11 @@ def way(*projects: str | None, trusted: bool = True) -> Way:
 
 def layers(project: str | None = None, user: str | None = None, site: str | None = None) -> Policies:
     """Return the policies in force, each by its text."""
-    sites = read(site, "site")
-    return Policies(way(project), (), read(user, "user"), () if sites is None else (sites,))
+    return Policies(way(project), (), own(read(user, "user"), read(site, "site")))
+
+
+def own(*policies: PolicyFile | None) -> tuple[PolicyFile, ...]:
+    return tuple(policy for policy in policies if policy is not None)
 
 
 def shown(projects: WithOrigin[tuple[str, ...]] | None, *sizes: int) -> Evidence:
@@ -610,7 +613,7 @@ def test_a_strangers_policy_limits_and_wishes_nothing() -> None:
 
 
 def test_a_strangers_policy_is_not_the_one_that_is_required() -> None:
-    required = read("require-policy = true", "user")
+    required = own(read("require-policy = true", "user"))
     with pytest.raises(Refusal, match=r"^no project policy was found, and user\.toml:1 requires one: "):
         decide(PYPI, Policies(way(STRANGERS, trusted=False), (), required), shown(named("demo")))
     assert decide(PYPI, Policies(way(""), (), required), shown(named("demo"))).projects == named("demo")
@@ -629,13 +632,15 @@ def test_a_files_project_is_judged_by_its_own_way_and_by_here() -> None:
 
 def test_the_shortest_wish_of_several_ways_holds() -> None:
     files = ((way("valid-for = 200\nclock-skew = 20"), frozenset({"demo"})), (way("valid-for = 300"), frozenset[str]()))
-    found = decide(PYPI, Policies(way("clock-skew = 30"), files, read("valid-for = 1", "user")), shown(named("demo")))
+    found = decide(
+        PYPI, Policies(way("clock-skew = 30"), files, own(read("valid-for = 1", "user"))), shown(named("demo"))
+    )
     assert (found.valid_for.value, found.clock_skew.value) == (200, 20)
 
 
 def test_refuses_files_under_policies_for_two_accounts() -> None:
     files = ((way('account = "b"'), frozenset({"demo"})),)
-    user = read('account = "c"', "user")
+    user = own(read('account = "c"', "user"))
     with pytest.raises(Refusal) as caught:
         decide(PYPI, Policies(way('account = "a"'), files, user), shown(named("demo")))
     assert str(caught.value) == (
@@ -647,8 +652,8 @@ def test_refuses_files_under_policies_for_two_accounts() -> None:
 
 
 def test_policies_of_every_site_apply() -> None:
-    sites = (read('max-valid-for = "5m"', "site"), read("clock-skew = 5\nmax-valid-for = 240", "site"))
-    policies = Policies(way(), (), None, tuple(site for site in sites if site is not None))
+    sites = own(read('max-valid-for = "5m"', "site"), read("clock-skew = 5\nmax-valid-for = 240", "site"))
+    policies = Policies(way(), (), sites)
     found = decide(PYPI, policies, shown(named("demo")))
     assert (found.valid_for.value, found.clock_skew.value) == (240, 5)
 

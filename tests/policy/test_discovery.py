@@ -249,10 +249,11 @@ def test_a_strangers_link_to_a_file_of_the_user_is_not_trusted(work: Path, write
 
 
 @POSIX
-def test_a_policy_that_vanishes_is_not_trusted(work: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_policy_whose_owner_is_unknown_is_refused(work: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     write("pypitoken.toml")
     monkeypatch.setattr("keyring_pypitoken.policy.discovery.os.lstat", lambda path: os.stat(f"{path}.gone"))
-    assert [policy.trusted for policy in way_of(work).policies] == [False]
+    with pytest.raises(PolicyError, match=r"^the owner of .*pypitoken\.toml is unknown \(.*\): repair or remove it\.$"):
+        way_of(work)
 
 
 def test_without_owners_every_policy_is_trusted(work: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,11 +367,9 @@ def test_reads_the_policies_of_the_user_and_of_every_site(
         site.chmod(0o600)
     user = user_policy("valid-for = 60\n")
     config = load_config()
-    assert config.user is not None
-    assert config.user.origin == str(user)
-    assert [policy.origin for policy in config.sites] == [str(sites[0]), str(sites[2])]
+    assert [policy.origin for policy in config.own] == [str(user), str(sites[0]), str(sites[2])]
     assert config.problem is None
-    assert config.policies(Way(home)).own == (config.user, *config.sites)
+    assert config.policies(Way(home)).own == config.own
 
 
 def test_a_broken_policy_is_the_problem_of_what_is_loaded(user_policy: WritePolicy, site_policy: WritePolicy) -> None:
@@ -378,7 +377,7 @@ def test_a_broken_policy_is_the_problem_of_what_is_loaded(user_policy: WritePoli
     path = user_policy("notice = 1\nhistory = 2\n")
     config = load_config()
     assert [repository.name for repository in config.repositories] == ["pypi", "testpypi", "corp"]
-    assert config.user is None
+    assert [policy.layer for policy in config.own] == ["site"]
     assert isinstance(config.problem, PolicyError)
     assert len(config.problem.problems) == 2
     assert refused(lambda: config.policies(Way(Path()))) == (

@@ -89,9 +89,7 @@ def test_refuses_a_loop_of_links(read: Callable[[Path, str], object], work: Path
     (work / "a").symlink_to("b")
     (work / "b").symlink_to("a")
     reason = os.strerror(errno.ELOOP).lower()
-    assert refused(lambda: read(work / "a", "it")) == (
-        f"it cannot be read ({reason}): repair it or its directory, or remove it."
-    )
+    assert refused(lambda: read(work / "a", "it")) == (f"it cannot be read ({reason}): repair it or its directory.")
 
 
 @pytest.mark.parametrize("read", READERS[:4])
@@ -101,20 +99,20 @@ def test_an_error_is_not_absence(
 ) -> None:
     fail_with(monkeypatch, "stat", code, work / "file")
     assert refused(lambda: read(work / "file", "it")) == (
-        f"it cannot be read ({os.strerror(code).lower()}): repair it or its directory, or remove it."
+        f"it cannot be read ({os.strerror(code).lower()}): repair it or its directory."
     )
 
 
 def test_an_error_while_links_are_looked_for_is_not_absence(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fail_with(monkeypatch, "lstat", errno.EIO, work / "gone")
     assert refused(lambda: files.status(work / "gone", "it")) == (
-        f"it cannot be read ({os.strerror(errno.EIO).lower()}): repair it or its directory, or remove it."
+        f"{work / 'gone'} cannot be read ({os.strerror(errno.EIO).lower()}): repair it or its directory."
     )
 
 
 def test_a_path_with_a_nul_is_refused() -> None:
     assert refused(lambda: files.status("a\0b", "a\0b")) == (
-        r"a\x00b cannot be read (valueerror): repair it or its directory, or remove it."
+        r"a\x00b cannot be read (valueerror): repair it or its directory."
     )
 
 
@@ -122,7 +120,7 @@ def test_a_path_with_a_nul_is_refused() -> None:
 def test_a_directory_that_may_not_be_searched_is_refused(work: Path) -> None:
     (work / "closed").mkdir(mode=0)
     assert refused(lambda: files.read_bytes(work / "closed" / "file", "it")) == (
-        "it cannot be read (permission denied): repair it or its directory, or remove it."
+        "it cannot be read (permission denied): repair it or its directory."
     )
 
 
@@ -177,7 +175,37 @@ def test_an_error_of_the_disk_is_refused(work: Path, monkeypatch: pytest.MonkeyP
     (work / "file").touch()
     fail_with(monkeypatch, "open", errno.EIO, work / "file")
     assert refused(lambda: files.read_bytes(work / "file", "it")) == (
-        f"it cannot be read ({os.strerror(errno.EIO).lower()}): repair it or its directory, or remove it."
+        f"it cannot be read ({os.strerror(errno.EIO).lower()}): repair it or its directory."
+    )
+
+
+@pytest.mark.parametrize("step", ["stat", "open"])
+def test_what_windows_denies_for_a_moment_is_read_again(step: str, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (work / "file").write_bytes(b"x")
+    real, denials = getattr(os, step), iter(range(10))
+
+    def denied(*arguments: object, **options: object) -> object:
+        if next(denials, None) is not None:
+            raise PermissionError(errno.EACCES, "Access is denied")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(files, "_MAX_DENIALS", 10)
+    monkeypatch.setattr(files, "_PAUSE", 0)
+    monkeypatch.setattr(os, step, denied)
+    assert files.read_bytes(work / "file", "it") == b"x"
+
+
+def test_a_path_on_a_drive_that_is_gone_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    def missing(*_arguments: object) -> None:
+        raise gone
+
+    monkeypatch.setattr(os, "lstat", missing)
+    monkeypatch.setattr(os, "stat", missing)
+    root = os.path.abspath(os.sep)
+    assert refused(lambda: files.status(os.path.join(root, "a", "b"), "it")) == (
+        f"it cannot be found, because the link {root} leads nowhere: restore what it leads to, or remove the link."
     )
 
 
@@ -236,7 +264,7 @@ def test_lists_a_directory_sorted(work: Path) -> None:
 def test_refuses_a_directory_that_cannot_be_listed(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fail_with(monkeypatch, "listdir", errno.EACCES, work)
     assert refused(lambda: files.list_directory(work, "it")) == (
-        f"it cannot be read ({os.strerror(errno.EACCES).lower()}): repair it or its directory, or remove it."
+        f"it cannot be read ({os.strerror(errno.EACCES).lower()}): repair it or its directory."
     )
 
 
@@ -304,7 +332,7 @@ def test_climbing_is_refused_if_the_system_cannot_say(
         monkeypatch.setattr(os, "supports_dir_fd", {broken, os.open})
     monkeypatch.setattr(os, "stat" if climbing else "lstat", broken)
     assert refused(lambda: list(files.climb(work, ("broken",)))) == (
-        f"{work / 'broken'} cannot be read (permission denied): repair it or its directory, or remove it."
+        f"{work / 'broken'} cannot be read (permission denied): repair it or its directory."
     )
 
 

@@ -166,11 +166,11 @@ def test_another_layer_never_widens_a_grant(
     project: PolicyFile | None, user: PolicyFile, site: PolicyFile, evidence: WithOrigin[tuple[str, ...]] | None
 ) -> None:
     """What two layers allow together, each of them allows alone: no longer window, and no further project."""
-    granted_by_both = granted(Policies(way_of(project), (), user, (site,)), evidence)
+    granted_by_both = granted(Policies(way_of(project), (), (user, site)), evidence)
     if granted_by_both is None:
         return
     both, not_before, not_after = granted_by_both
-    for alone in (Policies(way_of(project), (), user), Policies(way_of(project), (), None, (site,))):
+    for alone in (Policies(way_of(project), (), (user,)), Policies(way_of(project), (), (site,))):
         granted_by_one = granted(alone, evidence)
         assert granted_by_one is not None
         one, earliest, latest = granted_by_one
@@ -184,7 +184,7 @@ def test_a_grant_keeps_every_limit_of_every_table(
     project: PolicyFile | None, user: PolicyFile, site: PolicyFile, evidence: WithOrigin[tuple[str, ...]] | None
 ) -> None:
     """Each table's limits hold for what is granted, seen one by one."""
-    policies = Policies(way_of(project), (), user, (site,))
+    policies = Policies(way_of(project), (), (user, site))
     granted_window = granted(policies, evidence)
     if granted_window is None:
         return

@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import keyring
 import pytest
 from sandbox import Run, new_master
 
-from keyring_pypitoken.backend import RefusedDeleteError, RefusedError, RefusedSetError
+from keyring_pypitoken.backend import REFUSED, RefusedDeleteError, RefusedError, RefusedSetError
 from keyring_pypitoken.uploaders import process
-from keyring_pypitoken.uploaders.process import read_command_line, this_process
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from keyring_pypitoken.uploaders.process import parent_process, read_command_line, this_process
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
 HTTP = "http://upload.pypi.org/legacy/"
@@ -35,17 +32,40 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="another process's command
         ("pythonw.exe pdm-script.py publish", "pdm", "publish"),
         ("python /lib/pdm/__main__.py publish", "pdm", "publish"),
         ("Python -m pdm publish", "pdm", "publish"),
-        ("python -c code demo-1.0.zip", "", "demo-1.0.zip"),
+        ("python -c code demo-1.0.zip", "", ""),
+        ("python - demo-1.0.zip", "", ""),
         ("python", "", ""),
         ("python -I", "", ""),
         ("-bash", "-bash", ""),
         ("evil\x1b[2J publish", "", "publish"),
+        ("nice -n 5 /v/bin/twine upload a", "twine", "upload a"),
+        ("nice -5 twine upload a", "", ""),
+        ("nohup time -p stdbuf -oL setsid -w twine upload", "twine", "upload"),
+        ("timeout -k 5 30 uv publish", "uv", "publish"),
+        ("timeout 30", "", ""),
+        ("uvx twine@6.1.0 upload a", "twine", "upload a"),
+        ("uvx --from twine==6.1.0 twine upload a", "twine", "upload a"),
+        ("uv tool run -q twine==6 upload", "twine", "upload"),
+        ("uv run --with twine -- twine upload", "twine", "upload"),
+        ("uv run --frozen python -m twine upload", "twine", "upload"),
+        ("uv run --new-option twine upload", "", ""),
+        ("pipx run --spec twine==6.1.0 twine upload", "twine", "upload"),
+        ("env -S twine upload", "", ""),
+        ("env -- twine upload", "twine", "upload"),
+        ("env A=1", "", ""),
+        ("sh -c twine", "sh", "-c twine"),
         ("", "", ""),
     ],
 )
 def test_reads_a_command_line(words: str, program: str, arguments: str) -> None:
-    """Behind an interpreter stands the program itself."""
-    assert read_command_line(words.split(" ") if words else []) == (program, tuple(arguments.split()))
+    found = read_command_line(words.split(" ") if words else [], Path("/d"), {"A": "1"})
+    assert found == (program, tuple(arguments.split()), Path("/d"), {"A": "1"}, False)
+
+
+def test_reads_what_env_changes() -> None:
+    words = ["env", "-u", "A", "--unset", "gone", "B=2", "C=x=y", "python", "-m", "twine", "upload"]
+    found = read_command_line(words, Path("/d"), {"A": "1", "Z": "9"})
+    assert (found.program, found.arguments, found.environ) == ("twine", ("upload",), {"B": "2", "C": "x=y", "Z": "9"})
 
 
 @pytest.mark.parametrize(
@@ -61,10 +81,9 @@ def test_reads_a_command_line(words: str, program: str, arguments: str) -> None:
         (None, True, False),
     ],
 )
-def test_tells_the_keyring_command_from_other_programs(
+def test_recognizes_the_keyring_command(
     argument: str | None, loaded: bool, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the program that has loaded keyring's command is that command."""
     import keyring.cli  # noqa: F401 - it is what the command loads
 
     monkeypatch.setattr(sys, "argv", [] if argument is None else [argument, "get"])
@@ -74,7 +93,7 @@ def test_tells_the_keyring_command_from_other_programs(
 
 
 def test_describes_this_process(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its name, its arguments, its directory."""
+    monkeypatch.setitem(sys.modules, "twine", sys)
     monkeypatch.setattr(sys, "argv", ["/usr/bin/twine", "upload", "dist/*"])
     found = this_process()
     assert (found.program, found.arguments, found.directory) == ("twine", ("upload", "dist/*"), work)
@@ -82,8 +101,62 @@ def test_describes_this_process(work: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert not found.is_parent
 
 
+def test_a_program_that_only_bears_an_uploaders_name_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/flit", "publish", "dist/*"])
+    monkeypatch.delitem(sys.modules, "flit", raising=False)
+    assert this_process().program == ""
+
+
+@pytest.mark.parametrize("parent", [0, 1])
+def test_the_process_that_adopts_orphans_is_not_a_parent(parent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import keyring.cli  # noqa: F401 - it is what the command loads
+
+    monkeypatch.setattr(sys, "argv", ["keyring", "get", PYPI, TOKEN])
+    monkeypatch.setattr(os, "getppid", lambda: parent)
+    monkeypatch.setitem(process._READERS, sys.platform, lambda _pid: ["uv", "publish", "demo-1.0.zip"])
+    found = this_process()
+    assert (found.program, found.arguments, found.is_parent) == ("", (), True)
+
+
+PROGRAMS = [
+    (["uv", "publish"], True),
+    (["uv", "pip", "install", "x"], False),
+    (["/v/bin/python", "/v/bin/pdm", "publish"], True),
+    (["pdm", "install"], False),
+    (["bash"], False),
+    (["twine", "upload"], False),
+]
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["", "in a directory that is gone"])
+@pytest.mark.parametrize(
+    ("parent", "printed"), PROGRAMS, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_a_constant_text_is_printed_only_for_an_uploader_that_would_go_on(
+    parent: list[str], printed: bool, gone: bool, monkeypatch: pytest.MonkeyPatch, work: Path
+) -> None:
+    import keyring.cli
+
+    monkeypatch.setattr(sys, "argv", ["keyring", "get", HTTP, TOKEN])
+    monkeypatch.setitem(process._READERS, sys.platform, lambda _pid: parent)
+    if gone:
+        if os.name == "nt":
+            pytest.skip("Windows does not remove a directory in which a process is")
+        if not printed and parent[0] in ("uv", "pdm"):
+            pytest.skip("what it does cannot be told then: the text is printed")
+        work.rmdir()
+    if printed:
+        credential = keyring.get_credential(HTTP, None)
+        assert credential is not None
+        assert keyring.get_password(HTTP, TOKEN) == credential.password == REFUSED
+        return
+    for ask in (lambda: keyring.get_password(HTTP, TOKEN), lambda: keyring.get_credential(HTTP, None)):
+        with pytest.raises(SystemExit) as ended:
+            ask()
+        assert ended.value.code == 1
+
+
 def test_a_program_without_a_name_is_described_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interpreter that is part of another program may have no arguments at all."""
     monkeypatch.setattr(sys, "argv", [])
     found = this_process()
     assert (found.program, found.arguments) == ("", ())
@@ -91,7 +164,6 @@ def test_a_program_without_a_name_is_described_too(monkeypatch: pytest.MonkeyPat
 
 @POSIX
 def test_the_keyring_command_stands_for_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """uv and pdm start it, and only they know the files; here the parent is whatever started the tests."""
     import keyring.cli  # noqa: F401 - it is what the command loads
 
     monkeypatch.setattr(sys, "argv", ["keyring", "get", PYPI, TOKEN])
@@ -99,13 +171,13 @@ def test_the_keyring_command_stands_for_its_parent(monkeypatch: pytest.MonkeyPat
     assert found.is_parent
     with open(f"/proc/{os.getppid()}/cmdline", "rb") as file:
         words = os.fsdecode(file.read()).rstrip("\0").split("\0")
-    assert (found.program, found.arguments) == read_command_line(words)
+    expected = read_command_line(words, Path.cwd(), {})
+    assert (found.program, found.arguments) == (expected.program, expected.arguments)
 
 
 @POSIX
 @pytest.mark.parametrize("reader", sorted(process._READERS))
-def test_each_system_tells_the_words_of_another_process(reader: str) -> None:
-    """On Linux its own file does, elsewhere ps, which is here too."""
+def test_reads_the_arguments_of_another_process(reader: str) -> None:
     if reader == "linux" and sys.platform != "linux":
         pytest.skip("there is no /proc here")
     words = [sys.executable, "-c", "print(flush=True);input()", "demo-1.0.zip"]
@@ -118,8 +190,7 @@ def test_each_system_tells_the_words_of_another_process(reader: str) -> None:
 
 
 @pytest.mark.parametrize("platform", ["win32", "linux", "darwin"])
-def test_where_the_parent_cannot_be_told_nothing_is(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next source of evidence speaks then."""
+def test_if_the_parent_is_not_known_there_is_no_evidence(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import keyring.cli  # noqa: F401 - it is what the command loads
 
     def gone(pid: int) -> list[str]:
@@ -130,12 +201,11 @@ def test_where_the_parent_cannot_be_told_nothing_is(platform: str, monkeypatch: 
     monkeypatch.setattr(sys, "platform", platform)
     found = this_process()
     assert (found.program, found.arguments, found.is_parent) == ("", (), True)
-    assert process.started_by() == ""
+    assert parent_process() == found
 
 
-def test_a_program_that_is_no_keyring_command_was_started_by_nobody_of_interest() -> None:
-    """Lines are told once per process then."""
-    assert process.started_by() == ""
+def test_another_program_than_the_keyring_command_has_no_parent_of_interest() -> None:
+    assert parent_process() is None
 
 
 # When a refusal ends the program
@@ -160,7 +230,6 @@ def program(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @pytest.mark.parametrize("name", UPLOADERS)
 def test_a_refusal_ends_an_uploader(name: str, program: pytest.MonkeyPatch) -> None:
-    """It would go on otherwise: ask for a password, send none, or show a traceback."""
     program.setattr(sys, "argv", [f"/usr/bin/{name}", *UPLOADERS[name]])
     for ask in (lambda: keyring.get_password(HTTP, TOKEN), lambda: keyring.get_credential(HTTP, None)):
         with pytest.raises(SystemExit) as ended:
@@ -172,7 +241,6 @@ def test_a_refusal_ends_an_uploader(name: str, program: pytest.MonkeyPatch) -> N
     "arguments", [["/usr/bin/poetry", "install"], ["/usr/bin/pdm", "config"], ["/usr/bin/release", "publish"], []]
 )
 def test_a_refusal_ends_nothing_else(arguments: list[str], program: pytest.MonkeyPatch) -> None:
-    """An uploader that does not upload, and a program that is none, get an exception to deal with."""
     program.setattr(sys, "argv", arguments)
     with pytest.raises(RefusedError):
         keyring.get_password(HTTP, TOKEN)
@@ -183,7 +251,7 @@ def test_a_refusal_ends_nothing_else(arguments: list[str], program: pytest.Monke
     [
         (["flit", "publish"], True),
         (["hatch", "publish"], True),
-        (["poetry", "config", "pypi-token.pypi"], True),
+        (["poetry", "config", "pypi-token.pypi", "hunter2"], True),
         (["pdm", "config", "repository.pypi.password"], True),
         (["pdm", "publish"], False),  # another file is yet to be uploaded
         (["twine", "upload"], False),
@@ -191,7 +259,6 @@ def test_a_refusal_ends_nothing_else(arguments: list[str], program: pytest.Monke
     ],
 )
 def test_what_cannot_be_stored_ends_some(arguments: list[str], ends: bool, program: pytest.MonkeyPatch) -> None:
-    """Those that would store it in clear elsewhere, go on with it, or end in a traceback."""
     program.setattr(sys, "argv", arguments)
     with pytest.raises(SystemExit if ends else RefusedSetError):
         keyring.set_password(PYPI, TOKEN, "hunter2")
@@ -199,14 +266,12 @@ def test_what_cannot_be_stored_ends_some(arguments: list[str], ends: bool, progr
 
 @pytest.mark.parametrize("arguments", [["poetry", "config", "pypi-token.pypi", "--unset"], ["pdm", "config"]])
 def test_what_cannot_be_deleted_ends_no_uploader(arguments: list[str], program: pytest.MonkeyPatch) -> None:
-    """pdm deletes from its own settings afterwards."""
     program.setattr(sys, "argv", arguments)
     with pytest.raises(RefusedDeleteError):
         keyring.delete_password(PYPI, TOKEN)
 
 
 def test_the_keyring_command_ends_with_the_sentence(run: Run) -> None:
-    """No traceback, exit code 1, whatever it was asked to do."""
     assert run("keyring", "set", PYPI, TOKEN, stdin=new_master()).returncode == 0
     for words in (("get", HTTP), ("del", HTTP), ("get", PYPI)):
         done = run("keyring", *words, TOKEN)

@@ -52,7 +52,7 @@ def names(upload: Upload) -> object:
     """Return the project names that the token of an upload was restricted to, after checking its window."""
     window, projects = upload.restrictions
     assert window[0] == 0
-    assert window[1] - window[2] == 15 * 60 + 60
+    assert window[1] - window[2] == 5 * 60 + 60
     assert window[2] <= upload.received_at < window[1]
     assert not upload.is_master
     assert projects[0] == 1
@@ -98,7 +98,7 @@ def test_a_monorepo_with_a_project_too_many_uploads_nothing(
     assert done.stderr.splitlines() == [
         (
             "keyring-pypitoken: project 'many-b' is not allowed here: pypitoken.toml:1 allows only 'many-a'; "
-            "upload it from its own repository, or add it there (it was named by the arguments)."
+            "upload it from its own repository, or add it there (it was named by the arguments of twine)."
         )
     ]
     assert done.stdout == f"Uploading distributions to {local.upload_url}\n"

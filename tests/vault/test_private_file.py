@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from keyring_pypitoken import files
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import read_bytes
 from keyring_pypitoken.vault import private_file
@@ -185,7 +186,8 @@ def test_what_is_denied_for_a_moment_is_tried_again(path: Path, monkeypatch: pyt
             raise PermissionError(13, "Access is denied")
         real(old, new)
 
-    monkeypatch.setattr(private_file, "_PAUSE", 0)
+    monkeypatch.setattr(files, "_MAX_DENIALS", 3)
+    monkeypatch.setattr(files, "_PAUSE", 0)
     monkeypatch.setattr(os, "replace", denied)
     write(path, NEW)
     assert path.read_bytes() == NEW
@@ -195,7 +197,8 @@ def test_what_is_denied_for_good_is_refused(path: Path, monkeypatch: pytest.Monk
     def denied(_old: str, _new: str) -> None:
         raise PermissionError(13, "Access is denied")
 
-    monkeypatch.setattr(private_file, "_PAUSE", 0)
+    monkeypatch.setattr(files, "_MAX_DENIALS", 10)
+    monkeypatch.setattr(files, "_PAUSE", 0)
     monkeypatch.setattr(os, "replace", denied)
     assert refused_write(path) == (
         f"{path} cannot be written (Access is denied) and is as it was: make it a file that you can write, and try "

@@ -1,0 +1,118 @@
+"""Masters over keyring's real Windows backend, with its credential manager in memory."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from keyring.backends import Windows
+from sandbox import new_master
+
+from keyring_pypitoken import Token
+from keyring_pypitoken.backend import PyPITokenKeyring, RefusedDeleteError, RefusedError, RefusedSetError
+from keyring_pypitoken.vault import backends
+
+PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
+PRIVATE = f"keyring-pypitoken:{PYPI}"
+
+
+class NotFoundError(Exception):
+    """What Windows reports for a target that it does not have."""
+
+    winerror = 1168
+
+    def __init__(self, function: str) -> None:
+        super().__init__(function)
+        self.funcname = function
+
+
+class Credentials:
+    """Windows' credential manager: target names without case."""
+
+    CRED_TYPE_GENERIC, CRED_PERSIST_ENTERPRISE = 1, 3
+
+    def __init__(self) -> None:
+        self.content: dict[str, dict[str, Any]] = {}
+
+    def CredRead(self, *, Type: int, TargetName: str) -> dict[str, Any]:  # noqa: ARG002, N802, N803 - Windows' names
+        if TargetName.lower() not in self.content:
+            raise NotFoundError("CredRead")
+        found = self.content[TargetName.lower()]
+        return {**found, "CredentialBlob": found["CredentialBlob"].encode("utf-16")}
+
+    def CredWrite(self, credential: dict[str, Any], _flags: int) -> None:  # noqa: N802 - Windows' name
+        self.content[credential["TargetName"].lower()] = credential
+
+    def CredDelete(self, *, Type: int, TargetName: str) -> None:  # noqa: ARG002, N802, N803 - Windows' names
+        if self.content.pop(TargetName.lower(), None) is None:
+            raise NotFoundError("CredDelete")
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return keyring's own Windows backend, below ours."""
+    monkeypatch.setattr(Windows, "win32cred", Credentials(), raising=False)
+    monkeypatch.setattr(Windows, "missing_deps", [])
+    monkeypatch.setattr(Windows, "pywintypes", SimpleNamespace(error=NotFoundError), raising=False)
+    below = Windows.WinVaultKeyring()  # type: ignore[no-untyped-call]  # keyring's constructor
+    monkeypatch.setattr(backends, "_chain", lambda: [below])
+    monkeypatch.setenv("KEYRING_PYPITOKEN_PROJECT", "demo")
+    return below
+
+
+def ours() -> PyPITokenKeyring:
+    return PyPITokenKeyring()  # type: ignore[no-untyped-call]  # keyring's constructor
+
+
+@pytest.mark.filterwarnings("ignore:Empty usernames:DeprecationWarning")
+@pytest.mark.parametrize("username", ["", None])
+@pytest.mark.parametrize("service", [PRIVATE, PRIVATE.upper(), f"default@{PRIVATE}"])
+def test_the_private_name_is_refused_in_all_four_calls(service: str, username: Any, windows: Any) -> None:
+    ours().set_password(PYPI, TOKEN, new_master())
+    assert windows.get_password(PRIVATE, username) == new_master()
+    with pytest.raises(RefusedError):
+        ours().get_password(service, username)
+    with pytest.raises(RefusedError):
+        ours().get_credential(service, username)
+    with pytest.raises(RefusedSetError):
+        ours().set_password(service, username, "x")
+    with pytest.raises(RefusedDeleteError):
+        ours().delete_password(service, username)
+
+
+@pytest.mark.filterwarnings("ignore:Empty usernames:DeprecationWarning")
+@pytest.mark.parametrize("username", ["", None])
+@pytest.mark.parametrize("stored", [TOKEN, "me", ""])
+@pytest.mark.parametrize("service", [PYPI, PYPI.upper(), "upload.pypi.org", "poetry-repository-pypi", "main", "TEST"])
+def test_a_raw_token_is_derived_from_without_a_user_name(
+    service: str, stored: str, username: Any, windows: Any
+) -> None:
+    windows.set_password(service, stored, new_master())
+    assert windows.get_password(service.lower(), username) == new_master()
+    credential = ours().get_credential(service, username)
+    assert credential is not None
+    for found in (ours().get_password(service, username), credential.password):
+        assert found is not None
+        assert Token.load(found).raw_caveats[1:] == [b'[1, ["demo"]]']
+
+
+@pytest.mark.parametrize("username", [TOKEN, "__TOKEN__", "", None])
+@pytest.mark.parametrize("service", ["https://upload.pypi.org//legacy/", "UPLOAD.pypi.org."])
+def test_a_raw_token_under_a_look_alike_is_refused(service: str, username: Any, windows: Any) -> None:
+    windows.set_password(service, TOKEN, new_master())
+    windows.set_password(service, "other", "a password")  # moves the token to the compound name
+    windows.delete_password(service, "other")
+    windows.set_password(service, TOKEN, new_master())
+    with pytest.raises(RefusedError):
+        ours().get_password(service, username)
+
+
+@pytest.mark.filterwarnings("ignore:Empty usernames:DeprecationWarning")
+@pytest.mark.parametrize("username", ["", None, TOKEN])
+def test_set_and_delete_leave_nothing_raw(username: Any, windows: Any) -> None:
+    ours().set_password(PYPI, username, new_master())
+    assert list(vars(Windows)["win32cred"].content) == [PRIVATE.lower()]
+    ours().delete_password(PYPI, username)
+    assert vars(Windows)["win32cred"].content == {}
+    assert windows.get_password(PYPI, TOKEN) is None
