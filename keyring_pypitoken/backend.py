@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from keyring.credentials import Credential
 
     from keyring_pypitoken.issue import Issued
+    from keyring_pypitoken.secret import MasterToken
 
     T = TypeVar("T")
 
@@ -64,11 +65,11 @@ class PyPITokenKeyring(KeyringBackend):
         Raises:
             RefusedError: the lookup is ours and must not be answered.
         """
-        ours, answer = _ask(service, username)
+        ours, found = _guarded(lambda: _ask(service, username), RefusedError)
         nobody = None if ours else _nobody(service)
         if nobody is not None:
             return nobody.get_password(service, username)
-        return None if answer is None else _text(answer)
+        return None if found is None else found.password
 
     def get_credential(self, service: str, username: str | None) -> Credential | None:
         """Return a derived token with its user name, like `get_password`; the user name may be None or empty.
@@ -76,11 +77,9 @@ class PyPITokenKeyring(KeyringBackend):
         Raises:
             RefusedError: the lookup is ours and must not be answered.
         """
-        ours, answer = _ask(service, username)
+        ours, found = _guarded(lambda: _ask(service, username), RefusedError)
         nobody = None if ours else _nobody(service)
-        if nobody is not None:
-            return nobody.get_credential(service, username)
-        return None if answer is None else SimpleCredential(TOKEN_USERNAME, _text(answer))
+        return found if nobody is None else nobody.get_credential(service, username)
 
     def set_password(self, service: str, username: str, password: str) -> None:
         """Check a master and store it.
@@ -95,21 +94,8 @@ class PyPITokenKeyring(KeyringBackend):
             text = MasterToken(password)
         finally:
             del password  # whatever interrupts what follows, no local of ours holds it
-        if is_private(service):
-            _refuse(_PRIVATE, RefusedSetError)
-        key = _parse(service, username)
-        if key is None:
+        if not _guarded(lambda: _set(service, username, text), RefusedSetError):
             _pass_on("set", service, username)
-        from keyring_pypitoken import issue
-
-        saved = _settle(lambda: issue.save(key, text), RefusedSetError)
-        if saved is None:
-            _pass_on("set", service, username)
-        if saved.replaced:
-            _notify(
-                f"replaced the master for {saved.repository.name} (account {saved.account!r}) in {saved.store}; if you "
-                f"no longer need the previous one, revoke it on {saved.repository.domain}"
-            )
 
     def delete_password(self, service: str, username: str) -> None:
         """Delete a stored master.
@@ -118,18 +104,8 @@ class PyPITokenKeyring(KeyringBackend):
             NotImplementedError: the key is not ours; the next backend is asked.
             PasswordDeleteError: the key is ours, and nothing is stored under it or nothing can be deleted.
         """
-        if is_private(service):
-            _refuse(_PRIVATE, RefusedDeleteError)
-        key = _parse(service, username)
-        if key is None:
+        if not _guarded(lambda: _delete(service, username), RefusedDeleteError):
             _pass_on("delete", service, username)
-        from keyring_pypitoken import issue
-
-        deleted = _settle(lambda: issue.delete(key), RefusedDeleteError)
-        if deleted is None:
-            _pass_on("delete", service, username)
-        if not deleted.found:
-            _refuse("no master is stored under this key, so there is nothing to delete.", RefusedDeleteError)
 
 
 def hand_out(issued: Issued, program: str, note: str | None = None) -> str:
@@ -156,10 +132,39 @@ def hand_out(issued: Issued, program: str, note: str | None = None) -> str:
     return issued.token.unwrap()
 
 
-def _ask(service: str, username: str | None) -> tuple[bool, Issued | str | None]:
-    """Return whether the key is ours, and what answers it: a token, or the constant text of a refusal."""
+def _guarded(step: Callable[[], T], kind: type[RefusedError]) -> T:
+    """Run a step; raise what fails in it as a refusal, without a trace of the frames that it ran in."""
+    try:
+        return step()
+    except RefusedError as refusal:
+        problem: BaseException = refusal
+    except Exception as error:  # noqa: BLE001 - None and a foreign error let an uploader go on
+        message = str(error) if isinstance(error, Refusal) else _internal(error)
+        problem = _refusal(message, kind)
+    except BaseException as signal:  # noqa: BLE001 - Ctrl-C and the like go on
+        problem = signal
+    problem.__cause__ = problem.__context__ = None
+    raise problem.with_traceback(None)
+
+
+def _refusal(message: str, kind: type[RefusedError]) -> BaseException:
+    """Return what `_refuse` raises; if it fails itself, what it should have raised."""
+    try:
+        return _refuse(message, kind)
+    except (RefusedError, SystemExit) as refusal:
+        return refusal
+    except Exception:  # noqa: BLE001 - not even a line could be printed
+        return kind(message)
+
+
+def _internal(error: Exception) -> str:
+    return f"internal error ({type(error).__name__}), and nothing was handed out: please report it."
+
+
+def _ask(service: str, username: str | None) -> tuple[bool, SimpleCredential | None]:
+    """Return whether the key is ours, and what answers it: never text, which a traceback would show."""
     if is_private(service):
-        return True, _refuse_get(_PRIVATE)
+        return True, SimpleCredential(TOKEN_USERNAME, _refuse_get(_PRIVATE))
     key = _parse(service, username)
     if key is None:
         return False, None
@@ -171,23 +176,43 @@ def _ask(service: str, username: str | None) -> tuple[bool, Issued | str | None]
         message = str(refusal)
     else:
         if issued is not None:
-            return True, issued
+            return True, SimpleCredential(TOKEN_USERNAME, hand_out(issued, _program()))
         found = match(key, BUILT_IN)
         return found is not None and found.kind == "endpoint", None
-    return True, _refuse_get(message)
+    return True, SimpleCredential(TOKEN_USERNAME, _refuse_get(message))
 
 
-def _text(answer: Issued | str) -> str:
-    """Return the text that answers a lookup; no local holds it on its way."""
-    if isinstance(answer, str):
-        return answer
+def _set(service: str, username: str, text: MasterToken) -> bool:
+    """Store a master; return False if the key is not ours."""
+    if is_private(service):
+        _refuse(_PRIVATE, RefusedSetError)
+    key = _parse(service, username)
+    if key is None:
+        return False
     from keyring_pypitoken import issue
 
-    try:
-        return issue.sealed(lambda: hand_out(answer, _program()))
-    except Refusal as refusal:
-        message = str(refusal)
-    return _refuse_get(message)
+    saved = issue.save(key, text)
+    if saved is not None and saved.replaced:
+        _notify(
+            f"replaced the master for {saved.repository.name} (account {saved.account!r}) in {saved.store}; if you "
+            f"no longer need the previous one, revoke it on {saved.repository.domain}"
+        )
+    return saved is not None
+
+
+def _delete(service: str, username: str) -> bool:
+    """Delete a master; return False if the key is not ours."""
+    if is_private(service):
+        _refuse(_PRIVATE, RefusedDeleteError)
+    key = _parse(service, username)
+    if key is None:
+        return False
+    from keyring_pypitoken import issue
+
+    deleted = issue.delete(key)
+    if deleted is False:
+        _refuse("no master is stored under this key, so there is nothing to delete.", RefusedDeleteError)
+    return deleted is not None
 
 
 def _program() -> str:
@@ -242,14 +267,6 @@ def _pass_on(what: str, service: str, username: str) -> NoReturn:
     raise NotImplementedError
 
 
-def _settle(step: Callable[[], T], kind: type[RefusedError]) -> T:
-    try:
-        return step()
-    except Refusal as refusal:
-        message = str(refusal)
-    return _refuse(message, kind)
-
-
 def _refuse_get(message: str) -> str:
     """Refuse a lookup, so that the uploader takes no other credential.
 
@@ -272,14 +289,13 @@ def _refuse(message: str, kind: type[RefusedError]) -> NoReturn:
 
 def _goes_on() -> bool:
     """Return True if an uploader that is uploading started the `keyring` command, and would try other credentials."""
-    from keyring_pypitoken.uploaders.process import parent_room, this_process
+    from keyring_pypitoken.uploaders.process import parent_process
 
-    room = None
-    try:
-        room = parent_room()
-        return room is not None and room.goes_on and room.is_uploading(this_process())
-    except Exception:  # noqa: BLE001 - its directory is gone: rather a text that the index refuses than another token
-        return room is not None
+    with contextlib.suppress(Exception):  # who asks is not known
+        process = parent_process()
+        room = process and process.room
+        return process is not None and room is not None and room.goes_on and room.is_uploading(process)
+    return False
 
 
 def _must_end(kind: type[RefusedError]) -> bool:

@@ -45,22 +45,13 @@ def check_master(text: MasterToken, repository: Repository) -> MasterToken:
             f"this token is for {quoted(macaroon.location)}, but {repository.name} needs one for {repository.domain}: "
             f"store it for its own repository, or {create}"
         )
-    if _dates(macaroon):
+    if any(isinstance(_read_caveat(caveat), tuple) for caveat in macaroon.caveats):
         raise Refusal(f"this token expires: it is a derived token, not a master: {create}")
     return stripped
 
 
 def derive(master: MasterToken, grant: Grant, *, now: int) -> tuple[DerivedToken, Grant, int]:
-    """Derive the token that a grant allows.
-
-    Args:
-        master: the stored token.
-        grant: what it shall be restricted to.
-        now: Unix seconds.
-
-    Returns:
-        The derived token, the grant, and the Unix second from which on the token no longer works: the end of the
-        grant's window, or an earlier one of the master itself.
+    """Derive the token that a grant allows, at a time in Unix seconds; return it, its grant, and when it ends.
 
     Raises:
         Refusal: the master cannot be read, is for another repository, or visibly cannot serve.
@@ -70,7 +61,7 @@ def derive(master: MasterToken, grant: Grant, *, now: int) -> tuple[DerivedToken
     ends = _check_can_serve(original, grant, now)
     caveats = [json.dumps([0, not_after, not_before]).encode()]
     if grant.projects is not None:
-        caveats.append(json.dumps([1, sorted(map(normalize, grant.projects.value))]).encode())
+        caveats += [json.dumps([1, sorted(map(normalize, grant.projects.value))]).encode()]
     macaroon = _load(master, grant.repository)
     try:
         macaroon.append(*caveats)
@@ -110,11 +101,6 @@ def _load(master: MasterToken, repository: Repository) -> Macaroon:
     return macaroon
 
 
-def _dates(macaroon: Macaroon) -> list[tuple[int, int]]:
-    """Return the windows (not_before, not_after) among the visible caveats; what cannot be read is PyPI's to judge."""
-    return [found for found in map(_read_caveat, macaroon.caveats) if isinstance(found, tuple)]
-
-
 def _read_caveat(caveat: bytes) -> tuple[int, int] | list[str] | None:
     """Return a window, or the names that a caveat allows; None if it is about something else."""
     from keyring_pypitoken.tokens import restrictions  # most masters show no caveat, and need none of this
@@ -132,23 +118,24 @@ def _read_caveat(caveat: bytes) -> tuple[int, int] | list[str] | None:
 
 def _check_can_serve(master: Macaroon, grant: Grant, now: int) -> list[int]:
     """Refuse what PyPI would refuse for restrictions that can be read; return when they end the master."""
-    name = grant.repository.name
-    for not_before, not_after in _dates(master):
-        if now >= not_after:
+    name, ends = grant.repository.name, []
+    for found in map(_read_caveat, master.caveats):
+        if isinstance(found, tuple):
+            not_before, not_after = found
+            if now >= not_after:
+                raise Refusal(
+                    f"the stored master for {name} expired on {utc(not_after)}: "
+                    f"store a new one with `keyring-pypitoken login -r {name}`."
+                )
+            if now < not_before:
+                raise Refusal(
+                    f"the stored master for {name} works only from {utc(not_before)} on: "
+                    "wait, or correct this machine's clock."
+                )
+            ends.append(not_after)
+        elif found is not None and grant.projects and (outside := {*grant.projects.value}.difference(found)):
             raise Refusal(
-                f"the stored master for {name} expired on {utc(not_after)}: "
-                f"store a new one with `keyring-pypitoken login -r {name}`."
-            )
-        if now < not_before:
-            raise Refusal(
-                f"the stored master for {name} works only from {utc(not_before)} on: "
-                "wait, or correct this machine's clock."
-            )
-    for allowed in map(_read_caveat, master.caveats):
-        outside = {*(grant.projects.value if grant.projects else ())}.difference(allowed or ())
-        if isinstance(allowed, list) and outside:
-            raise Refusal(
-                f"the stored master for {name} is restricted to {join_quoted(allowed) or 'no project'} and cannot "
+                f"the stored master for {name} is restricted to {join_quoted(found) or 'no project'} and cannot "
                 f"upload {join_quoted(outside)}: store one that can, or store this one under another account."
             )
-    return [not_after for _, not_after in _dates(master)]
+    return ends

@@ -7,6 +7,7 @@ would lift the limits in that file. Nothing here waits: pipes, devices and termi
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -148,7 +149,14 @@ def climb(start: Path, names: tuple[str, ...]) -> Iterator[tuple[Path, frozenset
     Raises:
         PolicyError: the system cannot say whether one of the names is there.
     """
-    directory = Path(os.path.realpath(start))
+    try:
+        directory = Path(os.path.realpath(start, strict=True))
+    except (FileNotFoundError, NotADirectoryError):
+        directory = Path(os.path.realpath(start))
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # another directory would be climbed
+            raise PolicyError(_cannot_read(str(start), error)) from None
+        directory = Path(os.path.abspath(start))
     handle = _open_directory(directory, None)
     try:
         for current in (directory, *directory.parents):

@@ -2,77 +2,41 @@
 
     key -> repository -> evidence -> policies -> grant -> master -> derived token
 
-One of the modules that decide over a master in clear. Whatever fails on the way leaves as a fresh `Refusal` that is
-chained to nothing, so that no frame that held a secret can be looked into.
+One of the modules that decide over a master in clear. Every function here raises `Refusal`: a fresh one, chained to
+nothing, so that no frame that held a secret can be looked into.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 
 from keyring_pypitoken import memory
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import KEPT_SERVICES, TOKEN_USERNAME, Key, Repository, check_kind, match
-from keyring_pypitoken.policy.decision import check_repository_names, decide
-from keyring_pypitoken.policy.discovery import find_way, load_config
+from keyring_pypitoken.names import valid_label
+from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.text import looks_like_token
-from keyring_pypitoken.uploaders.evidence import find_evidence, read_override
 from keyring_pypitoken.uploaders.process import this_process
+from keyring_pypitoken.uploaders.request import Request, plan
 from keyring_pypitoken.vault import accounts, masters
 from keyring_pypitoken.vault.backends import has_age_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from keyring_pypitoken.policy.model import Config, Grant
     from keyring_pypitoken.secret import DerivedToken, MasterToken
-    from keyring_pypitoken.uploaders.uploader import Process
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _LOOKUP = Origin("the lookup")
 
 
-class Request(NamedTuple):
-    """A wish for a token.
-
-    Attributes:
-        repository: where it shall be used.
-        process: the upload: what shows the projects, and where their policies are.
-        config: the policies of the user and of the machine.
-        key: what keyring was asked for; None if a person asks with the command.
-        account: the account that the lookup or a person names.
-        project: the project that the lookup names, not yet normalized.
-        projects: the projects that a person names; they count before everything else.
-        files: patterns of the files that a person names, instead of those of the process.
-        valid_for: the length that a person types, in seconds.
-        master: a master that a person gives, instead of a stored one.
-    """
-
-    repository: Repository
-    process: Process
-    config: Config
-    key: Key | None = None
-    account: WithOrigin[str] | None = None
-    project: str | None = None
-    projects: WithOrigin[tuple[str, ...]] | None = None
-    files: tuple[str, ...] = ()
-    valid_for: WithOrigin[int] | None = None
-    master: MasterToken | None = None
-
-
 class Issued(NamedTuple):
-    """A derived token.
-
-    Attributes:
-        token: the token.
-        grant: what it was derived for.
-        not_after: the Unix second from which on it no longer works.
-        is_new: whether it was derived now; else it is what this process derived before.
-    """
+    """A derived token, its grant, the Unix second it ends at, and whether it is new or remembered by this process."""
 
     token: DerivedToken
     grant: Grant
@@ -89,90 +53,27 @@ class Saved(NamedTuple):
     replaced: bool
 
 
-class Deleted(NamedTuple):
-    """What was asked to be deleted, and whether there was anything."""
+def sealed(step: Callable[P, T]) -> Callable[P, T]:
+    """Let a step raise what it refuses or fails with anew, without a trace of the frames that it ran in."""
 
-    repository: Repository
-    account: str
-    found: bool
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return step(*args, **kwargs)
+        except Refusal as refusal:
+            problem: BaseException = Refusal(str(refusal))
+        except Exception as error:  # noqa: BLE001 - whatever fails in here, nothing may be handed out
+            problem = Refusal(f"internal error ({type(error).__name__}), and nothing was handed out: please report it.")
+        except BaseException as signal:  # noqa: BLE001 - Ctrl-C and the like go on, without the frames they stopped
+            signal.__cause__ = signal.__context__ = None
+            problem = signal.with_traceback(None)
+        raise problem
+
+    return run
 
 
+@sealed
 def answer(key: Key) -> Issued | None:
-    """Answer a lookup that may be ours; None if it is not, or if no master is stored.
-
-    Raises:
-        Refusal: it is ours, and must not be answered.
-    """
-    return sealed(lambda: _answer(key))
-
-
-def plan(request: Request) -> Grant:
-    """Return what a request would be granted, without touching the stores.
-
-    Raises:
-        Refusal: the policies do not allow the upload, or one cannot be followed.
-    """
-    process, repository = request.process, request.repository
-    evidence = find_evidence(process, request.project, request.projects, request.files)
-    starts: dict[Path, set[str]] = {}
-    for file in evidence.files or ():
-        starts.setdefault(file.path.parent, set()).add(file.project)
-    here, environ = process.directory, process.environ
-    policies = request.config.policies(
-        find_way(evidence.directory, here, environ),
-        tuple((find_way(start, here, environ), frozenset(names)) for start, names in starts.items()),
-    )
-    check_repository_names(policies, request.config.repositories)
-    shorter = read_override(environ)
-    grant = decide(
-        repository, policies, evidence, account=request.account, shorter=shorter, typed_valid_for=request.valid_for
-    )
-    grant.window(int(time.time()))
-    return grant
-
-
-def issue(request: Request) -> Issued | None:
-    """Derive the token that a request is granted; None if no master is stored for it anywhere.
-
-    Raises:
-        Refusal: it is not granted, or its master cannot be had or cannot serve.
-    """
-    return sealed(lambda: _issue(request))
-
-
-def save(key: Key, text: MasterToken) -> Saved | None:
-    """Store a master under a key that may be ours; None if it is not.
-
-    Raises:
-        Refusal: it is ours, and what was given is not stored.
-    """
-    return sealed(lambda: _save(key, text))
-
-
-def delete(key: Key) -> Deleted | None:
-    """Delete the master under a key that may be ours; None if it is not.
-
-    Raises:
-        Refusal: it is ours, and cannot be deleted.
-    """
-    return sealed(lambda: _delete(key))
-
-
-def sealed(step: Callable[[], T]) -> T:
-    """Run a step; raise what it refuses or fails with anew, without a trace of the frames that it ran in."""
-    try:
-        return step()
-    except Refusal as refusal:
-        problem: BaseException = Refusal(str(refusal))
-    except Exception as error:  # noqa: BLE001 - whatever fails in here, nothing may be handed out
-        problem = Refusal(f"internal error ({type(error).__name__}), and nothing was handed out: please report it.")
-    except BaseException as signal:  # noqa: BLE001 - Ctrl-C and the like go on, without the frames that they stopped
-        signal.__cause__ = signal.__context__ = None
-        problem = signal.with_traceback(None)
-    raise problem
-
-
-def _answer(key: Key) -> Issued | None:
+    """Answer a lookup that may be ours; None if it is not, or if no master is stored."""
     config = load_config()
     found = match(key, config.repositories)
     if found is None:
@@ -197,10 +98,12 @@ def _answer(key: Key) -> Issued | None:
         if _has_no_master(repository, key, account, config):
             return None
         raise
-    return _issue(Request(repository, process, config, key, account, project))
+    return issue(Request(repository, process, config, key, account, project))
 
 
-def _issue(request: Request) -> Issued | None:
+@sealed
+def issue(request: Request) -> Issued | None:
+    """Derive the token that a request is granted; None if no master is stored for it anywhere."""
     repository, key, config = request.repository, request.key, request.config
     try:
         grant = plan(request)
@@ -222,7 +125,8 @@ def _issue(request: Request) -> Issued | None:
 
     now = int(time.time())  # read after the master is: a prompt or a touch costs nothing of the window
     issued = Issued(*derive(master, grant, now=now))
-    memory.recall(remembered, lambda: (issued, (now + issued.not_after) / 2))
+    if request.master is None:
+        memory.recall(remembered, lambda: (issued, (now + issued.not_after) / 2))
     return issued
 
 
@@ -285,7 +189,7 @@ def _read_label(key: Key, repository: Repository, config: Config) -> tuple[WithO
     noted = {label.casefold(): label for label in accounts.noted_accounts(repository)}
     label = noted.get(key.label.casefold(), key.label)
     is_account = label in noted.values() or (
-        _is_label(label) and masters.find_master(repository, label, config.store) is not None
+        valid_label(label) and masters.find_master(repository, label, config.store) is not None
     )
     return (WithOrigin(label, _LOOKUP), key.project) if is_account else (None, key.project or key.label)
 
@@ -305,7 +209,9 @@ def _repository_of(token: MasterToken, config: Config) -> Repository | None:
     return next((repository for repository in config.repositories if repository.domain == domain), None)
 
 
-def _save(key: Key, text: MasterToken) -> Saved | None:
+@sealed
+def save(key: Key, text: MasterToken) -> Saved | None:
+    """Store a master under a key that may be ours; None if it is not."""
     config = load_config()
     found = match(key, config.repositories)
     is_token = text.is_token()
@@ -329,7 +235,9 @@ def _save(key: Key, text: MasterToken) -> Saved | None:
     return Saved(repository, account, store, replaced)
 
 
-def _delete(key: Key) -> Deleted | None:
+@sealed
+def delete(key: Key) -> bool | None:
+    """Delete the master under a key that may be ours, and return whether there was one; None if it is not ours."""
     config = load_config()
     found = match(key, config.repositories)
     repository = found.repository if found else None
@@ -343,19 +251,13 @@ def _delete(key: Key) -> Deleted | None:
         raise config.problem
     account = _label_or_default(key)
     memory.forget()
-    return Deleted(repository, account, masters.delete_master(repository, account, key, config.store))
+    return masters.delete_master(repository, account, key, config.store)
 
 
 def _label_or_default(key: Key) -> str:
     if key.label is None:
         return masters.DEFAULT_ACCOUNT
     _refuse_token(key.label)
-    if not _is_label(key.label):
+    if not valid_label(key.label):
         raise Refusal("invalid account label after '?': use up to 64 letters, digits or any of . _ @ + -")
     return key.label
-
-
-def _is_label(text: str) -> bool:
-    from keyring_pypitoken.policy.values import valid_label  # only if a lookup has a label
-
-    return valid_label(text)

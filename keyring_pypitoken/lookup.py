@@ -96,7 +96,7 @@ class Key(NamedTuple):
     def parse(cls, service: object, username: object) -> Key | None:
         """Parse a lookup; return None if it cannot be ours, whatever the repositories."""
         project = None
-        if isinstance(username, str) and username.lower() not in _TOKEN_USERNAMES:
+        if isinstance(username, str) and username != TOKEN_USERNAME and username.lower() not in _TOKEN_USERNAMES:
             if not (username.lower().startswith((_FLIT_PROJECT, _FLIT_USER)) and username.isprintable()):
                 return None
             project = username[len(_FLIT_PROJECT) :] if username.lower().startswith(_FLIT_PROJECT) else None

@@ -10,6 +10,7 @@ import re
 
 VALID_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _VALID = re.compile(VALID_NAME)
+_LABEL = re.compile("[A-Za-z0-9._@+-]{1,64}")
 _SEPARATORS = re.compile(r"[-_.]+")
 
 
@@ -31,3 +32,8 @@ def normalize_valid(name: str) -> str:
     if not _VALID.fullmatch(name):
         raise InvalidNameError
     return normalize(name)
+
+
+def valid_label(label: str) -> bool:
+    """Return True if a text can be the name of an account or a repository."""
+    return _LABEL.fullmatch(label) is not None

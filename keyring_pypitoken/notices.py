@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from keyring_pypitoken import paths
 from keyring_pypitoken.memory import recall
 from keyring_pypitoken.text import join_names, printable
-from keyring_pypitoken.uploaders.process import parent_room
+from keyring_pypitoken.uploaders.process import parent_process
 
 if TYPE_CHECKING:
     from keyring_pypitoken.secret import DerivedToken
@@ -30,7 +30,8 @@ def notify(line: str) -> None:
     if line in printed:
         return
     printed.add(line)
-    room = parent_room()
+    parent = parent_process()
+    room = parent and parent.room
     if room is not None and room.lookups_per_upload > 1 and not _is_new(line):
         return
     write(f"keyring-pypitoken: {line}")

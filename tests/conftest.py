@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import keyring
 import pytest
 from file_keyring import FileKeyring
 from loopback_index import IndexProcess
 from refusal_cases import Stage
-from sandbox import FOREIGN, STORES, Command, Result, Run, WritePolicy, forget
+from sandbox import FOREIGN, STORES, Command, Result, Run, WritePolicy, forget, new_master
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.vault import passphrase
@@ -139,3 +140,18 @@ def stage(work: Path, user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch)
     stage = Stage(work, user_policy, monkeypatch, FileKeyring())
     stage.project('[project]\nname = "demo"\n', "pyproject.toml")
     return stage
+
+
+@pytest.fixture
+def project(work: Path) -> Path:
+    """Make the current directory one of a project."""
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+    return work
+
+
+@pytest.fixture
+def stored() -> str:
+    """Store a master; return its text."""
+    master = new_master()
+    keyring.set_password("https://upload.pypi.org/legacy/", "__token__", master)
+    return master

@@ -17,6 +17,7 @@ from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import in_words, join_names, join_quoted, quoted
 from keyring_pypitoken.uploaders.process import read_command_line
+from keyring_pypitoken.uploaders.request import Request, plan
 from keyring_pypitoken.uploaders.uploader import Process, all_rooms
 from keyring_pypitoken.vault import accounts
 from keyring_pypitoken.vault.passphrase import VARIABLE as PASSPHRASE_VARIABLE
@@ -24,7 +25,7 @@ from keyring_pypitoken.vault.passphrase import VARIABLE as PASSPHRASE_VARIABLE
 if TYPE_CHECKING:
     import argparse
 
-    from keyring_pypitoken.issue import Issued, Request
+    from keyring_pypitoken.issue import Issued
     from keyring_pypitoken.policy.model import Config, Grant
     from keyring_pypitoken.uploaders.uploader import Address, Uploader
 
@@ -70,24 +71,36 @@ def execute(options: argparse.Namespace) -> int:
     if room is not None and not room.is_uploading(process):
         room = None
     repository = _repository_of_command(options, process, room, config)
-    issued = _issue(_request(options, repository, process if room else process._replace(program=""), config))
     rooms = (room,) if room else all_rooms()
     for name in (PASSPHRASE_VARIABLE, *(name for found in rooms for name in found.rival_variables)):
         environ.pop(name, None)
-    for found in rooms:
-        address = found.find_address(process) if found is room else None
-        handed = found.variables(_hand_out(issued, process, options), repository, address)
-        if found is room and found.names_repository(process):
-            handed = {name: value for name, value in handed.items() if name not in found.address_variables}
-        environ |= handed
     if room is not None:
-        address = room.find_address(read_command_line(options.command, process.directory, environ))
-        if find_repository_at(address, config) != repository:
-            raise Refusal(
-                f"{room.name} would upload to {quoted(address.url)} ({address.origin}), not to {repository.url}: leave "
-                f"out what says so, or name that repository with --repository."
-            )
+        _check_address(room, options.command, environ | _variables(room, "", repository, process), repository, config)
+    issued = _issue(_request(options, repository, process if room else process._replace(program=""), config))
+    text = _hand_out(issued, process, options)
+    for found in rooms:
+        environ |= _variables(found, text, repository, process)
     return _run(program, options.command, environ)
+
+
+def _variables(room: Uploader, text: str, repository: Repository, process: Process) -> dict[str, str]:
+    address = room.find_address(process) if room is process.room else None
+    handed = room.variables(text, repository, address)
+    if room is process.room and room.names_repository(process):
+        return {name: value for name, value in handed.items() if name not in room.address_variables}
+    return handed
+
+
+def _check_address(
+    room: Uploader, command: list[str], environ: dict[str, str], repository: Repository, config: Config
+) -> None:
+    """Refuse a command that would send the token elsewhere although its variables say where to."""
+    address = room.find_address(read_command_line(command, current_directory(), environ))
+    if find_repository_at(address, config) != repository:
+        raise Refusal(
+            f"{room.name} would upload to {quoted(address.url)} ({address.origin}), not to {repository.url}: leave "
+            "out what says so, or name that repository with --repository."
+        )
 
 
 def find_repository(name: str | None, config: Config) -> Repository:
@@ -141,7 +154,12 @@ def find_repository_at(address: Address, config: Config) -> Repository | None:
 
 def _find_command(name: str) -> str:
     if os.path.basename(name) != name:
-        return os.path.abspath(name)  # the user named a path
+        path = os.path.abspath(name)  # the user named a path
+        if not (os.path.isfile(path) and os.access(path, os.X_OK)):
+            raise Refusal(
+                f"{quoted(name)} is not a program that can be started: correct its path, or make it executable."
+            )
+        return path
     program = find_program(name, os.environ)
     if program is None:
         raise Refusal(f"the program {quoted(name)} is not on PATH: install it, or correct its name.")
@@ -151,7 +169,7 @@ def _find_command(name: str) -> str:
 def _request(options: argparse.Namespace, repository: Repository, process: Process, config: Config) -> Request:
     valid_for = getattr(options, "valid_for", None)
     projects = getattr(options, "project", None)
-    return issue.Request(
+    return Request(
         repository,
         process,
         config,
@@ -197,13 +215,20 @@ def _hand_out(issued: Issued, process: Process, options: argparse.Namespace) -> 
 
 
 def _run(program: str, command: list[str], environ: dict[str, str]) -> int:
-    """Become the command, so that its signals and its exit code are its own; where that cannot be, wait for it."""
-    sys.stdout.flush()
-    if os.name == "posix":  # pragma: no branch - each kind of system takes one way
-        os.execve(program, command, environ)  # noqa: S606 - it is what the user typed
+    """Become the command, so that its signals and its exit code are its own; if that cannot be, wait for it."""
     import subprocess
 
-    with subprocess.Popen([program, *command[1:]], env=environ) as child:  # noqa: S603 - it is what the user typed
+    sys.stdout.flush()
+    try:
+        if os.name == "posix":  # pragma: no branch - each kind of system takes one way
+            os.execve(program, command, environ)  # noqa: S606 - it is what the user typed
+        started = subprocess.Popen([program, *command[1:]], env=environ)  # noqa: S603 - it is what the user typed
+    except OSError as error:
+        raise Refusal(
+            f"the program {quoted(command[0])} cannot be started ({type(error).__name__}): begin it with a line that "
+            "names its interpreter, such as #!/bin/sh."
+        ) from None
+    with started as child:
         while True:
             try:
                 return child.wait()
@@ -216,7 +241,7 @@ def _explained(options: argparse.Namespace) -> tuple[Grant, str]:
     config = load_config()
     repository = find_repository(options.repository, config)
     process = Process("", (), current_directory(), os.environ)
-    grant = issue.plan(_request(options, repository, process, config))
+    grant = plan(_request(options, repository, process, config))
     label = grant.account.value
     noted = {noted.casefold() for noted in accounts.noted_accounts(repository)}
     if label.casefold() in noted or config.store.command is not None:

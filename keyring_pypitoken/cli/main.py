@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,13 +42,28 @@ class _Subcommand(NamedTuple):
 
 
 def _repository(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    repository = parser.add_argument(
         "-r", "--repository", metavar="NAME", help="pypi (the default), testpypi, one of your policy.toml, or a URL"
     )
+    _complete_names(repository, "repositories")
 
 
 def _account(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--account", metavar="LABEL", help="which of several masters (default: what the policies say)")
+    account = parser.add_argument(
+        "--account", metavar="LABEL", help="which of several masters (default: what the policies say)"
+    )
+    _complete_names(account, "accounts")
+
+
+def _complete_names(action: argparse.Action, kind: str) -> None:
+    function = f"_keyring_pypitoken_{kind}"
+    fish = f"({_PROGRAM} --list {kind} 2>/dev/null)"
+    action.complete = {"bash": function, "zsh": function, "fish": fish}  # type: ignore[attr-defined]  # shtab's
+
+
+def _complete_files(action: argparse.Action) -> None:
+    functions = {"bash": "_shtab_compgen_files", "zsh": "_files", "fish": "(__fish_complete_path)"}
+    action.complete = functions  # type: ignore[attr-defined]  # shtab's
 
 
 def _json(parser: argparse.ArgumentParser) -> None:
@@ -55,12 +72,12 @@ def _json(parser: argparse.ArgumentParser) -> None:
 
 def _files(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument("files", nargs="*", metavar="FILE", help="distribution files, as for an uploader")
-    files.complete = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # type: ignore[attr-defined]  # shtab's
+    _complete_files(files)
 
 
 def _policies(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument("files", nargs="*", metavar="FILE", help="policy files (default: those in force here)")
-    files.complete = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # type: ignore[attr-defined]  # shtab's
+    _complete_files(files)
 
 
 def _limits(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +104,13 @@ def _init(parser: argparse.ArgumentParser) -> None:
 
 def _dry_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only show what would be moved")
+
+
+def _identity(parser: argparse.ArgumentParser) -> None:
+    identity = parser.add_argument(
+        "--identity", metavar="FILE", help="the age or SSH key that will open it (default: ask for a new passphrase)"
+    )
+    _complete_files(identity)
 
 
 def _number(parser: argparse.ArgumentParser) -> None:
@@ -149,6 +173,12 @@ _SUBCOMMANDS = {
         "move unprotected tokens out of uploaders' reach",
         "keyring-pypitoken adopt --dry-run\nkeyring-pypitoken adopt",
         (_dry_run, _json),
+    ),
+    "rekey": _Subcommand(
+        "masters:rekey",
+        "change the passphrase or the identity that opens the age file",
+        "keyring-pypitoken rekey\nkeyring-pypitoken rekey --identity ~/.ssh/id_ed25519",
+        (_identity,),
     ),
     "token": _Subcommand(
         "grants:token",
@@ -226,6 +256,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names may have letters that the locale lacks
+    if not words:
+        return _finish(lambda: _run("status:welcome", argparse.Namespace()))
     parser = build_parser()
     command: list[str] = []
     if "exec" in words[:1] and "--" in words:
@@ -236,10 +271,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.name == "exec" and not command:
         parser.error("exec needs a command behind two dashes: keyring-pypitoken exec -- twine upload dist/*")
     options.command = command
-    module, _, function = options.run.partition(":")
+    return _finish(lambda: _run(options.run, options))
+
+
+def _run(name: str, options: argparse.Namespace) -> int:
+    module, _, function = name.partition(":")
+    code = int(getattr(importlib.import_module(f"keyring_pypitoken.cli.{module}"), function)(options))
+    sys.stdout.flush()
+    return code
+
+
+def _finish(step: Callable[[], int]) -> int:
+    """Run a step; turn what it fails with into one sentence and an exit code."""
     try:
-        code = int(getattr(importlib.import_module(f"keyring_pypitoken.cli.{module}"), function)(options))
-        sys.stdout.flush()
+        return step()
     except Refusal as refusal:
         return _fail(str(refusal))
     except PyPITokenException as error:
@@ -247,13 +292,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130  # as shells count a program that was interrupted
     except BrokenPipeError:
-        sys.stderr.close()  # the reader went away; so would what Python says of it
+        _drop_output()  # the reader went away, and nobody is left to read of it
         return 1
     except OSError as error:
+        _drop_output()
         return _fail(f"the output cannot be written ({error.strerror}): free space there, or write elsewhere.")
     except Exception as error:  # noqa: BLE001 - its own words, and a traceback, may hold what was read or typed
         return _fail(f"internal error ({type(error).__name__}): please report it.")
-    return code
+
+
+def _drop_output() -> None:
+    """Let Python flush the rest of the output into nothing when it ends, instead of failing once more."""
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the process ends
 
 
 def _check_words(parser: argparse.ArgumentParser, words: list[str]) -> None:
@@ -286,10 +337,35 @@ def _version() -> str:
     return version(_PROGRAM)
 
 
+class _List(argparse.Action):
+    """Print the names that a shell completes, one a line, and end."""
+
+    def __call__(self, parser: argparse.ArgumentParser, _options: object, kind: object, _name: object = None) -> None:
+        from keyring_pypitoken.policy.discovery import load_config
+        from keyring_pypitoken.vault.accounts import noted_accounts
+
+        repositories = load_config().repositories
+        names = [known.name for known in repositories]
+        if kind == "accounts":
+            names = sorted({"default", *(label for known in repositories for label in noted_accounts(known))})
+        parser.exit(_finish(lambda: print("\n".join(names)) or 0))
+
+
 def _add_completion(parser: argparse.ArgumentParser) -> None:
-    """Offer to print a script that completes the command in a shell, if shtab is installed."""
+    """Offer to print a script that completes the command in bash, zsh or fish, if shtab is there."""
+    parser.add_argument("--list", action=_List, choices=["repositories", "accounts"], help=argparse.SUPPRESS)
     try:
         import shtab
     except ImportError:
         return
-    shtab.add_argument_to(parser, "--print-completion", help=argparse.SUPPRESS)  # the README shows it
+    preamble = {
+        "bash": "\n".join(
+            f'_keyring_pypitoken_{kind}() {{ compgen -W "$({_PROGRAM} --list {kind} 2>/dev/null)" -- "$1"; }}'
+            for kind in ("repositories", "accounts")
+        ),
+        "zsh": "\n".join(
+            f'_keyring_pypitoken_{kind}() {{ compadd -- ${{(f)"$({_PROGRAM} --list {kind} 2>/dev/null)"}}; }}'
+            for kind in ("repositories", "accounts")
+        ),
+    }
+    shtab.add_argument_to(parser, "--print-completion", help=argparse.SUPPRESS, preamble=preamble)  # as in the README

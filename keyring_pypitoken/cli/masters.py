@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_pypitoken import issue
+from keyring_pypitoken.cli import pypirc
 from keyring_pypitoken.cli.grants import find_repository
 from keyring_pypitoken.cli.output import dump, items, read_secret, say
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, Key
+from keyring_pypitoken.names import valid_label
 from keyring_pypitoken.policy.discovery import load_config
+from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import MasterToken
-from keyring_pypitoken.vault import masters
+from keyring_pypitoken.text import quoted
+from keyring_pypitoken.vault import masters, unprotected
 
 if TYPE_CHECKING:
     import argparse
 
     from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.policy.model import Config
-    from keyring_pypitoken.vault.masters import RawMaster
+    from keyring_pypitoken.vault.unprotected import RawMaster
 
 
 def login(options: argparse.Namespace) -> int:
     """Store a master."""
     repository = find_repository(options.repository, load_config())
+    _check_label(options.account)
     text = MasterToken(read_secret(f"API token for {repository.name}, as {repository.domain} shows it"))
     saved = issue.save(Key.of(repository, options.account), text)
     if saved is None:
         raise Refusal(f"no master can be stored for {repository.name}: see `keyring-pypitoken status`.")
     where = saved.repository.name + ("" if saved.account == masters.DEFAULT_ACCOUNT else f" (account {saved.account})")
-    replaced = " It replaces the previous one; if you no longer need that, revoke it there." if saved.replaced else ""
+    replaced = ""
+    if saved.replaced:
+        replaced = f" It replaces the previous one; if you no longer need that, revoke it on {repository.domain}."
     option = "" if repository is PYPI else f" -r {repository.name}"
     say(f"Stored for {where}.{replaced} Next: twine upload{option} dist/*", "good")
     return 0
@@ -38,13 +46,33 @@ def login(options: argparse.Namespace) -> int:
 def logout(options: argparse.Namespace) -> int:
     """Delete a master."""
     repository = find_repository(options.repository, load_config())
+    _check_label(options.account)
     deleted = issue.delete(Key.of(repository, options.account))
     account = options.account or masters.DEFAULT_ACCOUNT
-    if deleted is None or not deleted.found:
+    if not deleted:
         raise Refusal(
             f"no master is stored for {repository.name} (account {account!r}), so there is nothing to delete."
         )
     say(f"Deleted the master for {repository.name} (account {account!r}).")
+    return 0
+
+
+def _check_label(account: str | None) -> None:
+    if account is not None and not valid_label(account):
+        raise Refusal(
+            f"{quoted(account)} is not a valid account label: use up to 64 letters, digits or any of . _ @ + -."
+        )
+
+
+def rekey(options: argparse.Namespace) -> int:
+    """Encrypt the age file anew."""
+    from keyring_pypitoken.vault import age  # needs the extra
+
+    config = load_config()
+    if config.problem is not None:
+        raise config.problem
+    path = options.identity and os.path.abspath(os.path.expanduser(options.identity))
+    say(age.rekey(config.store.identity, WithOrigin(path, Origin("--identity")) if path else None), "good")
     return 0
 
 
@@ -76,12 +104,12 @@ def adopt(options: argparse.Namespace) -> int:
     found = [
         _adopt(raw, repository, config, dry_run=options.dry_run)
         for repository in config.repositories
-        for raw in masters.raw_masters(repository, config.store)
+        for raw in (*unprotected.raw_masters(repository, config.store), *pypirc.raw_masters(repository))
     ]
     if options.json:
         dump({"moved": not options.dry_run, "found": [adopted._asdict() for adopted in found]})
     elif not found:
-        say("No unprotected tokens found in your keyrings.", "good")
+        say("No unprotected tokens found in your keyrings, nor in ~/.pypirc.", "good")
     else:
         items(
             f"{entry.service!r} (user {entry.username!r}) in {entry.store}: "
@@ -101,10 +129,13 @@ def _adopt(raw: RawMaster, repository: Repository, config: Config, *, dry_run: b
         return adopted._replace(problem=str(refusal))
     kept = masters.find_master(repository, masters.DEFAULT_ACCOUNT, config.store)
     if kept is not None and not kept.equals(master):
+        there = (
+            f"from {raw.store}" if raw.service.startswith("[") else f"with `keyring del {raw.service} {raw.username}`"
+        )
         return adopted._replace(
             problem=(
                 f"another master is stored for {repository.name}: store this one with `keyring-pypitoken login -r "
-                f"{repository.name} --account LABEL`, or delete it with `keyring del {raw.service} {raw.username}`."
+                f"{repository.name} --account LABEL`, or delete it {there}."
             )
         )
     if kept is None and not dry_run:

@@ -10,6 +10,8 @@ import textwrap
 import time
 from typing import TYPE_CHECKING
 
+from keyring_pypitoken.exceptions import Refusal
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -18,7 +20,7 @@ _PLAIN = "\x1b[0m"
 
 
 def say(text: str, tone: str = "") -> None:
-    """Write a paragraph; a tone colours it, on a terminal and where NO_COLOR does not forbid it."""
+    """Write a paragraph; a tone colours it on a terminal, unless NO_COLOR is set."""
     wrapped = "\n".join(_wrapped(line, "", "") for line in text.split("\n"))
     colour = _COLOURS.get(tone) if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
     print(f"{colour}{wrapped}{_PLAIN}" if colour else wrapped)
@@ -52,12 +54,22 @@ def local_time(timestamp: int) -> str:
 
 
 def read_secret(prompt: str) -> str:
-    """Read a secret: from the terminal without showing it, else all of standard input."""
-    if sys.stdin.isatty():
-        import getpass
+    """Read a secret: from the terminal without showing it, else all of standard input.
 
-        return getpass.getpass(f"{prompt}: ")
-    return sys.stdin.read()
+    Raises:
+        Refusal: there is no input, or it is not text.
+    """
+    try:
+        if sys.stdin is not None and sys.stdin.isatty():
+            import getpass
+
+            return getpass.getpass(f"{prompt}: ")
+        text = sys.stdin.read() if sys.stdin is not None else ""
+    except (EOFError, OSError, ValueError):  # Ctrl-D, a closed input, bytes that are not text
+        text = ""
+    if not text.strip():
+        raise Refusal("no token given: paste it at the prompt, or send it to standard input.")
+    return text
 
 
 def _wrapped(text: str, first: str, further: str) -> str:

@@ -25,10 +25,7 @@ _DATA = Path(__file__).with_suffix(".toml")
 
 def explain_error(text: str, planned: Callable[[], Grant], options: argparse.Namespace) -> int:
     """Show what an answer of PyPI's means, and what on this side it depends on."""
-    # Uploaders wrap the sentence at the console's width, escape it, or put a status before it.
-    plain = _folded(unescape(text))
-    answers: list[dict[str, Any]] = load_toml(_DATA.read_text("utf-8"), _DATA.name)["answer"]
-    found = next((answer for answer in answers if any(_folded(part) in plain for part in answer["parts"])), None)
+    found = find_answer(text)
     if found is None:
         raise Refusal(
             "unknown error message: run `keyring-pypitoken status`, and look at the whole answer with "
@@ -47,9 +44,16 @@ def explain_error(text: str, planned: Callable[[], Grant], options: argparse.Nam
     return 0
 
 
+def find_answer(text: str) -> dict[str, Any] | None:
+    """Return the entry of `pypi_errors.toml` for a text, however it is wrapped, escaped or framed; None if unknown."""
+    plain = _folded(unescape(text))
+    answers: list[dict[str, Any]] = load_toml(_DATA.read_text("utf-8"), _DATA.name)["answer"]
+    return next((answer for answer in answers if any(_folded(part) in plain for part in answer["parts"])), None)
+
+
 def _folded(text: str) -> str:
-    """Remove white space, which uploaders wrap at any place, and case."""
-    return "".join(text.split()).casefold()
+    """Remove case, white space and the lines of boxes, since uploaders wrap sentences at any place."""
+    return re.sub("[\\s\u2500-\u257f]", "", text).casefold()
 
 
 def _facts(about: str | None, text: str, planned: Callable[[], Grant], repository: str) -> list[str]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
-from keyring_pypitoken import issue
 from keyring_pypitoken.cli.grants import find_repository_at
 from keyring_pypitoken.cli.output import dump, items, say, table
 from keyring_pypitoken.cli.surroundings import find_keyring_problems, find_programs, lacks_plugin
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory, find_program, list_directory
-from keyring_pypitoken.lookup import Key, match, raw_keys
+from keyring_pypitoken.lookup import PYPI, TESTPYPI, Key, match, raw_keys
 from keyring_pypitoken.policy.discovery import find_way, load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
-from keyring_pypitoken.text import join_names
+from keyring_pypitoken.text import join_names, quoted
+from keyring_pypitoken.uploaders.request import Request, plan
 from keyring_pypitoken.uploaders.uploader import Problem, Process
-from keyring_pypitoken.vault import accounts, masters
+from keyring_pypitoken.vault import accounts, masters, unprotected
 from keyring_pypitoken.vault.backends import list_stores
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from keyring_pypitoken.uploaders.uploader import Uploader
 
 _RESTRICTED, _REFUSED, _BYPASS, _OTHER = "restricted", "refused", "bypass", "other"
+_PYPIS = ("pypi.org", "pypi.python.org")
 
 
 class Report(NamedTuple):
@@ -48,11 +50,30 @@ class Report(NamedTuple):
     problems: tuple[Problem, ...] = ()
 
 
+def welcome(_options: argparse.Namespace) -> int:
+    """Show the next step, by what is still missing."""
+    config, problems = load_config(), list[Problem]()
+    masters_found = _find_accounts(config, problems)
+    say("keyring-pypitoken gives uploaders restricted, short-lived tokens derived from one stored master.")
+    steps = [
+        (bool(masters_found) or config.store.command is not None, "store your API token: keyring-pypitoken login"),
+        (bool(_policies(config)), "say what may be uploaded from here: keyring-pypitoken init"),
+        (any(find_programs(os.environ)), "install an uploader, such as: pip install twine"),
+    ]
+    missing = [step for done, step in steps if not done]
+    items(f"Next, {step}" for step in missing)
+    if not missing:
+        say("Ready to upload; what an upload would get: keyring-pypitoken explain")
+    say("All commands: keyring-pypitoken --help")
+    return 0
+
+
 def status(options: argparse.Namespace) -> int:
     """Show what would happen, and what is wrong; nothing is changed, started or unlocked."""
     config = load_config()
-    problems = [*find_keyring_problems(os.environ), *_config_problems(config), *_way_problems()]
-    reports = [_simulate(room, program, config) for room, program in find_programs(os.environ)]
+    pinned = find_keyring_problems(os.environ)
+    problems = [*pinned, *_config_problems(config), *_way_problems()]
+    reports = [_simulate(room, program, config, pinned) for room, program in find_programs(os.environ)]
     known = _find_accounts(config, problems)
     problems += _raw_problems(config)
     every = list(dict.fromkeys([*problems, *(problem for report in reports for problem in report.problems)]))
@@ -98,24 +119,26 @@ def _print_verdict(problems: list[Problem], reports: list[Report], known: list[d
         say("No uploader was found on PATH: install one, such as `pip install twine`.")
 
 
-def _simulate(room: Uploader, program: str, config: Config) -> Report:
+def _simulate(room: Uploader, program: str, config: Config, pinned: list[Problem]) -> Report:
     """Find out what an upload from here would do, without starting it."""
     process = Process(room.name, _arguments(room), current_directory(), os.environ)
     try:
         address = room.find_address(process)
         problems = room.find_problems(process, address)
     except Refusal as refusal:
-        return _report(room, program, _REFUSED, Problem(str(refusal).rstrip("."), "correct it there"))
+        return _report(room, program, _REFUSED, Problem.of_refusal(refusal))
     repository = find_repository_at(address, config)
     if repository is None:
+        if (urlsplit(address.url).hostname or "").strip(".").endswith(_PYPIS):
+            problem = f"{address.origin} names {quoted(address.url)}, which is not an upload address of PyPI's"
+            return _report(room, program, _REFUSED, Problem(problem, f"use {PYPI.url} or {TESTPYPI.url} there"))
         text = f"uploads to {address.url} ({address.origin}), which keyring-pypitoken does not serve"
         return Report(room.name, program, _OTHER, text)
     lookups = room.find_lookups(process, address)
-    if not lookups and not problems:
-        text = f"never asks keyring: use `keyring-pypitoken exec -- {room.name} {' '.join(room.typical)}`"
-        return Report(room.name, program, _OTHER, text)
+    if not room.asks_for and len(problems) == 1:  # that it never asks; its other credentials are problems
+        return Report(room.name, program, _OTHER, f"{problems[0].problem}: {problems[0].remedy}")
     lacking = lacks_plugin(room, program, os.environ)
-    problems = [*([lacking] if lacking else []), *problems]
+    problems = [*([lacking] if lacking else []), *pinned, *problems]
     if problems:
         return Report(
             room.name, program, _BYPASS, f"would bypass keyring-pypitoken: {problems[0].problem}", tuple(problems)
@@ -146,11 +169,13 @@ def _judge(
         account = WithOrigin(noted[key.label.casefold()], Origin("the lookup"))
     project = key.project or (key.label if account is None else None)
     try:
-        grant = issue.plan(issue.Request(repository, process, config, key, account, project))
+        evidence = process if _is_built() else process._replace(program="")  # what is missing will be built first
+        grant = plan(Request(repository, evidence, config, key, account, project))
         found = _has_master(repository, grant.account.value, config, key)
     except Refusal as refusal:
+        problem = Problem.of_refusal(refusal)
         return _report(
-            room, program, _REFUSED, Problem(f"{room.name} would be refused: {str(refusal).rstrip('.')}", "see above")
+            room, program, _REFUSED, problem._replace(problem=f"{room.name} would be refused: {problem.problem}")
         )
     if not found:
         suffix = "" if grant.account.value == masters.DEFAULT_ACCOUNT else f" --account {grant.account.value}"
@@ -167,7 +192,7 @@ def _has_master(repository: Repository, account: str, config: Config, key: Key) 
     """Return True if a master is stored, as far as can be seen without a passphrase, a touch or a program."""
     if config.store.command is not None or account in accounts.noted_accounts(repository):
         return True
-    if masters.find_in_keyrings(repository, account, config.store) is not None:
+    if unprotected.find_in_keyrings(repository, account, config.store) is not None:
         return True
     return account == masters.DEFAULT_ACCOUNT and masters.find_raw_master(repository, key, config.store) is not None
 
@@ -175,13 +200,18 @@ def _has_master(repository: Repository, account: str, config: Config, key: Key) 
 def _arguments(room: Uploader) -> tuple[str, ...]:
     """Return what people type: the files in dist, if there are any."""
     typed = room.typical
-    if typed[-1:] == ("dist/*",) and not list_directory(current_directory() / "dist", "dist"):
-        return typed[:-1]
-    return typed
+    return typed[:-1] if typed[-1:] == ("dist/*",) and not _is_built() else typed
+
+
+def _is_built() -> bool:
+    return bool(list_directory(current_directory() / "dist", "dist"))
 
 
 def _report(room: Uploader, program: str, verdict: str, problem: Problem) -> Report:
-    return Report(room.name, program, verdict, f"would be {verdict}: {problem.problem}", (problem,))
+    text = f"would bypass keyring-pypitoken: {problem.problem}"
+    if verdict == _REFUSED:
+        text = f"would be refused: {problem.problem.removeprefix(f'{room.name} would be refused: ')}"
+    return Report(room.name, program, verdict, text, (problem,))
 
 
 def _find_accounts(config: Config, problems: list[Problem]) -> list[dict[str, str]]:
@@ -189,13 +219,13 @@ def _find_accounts(config: Config, problems: list[Problem]) -> list[dict[str, st
     try:
         for repository in config.repositories:
             labels = [*accounts.noted_accounts(repository)]
-            if masters.DEFAULT_ACCOUNT not in labels and masters.find_in_keyrings(
+            if masters.DEFAULT_ACCOUNT not in labels and unprotected.find_in_keyrings(
                 repository, masters.DEFAULT_ACCOUNT, config.store
             ):
                 labels.append(masters.DEFAULT_ACCOUNT)
             found += [{"repository": repository.name, "account": label} for label in sorted(labels)]
     except Refusal as refusal:
-        problems.append(Problem(str(refusal).rstrip("."), "until then every upload is refused"))
+        problems.append(Problem.of_refusal(refusal))
         return found
     if not found and config.store.command is None:
         problems.append(Problem("no master is stored", "`keyring-pypitoken login`"))
@@ -233,10 +263,10 @@ def _raw_problems(config: Config) -> list[Problem]:
                     "package is not asked",
                     "`keyring-pypitoken adopt` moves it",
                 )
-                for store, service in masters.find_unprotected(pairs, config.store)
+                for store, service in unprotected.find_unprotected(pairs, config.store)
             ]
     except Refusal as refusal:
-        problems.append(Problem(str(refusal).rstrip("."), "until then every upload is refused"))
+        problems.append(Problem.of_refusal(refusal))
     return problems
 
 

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken import Token
-from keyring_pypitoken.cli.output import dump, read_secret, say, table
+from keyring_pypitoken.cli.output import dump, local_time, read_secret, say, table
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.decision import DEFAULT_CLOCK_SKEW
 from keyring_pypitoken.policy.values import WrongValueError, parse_duration
@@ -49,6 +49,8 @@ def restrict(options: argparse.Namespace) -> int:
     )
     if len(token.raw_caveats) == before:
         raise Refusal("no restriction was given: see `keyring-pypitoken restrict --help`.")
+    if describe(token.dump(), now).not_after is None:
+        print("keyring-pypitoken: this token never expires: add --valid-for, such as --valid-for 1h.", file=sys.stderr)
     sys.stdout.write(f"{token.dump()}\n")
     return 0
 
@@ -75,19 +77,12 @@ def inspect(options: argparse.Namespace) -> int:
     for number, caveat in enumerate(description.caveats, 1):
         rows.append((str(number), caveat.meaning))
         if caveat.not_before is not None and caveat.not_after is not None:
-            begin, end = _local_time(caveat.not_before), _local_time(caveat.not_after)
+            begin, end = local_time(caveat.not_before), local_time(caveat.not_after)
             rows.append(("", f"{caveat.state}; here that is from {begin} until {end}"))
         rows.append(("", caveat.raw))
     table(rows)
     say(HIDDEN_RESTRICTIONS)
     return 0
-
-
-def _local_time(timestamp: int) -> str:
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(timestamp))
-    except (OverflowError, ValueError, OSError):  # beyond the years that the platform can write
-        return f"the Unix second {timestamp}"
 
 
 def _moment(text: str | None, option: str) -> int | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.files import climb, display_name, list_directory, read_text, status
 from keyring_pypitoken.policy.model import PYPROJECT_TABLE, Config, Layer, PolicyFile, Way, WithOrigin
+from keyring_pypitoken.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -126,7 +128,7 @@ def _is_real(directory: Path, marker: str) -> bool:
 
 
 def _read_directory(
-    directory: Path, found: frozenset[str], here: Path, owners: set[int]
+    directory: Path, found: frozenset[str], here: Path, owners: set[int] | None
 ) -> tuple[list[PolicyFile], list[str]]:
     """Return the policy of a directory, if there is one, and the display names of misnamed ones."""
     policies: list[PolicyFile] = []
@@ -172,18 +174,23 @@ def _read_named(path: Path, here: Path) -> PolicyFile:
     raise PolicyError(f"{POLICY_VARIABLE} names {name}, but {missing}: correct it, or unset it.")
 
 
-def _trusted_owners(start: Path) -> set[int]:
+def _trusted_owners(start: Path) -> set[int] | None:
     """Return who may wish: the user, root, and the owner of the start (a checkout of uid 1000, used by root)."""
-    found = status(start, str(start)) if _POSIX else None
-    return {os.getuid(), 0, found.st_uid if found else 0} if _POSIX else set()
+    if sys.platform == "win32" or not _POSIX:
+        return None
+    found = status(start, str(start))
+    return {os.getuid(), 0, found.st_uid if found else 0}
 
 
-def _is_trusted(path: Path, owners: set[int]) -> bool:
+def _is_trusted(path: Path, owners: set[int] | None) -> bool:
+    if owners is None:
+        return True
     try:
         # A stranger's link may lead to a file of the user.
-        return not _POSIX or {os.lstat(path).st_uid, os.stat(path).st_uid} <= owners
-    except OSError:  # gone since it was read
-        return False
+        return {os.lstat(path).st_uid, os.stat(path).st_uid} <= owners
+    except OSError as error:  # without its owner nobody can say whether its wishes count, and some only shorten
+        reason = (error.strerror or type(error).__name__).lower()
+        raise PolicyError(f"the owner of {printable(str(path))} is unknown ({reason}): repair or remove it.") from None
 
 
 def _looks_like_policy(path: Path) -> bool:

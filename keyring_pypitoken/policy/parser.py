@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from keyring_pypitoken.exceptions import PolicyError
 from keyring_pypitoken.lookup import BUILT_IN, Repository
+from keyring_pypitoken.names import valid_label
 from keyring_pypitoken.policy.model import (
     AGE,
     PYPROJECT_TABLE,
@@ -20,7 +21,7 @@ from keyring_pypitoken.policy.model import (
     StoreSettings,
     WithOrigin,
 )
-from keyring_pypitoken.policy.values import KEYS, STORE_KEYS, WrongValueError, read_texts, shown, valid_label
+from keyring_pypitoken.policy.values import KEYS, STORE_KEYS, WrongValueError, read_texts, shown
 from keyring_pypitoken.text import caret, quoted
 from keyring_pypitoken.toml import Path, Place, entry, read_toml
 

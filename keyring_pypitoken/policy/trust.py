@@ -39,17 +39,17 @@ def check_own(path: str, layer: Layer) -> None:
     if sys.platform == "win32":  # pragma: no cover - Windows runs it
         if layer == "site":  # a profile directory is private by default, the machine's is not
             _check_windows(path)
-        return
-    for passed in _passed(path):
-        try:
-            problem = _problem(os.lstat(passed))
-            problem = problem or _problem(os.stat(passed))
-        except OSError:
-            continue  # reported when it is read
-        if problem is not None:
-            reason, fix = problem
-            shown = printable(passed)
-            raise PolicyError(f"{shown} {reason}, who could loosen the policy: run `{fix} {shlex.quote(shown)}`.")
+    else:
+        for passed in _passed(path):
+            try:
+                problem = _problem(os.lstat(passed))
+                problem = problem or _problem(os.stat(passed))
+            except OSError:
+                continue  # reported when it is read
+            if problem is not None:
+                reason, fix = problem
+                shown = printable(passed)
+                raise PolicyError(f"{shown} {reason}, who could loosen the policy: run `{fix} {shlex.quote(shown)}`.")
 
 
 def windows_problem(descriptor: str, user: str, forbidden: int = REPLACE_OR_WRITE) -> str:

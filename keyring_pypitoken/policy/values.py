@@ -6,7 +6,7 @@ import datetime
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from keyring_pypitoken.names import InvalidNameError, normalize, normalize_valid
+from keyring_pypitoken.names import InvalidNameError, normalize, normalize_valid, valid_label
 from keyring_pypitoken.text import looks_like_token, quoted
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ _MAX_SHOWN = 10**12
 MAX_CLOCK_SKEW = 10 * 60  # seconds
 _MAX_DURATION = 3650 * 86_400  # seconds; more is a slip of the keyboard, and no date can hold the sum
 _DURATION = re.compile("(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?")
-_LABEL = re.compile("[A-Za-z0-9._@+-]{1,64}")
 _PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\*")
 _SPEED = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?([kMG])bit/s")
 _BITS = {"k": 1e3, "M": 1e6, "G": 1e9}
@@ -51,11 +50,6 @@ def parse_duration(value: object) -> int:
             'such as "90s", "15m", "1h30m" or "2d", or whole seconds'
         )
     return seconds
-
-
-def valid_label(label: str) -> bool:
-    """Return True if a text can be the name of an account."""
-    return _LABEL.fullmatch(label) is not None
 
 
 def read_texts(value: object, what: str, example: str) -> list[str]:

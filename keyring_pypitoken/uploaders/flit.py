@@ -9,24 +9,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME
-from keyring_pypitoken.text import printable, quoted
-from keyring_pypitoken.toml import entry
+from keyring_pypitoken.text import printable
 from keyring_pypitoken.uploaders.options import Grammar
-from keyring_pypitoken.uploaders.settings import is_web_url, read_pypirc, read_toml
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader, pypirc_taken_first, variable_taken_first
+from keyring_pypitoken.uploaders.settings import checked_url, first, read_pypirc, read_toml, unknown_repository
+from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader
 
 if TYPE_CHECKING:
-    from keyring_pypitoken.uploaders.options import Parsed
-    from keyring_pypitoken.uploaders.uploader import Process
+    from collections.abc import Iterator
 
-_MAIN = Grammar("-f/--ini-file --repository", "-V/--version --debug --logo -h/--help", abbreviations=True)
-_PUBLISH = Grammar("--format --pypirc --repository", "--use-vcs --no-use-vcs -h/--help", abbreviations=True)
+    from keyring_pypitoken.uploaders.uploader import Lookups, Process
+
 _TO_HTTPS = ("http://pypi.python.org/", "http://testpypi.python.org/", "http://upload.pypi.org/")
-_STOPPING = ("--version", "--logo", "--help")
 
 
-class _Settings(NamedTuple):
-    """The repository of a run, and what its settings say beside the URL."""
+class _Run(NamedTuple):
+    """One run: the repository, its credentials, and the section of .pypirc that they may come from."""
 
     address: Address
     username: str
@@ -53,114 +50,91 @@ class Flit(Uploader):
     before_keyring = ("FLIT_PASSWORD", ".pypirc")
     token_variables = {"FLIT_USERNAME": TOKEN_USERNAME, "FLIT_PASSWORD": "{token}"}  # noqa: RUF012 - never changed
     address_variables = {"FLIT_INDEX_URL": "{url}"}  # noqa: RUF012 - never changed
+    options = Grammar("-f/--ini-file --repository", "-V/--version --debug --logo -h/--help", abbreviations=True)
+    commands = {  # noqa: RUF012 - never changed
+        "publish": Grammar("--format --pypirc --repository", "--use-vcs --no-use-vcs -h/--help", abbreviations=True)
+    }
 
     def is_uploading(self, process: Process) -> bool:
-        """Return True for `publish`."""
-        main, publish = _parse(process)
-        stops = publish.has("--help") or any(main.has(option) for option in _STOPPING)
-        return main.positional_args == ("publish",) and not stops
+        return super().is_uploading(process) and not self.parse(process).before.has("--logo")
 
     def is_saving(self, process: Process) -> bool:
-        """Return True for `publish`, which stores what was typed."""
         return self.is_uploading(process)
 
     def find_project(self, process: Process) -> Path:
         """Return the directory of the file that `--ini-file` names."""
-        return _ini_file(process).parent
+        return self._ini_file(process).parent
 
     def find_address(self, process: Process) -> Address:
-        """Return where this run uploads to: a repository of .pypirc by option, the variable, `pypi` in .pypirc."""
-        return _read(process).address
+        return self._read(process).address
 
-    def find_lookups(self, process: Process, address: Address) -> tuple[tuple[str, str | None], ...]:
-        """Return what it asks for: the project's token, the user's, the password.
-
-        Raises:
-            Refusal: pyproject.toml cannot be read, which names the project.
-        """
-        settings = _read(process)
-        if settings.password or not settings.username:
+    def find_lookups(self, process: Process, address: Address) -> Lookups:
+        run = self._read(process)
+        if run.password or not run.username:
             return ()
-        project = re.sub(r"[-_.]+", "-", _project_name(process)).lower()
-        users = (f"pypi_token:project:{project}", f"pypi_token:user:{settings.username}", settings.username)
+        file = self._ini_file(process)
+        content, shown = read_toml(file, str(file)), printable(str(file))
+        places = (
+            ("project", "name"),
+            ("tool", "flit", "metadata", "dist-name"),
+            ("tool", "flit", "metadata", "module"),
+        )
+        name = next((found for place in places if (found := first([(content, shown)], *place).value)), None)
+        if name is None:
+            raise Refusal(f"{shown} does not name the project: add `name` to `[project]`.")
+        project = re.sub(r"[-_.]+", "-", name).lower()
+        users = (f"pypi_token:project:{project}", f"pypi_token:user:{run.username}", run.username)
         return tuple((address.url, user) for user in users)
 
-    def find_problems(self, process: Process, address: Address) -> list[Problem]:  # noqa: ARG002 - it is in the settings
-        """Return what it takes before keyring, and a missing user name."""
-        environ = process.environ
-        found = [variable_taken_first(self.name, "FLIT_PASSWORD")] if environ.get("FLIT_PASSWORD") else []
-        try:
-            settings = _read(process)
-        except Refusal as refusal:
-            return [*found, Problem.of_refusal(refusal)]
-        if settings.password and "FLIT_PASSWORD" not in environ:
-            found.append(pypirc_taken_first(self.name, settings.file, settings.section))
-        if not settings.username:
-            found.append(
-                Problem(
-                    "flit has no user name, and asks for one before it asks keyring", "`export FLIT_USERNAME=__token__`"
-                )
-            )
-        return found
+    def _problems(self, process: Process, address: Address) -> Iterator[Problem]:  # noqa: ARG002 - it is in the settings
+        in_variable = process.environ.get("FLIT_PASSWORD")
+        if in_variable:
+            yield self._taken("FLIT_PASSWORD")
+        run = self._read(process)
+        if run.password and not in_variable:
+            yield self._taken(run.file, run.section)
+        if not run.username:
+            problem = "flit has no user name, and asks for one before it asks keyring"
+            yield Problem(problem, "`export FLIT_USERNAME=__token__`")
 
     def names_repository(self, process: Process) -> bool:
         """Return True if `--repository` is given, beside which flit refuses FLIT_INDEX_URL."""
-        return _repository(process) is not None
+        return self._repository(process) is not None
 
+    def _repository(self, process: Process) -> str | None:
+        command = self.parse(process)
+        return command.after.last("--repository") or command.before.last("--repository")
 
-def _parse(process: Process) -> tuple[Parsed, Parsed]:
-    """Return the options before the subcommand, and those after it if it is `publish`."""
-    main = _MAIN.parse(process.arguments, stop=True)
-    return main, _PUBLISH.parse(main.rest if main.positional_args == ("publish",) else ())
+    def _ini_file(self, process: Process) -> Path:
+        named = self.parse(process).before.last("--ini-file") or "pyproject.toml"
+        return Path(os.path.normpath(process.directory / named))
 
-
-def _repository(process: Process) -> str | None:
-    main, publish = _parse(process)
-    return publish.last("--repository") or main.last("--repository")
-
-
-def _ini_file(process: Process) -> Path:
-    named = _parse(process)[0].last("--ini-file") or "pyproject.toml"
-    return Path(os.path.normpath(process.directory / named))
-
-
-def _project_name(process: Process) -> str:
-    file = _ini_file(process)
-    content = read_toml(file, str(file))
-    metadata = ("tool", "flit", "metadata")
-    names = (entry(content, *path) for path in (("project", "name"), (*metadata, "dist-name"), (*metadata, "module")))
-    name = next(filter(None, names), None)
-    if not isinstance(name, str):
-        raise Refusal(f"{printable(str(file))} does not name the project: add `name` to `[project]`.")
-    return name
-
-
-def _read(process: Process) -> _Settings:
-    environ = process.environ
-    path = _parse(process)[1].last("--pypirc")
-    file = printable(path or "~/.pypirc")
-    sections = read_pypirc(environ, process.directory, path)
-    names = sections.get("distutils", {}).get("index-servers", "pypi").split()
-    option, variable = _repository(process), environ.get("FLIT_INDEX_URL")
-    name = "pypi" if option is None else option
-    # A repository without a URL is PyPI, whatever its name.
-    section = sections.get(name, {}) if name in names else {}
-    url, origin = section.get("repository", PYPI.url), "default" if option is None else "--repository"
-    if option is not None and option not in names:
-        raise Refusal(f"{file} does not define the repository {quoted(option)}: correct the name, or add it.")
-    if option is not None and variable is not None:
-        raise Refusal("flit takes FLIT_INDEX_URL or --repository, not both: unset the variable, or omit the option.")
-    if variable is not None:
-        url, origin, name, section = variable, "FLIT_INDEX_URL", "", {}
-    elif "repository" in section:
-        origin = file
-    if not is_web_url(url):
-        raise Refusal(f"the repository URL of {origin} is not one of http or https: correct it.")
-    if url.startswith(_TO_HTTPS):
-        url = "https" + url[len("http") :]
-    username = environ.get("FLIT_USERNAME", section.get("username", ""))
-    password = environ.get("FLIT_PASSWORD", section.get("password", ""))
-    return _Settings(Address(url, name, origin), username, password, file, name)
+    def _read(self, process: Process) -> _Run:
+        environ = process.environ
+        path = self.parse(process).after.last("--pypirc")
+        file = printable(path or "~/.pypirc")
+        sections = read_pypirc(environ, process.directory, path)
+        names = sections.get("distutils", {}).get("index-servers", "pypi").split()
+        option, variable = self._repository(process), environ.get("FLIT_INDEX_URL")
+        if option is not None and option not in names:
+            raise unknown_repository(file, option)
+        if option is not None and variable is not None:
+            raise Refusal(
+                "flit takes FLIT_INDEX_URL or --repository, not both: unset the variable, or omit the option."
+            )
+        name = "pypi" if option is None else option
+        section = sections.get(name, {}) if name in names else {}
+        # A repository without a URL is PyPI, whatever its name.
+        url, origin = section.get("repository", PYPI.url), "default" if option is None else "--repository"
+        if variable is not None:
+            url, origin, name, section = variable, "FLIT_INDEX_URL", "", {}
+        elif "repository" in section:
+            origin = file
+        if checked_url(url, origin).startswith(_TO_HTTPS):
+            url = "https" + url[len("http") :]
+        username = environ.get("FLIT_USERNAME", section.get("username", ""))
+        password = environ.get("FLIT_PASSWORD", section.get("password", ""))
+        return _Run(Address(url, name, origin), username, password, file, name)
 
 
 ROOM = Flit()

@@ -8,34 +8,24 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import climb, display_name, is_directory, list_directory, status
-from keyring_pypitoken.lookup import TOKEN_USERNAME
+from keyring_pypitoken.lookup import PYPI, TESTPYPI, TOKEN_USERNAME
 from keyring_pypitoken.text import quoted
 from keyring_pypitoken.toml import entry
 from keyring_pypitoken.uploaders.options import Grammar
-from keyring_pypitoken.uploaders.settings import home, read_ini, read_json, read_toml, user_config
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader, other_user, password_taken_first
+from keyring_pypitoken.uploaders.settings import Sources, first, home, read_ini, read_json, read_toml, user_config
+from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
-    from keyring_pypitoken.uploaders.options import Parsed
-    from keyring_pypitoken.uploaders.uploader import Process
+    from keyring_pypitoken.uploaders.settings import Table
+    from keyring_pypitoken.uploaders.uploader import Lookups, Process
 
-_MAIN = Grammar(
-    "-e/--env -p/--project --data-dir --cache-dir --config",
-    "-v/--verbose -q/--quiet --color --no-color --interactive --no-interactive --version -h/--help",
-    equals=False,
-)
-_PUBLISH = Grammar(
-    "-r/--repo -u/--user -a/--auth --ca-cert --client-cert --client-key -p/--publisher -o/--option",
-    "-n/--no-prompt --initialize-auth -y/--yes -h/--help",
-    equals=False,
-)
-_REPOSITORIES = {"main": "https://upload.pypi.org/legacy/", "test": "https://test.pypi.org/legacy/"}
+_REPOSITORIES = {"main": PYPI.url, "test": TESTPYPI.url}
 _PROJECT_FILES = ("pyproject.toml", "setup.py")
 _DISTRIBUTIONS = (".whl", ".tar.gz")  # it passes over all other files
 
@@ -46,9 +36,7 @@ class Hatch(Uploader):
     name = "hatch"
     typical = ("publish",)
     observed = "1.18.2"
-    source = (
-        "hatch 1.18.2: cli/__init__.py, cli/publish/__init__.py, publish/index.py, publish/auth.py, project/core.py"
-    )
+    source = "hatch/cli/__init__.py, cli/publish/__init__.py, publish/index.py, publish/auth.py, project/core.py"
     module = "hatch"
     saves = "the upload URL and the user name (before 1.16.3: `main` or `test`)"
     asks_for = ("{url}",)
@@ -57,14 +45,21 @@ class Hatch(Uploader):
         "-a, HATCH_INDEX_AUTH, `auth` in its config.toml",
         "a password in ~/.pypirc, unless an option, a variable or its config.toml names the user",
     )
-    token_variables: ClassVar[Mapping[str, str]] = {"HATCH_INDEX_USER": TOKEN_USERNAME, "HATCH_INDEX_AUTH": "{token}"}
-    address_variables: ClassVar[Mapping[str, str]] = {"HATCH_INDEX_REPO": "{url}"}
+    token_variables = {"HATCH_INDEX_USER": TOKEN_USERNAME, "HATCH_INDEX_AUTH": "{token}"}  # noqa: RUF012
+    address_variables = {"HATCH_INDEX_REPO": "{url}"}  # noqa: RUF012
     rival_variables = ("HATCH_PUBLISHER", "HATCH_PUBLISHER_OPTIONS")
-
-    def is_uploading(self, process: Process) -> bool:
-        run = _Run(process)
-        is_help = any(parsed.has(name) for parsed in (run.main, run.publish) for name in ("--help", "--version"))
-        return run.main.positional_args == ("publish",) and not is_help
+    options = Grammar(
+        "-e/--env -p/--project --data-dir --cache-dir --config",
+        "-v/--verbose -q/--quiet --color --no-color --interactive --no-interactive --version -h/--help",
+        equals=False,
+    )
+    commands = {  # noqa: RUF012 - never changed
+        "publish": Grammar(
+            "-r/--repo -u/--user -a/--auth --ca-cert --client-cert --client-key -p/--publisher -o/--option",
+            "-n/--no-prompt --initialize-auth -y/--yes -h/--help",
+            equals=False,
+        )
+    }
 
     def is_saving(self, process: Process) -> bool:
         return self.is_uploading(process)
@@ -72,7 +67,7 @@ class Hatch(Uploader):
     def find_project(self, process: Process) -> Path:
         run = _Run(process)
         here = _find_root(process.directory)
-        named, origin = run.value(run.main, "--project", "HATCH_PROJECT")
+        named, origin = run.before.find("--project", "HATCH_PROJECT")
         if named:
             root = _find_root(run.find_named(named))
             if root is None:
@@ -85,7 +80,7 @@ class Hatch(Uploader):
         return here or process.directory
 
     def find_files(self, process: Process) -> tuple[Path, ...]:
-        arguments = _Run(process).publish.positional_args
+        arguments = self.parse(process).after.positional_args
         project = self.find_project(process)
         found: dict[Path, None] = {}
         for argument in arguments or ("dist",):
@@ -101,17 +96,16 @@ class Hatch(Uploader):
 
     def find_address(self, process: Process) -> Address:
         run = _Run(process)
-        publisher, origin = run.value(run.publish, "--publisher", "HATCH_PUBLISHER")
-        if publisher not in ("", "index"):
+        publisher, origin = run.after.find("--publisher", "HATCH_PUBLISHER")
+        if publisher not in (None, "", "index"):
             raise Refusal(f"{origin} names the plugin {quoted(publisher)} of hatch, which is unknown: use `index`.")
-        index = entry(run.config, "publish", "index")
-        repo, origin = run.value(run.publish, "--repo", "HATCH_INDEX_REPO")
+        repo, origin = run.after.find("--repo", "HATCH_INDEX_REPO")
         if not repo:
-            repo, origin = _first([index], "repo") or "", run.file_name
+            repo, origin = first(run.tables, "publish", "index", "repo")
         if not repo:
             repo, origin = "main", "default"
-        data = entry(index, "repos", repo)
-        url = _REPOSITORIES.get(repo) or (data if isinstance(data, str) else _first([data], "url"))
+        table = entry(run.config, "publish", "index", "repos", repo)
+        url = _REPOSITORIES.get(repo) or (table if isinstance(table, str) else first([(table, "")], "url").value)
         if not url and "://" not in repo:
             raise Refusal(
                 f"{origin} names the repository {quoted(repo)}, which hatch does not know: use `main`, `test`, a URL, "
@@ -119,99 +113,90 @@ class Hatch(Uploader):
             )
         return Address(url or repo, repo if url else "", origin)
 
-    def find_lookups(self, process: Process, address: Address) -> tuple[tuple[str, str | None], ...]:
+    def find_lookups(self, process: Process, address: Address) -> Lookups:
         try:
             user, password_origin, _ = _Run(process).find_credentials(address)
         except Refusal:
             return ()  # it stops before it asks
         return () if password_origin else ((address.url, user or TOKEN_USERNAME),)
 
-    def find_problems(self, process: Process, address: Address) -> list[Problem]:
-        run = _Run(process)
-        try:
-            user, password_origin, user_origin = run.find_credentials(address)
-        except Refusal as refusal:
-            return [Problem.of_refusal(refusal)]
-        found = [password_taken_first("hatch", password_origin)] if password_origin else []
-        if user and user != TOKEN_USERNAME:
-            found.append(other_user("hatch", user, user_origin))
-        if not user and run.publish.has("--no-prompt"):
+    def _problems(self, process: Process, address: Address) -> Iterator[Problem]:
+        user, password_origin, origin = _Run(process).find_credentials(address)
+        if password_origin:
+            yield self._taken(password_origin)
+        yield from self._other_user(user or None, origin)
+        if not user and self.parse(process).after.has("--no-prompt"):
             problem = "hatch has no user name, and --no-prompt keeps it from asking for one"
-            found.append(Problem(problem, "`export HATCH_INDEX_USER=__token__`"))
-        return found
+            yield Problem(problem, "`export HATCH_INDEX_USER=__token__`")
 
 
 class _Run:
-    """One run of hatch: its command line, its environment, its config.toml."""
+    """One run: its options before and after the subcommand with their variables, and its config.toml."""
 
     def __init__(self, process: Process) -> None:
-        self.process = process
-        self.main = _MAIN.parse(process.arguments, stop=True)
-        self.publish = _PUBLISH.parse(self.main.rest)
-
-    def value(self, parsed: Parsed, option: str, variable: str) -> tuple[str, str]:
-        """Return what an option says, else its variable, and which of them."""
-        value = parsed.last(option)
-        return (self.process.environ.get(variable, ""), variable) if value is None else (value, option)
-
-    @cached_property
-    def file(self) -> Path:
-        named, _ = self.value(self.main, "--config", "HATCH_CONFIG")
-        file = self.process.directory / named if named else user_config("hatch") / "config.toml"
-        if named and status(file, named) is None:
-            raise Refusal(f"{quoted(named)} does not exist: name hatch's settings file.")
-        return file
-
-    @cached_property
-    def file_name(self) -> str:
-        return display_name(self.file, self.process.directory)
+        command = ROOM.parse(process)
+        self.directory = process.directory
+        self.before = Sources(command.before, process.environ)
+        self.after = Sources(command.after, process.environ)
+        named = self.before.find("--config", "HATCH_CONFIG").value
+        self._file = self.directory / named if named else user_config("hatch") / "config.toml"
+        self._named = named
+        self.file_name = display_name(self._file, self.directory)
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        return read_toml(self.file, self.file_name)
+        if self._named and status(self._file, self._named) is None:
+            raise Refusal(f"{quoted(self._named)} does not exist: name hatch's settings file.")
+        return read_toml(self._file, self.file_name)
+
+    @property
+    def tables(self) -> list[Table]:
+        return [(self.config, self.file_name)]
 
     def find_named(self, name: str) -> Path | None:
         """Return the directory that the settings have for a project."""
-        projects = self.config.get("projects")
-        if isinstance(projects, dict) and name in projects:
-            location = projects[name] if isinstance(projects[name], str) else _first([projects[name]], "location")
-            return Path(os.path.realpath(self.process.directory / location)) if location else None
+        project = entry(self.config, "projects", name)
+        if project is not None:
+            location = project if isinstance(project, str) else first([(project, "")], "location").value
+            return Path(os.path.realpath(self.directory / location)) if location else None
         directories = entry(self.config, "dirs", "project")
         for directory in directories if isinstance(directories, list) else ():
-            path = self.process.directory / str(directory) / name
+            path = self.directory / str(directory) / name
             if name and directory and is_directory(path, str(path)):
                 return Path(os.path.realpath(path))
         return None
 
-    def find_credentials(self, address: Address) -> tuple[str, str, str]:
+    def find_credentials(self, address: Address) -> tuple[str | None, str, str]:
         """Return the user name, what sets a password (else nothing), and what sets the user name."""
         index = entry(self.config, "publish", "index")
         # What is set for all repositories counts for those that have a name, but not for a URL.
-        tables = [entry(index, "repos", address.name), index] if address.name else []
+        tables = [(table, self.file_name) for table in (entry(index, "repos", address.name), index) if address.name]
         key = address.name or address.url
-        auth, auth_origin = self.value(self.publish, "--auth", "HATCH_INDEX_AUTH")
-        if not auth:  # an empty one in the settings counts
-            auth_origin = "" if _first(tables, "auth") is None else self.file_name
-        user, origin = self.value(self.publish, "--user", "HATCH_INDEX_USER")
+        auth = self.after.find("--auth", "HATCH_INDEX_AUTH")
+        if not auth.value:
+            auth = first(tables, "auth")
+        password_origin = "" if auth.value is None else auth.origin  # an empty one in the settings counts
+        user, origin = self.after.find("--user", "HATCH_INDEX_USER")
         if not user:
-            user, origin = _first(tables, "user") or "", self.file_name
+            user, origin = first(tables, "user")
         if not user:
-            sections = read_ini(home(self.process.environ) / ".pypirc", "~/.pypirc")
+            sections, origin = read_ini(home(self.after.environ) / ".pypirc", "~/.pypirc"), "~/.pypirc"
             same_url = [section for section in sections.values() if section.get("repository") == address.url]
             section = sections.get(key) or (same_url or [{}])[0]
-            user, origin = section.get("username", ""), "~/.pypirc"
+            user = section.get("username")
             if "password" in section:  # it wins even over --auth
-                auth_origin = origin
+                password_origin = origin
         if not user:
             origin = str(self._cache_directory() / "publish" / "index" / "previous_working_users.json")
-            user = _first([read_json(Path(origin), origin)], key) or ""
-        return user, auth_origin, origin
+            user = first([(read_json(Path(origin), origin), origin)], key).value
+        return user, password_origin, origin
 
     def _cache_directory(self) -> Path:
-        named, _ = self.value(self.main, "--cache-dir", "HATCH_CACHE_DIR")
-        directory = named or _first([self.config.get("dirs")], "cache")
+        directory = (
+            self.before.find("--cache-dir", "HATCH_CACHE_DIR").value or first(self.tables, "dirs", "cache").value
+        )
         if directory:
-            return self.process.directory / os.path.expanduser(os.path.expandvars(directory))
+            return self.directory / os.path.expanduser(os.path.expandvars(directory))
         import platformdirs
 
         return Path(platformdirs.user_cache_dir("hatch", appauthor=False))
@@ -219,10 +204,6 @@ class _Run:
 
 def _find_root(directory: Path | None) -> Path | None:
     return directory and next((found for found, names in climb(directory, _PROJECT_FILES) if names), None)
-
-
-def _first(tables: list[object], key: str) -> str | None:
-    return next((value for table in tables if isinstance(value := entry(table, key), str)), None)
 
 
 ROOM = Hatch()

@@ -1,8 +1,10 @@
-"""Command lines, read as the parsers of the uploaders read them (argparse, click, cleo, clap)."""
+"""Command lines and file patterns, read as the uploaders read them (argparse, click, cleo, clap; Python, Rust)."""
 
 from __future__ import annotations
 
+import fnmatch
 import os
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_pypitoken.exceptions import Refusal
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAX_LOOKED_AT = 40_000  # directory entries, for one pattern: less than 5 seconds even on a busy machine
+_MAGIC = re.compile(r"[*?\[]")
+_CLASS = re.compile(r"\[!?.[^\]]*\]")
+_SEPARATORS = re.compile(r"[/\\]+" if os.name == "nt" else "/+")
 
 
 class Parsed(NamedTuple):
@@ -26,9 +31,9 @@ class Parsed(NamedTuple):
         unknown: options that are not known.
     """
 
-    options: tuple[tuple[str, str | None], ...]
-    positional_args: tuple[str, ...]
-    doubtful: tuple[str, ...]
+    options: tuple[tuple[str, str | None], ...] = ()
+    positional_args: tuple[str, ...] = ()
+    doubtful: tuple[str, ...] = ()
     rest: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
@@ -36,13 +41,17 @@ class Parsed(NamedTuple):
         """Return the value of an option; the last one counts."""
         return next((value for found, value in reversed(self.options) if found == name), None)
 
-    def all(self, name: str) -> tuple[str, ...]:
-        """Return the values of an option that may be repeated."""
-        return tuple(value for found, value in self.options if found == name and value is not None)
+    def has(self, *names: str) -> bool:
+        """Return True if one of the options was given."""
+        return any(found in names for found, _ in self.options)
 
-    def has(self, name: str) -> bool:
-        """Return True if an option was given."""
-        return any(found == name for found, _ in self.options)
+
+class Command(NamedTuple):
+    """A command line with a subcommand, which is empty if there is none."""
+
+    name: str
+    before: Parsed
+    after: Parsed
 
 
 class Grammar:
@@ -68,27 +77,25 @@ class Grammar:
         doubtful: list[str] = []
         unknown: list[str] = []
         rest = list(reversed(arguments))
-        while rest:
+        while rest and not (stop and positional):
             word = rest.pop()
             if word == "--":
-                if stop and rest:
-                    return Parsed(tuple(options), (rest.pop(),), tuple(doubtful), tuple(reversed(rest)))
-                positional += reversed(rest)
-                break
-            if not word.startswith("-") or word == "-":
+                if not stop:
+                    positional += reversed(rest)
+                    break
+                positional += rest[-1:]
+                del rest[-1:]
+            elif not word.startswith("-") or word == "-":
                 positional.append(word)
-                if stop:
-                    rest.reverse()
-                    return Parsed(tuple(options), tuple(positional), tuple(doubtful), tuple(rest), tuple(unknown))
-                continue
-            known = self._read_long(word, rest, options) if word[1] == "-" else self._read_short(word, rest, options)
-            if not known and self._abbreviations and " " in word:
-                positional.append(word)  # as argparse has it
-            elif not known:
+            elif not (self._read_long if word[1] == "-" else self._read_short)(word, rest, options):
+                if self._abbreviations and " " in word:
+                    positional.append(word)  # as argparse has it
+                    continue
                 unknown.append(word)
                 if rest and not rest[-1].startswith("-"):
                     doubtful.append(rest.pop())
-        return Parsed(tuple(options), tuple(positional), tuple(doubtful), (), tuple(unknown))
+        further = tuple(reversed(rest)) if stop else ()
+        return Parsed(tuple(options), tuple(positional), tuple(doubtful), further, tuple(unknown))
 
     def _read_long(self, word: str, rest: list[str], options: list[tuple[str, str | None]]) -> bool:
         spelling, equals, value = word.partition("=")
@@ -134,9 +141,6 @@ def expand(directory: Path, pattern: str) -> list[str]:
     Raises:
         Refusal: that would look at more than a large directory holds.
     """
-    import fnmatch
-    import glob
-
     path, left = os.path.normcase(pattern), _MAX_LOOKED_AT
     drive, rest = os.path.splitdrive(path)
     parts = [part for part in rest.split(os.sep) if part]
@@ -144,7 +148,7 @@ def expand(directory: Path, pattern: str) -> list[str]:
     for part in parts:
         further: list[str] = []
         for above in found:
-            if glob.has_magic(part):
+            if _MAGIC.search(part):
                 names = _names_in(above)
                 inside = [name for name in fnmatch.filter(names, part) if part[0] == "." or name[0] != "."]
             else:
@@ -163,3 +167,73 @@ def _names_in(directory: str) -> list[str]:
             return [entry.name for entry in entries]
     except OSError:
         return []  # as for glob
+
+
+def expand_rust(directory: Path, pattern: str) -> list[str]:
+    """Return the paths that a pattern finds as in Rust's crate glob 0.3; without wildcards itself, if it exists.
+
+    Unlike Python's, `*` and `**` find hidden names too, and `**` follows links.
+
+    Raises:
+        Refusal: it is not a valid pattern, looks at too much, or meets a directory that cannot be read.
+    """
+    drive, rest = os.path.splitdrive(pattern)
+    found = [os.path.join(directory, drive + os.sep if _SEPARATORS.match(rest) else drive)]
+    left = _MAX_LOOKED_AT
+    for part in _rust_parts(rest) if _MAGIC.search(pattern) else [rest]:
+        todo, found = found, []
+        seen: set[object] = set()
+        while todo:
+            path = todo.pop()
+            names = _rust_names(path, part, pattern)
+            left -= len(names) + 1
+            if left < 0:
+                raise Refusal(f"the pattern {quoted(pattern)} looks at too many files: name a smaller directory.")
+            if part != "**":
+                found += [os.path.join(path, name) for name in names if name == part or fnmatch.fnmatchcase(name, part)]
+            elif os.path.isdir(path):
+                # Links may lead back: what a directory holds is the same by whichever path.
+                status = os.stat(path)
+                if (status.st_dev, status.st_ino) not in seen:
+                    seen.add((status.st_dev, status.st_ino))
+                    found.append(path)
+                    todo += [os.path.join(path, name) for name in names]
+    return found
+
+
+def fits_rust(path: Sequence[str], pattern: str) -> bool:
+    """Return True if a relative path, as its parts, is one that such a pattern describes; refuse an invalid one."""
+    parts = _rust_parts(pattern)
+    reached = {0}  # how many parts of the pattern may be behind
+    for name in (*path, None):
+        for at, part in enumerate(parts):
+            if at in reached and part == "**":
+                reached.add(at + 1)  # it stands for nothing
+        if name is not None:
+            fitting = {at for at in reached if at < len(parts) and fnmatch.fnmatchcase(name, parts[at])}
+            reached = {at if parts[at] == "**" else at + 1 for at in fitting}
+    return len(parts) in reached
+
+
+def _rust_parts(pattern: str) -> list[str]:
+    parts = [part for part in _SEPARATORS.split(pattern) if part not in ("", ".")]
+    for part in parts:
+        if "[" in _CLASS.sub("", part) or ("**" in _CLASS.sub("", part) and part != "**"):
+            raise Refusal(f"{quoted(pattern)} is not a valid pattern of file names: correct it.")
+    return parts
+
+
+def _rust_names(path: str, part: str, pattern: str) -> list[str]:
+    """Return the names that a part of a pattern may find in a directory."""
+    if not _MAGIC.search(part):
+        return [part] if os.path.lexists(os.path.join(path, part)) else []
+    try:
+        with os.scandir(path) as entries:
+            return [entry.name for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise Refusal(
+            f"a directory that the pattern {quoted(pattern)} looks into cannot be read ({reason}): name another one."
+        ) from None

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from keyring_pypitoken.exceptions import Refusal
@@ -16,14 +16,15 @@ from keyring_pypitoken.names import InvalidNameError, normalize_valid
 from keyring_pypitoken.text import join_quoted, quoted
 from keyring_pypitoken.toml import entry
 from keyring_pypitoken.uploaders.options import Grammar, Parsed
-from keyring_pypitoken.uploaders.settings import home, read_toml, user_config
+from keyring_pypitoken.uploaders.settings import Setting, Sources, checked_url, first, home, read_table, user_config
 from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from keyring_pypitoken.lookup import Repository
-    from keyring_pypitoken.uploaders.uploader import Process
+    from keyring_pypitoken.uploaders.settings import Table
+    from keyring_pypitoken.uploaders.uploader import Lookups, Process
 
 # Global options, which argparse reads first: it takes the beginning of one, too. cleo then reads the others.
 _GLOBAL = (
@@ -56,27 +57,14 @@ _AVAILABILITY = ("python-poetry-check", "python-poetry")
 
 
 class _Run(NamedTuple):
-    """One run: its command line and its settings, the most important file first."""
+    """One run: what poetry calls the repository, its settings, its project's directory."""
 
-    arguments: Parsed
-    environ: Mapping[str, str]
+    repository: str
+    sources: Sources
     project: Path
-    settings: tuple[tuple[str, dict[str, Any]], ...]
 
-    @property
-    def repository(self) -> str:
-        """What poetry calls the repository."""
-        return self.arguments.last("--repository") or "pypi"
-
-    def find(self, *keys: str) -> tuple[Any, str] | None:
-        """Return a setting and what says it: its variable, or a file."""
-        variable = _variable(*keys)
-        if variable in self.environ:
-            return self.environ[variable], f"the variable {variable}"
-        for name, content in self.settings:
-            if (value := entry(content, *keys)) is not None:
-                return value, f"{'.'.join(keys)} in {name}"
-        return None
+    def find(self, *keys: str) -> Setting:
+        return self.sources.find("", _variable(*keys), *keys)
 
 
 class Poetry(Uploader):
@@ -86,8 +74,8 @@ class Poetry(Uploader):
     typical = ("publish",)
     observed = "2.5.1"
     source = (
-        "console/application.py, console/commands/publish.py and config.py, publishing/publisher.py and uploader.py, "
-        "config/config.py, utils/password_manager.py, utils/authenticator.py"
+        "poetry/console/application.py, console/commands/publish.py and config.py, publishing/publisher.py and "
+        "uploader.py, config/config.py, utils/password_manager.py, utils/authenticator.py"
     )
     module = "poetry"
     lookups_per_upload = 5  # the first is for its own check; the others until one is answered
@@ -107,35 +95,35 @@ class Poetry(Uploader):
 
     def is_uploading(self, process: Process) -> bool:
         """Return True for `poetry publish`, and for its dry run, which asks keyring too."""
-        arguments = _parse(process)
-        return arguments.positional_args == ("publish",) and not (arguments.has("--help") or arguments.has("--version"))
+        arguments = self._parse(process)
+        return arguments.positional_args == ("publish",) and not arguments.has("--help", "--version")
 
     def is_saving(self, process: Process) -> bool:
         """Return True for `poetry config pypi-token.NAME TOKEN` and `poetry config http-basic.NAME USER`."""
-        arguments = _parse(process)
+        arguments = self._parse(process)
         command, key, *values = (*arguments.positional_args, "", "")
         stores = key.startswith(("pypi-token.", "http-basic."))
         return command == "config" and stores and any(values) and not arguments.has("--unset")
 
     def find_project(self, process: Process) -> Path:
         """Return the directory of the nearest pyproject.toml, from `--project`, else `--directory`, else here."""
-        arguments = _parse(process)
-        start = process.directory
+        arguments = self._parse(process)
+        # argparse drops an equals sign behind `-P`, and cleo none behind `-r`.
+        directory, project = ((arguments.last(name) or ".").removeprefix("=") for name in ("--directory", "--project"))
         # It has changed into that directory, if this is poetry's own process.
-        if self.module not in sys.modules:
-            start = start / _path(arguments, "--directory")
-        start = Path(os.path.normpath(start / _path(arguments, "--project")))
+        start = process.directory / ("." if self.module in sys.modules else directory)
+        start = Path(os.path.normpath(start / project))
         return next((found for found, present in climb(start, ("pyproject.toml",)) if present), start)
 
     def find_files(self, process: Process) -> tuple[Path, ...] | None:
         """Return the wheels and sdists of the project's latest version in `--dist-dir`; None if it builds them."""
-        arguments = _parse(process)
+        arguments = self._parse(process)
         if arguments.has("--build"):
             return None
         project = self.find_project(process)
         directory = Path(os.path.normpath(project / (arguments.last("--dist-dir") or "dist")))
         shown = display_name(directory, process.directory)
-        prefix = _distribution_name(project, process.directory) + "-"
+        prefix = _distribution_name(read_table(project / "pyproject.toml", process.directory)) + "-"
         artifact = re.compile(re.escape(prefix) + r"(?:[^-]*-.*\.whl|.*\.tar\.gz)", re.DOTALL)
         found: dict[str, list[Path]] = {}
         for name in list_directory(directory, shown):
@@ -148,28 +136,46 @@ class Poetry(Uploader):
 
     def find_address(self, process: Process) -> Address:
         """Return the URL of `--repository` by variables, settings and [[tool.poetry.source]]; without it PyPI."""
-        return _find_address(_read(self, process))
+        run = self._read(process)
+        if not run.sources.options.last("--repository"):
+            return Address(BUILT_IN[0].url, "pypi", "default")
+        url, origin = run.find("repositories", run.repository, "url")
+        if origin != _variable("repositories", run.repository, "url"):
+            source = _find_source(run, is_configured=url is not None)
+            url, origin = (url, origin) if source.value is None else source
+        if url is None:
+            raise Refusal(
+                f"poetry has no repository {quoted(run.repository)}: define it with `poetry config repositories.NAME "
+                "URL`, or correct its name."
+            )
+        url = checked_url(url, origin)
+        return Address(url + "/" if url.endswith("/legacy") else url, run.repository, origin)
 
-    def find_lookups(self, process: Process, address: Address) -> tuple[tuple[str, str | None], ...]:
-        """Return what it asks, until one is answered; nothing if it has a token, or keyring is off."""
-        run = _read(self, process)
-        if _before_keyring(run) or not _uses_keyring(run):
+    def find_lookups(self, process: Process, address: Address) -> Lookups:
+        run = self._read(process)
+        if list(self._before_keyring(run)) or not _keyring(run)[0]:
             return ()
         service = f"poetry-repository-{run.repository}"
         lookups: list[tuple[str, str | None]] = [_AVAILABILITY, (service, TOKEN_USERNAME)]
-        user = run.find("http-basic", run.repository, "username")
-        name = user[0] if user else None
-        if run.find("http-basic", run.repository, "password") is None:
-            lookups += [(service, name or _EMPTY_USERNAME), (address.url, name), (urlsplit(address.url).netloc, name)]
+        user = run.find("http-basic", run.repository, "username").value
+        if run.find("http-basic", run.repository, "password").value is None:
+            lookups += [(service, user or _EMPTY_USERNAME), (address.url, user), (urlsplit(address.url).netloc, user)]
         return tuple(lookups)
 
-    def find_problems(self, process: Process, address: Address) -> list[Problem]:  # noqa: ARG002 - it asks by name
-        """Return tokens in options, variables and settings, keyring switched off, and what comes before the URL."""
-        try:
-            run = _read(self, process)
-            return [*_before_keyring(run), *_switched_off(run), *_before_url(run)]
-        except Refusal as refusal:
-            return [Problem.of_refusal(refusal)]
+    def _problems(self, process: Process, address: Address) -> Iterator[Problem]:  # noqa: ARG002 - it asks by name
+        run = self._read(process)
+        yield from self._before_keyring(run)
+        enabled, origin = _keyring(run)
+        if not enabled:
+            problem = f"{origin} is false, so poetry does not ask keyring"
+            yield Problem(problem, "`poetry config keyring.enabled true`")
+        # PyPI and TestPyPI are found by their names, before it comes to the URL.
+        if not enabled or run.repository not in [repository.name for repository in BUILT_IN]:
+            for key in ("username", "password"):
+                value, origin = run.find("http-basic", run.repository, key)
+                if value and value != TOKEN_USERNAME:
+                    problem = f"{origin} is set, and poetry takes it before it asks keyring for the URL"
+                    yield Problem(problem, "remove it there")
 
     def variables(self, token: str, repository: Repository, address: Address | None = None) -> dict[str, str]:
         """Return the variables, which are named by what poetry calls the repository."""
@@ -177,36 +183,36 @@ class Poetry(Uploader):
         found = {_variable("pypi-token", name): token}
         return found if name == "pypi" else found | {_variable("repositories", name, "url"): repository.url}
 
+    def _before_keyring(self, run: _Run) -> Iterator[Problem]:
+        if run.sources.options.last("--username") and run.sources.options.last("--password"):
+            problem = "the options --username and --password hold a credential, and poetry asks nothing else"
+            yield Problem(problem, "leave them out")
+            return
+        token, origin = run.find("pypi-token", run.repository)
+        if token:
+            yield self._taken(origin)
 
-def _parse(process: Process) -> Parsed:
-    return _GRAMMAR.parse(process.arguments)
+    def _parse(self, process: Process) -> Parsed:
+        return _GRAMMAR.parse(process.arguments)
 
-
-def _path(arguments: Parsed, option: str) -> str:
-    """Return the value of a global option; argparse drops an equals sign behind `-P`, and cleo none behind `-r`."""
-    return (arguments.last(option) or ".").removeprefix("=")
+    def _read(self, process: Process) -> _Run:
+        arguments, project = self._parse(process), self.find_project(process)
+        own = process.environ.get("POETRY_CONFIG_DIR")
+        directory = process.directory / own if own else user_config("pypoetry", roaming=True)
+        files = (
+            read_table(project / "poetry.toml", process.directory),
+            *(read_table(directory / name, home(process.environ)) for name in ("auth.toml", "config.toml")),
+        )
+        sources = Sources(arguments, process.environ, files)
+        return _Run(arguments.last("--repository") or "pypi", sources, project)
 
 
 def _variable(*keys: str) -> str:
     return "_".join(("poetry", *keys)).upper().replace("-", "_")
 
 
-def _read(uploader: Poetry, process: Process) -> _Run:
-    project = uploader.find_project(process)
-    own = process.environ.get("POETRY_CONFIG_DIR")
-    directory = process.directory / own if own else user_config("pypoetry", roaming=True)
-    files = (project / "poetry.toml", directory / "auth.toml", directory / "config.toml")
-    names = [
-        display_name(files[0], process.directory),
-        *(display_name(file, home(process.environ)) for file in files[1:]),
-    ]
-    settings = tuple((name, read_toml(file, name)) for file, name in zip(files, names, strict=True))
-    return _Run(_parse(process), process.environ, project, settings)
-
-
-def _distribution_name(project: Path, directory: Path) -> str:
-    shown = display_name(project / "pyproject.toml", directory)
-    content = read_toml(project / "pyproject.toml", shown)
+def _distribution_name(metadata: Table) -> str:
+    content, shown = metadata
     name = entry(content, "project", "name") or entry(content, "tool", "poetry", "name")
     try:
         return normalize_valid(str(name or "")).replace("-", "_")
@@ -228,79 +234,28 @@ def _latest(versions: Mapping[str, object], directory: str) -> str:
         ) from None
 
 
-def _find_address(run: _Run) -> Address:
-    name = run.arguments.last("--repository")
-    if not name:
-        return Address(BUILT_IN[0].url, "pypi", "default")
-    found = run.find("repositories", name, "url")
-    configured = _variable("repositories", name, "url") in run.environ
-    if not configured and (source := _find_source(run, name, found is not None)):
-        found = source
-    if found is None:
-        raise Refusal(
-            f"poetry has no repository {quoted(name)}: define it with `poetry config repositories.NAME URL`, or "
-            "correct its name."
-        )
-    url, origin = found
-    if not isinstance(url, str) or not url.startswith(("https://", "http://")):
-        raise Refusal(f"the upload URL of {origin} is not a valid one: correct it.")
-    return Address(url + "/" if url.endswith("/legacy") else url, name, origin)
-
-
-def _find_source(run: _Run, name: str, is_configured: bool) -> tuple[str, str] | None:  # noqa: FBT001
+def _find_source(run: _Run, *, is_configured: bool) -> Setting:
     """Return a [[tool.poetry.source]]: it counts if no repository is called so, or if any variable defines one."""
-    if is_configured and not any(re.match(r"POETRY_REPOSITORIES_[A-Z_]+_URL", variable) for variable in run.environ):
-        return None
-    shown = display_name(run.project / "pyproject.toml", run.project)
-    sources = entry(read_toml(run.project / "pyproject.toml", shown), "tool", "poetry", "source")
-    for source in sources if isinstance(sources, list) else []:
-        url = entry(source, "url")
-        if entry(source, "name") == name and isinstance(url, str):
-            return url, f"tool.poetry.source in {shown}"
-    return None
+    variables = (re.match(r"POETRY_REPOSITORIES_[A-Z_]+_URL", variable) for variable in run.sources.environ)
+    if is_configured and not any(variables):
+        return Setting(None, "")
+    content, shown = read_table(run.project / "pyproject.toml", run.project)
+    tables = entry(content, "tool", "poetry", "source")
+    named = [table for table in (tables if isinstance(tables, list) else []) if entry(table, "name") == run.repository]
+    return first([(table, f"tool.poetry.source in {shown}") for table in named], "url")
 
 
-def _uses_keyring(run: _Run) -> bool:
-    enabled = run.find("keyring", "enabled")
-    if enabled is None:
-        return True
-    value = enabled[0]
-    return value.lower() in ("true", "1") if isinstance(value, str) else bool(value)
-
-
-def _before_keyring(run: _Run) -> list[Problem]:
-    if run.arguments.last("--username") and run.arguments.last("--password"):
-        return [
-            Problem(
-                "the options --username and --password hold a credential, and poetry asks nothing else",
-                "leave them out",
-            )
-        ]
-    token = run.find("pypi-token", run.repository)
-    if token is None or not token[0]:
-        return []
-    _, _, variable = token[1].partition("the variable ")
-    remedy = f"`unset {variable}`" if variable else "store it with `keyring-pypitoken login`, then delete it there"
-    return [Problem(f"{token[1]} holds a token, and poetry takes it before it asks keyring", remedy)]
-
-
-def _switched_off(run: _Run) -> Iterator[Problem]:
-    if not _uses_keyring(run):
-        found = run.find("keyring", "enabled")
-        origin = found[1] if found else ""
-        yield Problem(f"{origin} is false, so poetry does not ask keyring", "`poetry config keyring.enabled true`")
-
-
-def _before_url(run: _Run) -> Iterator[Problem]:
-    """Find what comes between the name of a repository and its URL: PyPI and TestPyPI are known by the name."""
-    if _uses_keyring(run) and run.repository in [repository.name for repository in BUILT_IN]:
-        return
-    for key in ("username", "password"):
-        found = run.find("http-basic", run.repository, key)
-        if found and found[0] and found[0] != TOKEN_USERNAME:
-            yield Problem(
-                f"{found[1]} is set, and poetry takes it before it asks keyring for the URL", "remove it there"
-            )
+def _keyring(run: _Run) -> tuple[bool, str]:
+    """Return whether it asks keyring, and what says so."""
+    variable = "POETRY_KEYRING_ENABLED"
+    found: list[tuple[object, str]] = (
+        [(run.sources.environ[variable], variable)] if variable in run.sources.environ else []
+    )
+    found += [
+        (entry(content, "keyring", "enabled"), f"keyring.enabled in {name}") for content, name in run.sources.files
+    ]
+    value, origin = next((one for one in found if one[0] is not None), (True, ""))
+    return value.lower() in ("true", "1") if isinstance(value, str) else bool(value), origin
 
 
 ROOM = Poetry()

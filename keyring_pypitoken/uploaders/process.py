@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory
 from keyring_pypitoken.memory import recall
 from keyring_pypitoken.uploaders.options import Grammar
-from keyring_pypitoken.uploaders.uploader import Process, Uploader, all_rooms, find_room
+from keyring_pypitoken.uploaders.uploader import Process, all_rooms, find_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
 _MAX_BYTES = 10_000_000
 _INIT = 1  # the process that adopts orphans: its arguments are not those of whoever started them
 # Programs that run the rest of their command line in another way. Options that are not listed give no evidence.
@@ -65,9 +65,15 @@ def is_keyring_command() -> bool:
     return "keyring.cli" in sys.modules and bool(sys.argv) and _program_name(sys.argv[0]) == "keyring"
 
 
-def parent_room() -> Uploader | None:
-    """Return the room of the uploader that started this `keyring` command; None if this is another program."""
-    return find_room(_read(_parents_command_line())[0]) if is_keyring_command() else None
+def parent_process() -> Process | None:
+    """Return what started this `keyring` command, in the root directory if its own is gone; None in other programs."""
+    if not is_keyring_command():
+        return None
+    try:
+        directory = current_directory()
+    except Refusal:
+        directory = Path(os.sep)
+    return read_command_line(_parents_command_line(), directory, os.environ)._replace(is_parent=True)
 
 
 def read_command_line(words: Sequence[str], directory: Path, environ: Mapping[str, str]) -> Process:

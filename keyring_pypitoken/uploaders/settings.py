@@ -1,19 +1,54 @@
-"""Settings files that several uploaders share: .pypirc, netrc, TOML in the user's configuration directory."""
+"""Settings: of options, variables and files, in the order in which they count; and the files that uploaders share."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from keyring_pypitoken.exceptions import PolicyError
+from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.files import display_name, read_text, status
 from keyring_pypitoken.text import printable, quoted
+from keyring_pypitoken.toml import entry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from keyring_pypitoken.uploaders.options import Parsed
 
 _MAX_LINE = 4096  # characters; configparser takes quadratic time for a line of many spaces
+
+Table = tuple[object, str]  # the content of a settings file, or a part of it, and what messages call the file
+
+
+class Setting(NamedTuple):
+    """A value, and what says so, for people: `--repository`, `TWINE_REPOSITORY`, `~/.pypirc`; None if nothing does."""
+
+    value: str | None
+    origin: str
+
+
+class Sources(NamedTuple):
+    """What the settings of a run come from: its command line, its environment, its files; the first that has one."""
+
+    options: Parsed
+    environ: Mapping[str, str]
+    files: tuple[Table, ...] = ()
+
+    def find(self, option: str = "", variable: str = "", *keys: str) -> Setting:
+        """Return what an option says, else its variable, else a key of the files."""
+        if (value := self.options.last(option)) is not None:
+            return Setting(value, option)
+        if variable in self.environ:
+            return Setting(self.environ[variable], variable)
+        found = first(self.files, *keys)
+        return found if found.value is None else Setting(found.value, f"{'.'.join(keys)} in {found.origin}")
+
+
+def first(tables: Iterable[Table], *keys: str) -> Setting:
+    """Return the text at a key of the first table that has one there."""
+    found = ((entry(table, *keys), file) for table, file in tables)
+    return next((Setting(value, file) for value, file in found if isinstance(value, str)), Setting(None, ""))
 
 
 def read_ini(path: Path, name: str) -> Mapping[str, Mapping[str, str]]:
@@ -90,6 +125,12 @@ def read_toml(path: Path, name: str) -> dict[str, Any]:
     return {} if text is None else load_toml(text, name)
 
 
+def read_table(file: Path, directory: Path) -> Table:
+    """Return the content of a TOML file as `read_toml`, and what messages call the file, seen from a directory."""
+    name = display_name(file, directory)
+    return read_toml(file, name), name
+
+
 def user_config(program: str, *, roaming: bool = False) -> Path:
     """Return the directory that a program keeps its user's configuration in, as platformdirs has it."""
     import platformdirs
@@ -103,15 +144,22 @@ def home(environ: Mapping[str, str]) -> Path:
     return Path(named) if named else Path(os.path.expanduser("~"))
 
 
-def is_web_url(url: str) -> bool:
-    """Return True if a text is a URL of http or https that names a host."""
+def checked_url(url: str | None, origin: str) -> str:
+    """Return a URL; raise Refusal if it is not one of http or https that names a host."""
     from urllib.parse import urlsplit
 
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(url or "")
+        if url and parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return url
     except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
+        pass
+    raise Refusal(f"the repository URL of {origin} is not one of http or https: correct it.")
+
+
+def unknown_repository(file: str, name: str) -> Refusal:
+    """Return the refusal of a name that .pypirc does not define."""
+    return Refusal(f"{file} does not define the repository {quoted(name)}: correct the name, or add it.")
 
 
 def read_json(path: Path, name: str) -> object:

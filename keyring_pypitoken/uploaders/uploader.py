@@ -1,8 +1,7 @@
 """What is known about an uploader: the questions that are asked of every room, and the answers most of them give.
 
-A room is a module of this package, called as its program, that holds one instance `ROOM`. Whoever needs to know
-something about the program that asks gets its room from `find_room` and asks that: no other module decides by an
-uploader's name. To add an uploader, add a module.
+A room is a module of this package, called as its program, that holds one instance `ROOM`: no other module decides by
+an uploader's name. To add an uploader, add a module.
 """
 
 from __future__ import annotations
@@ -11,15 +10,19 @@ import importlib
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.lookup import TOKEN_USERNAME
 from keyring_pypitoken.memory import recall
 from keyring_pypitoken.text import printable, quoted
+from keyring_pypitoken.uploaders.options import Command, Grammar, Parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Container, Iterator, Mapping
     from pathlib import Path
 
-    from keyring_pypitoken.exceptions import Refusal
     from keyring_pypitoken.lookup import Repository
+
+Lookups = tuple[tuple[str, "str | None"], ...]
 
 
 class Process(NamedTuple):
@@ -49,7 +52,7 @@ class Address(NamedTuple):
     """Where a run uploads to.
 
     Attributes:
-        url: the upload URL, as the uploader has it.
+        url: the upload URL, as the uploader has it: a user name and a password may be in it.
         name: what the uploader calls the repository; empty if it has no name for it.
         origin: what says so, for people: `--repository-url`, `TWINE_REPOSITORY`, `~/.pypirc`, `default`.
     """
@@ -58,14 +61,16 @@ class Address(NamedTuple):
     name: str
     origin: str
 
+    @property
+    def shown(self) -> str:
+        """The URL for people, without user name and password."""
+        scheme, separator, rest = self.url.partition("://")
+        authority, slash, path = rest.partition("/")
+        return printable(f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}")
+
 
 class Problem(NamedTuple):
-    """What keeps an uploader from sending a restricted token, and what to do about it.
-
-    Attributes:
-        problem: a clause, such as `the variable TWINE_PASSWORD is set, and twine takes it before it asks keyring`.
-        remedy: an imperative, such as `` `unset TWINE_PASSWORD` ``.
-    """
+    """What keeps an uploader from sending a restricted token: a clause, and an imperative to mend it."""
 
     problem: str
     remedy: str
@@ -76,6 +81,9 @@ class Problem(NamedTuple):
         text = str(refusal).removesuffix(".")
         at = max(text.rfind(": "), text.rfind("; "))
         return cls(text[:at], text[at + 2 :]) if at >= 0 else cls(text, "correct it")
+
+
+_STOPPING = ("--help", "--version")  # after them nothing is uploaded
 
 
 class Uploader(ABC):
@@ -100,6 +108,8 @@ class Uploader(ABC):
         token_variables: variables by which it takes a token; `{token}` is replaced.
         address_variables: variables by which it takes an upload URL; `{url}` is replaced.
         rival_variables: further variables that change where or as whom it uploads: removed beside the token.
+        options: those that it takes before a subcommand.
+        commands: its subcommands that upload, each with its options.
     """
 
     name: ClassVar[str] = ""
@@ -119,10 +129,19 @@ class Uploader(ABC):
     token_variables: ClassVar[Mapping[str, str]] = {}
     address_variables: ClassVar[Mapping[str, str]] = {}
     rival_variables: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[Grammar] = Grammar("", "")
+    commands: ClassVar[Mapping[str, Grammar]] = {}
 
-    @abstractmethod
+    def parse(self, process: Process) -> Command:
+        """Split the command line at its subcommand; it is empty if this is another program."""
+        before = self.options.parse(process.arguments if process.program == self.name else (), stop=True)
+        name = next(iter(before.positional_args), "")
+        return Command(name, before, self.commands[name].parse(before.rest) if name in self.commands else Parsed())
+
     def is_uploading(self, process: Process) -> bool:
         """Return True if the command line is one that uploads."""
+        command = self.parse(process)
+        return command.name in self.commands and not (command.before.has(*_STOPPING) or command.after.has(*_STOPPING))
 
     def find_inside(self) -> tuple[str, ...] | None:
         """Return the command line that runs inside another program's process, such as a release tool; None if none."""
@@ -163,17 +182,53 @@ class Uploader(ABC):
         """
 
     @abstractmethod
-    def find_lookups(self, process: Process, address: Address) -> tuple[tuple[str, str | None], ...]:
+    def find_lookups(self, process: Process, address: Address) -> Lookups:
         """Return the (service, username) pairs that this run asks keyring for, in order; none if it does not ask."""
 
-    @abstractmethod
     def find_problems(self, process: Process, address: Address) -> list[Problem]:
-        """Return what makes this run send something else than keyring's answer.
+        """Return what makes this run send something else than keyring's answer; settings that cannot be read, too.
 
         That is: credentials that it takes before it asks keyring or after a refusal, another user name, keyring that
-        is switched off. Nothing but the place is shown: no password, no token. Settings that cannot be read are a
-        problem, too.
+        is switched off. Nothing but the place is shown: no password, no token.
         """
+        found: list[Problem] = []
+        try:
+            for problem in self._problems(process, address):
+                found.append(problem)  # noqa: PERF402 - those before a refusal count
+        except Refusal as refusal:
+            found.append(Problem.of_refusal(refusal))
+        return found
+
+    @abstractmethod
+    def _problems(self, process: Process, address: Address) -> Iterator[Problem]:
+        """Yield what `find_problems` returns."""
+
+    def _taken(self, origin: str, section: str = "") -> Problem:
+        """Return the problem of a credential that an option, a variable or a file holds: it is taken before keyring."""
+        where = printable(origin)
+        if origin.startswith("-"):
+            what, remedy = f"the option {where} is given", f"leave out `{where}`"
+        elif origin.isupper():
+            what, remedy = f"the variable {where} is set", f"`unset {where}`"
+        else:
+            what = f"{where} holds a password" + (f" for [{printable(section)}]" if section else "")
+            line = "the line `password`" if section else "it"
+            remedy = f"store that token with `keyring-pypitoken login`, then delete {line} there"
+        return Problem(f"{what}, and {self.name} takes it before it asks keyring", remedy)
+
+    def _taken_from_url(self, origin: str) -> Problem:
+        what = f"the URL in {printable(origin)} holds a password"
+        return Problem(f"{what}, and {self.name} takes it before it asks keyring", "delete it there")
+
+    def _other_user(self, name: str | None, origin: str) -> Iterator[Problem]:
+        """Yield the problem of a user name that PyPI takes no tokens from."""
+        if name not in (None, TOKEN_USERNAME):
+            where = printable(origin)
+            yield Problem(
+                f"{where} names the user {quoted(name or '')}, and {self.name} asks keyring for that user, who has no "
+                "token",
+                f"set the user name in {where} to `{TOKEN_USERNAME}`",
+            )
 
     def names_repository(self, process: Process) -> bool:  # noqa: ARG002 - most let an option win
         """Return True if an option names the repository, and the uploader stops if a variable names one, too."""
@@ -207,45 +262,12 @@ def all_rooms(among: Container[str] | None = None) -> tuple[Uploader, ...]:
 
 
 def _load(program: str) -> Uploader | None:
+    name = f"{__package__}.{program}"
     try:
-        module = importlib.import_module(f"{__package__}.{program}")
-    except ModuleNotFoundError:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise  # a room is there, and imports what is not
         return None
     room = getattr(module, "ROOM", None)
     return room if isinstance(room, Uploader) and room.name == program else None
-
-
-def taken_first(program: str, what: str, remedy: str) -> Problem:
-    """Return the problem of a credential that an uploader takes before it asks keyring."""
-    return Problem(f"{what}, and {program} takes it before it asks keyring", remedy)
-
-
-def variable_taken_first(program: str, name: str) -> Problem:
-    """Return the problem of a variable that holds a credential."""
-    return taken_first(program, f"the variable {name} is set", f"`unset {name}`")
-
-
-def pypirc_taken_first(program: str, file: str, section: str) -> Problem:
-    """Return the problem of a password in .pypirc."""
-    where = f"{printable(file)} holds a password for [{printable(section)}]"
-    remedy = "store that token with `keyring-pypitoken login`, then delete the line `password` there"
-    return taken_first(program, where, remedy)
-
-
-def other_user(program: str, name: str, origin: str) -> Problem:
-    """Return the problem of a user name that PyPI takes no tokens from."""
-    where = printable(origin)
-    return Problem(
-        f"{where} names the user {quoted(name)}, and {program} asks keyring for that user, who has no token",
-        f"set the user name in {where} to `__token__`",
-    )
-
-
-def password_taken_first(program: str, origin: str) -> Problem:
-    """Return the problem of a password that an option, a variable or a settings file holds."""
-    if origin.startswith("-"):
-        return taken_first(program, f"{origin} gives a password", f"leave out {origin}")
-    if origin.isupper():
-        return variable_taken_first(program, origin)
-    remedy = "store that token with `keyring-pypitoken login`, then delete it there"
-    return taken_first(program, f"{printable(origin)} holds a password", remedy)

@@ -1,29 +1,37 @@
-"""uv: `uv publish`, which starts the `keyring` command."""
+"""What is known about uv, which starts the `keyring` command."""
 
 from __future__ import annotations
 
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.files import display_name, find_program, is_directory
-from keyring_pypitoken.lookup import TOKEN_USERNAME
-from keyring_pypitoken.text import quoted
+from keyring_pypitoken.files import climb, display_name, find_program, is_directory, status
+from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME
+from keyring_pypitoken.text import printable, quoted
 from keyring_pypitoken.toml import entry
-from keyring_pypitoken.uploaders.options import Grammar, Parsed
-from keyring_pypitoken.uploaders.rust_glob import expand
-from keyring_pypitoken.uploaders.settings import find_netrc, home, read_toml
+from keyring_pypitoken.uploaders.options import Grammar, Parsed, expand_rust, fits_rust
+from keyring_pypitoken.uploaders.settings import (
+    Setting,
+    Sources,
+    checked_url,
+    find_netrc,
+    first,
+    home,
+    read_table,
+    read_toml,
+)
 from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader
-from keyring_pypitoken.uploaders.uv_settings import credentials_file, find_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from keyring_pypitoken.lookup import Repository
-    from keyring_pypitoken.uploaders.uploader import Process
+    from keyring_pypitoken.uploaders.settings import Table
+    from keyring_pypitoken.uploaders.uploader import Lookups, Process
 
 _GRAMMAR = Grammar(
     "-u/--username -p/--password -t/--token --index --publish-url --check-url --keyring-provider --trusted-publishing "
@@ -34,47 +42,34 @@ _GRAMMAR = Grammar(
     "--managed-python --no-managed-python --allow-python-downloads --no-python-downloads --native-tls --no-native-tls "
     "--system-certs --no-system-certs --preview --no-preview --no-installer-metadata",
 )
-_PYPI = "https://upload.pypi.org/legacy/"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _SDISTS = r"zip|tar|tgz|tbz|txz|tlz|tar\.(?:gz|bz2|xz|lz|lzma|zst)"
 _DISTRIBUTION = re.compile(rf"([^-]+)-([^-]+)-[^-]+-[^-]+-[^-]+(?:-[^-]+){{0,2}}\.whl|(.+)-([^-]+)\.(?:{_SDISTS})")
-
-
-class _Value(NamedTuple):
-    """A value, and what says so, for people."""
-
-    text: str
-    origin: str
+_TRUE = ("1", "true", "t", "yes", "y", "on")
 
 
 class _Run(NamedTuple):
-    """One run: its command line and its settings, the most important file first."""
+    """One run: its settings; the upload URL, the name of its index; the user name and the origin of a password."""
 
-    arguments: Parsed
-    environ: Mapping[str, str]
-    settings: tuple[tuple[str, dict[str, Any]], ...]
+    sources: Sources
+    address: Address
+    user: Setting
+    password_origin: str
 
-    def find(self, option: str, variable: str = "", key: str = "") -> _Value | None:
-        """Return what an option says, else its variable, else a key of the settings."""
-        if (value := self.arguments.last(option)) is not None:
-            return _Value(value, f"the option {option}")
-        if variable in self.environ:
-            return _Value(self.environ[variable], f"the variable {variable}")
-        for name, content in self.settings:
-            if isinstance(value := content.get(key), str):
-                return _Value(value, f"{key} in {name}")
-        return None
+    @property
+    def uses_keyring(self) -> bool:
+        return self.sources.find("--keyring-provider", "UV_KEYRING_PROVIDER", "keyring-provider").value == "subprocess"
 
 
 class Uv(Uploader):
-    """uv."""
+    """Uploads the files that patterns find."""
 
     name = "uv"
     typical = ("publish",)
     observed = "0.13.8"
     source = (
         "uv-publish-commands/src/lib.rs, uv-publish/src/lib.rs, uv-auth/src/keyring.rs, middleware.rs and store.rs, "
-        "uv-settings/src/lib.rs, uv-workspace/src/workspace.rs, uv-dirs/src/lib.rs"
+        "uv/src/lib.rs, uv-settings/src/lib.rs, uv-workspace/src/workspace.rs, uv-dirs/src/lib.rs"
     )
     uses_command = True
     lookups_per_upload = 6  # URL, host, and over http the host with `http://`; all again before it sends the first file
@@ -89,83 +84,94 @@ class Uv(Uploader):
 
     def is_uploading(self, process: Process) -> bool:
         """Return True for `uv publish`, and for its dry run, which asks keyring too."""
-        arguments = _parse(process)
+        arguments = self._parse(process)
         return arguments.positional_args[:1] == ("publish",) and not arguments.has("--help")
 
     def find_project(self, process: Process) -> Path:
         """Return the directory of `--project`, else that of `--directory`, else the current one."""
-        directory = _directory(process)
-        named = _parse(process).last("--project") or process.environ.get("UV_PROJECT")
+        directory = self._directory(process)
+        named = self._parse(process).last("--project") or process.environ.get("UV_PROJECT")
         path = Path(os.path.normpath(directory / named)) if named else directory
         return path.parent if path.name == "pyproject.toml" and not is_directory(path, str(path)) else path
 
     def find_files(self, process: Process) -> tuple[Path, ...]:
         """Return the distributions that its patterns find; what is not one by its name is passed over."""
-        patterns = _parse(process).positional_args[1:] or ("dist/*",)
-        directory = _directory(process)
-        found: set[Path] = set()
+        patterns = self._parse(process).positional_args[1:] or ("dist/*",)
+        found: set[str] = set()
         for pattern in patterns:
-            paths = list(expand(pattern, directory))
+            paths = expand_rust(self._directory(process), pattern)
             if not paths and not re.search(r"[*?\[]", pattern):
                 raise Refusal(f"there is no file {quoted(pattern)}: build it, or correct its name.")
-            found.update(path for path in paths if _is_distribution(path.name) and os.path.isfile(path))
+            found.update(path for path in paths if _is_distribution(os.path.basename(path)) and os.path.isfile(path))
         if not found:
             raise Refusal("uv finds no distributions to publish: build them, or name them.")
         return tuple(sorted(Path(os.path.normpath(path)) for path in found))
 
     def find_address(self, process: Process) -> Address:
         """Return what `--index` or `--publish-url`, their variables or the settings say; by default PyPI."""
-        url, name = _find_url(_read(self, process))
-        return Address(_split(url)[0], name, url.origin)
+        return self._read(process).address
 
-    def find_lookups(self, process: Process, address: Address) -> tuple[tuple[str, str | None], ...]:
+    def find_lookups(self, process: Process, address: Address) -> Lookups:
         """Return the URL, its host, and over http the host with its scheme: each as the argument of a `keyring get`."""
-        run = _read(self, process)
-        user, password = _find_credentials(run)
-        if password or user is None or not _uses_keyring(run):
+        run = self._read(process)
+        if run.password_origin or run.user.value is None or not run.uses_keyring:
             return ()
         scheme, host = address.url.split("/")[:3:2]
         services = (address.url, host, *([f"{scheme}//{host}"] if scheme == "http:" else []))
-        return tuple((service, user.text) for service in services)
+        return tuple((service, run.user.value) for service in services)
 
-    def find_problems(self, process: Process, address: Address) -> list[Problem]:
-        """Return passwords and user names in options, variables and URLs; a provider that is off; netrc; uv's store."""
-        try:
-            run = _read(self, process)
-            user, password = _find_credentials(run)
-            return [
-                *_in_options(run, user, password),
-                *_in_files(run, address),
-                *_keyring_missing(run),
-            ]
-        except Refusal as refusal:
-            return [Problem.of_refusal(refusal)]
+    def _problems(self, process: Process, address: Address) -> Iterator[Problem]:
+        run = self._read(process)
+        origin = run.password_origin
+        if origin:
+            yield self._taken_from_url(origin) if origin == address.origin else self._taken(origin)
+        if run.user.value is None:
+            yield Problem("uv has no user name, and asks keyring only with one", "set UV_PUBLISH_USERNAME=__token__")
+        yield from self._other_user(*run.user)
+        trusted = run.sources.find("--trusted-publishing", "", "trusted-publishing")
+        if trusted.value == "always":
+            yield Problem(f"{trusted.origin} is always, and uv then refuses to ask keyring", "set it to automatic")
+        if not run.uses_keyring:
+            yield Problem("uv does not ask keyring unless told to", "set UV_KEYRING_PROVIDER=subprocess")
+        elif find_program("keyring", process.environ) is None:
+            problem = "there is no `keyring` command on PATH, which uv asks by"
+            yield Problem(problem, "install keyring-pypitoken, and put it on PATH")
+        yield from _sent_instead(process.environ, address, run.user.value or TOKEN_USERNAME)
 
     def variables(self, token: str, repository: Repository, address: Address | None = None) -> dict[str, str]:
         """Return the variables; without the address if `--index` says it, which uv refuses beside another one."""
         found = super().variables(token, repository)
-        if address is not None and address.origin == "the option --index":
+        if address is not None and address.origin == "--index":
             del found["UV_PUBLISH_URL"]
         return found
 
+    def _parse(self, process: Process) -> Parsed:
+        return _GRAMMAR.parse(process.arguments)
 
-def _parse(process: Process) -> Parsed:
-    return _GRAMMAR.parse(process.arguments)
+    def _directory(self, process: Process) -> Path:
+        """Return the directory that uv changes into; the `keyring` command that it started is in it already."""
+        environ = process.environ
+        named = self._parse(process).last("--directory") or environ.get("UV_WORKING_DIR")
+        named = named or environ.get("UV_WORKING_DIRECTORY")
+        if process.is_parent or not named:
+            return process.directory
+        return Path(os.path.normpath(process.directory / named))
 
-
-def _directory(process: Process) -> Path:
-    """Return the directory that uv changes into; the `keyring` command that it started is in it already."""
-    environ = process.environ
-    named = _parse(process).last("--directory") or environ.get("UV_WORKING_DIR") or environ.get("UV_WORKING_DIRECTORY")
-    if process.is_parent or not named:
-        return process.directory
-    return Path(os.path.normpath(process.directory / named))
-
-
-def _read(uploader: Uv, process: Process) -> _Run:
-    arguments = _parse(process)
-    found = find_settings(arguments, process.environ, _directory(process), uploader.find_project(process))
-    return _Run(arguments, process.environ, found)
+    def _read(self, process: Process) -> _Run:
+        arguments, environ = self._parse(process), process.environ
+        files = _find_settings(arguments, environ, self._directory(process), self.find_project(process))
+        sources = Sources(arguments, environ, files)
+        url, name = _find_url(sources)
+        plain, own_user, own_password = _split(url)
+        user = sources.find("--username", "UV_PUBLISH_USERNAME")
+        password = sources.find("--password", "UV_PUBLISH_PASSWORD")
+        token = sources.find("--token", "UV_PUBLISH_TOKEN")
+        if token.value is not None:
+            user, password = Setting(TOKEN_USERNAME, token.origin), token
+        elif own_user:
+            user = Setting(own_user, url.origin)
+        origin = url.origin if password.value is None and own_password else password.origin
+        return _Run(sources, Address(plain, name, url.origin), user, origin)
 
 
 def _is_distribution(name: str) -> bool:
@@ -182,96 +188,48 @@ def _is_distribution(name: str) -> bool:
         return False
 
 
-def _find_url(run: _Run) -> tuple[_Value, str]:
+def _find_url(sources: Sources) -> tuple[Setting, str]:
     """Return the upload URL, and the name of the index that has it."""
-    index = run.find("--index", "UV_PUBLISH_INDEX")
-    if index is None:
-        return run.find("--publish-url", "UV_PUBLISH_URL", "publish-url") or _Value(_PYPI, "default"), ""
-    for file, content in run.settings:
-        tables = content.get("index")
+    index = sources.find("--index", "UV_PUBLISH_INDEX")
+    if index.value is None:
+        url = sources.find("--publish-url", "UV_PUBLISH_URL", "publish-url")
+        return Setting(PYPI.url, "default") if url.value is None else url, ""
+    for content, file in sources.files:
+        tables = entry(content, "index")
         for table in tables if isinstance(tables, list) else []:
-            if entry(table, "name") == index.text and entry(table, "format") != "flat":
-                url = entry(table, "publish-url")
-                if isinstance(url, str):
-                    return _Value(url, index.origin), index.text
-                raise Refusal(f"the index {quoted(index.text)} in {file} has no publish-url: add it there.")
-    raise Refusal(f"uv has no index {quoted(index.text)}, which {index.origin} names: define it, or correct its name.")
+            if entry(table, "name") == index.value and entry(table, "format") != "flat":
+                if text := first([(table, file)], "publish-url").value:
+                    return Setting(text, index.origin), index.value
+                raise Refusal(f"the index {quoted(index.value)} in {file} has no publish-url: add it there.")
+    raise Refusal(f"uv has no index {quoted(index.value)}, which {index.origin} names: define it, or correct its name.")
 
 
-def _split(url: _Value) -> tuple[str, str | None, str | None]:
+def _split(url: Setting) -> tuple[str, str | None, str | None]:
     """Return a URL as uv writes it, and the user name and password that were in it."""
-    try:
-        parts = urlsplit(url.text.strip())
-        port = parts.port if parts.port != _DEFAULT_PORTS.get(parts.scheme) else None
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
-        raise Refusal(f"the upload URL of {url.origin} is not a valid one: correct it.")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    parts = urlsplit(checked_url((url.value or "").strip(), url.origin))
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    port = parts.port if parts.port != _DEFAULT_PORTS.get(parts.scheme) else None
     plain = parts._replace(netloc=host if port is None else f"{host}:{port}", path=parts.path or "/").geturl()
     return plain, unquote(parts.username) if parts.username else None, parts.password
 
 
-def _find_credentials(run: _Run) -> tuple[_Value | None, _Value | None]:
-    """Return the user name and the password that uv has before it asks keyring; the password only by its origin."""
-    if token := run.find("--token", "UV_PUBLISH_TOKEN"):
-        return _Value(TOKEN_USERNAME, token.origin), _Value("", token.origin)
-    url, _ = _find_url(run)
-    _, user, password = _split(url)
-    found = run.find("--password", "UV_PUBLISH_PASSWORD")
-    return (
-        _Value(user, f"the upload URL of {url.origin}") if user else run.find("--username", "UV_PUBLISH_USERNAME"),
-        _Value("", found.origin) if found else _Value("", f"the upload URL of {url.origin}") if password else None,
-    )
-
-
-def _uses_keyring(run: _Run) -> bool:
-    provider = run.find("--keyring-provider", "UV_KEYRING_PROVIDER", "keyring-provider")
-    return provider is not None and provider.text == "subprocess"
-
-
-def _in_options(run: _Run, user: _Value | None, password: _Value | None) -> Iterator[Problem]:
-    if password is not None:
-        yield Problem(f"{password.origin} holds a credential, and uv takes it before it asks keyring", _undo(password))
-    if user is None:
-        yield Problem("uv has no user name, and asks keyring only with one", "set UV_PUBLISH_USERNAME=__token__")
-    elif user.text != TOKEN_USERNAME:
-        yield Problem(f"{user.origin} names the user {quoted(user.text)}", f"use {TOKEN_USERNAME} there")
-    if not _uses_keyring(run):
-        yield Problem("uv does not ask keyring unless told to", "set UV_KEYRING_PROVIDER=subprocess")
-    trusted = run.find("--trusted-publishing", key="trusted-publishing")
-    if trusted is not None and trusted.text == "always":
-        yield Problem(f"{trusted.origin} is always, and uv then refuses to ask keyring", "set it to automatic")
-
-
-def _undo(value: _Value) -> str:
-    kind, _, name = value.origin.partition("the variable ")
-    if name and not kind:
-        return f"`unset {name}`"
-    return "store it with `keyring-pypitoken login`, then remove it there"
-
-
-def _in_files(run: _Run, address: Address) -> Iterator[Problem]:
-    """Find what uv sends if keyring has nothing, or if it does not ask."""
-    environ = dict(run.environ)
+def _sent_instead(environ: Mapping[str, str], address: Address, user: str) -> Iterator[Problem]:
+    """Find what uv sends if keyring has nothing, or if it does not ask: netrc, and the store of `uv auth login`."""
     named = os.path.expanduser(environ.get("NETRC", ""))
     if named and not os.path.exists(named):
-        del environ["NETRC"]  # uv, other than requests, then reads ~/.netrc
+        environ = {**environ, "NETRC": ""}  # uv, other than requests, then reads ~/.netrc
     host = urlsplit(address.url).hostname or ""
-    found = _find_credentials(run)[0]
-    user = TOKEN_USERNAME if found is None else found.text
     netrc = find_netrc(environ, host, user)
     if netrc is not None:
         shown = display_name(netrc, home(environ))
         yield Problem(f"{shown} holds a password for {host}, and uv may send that instead", "delete it there")
-    store = credentials_file(environ)
-    shown = display_name(store, home(environ))
-    credentials = read_toml(store, shown).get("credential")
+    content, shown = read_table(_credentials_file(environ), home(environ))
+    credentials = entry(content, "credential")
     for credential in credentials if isinstance(credentials, list) else []:
         if _serves(entry(credential, "service"), address.url) and entry(credential, "username") in (user, None):
-            yield Problem(
-                f"{shown} holds a credential for {host}, and uv may send that instead", f"`uv auth logout {host}`"
-            )
+            problem = f"{shown} holds a credential for {host}, and uv may send that instead"
+            yield Problem(problem, f"`uv auth logout {host}`")
             return
 
 
@@ -284,11 +242,87 @@ def _serves(service: object, url: str) -> bool:
     return same and asked.path.startswith(wanted.path.removesuffix("/"))
 
 
-def _keyring_missing(run: _Run) -> Iterator[Problem]:
-    if _uses_keyring(run) and find_program("keyring", run.environ) is None:
-        yield Problem(
-            "there is no `keyring` command on PATH, which uv asks by", "install keyring-pypitoken, and put it on PATH"
-        )
+def _find_settings(arguments: Parsed, environ: Mapping[str, str], directory: Path, project: Path) -> tuple[Table, ...]:
+    """Return the settings that apply, the most important first."""
+    named = arguments.last("--config-file") or environ.get("UV_CONFIG_FILE")
+    if named:
+        return ((read_toml(directory / named, printable(named)), printable(named)),)
+    if arguments.has("--no-config", "--isolated") or _is_true(environ, "UV_NO_CONFIG"):
+        return ()
+    user = _base(environ, "XDG_CONFIG_HOME", ".config") / "uv" / "uv.toml"
+    files = [user, *([] if _is_true(environ, "UV_NO_SYSTEM_CONFIG") else _system_files(environ))]
+    return (*_project_settings(project, directory), *(read_table(file, home(environ)) for file in files))
+
+
+def _credentials_file(environ: Mapping[str, str]) -> Path:
+    """Return the file that `uv auth login` keeps credentials in."""
+    if named := environ.get("UV_CREDENTIALS_DIR"):
+        return Path(named) / "credentials.toml"
+    before = home(environ) / "Library" / "Application Support" / "uv"  # macOS, if an older uv made it
+    data = before if status(before, str(before)) else _base(environ, "XDG_DATA_HOME", ".local/share") / "uv"
+    return data / "credentials" / "credentials.toml"
+
+
+def _is_true(environ: Mapping[str, str], variable: str) -> bool:
+    return environ.get(variable, "").lower() in _TRUE
+
+
+def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:
+    """Return a base directory of the user's files, as the crate etcetera has it."""
+    if os.name == "nt":
+        return Path(environ.get("APPDATA") or home(environ) / "AppData" / "Roaming")  # pragma: no cover - Windows
+    named = environ.get(variable, "")
+    return Path(named) if os.path.isabs(named) else home(environ) / default
+
+
+def _system_files(environ: Mapping[str, str]) -> list[Path]:
+    """Return the machine's settings file: the first that exists."""
+    if os.name == "nt":
+        directories = [f"{environ.get('SYSTEMDRIVE', 'C:')}\\ProgramData"]  # pragma: no cover - Windows
+    else:
+        directories = [*filter(None, (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")), "/etc"]
+    files = [Path(directory) / "uv" / "uv.toml" for directory in directories]
+    return [file for file in files if status(file, str(file)) is not None][:1]
+
+
+def _project_settings(project: Path, directory: Path) -> list[Table]:
+    """Return the settings nearest to the root of the project's workspace: uv.toml, or else [tool.uv]."""
+    for found, present in climb(_find_workspace(project, directory), ("uv.toml", "pyproject.toml")):
+        for name in sorted(present, reverse=True):
+            content, shown = read_table(found / name, directory)
+            settings = content if name == "uv.toml" else entry(content, "tool", "uv")
+            if isinstance(settings, dict):
+                return [(settings, shown)]
+    return []
+
+
+def _find_workspace(project: Path, directory: Path) -> Path:
+    """Return the root of the workspace that a project belongs to; if there is none, the project's own directory."""
+    nearest: Path | None = None
+    for found, present in climb(project, ("pyproject.toml",)):
+        if not present:
+            continue
+        content, _ = read_table(found / "pyproject.toml", directory)
+        workspace = entry(content, "tool", "uv", "workspace")
+        if nearest is not None:
+            parts = nearest.relative_to(found).parts
+            is_member = _is_listed(parts, workspace, "members") and not _is_listed(parts, workspace, "exclude")
+            return found if is_member else nearest
+        if entry(content, "tool", "uv", "managed") is False or (
+            workspace is None and entry(content, "project") is None
+        ):
+            return project
+        nearest = found
+        if workspace is not None:
+            return found
+    return nearest or project
+
+
+def _is_listed(path: tuple[str, ...], workspace: object, key: str) -> bool:
+    """Return True if one of a workspace's patterns describes a path below it."""
+    patterns = entry(workspace, key)
+    texts = patterns if isinstance(patterns, list) else []
+    return any(fits_rust(path, pattern) for pattern in texts if isinstance(pattern, str))
 
 
 ROOM = Uv()

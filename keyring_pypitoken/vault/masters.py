@@ -1,13 +1,13 @@
 """Masters in their stores: under names that no uploader asks for, and raw ones under the names that they do ask for.
 
-One of the modules that decide over a master in clear. A backend's own error message never leaves this module, because
-it may hold what was stored.
+One of the modules that decide over a master in clear. Every function raises `Refusal` if a store cannot be asked and no
+other one answered. A backend's own error message never leaves this module, because it may hold what was stored.
 """
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, NamedTuple
+import contextlib
+from typing import TYPE_CHECKING
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import Refusal
@@ -28,120 +28,45 @@ DEFAULT_ACCOUNT = "default"
 _PREFIX = "pypi-"
 
 
-class RawMaster(NamedTuple):
-    """A master that another program stored under a name that uploaders ask for."""
-
-    store: str
-    service: str
-    username: str
-    master: MasterToken
-    delete: Callable[[], None]
-
-
 def find_master(repository: Repository, account: str, settings: StoreSettings) -> MasterToken | None:
-    """Return the master of an account under its private name; None if none is stored.
-
-    Raises:
-        Refusal: no store holds one, and one of them cannot be asked.
-    """
+    """Return the master of an account under its private name; None if none is stored."""
     service = repository.private_service
-    return _search(readable(settings), lambda store: store.get_password(service, account))
+    return search(readable(settings), lambda store: store.get_password(service, account))
 
 
 def run_command(command: tuple[str, ...], repository: Repository, account: str) -> MasterToken:
-    """Return the master that the program of [store] prints; it runs once per process and account.
-
-    Raises:
-        Refusal: it fails, prints no token, or does not end.
-    """
+    """Return the master that the program of [store] prints; it runs once per process and account."""
     from keyring_pypitoken.vault.command import CommandStore  # few name a program
 
     return CommandStore(command, repository.name, account).read_master()
 
 
-def find_in_keyrings(repository: Repository, account: str, settings: StoreSettings) -> MasterToken | None:
-    """Return the master of an account, without opening the age file or starting a program; None if there is none.
-
-    Raises:
-        Refusal: no backend holds one, and one of them cannot be asked.
-    """
-    service = repository.private_service
-    return _search(keyring_backends(settings), lambda backend: backend.get_password(service, account))
-
-
-def find_unprotected(pairs: Sequence[tuple[str, str]], settings: StoreSettings) -> list[tuple[str, str]]:
-    """Return the (backend, service) of each pair of service and user name that something is stored under.
-
-    Raises:
-        Refusal: a backend cannot be asked.
-    """
-    return [
-        (name_of(backend), service)
-        for backend in keyring_backends(settings)
-        for service, username in pairs
-        if _read(backend, service, username) is not None
-    ]
-
-
 def find_raw_master(repository: Repository, key: Key | None, settings: StoreSettings) -> MasterToken | None:
-    """Return a master that another program stored raw, in the backends and in the order of keyring's chain.
-
-    Raises:
-        Refusal: no backend holds one, and one of them cannot be asked.
-    """
-    return _search(keyring_backends(settings), lambda backend: _raw_password(backend, repository, key))
+    """Return a master that another program stored raw, in the backends and in the order of keyring's chain."""
+    return search(keyring_backends(settings), lambda backend: _raw_password(backend, repository, key))
 
 
 def peek(key: Key, settings: StoreSettings) -> MasterToken | None:
-    """Return the PyPI token that the chain would hand out for a key if it were declined; None if it is not a token.
-
-    Raises:
-        Refusal: no backend holds anything, and one of them cannot be asked.
-    """
-    found = _search(keyring_backends(settings), lambda backend: _asked_for(backend, key))
+    """Return the PyPI token that the chain would hand out for a key if it were declined; None if it is not a token."""
+    found = search(keyring_backends(settings), lambda backend: _asked_for(backend, key))
     return found if found is not None and found.is_token() else None
 
 
-def raw_masters(repository: Repository, settings: StoreSettings) -> list[RawMaster]:
-    """List what is stored under the names that uploaders ask for, other than names of the user's choice.
-
-    Raises:
-        Refusal: a backend cannot be asked.
-    """
-    return [
-        RawMaster(name_of(backend), service, username, master, functools.partial(_delete, backend, service, username))
-        for backend in keyring_backends(settings)
-        for service, username in raw_keys(repository)
-        if (master := _read(backend, service, username)) is not None
-    ]
-
-
 def other_accounts(repository: Repository, account: str, settings: StoreSettings) -> list[str]:
-    """List the further accounts that a master is stored for.
-
-    Raises:
-        Refusal: a store cannot be asked.
-    """
+    """List the further accounts that a master is stored for."""
     labels = sorted({DEFAULT_ACCOUNT, *noted_accounts(repository)} - {account})
     return [label for label in labels if find_master(repository, label, settings) is not None]
 
 
 def save_master(repository: Repository, account: str, master: MasterToken, settings: StoreSettings) -> tuple[str, bool]:
-    """Keep a master under its private name, in the first store that takes it.
-
-    Returns:
-        The name of the store, and whether another master was replaced.
-
-    Raises:
-        Refusal: no store takes it, one does not keep what it took, or only case tells two accounts apart.
-    """
+    """Keep a master under its private name; return the name of the store, and whether another master was replaced."""
     refuse_similar(repository, account)
     service = repository.private_service
     for store in writable(settings):
-        old = _read(store, service, account)
+        old = read(store, service, account)
         if not _write(store, service, account, master, old):
             continue
-        kept = _read(store, service, account)
+        kept = read(store, service, account)
         if kept is None or not kept.equals(master):
             raise Refusal(
                 f"the keyring backend {name_of(store)} did not keep the master: "
@@ -162,20 +87,13 @@ def save_master(repository: Repository, account: str, master: MasterToken, setti
 
 
 def delete_master(repository: Repository, account: str, key: Key, settings: StoreSettings) -> bool:
-    """Delete the master of an account, and what is stored raw under the very key that was asked.
-
-    Returns:
-        Whether there was anything to delete.
-
-    Raises:
-        Refusal: a store cannot delete it, or none that can be asked now holds what was stored.
-    """
+    """Delete an account's master and what is raw under the very key; return whether there was anything to delete."""
     deleted = False
     pairs = [(repository.private_service, account), (key.service, key.username or TOKEN_USERNAME)]
     for store in readable(settings):
         for service, username in pairs:
-            if _read(store, service, username) is not None:
-                _delete(store, service, username)
+            if read(store, service, username) is not None:
+                delete(store, service, username)
                 deleted = True
     noted = account in noted_accounts(repository)
     forget_account(repository, account)
@@ -187,7 +105,7 @@ def delete_master(repository: Repository, account: str, key: Key, settings: Stor
     return deleted
 
 
-def _search(stores: Sequence[Store], read: Callable[..., str | None]) -> MasterToken | None:
+def search(stores: Sequence[Store], read: Callable[..., str | None]) -> MasterToken | None:
     """Return the first master that a store holds; refuse if none holds one and one could not be asked."""
     problem: str | None = None
     for store in stores:
@@ -227,8 +145,9 @@ def _asked_for(backend: KeyringBackend, key: Key) -> str | None:
     return found if found and found.strip().startswith(_PREFIX) else None
 
 
-def _read(store: Store, service: str, username: str) -> MasterToken | None:
-    return _search([store], lambda store: store.get_password(service, username))
+def read(store: Store, service: str, username: str) -> MasterToken | None:
+    """Return what one store holds under a name; None if nothing."""
+    return search([store], lambda store: store.get_password(service, username))
 
 
 def _write(store: Store, service: str, username: str, master: MasterToken, old: MasterToken | None) -> bool:
@@ -241,19 +160,14 @@ def _write(store: Store, service: str, username: str, master: MasterToken, old: 
         problem = _failure(store, "store the master", error)
     else:
         return True
-    if old is not None and _search_quietly(store, service, username) is None:
-        _write(store, service, username, old, None)  # macOS's backend deletes before it adds
+    with contextlib.suppress(Refusal):
+        if old is not None and read(store, service, username) is None:
+            _write(store, service, username, old, None)  # macOS's backend deletes before it adds
     raise Refusal(problem)
 
 
-def _search_quietly(store: Store, service: str, username: str) -> MasterToken | None:
-    try:
-        return _read(store, service, username)
-    except Refusal:
-        return None
-
-
-def _delete(store: Store, service: str, username: str) -> None:
+def delete(store: Store, service: str, username: str) -> None:
+    """Delete what one store holds under a name."""
     try:
         store.delete_password(service, username)
     except Exception as error:  # noqa: BLE001 - backends raise what their services raise

@@ -631,7 +631,7 @@ def test_what_fails_unexpectedly_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -
     def fail_with_the_secret(*_arguments: object, **_named: object) -> None:
         raise LookupError(new_master())
 
-    for name in ("decide", "find_evidence", "match", "load_config", "plan"):
+    for name in ("match", "load_config", "plan", "this_process"):
         with monkeypatch.context() as broken:
             broken.setattr(issue, name, fail_with_the_secret)
             forget()
@@ -668,8 +668,8 @@ def test_a_refusal_brings_no_frame_of_the_steps() -> None:
     with pytest.raises(Refusal) as refused:
         issue.answer(key)
     assert (refused.value.__context__, refused.value.__cause__) == (None, None)
-    # The test, `answer` and `sealed`: no frame that held a secret.
-    assert [entry.name for entry in refused.traceback][1:] == ["answer", "sealed"]
+    # The test, and `sealed`: no frame that held a secret.
+    assert [entry.name for entry in refused.traceback][1:] == ["run"]
 
 
 def _leave_alone(monkeypatch: pytest.MonkeyPatch) -> None:

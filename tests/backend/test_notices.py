@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyring_pypitoken import memory, notices, paths
-from keyring_pypitoken.uploaders.uploader import find_room
+from keyring_pypitoken.uploaders.uploader import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ def started_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Return a function that lets this process be a keyring command which a program started."""
 
     def start(name: str) -> None:
-        monkeypatch.setattr(notices, "parent_room", lambda: find_room(name))
+        monkeypatch.setattr(notices, "parent_process", lambda: Process(name, (), Path.cwd(), {}))
         memory.forget("printed lines")
 
     return start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import keyring
@@ -31,8 +32,7 @@ KEYS = {
 
 
 @pytest.mark.parametrize(("service", "domain"), KEYS.items())
-def test_moves_what_lies_under_an_uploaders_key(service: str, domain: str, command: Command, work: Path) -> None:
-    """First told, then done; lookups work before and after, and nothing raw is left."""
+def test_moves_what_is_under_an_uploaders_key(service: str, domain: str, command: Command, work: Path) -> None:
     (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
     master = new_master(domain)
     FileKeyring().plant(service, TOKEN, master)
@@ -44,7 +44,7 @@ def test_moves_what_lies_under_an_uploaders_key(service: str, domain: str, comma
     url = PYPI if domain == "pypi.org" else TEST
     assert FileKeyring().passwords() == {(f"keyring-pypitoken:{url}", "default"): master}
     forget()
-    assert command("adopt") == (0, "No token lies where an uploader would find it raw.\n", "")
+    assert command("adopt") == (0, "No unprotected tokens found in your keyrings, nor in ~/.pypirc.\n", "")
     forget()
     found = keyring.get_password(url, TOKEN)
     assert found is not None
@@ -52,7 +52,6 @@ def test_moves_what_lies_under_an_uploaders_key(service: str, domain: str, comma
 
 
 def test_moves_between_backends_too(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the second to the first, where masters are kept; in JSON without the token."""
     monkeypatch.setenv("TEST_KEYRINGS", "first,second")
     master = new_master()
     SecondKeyring().plant("upload.pypi.org", TOKEN, master)
@@ -71,7 +70,6 @@ def test_moves_between_backends_too(command: Command, monkeypatch: pytest.Monkey
 
 
 def test_deletes_a_copy_of_the_stored_master(command: Command) -> None:
-    """It is stored already."""
     master = new_master()
     keyring.set_password(PYPI, TOKEN, master)
     for service in (PYPI, "upload.pypi.org"):
@@ -90,25 +88,23 @@ def expiring() -> str:
 
 
 LEFT = {
-    "hunter2-of-mine": "this is no PyPI API token (it does not begin with 'pypi-'); a password cannot be restricted: ",
-    expiring(): "this token expires, so it is a derived one and no master: ",
-    new_master("index.example"): "this token is for 'index.example', and pypi takes those for pypi.org: ",
+    "hunter2-of-mine": "this is not a PyPI API token (it does not begin with 'pypi-'); a password cannot be",
+    expiring(): "this token expires: it is a derived token, not a master: ",
+    new_master("index.example"): "this token is for 'index.example', but pypi needs one for pypi.org: ",
 }
 
 
 @pytest.mark.parametrize(("text", "reason"), LEFT.items(), ids=["password", "derived", "another index"])
-def test_leaves_what_is_no_master(text: str, reason: str, command: Command) -> None:
-    """With the reason, and exit code 1."""
+def test_leaves_what_is_not_a_master(text: str, reason: str, command: Command) -> None:
     FileKeyring().plant(PYPI, TOKEN, text)
     code, out, err = command("adopt")
     assert (code, err) == (1, "")
-    assert out.startswith(f"- '{PYPI}' (user '__token__') in file_keyring.FileKeyring: left there, since {reason}")
+    assert out.startswith(f"- '{PYPI}' (user '__token__') in file_keyring.FileKeyring: not moved, because {reason}")
     assert text not in out
     assert FileKeyring().passwords() == {(PYPI, TOKEN): text}
 
 
 def test_leaves_another_master(command: Command) -> None:
-    """It could be that of another account, for which only a person has a label."""
     master, other = new_master(), new_master(identifier="another")
     keyring.set_password(PYPI, TOKEN, master)
     FileKeyring().plant(PYPI, TOKEN, other)
@@ -116,7 +112,7 @@ def test_leaves_another_master(command: Command) -> None:
     (problem,) = (entry["problem"] for entry in found)
     assert problem == (
         "another master is stored for pypi: store this one with `keyring-pypitoken login -r pypi --account LABEL`, or "
-        f"forget it with `keyring del {PYPI} {TOKEN}`."
+        f"delete it with `keyring del {PYPI} {TOKEN}`."
     )
     assert FileKeyring().passwords() == {PRIVATE: master, (PYPI, TOKEN): other}
 
@@ -124,10 +120,9 @@ def test_leaves_another_master(command: Command) -> None:
 @pytest.mark.parametrize(
     ("broken", "what"), [("get", "be read"), ("set", "store the master"), ("delete", "delete the master")]
 )
-def test_loses_nothing_where_a_store_fails(
+def test_loses_nothing_if_a_store_fails(
     broken: str, what: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The raw one is deleted last, after the other was read back."""
     master = new_master()
     FileKeyring().plant(PYPI, TOKEN, master)
     monkeypatch.setenv("TEST_KEYRING_BROKEN", f"first:{broken}")
@@ -143,9 +138,82 @@ def test_loses_nothing_where_a_store_fails(
 
 
 def test_a_store_that_forgets_loses_nothing(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it says it stored is read back before the raw one is deleted."""
     master = new_master()
     FileKeyring().plant(PYPI, TOKEN, master)
     monkeypatch.setenv("TEST_KEYRING_BROKEN", "forget")
     assert "did not keep the master" in command.refused("adopt")
     assert FileKeyring().passwords() == {(PYPI, TOKEN): master}
+
+
+PYPIRC = """\
+[distutils]
+index-servers =
+    pypi
+    company
+# my notes
+[pypi]\r
+username = __token__
+password = {master}
+[company]
+repository = https://index.example/
+password = hunter2
+[again]
+repository: https://UPLOAD.pypi.org/legacy
+Password:
+    {master}
+    ; a remark
+realm = x
+"""
+
+
+def test_moves_the_tokens_of_a_pypirc_and_leaves_the_rest_byte_for_byte(command: Command, home: Path) -> None:
+    master, file = new_master(), home / ".pypirc"
+    text = PYPIRC.format(master=master)
+    file.write_bytes(text.encode())
+    file.chmod(0o644)
+    assert command("adopt", "--dry-run") == (
+        0,
+        (
+            "- '[pypi]' (user '__token__') in ~/.pypirc: it would be moved to the master of the account 'default'\n"
+            "- '[again]' (user '__token__') in ~/.pypirc: it would be moved to the master of the account 'default'\n"
+        ),
+        "",
+    )
+    assert file.read_bytes() == text.encode()
+    code, out, _ = command("adopt")
+    assert (code, out.count("it is stored already, and the copy there was deleted\n")) == (0, 1)
+    assert FileKeyring().passwords() == {PRIVATE: master}
+    left = text.replace(f"password = {master}\n", "").replace(f"Password:\n    {master}\n", "")
+    assert file.read_bytes() == left.encode()
+    assert os.name != "posix" or file.stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in home.glob(".pypirc*")) == [".pypirc"]
+    assert master not in command("adopt")[1]
+
+
+def test_leaves_a_pypirc_that_holds_another_master(command: Command, home: Path) -> None:
+    keyring.set_password(PYPI, TOKEN, new_master())
+    text = f"[pypi]\npassword = {new_master(identifier='another')}\n"
+    (home / ".pypirc").write_text(text)
+    code, out, _ = command("adopt")
+    assert code == 1
+    assert out == (
+        "- '[pypi]' (user '__token__') in ~/.pypirc: not moved, because another master is stored for pypi: store this "
+        "one with `keyring-pypitoken login -r pypi --account LABEL`, or delete it from ~/.pypirc.\n"
+    )
+    assert (home / ".pypirc").read_text() == text
+    (home / ".pypirc").unlink()  # no master may be left in the clear
+
+
+def test_a_pypirc_that_is_gone_meanwhile_loses_nothing(
+    command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master, keep = new_master(), FileKeyring.set_password
+    (home / ".pypirc").write_text(f"[pypi]\npassword = {master}\n")
+
+    def slow(store: FileKeyring, service: str, username: str, password: str) -> None:
+        (home / ".pypirc").unlink()
+        keep(store, service, username, password)
+
+    monkeypatch.setattr(FileKeyring, "set_password", slow)
+    assert command.refused("adopt") == "~/.pypirc was deleted meanwhile: look into it, and try again."
+    assert FileKeyring().passwords() == {PRIVATE: master}

@@ -1,81 +1,108 @@
-"""`status` tells whether uploads get restricted tokens, and all that would go before them, each with its remedy."""
+"""`status`: its verdict and what it lists; what it foretells is in `test_situations.py`."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keyring
-import platformdirs
 import pytest
 from file_keyring import FileKeyring, SecondKeyring
-from sandbox import Command, WritePolicy, new_master
+from situations import SECRET, Place, Situation, install
 
 from keyring_pypitoken import paths
-from keyring_pypitoken.cli import bypasses
+from keyring_pypitoken.cli import surroundings
 
 if TYPE_CHECKING:
     from typing import Any
 
+    from sandbox import Command, WritePolicy
 
 PYPI, TEST, TOKEN = "https://upload.pypi.org/legacy/", "https://test.pypi.org/legacy/", "__token__"
-SECRET = "hunter2-of-mine-and-nobody-elses"
-POSIX = pytest.mark.skipif(os.name != "posix", reason="programs are scripts here, which need POSIX")
 
 
 @pytest.fixture(autouse=True)
-def nothing_on_path(monkeypatch: pytest.MonkeyPatch, work: Path) -> None:
-    """Let no `keyring` of the developer's be found."""
+def no_uploaders(monkeypatch: pytest.MonkeyPatch, work: Path) -> None:
+    """Let none of the developer's programs be found, nor what is installed beside this package."""
+    import importlib.util
+
     monkeypatch.setenv("PATH", str(work))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
 
 
 @pytest.fixture
-def stored() -> str:
-    """Store a master; return its text."""
-    master = new_master()
-    keyring.set_password(PYPI, TOKEN, master)
-    return master
+def place(home: Path, work: Path, user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> Place:
+    return Place(home, work, user_policy, monkeypatch)
 
 
 def problems(command: Command) -> list[tuple[str, str]]:
-    """Return the problems that are found, each with its remedy; and check that the words hold them, and no secret."""
+    """Return the problems and remedies that are found; check that the words hold them, and no secret."""
     found: dict[str, Any] = command.json("status", code=1)
     code, out, err = command("status")
     assert (code, err) == (1, "")
-    told = [(entry["problem"], entry["remedy"]) for entry in found["problems"]]
-    assert out.startswith(f"Not ready, {len(told)} problem{'' if len(told) == 1 else 's'}:\n")
-    for problem, remedy in told:
-        assert f"- {problem}: {remedy}.\n" in out
-        assert problem
-        assert remedy
+    listed = [(entry["problem"], entry["remedy"]) for entry in found["problems"]]
+    assert out.startswith(f"Not ready: {len(listed)} problem{'' if len(listed) == 1 else 's'}.\n")
+    assert all(f"- {problem}: {remedy}.\n" in out for problem, remedy in listed)
+    assert all(problem and remedy for problem, remedy in listed)
     assert not [at for at in range(len(SECRET) - 12) if SECRET[at : at + 12] in out + str(found)]
     assert found["ready"] is False
-    return told
-
-
-# When all is well
+    return listed
 
 
 @pytest.mark.parametrize("name", ["status", "doctor"])
-def test_the_first_line_is_the_verdict(name: str, stored: str, command: Command) -> None:
-    """And below it stands what it is made of."""
-    assert stored
+@pytest.mark.usefixtures("stored")
+def test_the_first_line_is_the_verdict(name: str, command: Command) -> None:
     code, out, err = command(name)
     assert (code, err) == (0, "")
     assert out.splitlines() == [
-        "Ready: uploads to pypi get restricted tokens, and nothing goes before them.",
+        "Ready. Uploads to pypi use restricted tokens; nothing bypasses them.",
+        "No uploader was found on PATH: install one, such as `pip install twine`.",
         "  masters   pypi (default)",
         "  kept in   file_keyring.FileKeyring, another keyring backend",
         "  policies  none, the defaults",
-        "  keyring   no such command on PATH; uv needs one",
     ]
 
 
-def test_tells_of_every_account_and_every_policy(
+@pytest.mark.usefixtures("stored", "project")
+def test_each_uploader_has_a_line(command: Command, place: Place) -> None:
+    install(place, Situation("", "poetry", "restricted"))
+    line = "\n  poetry    would send a restricted token for demo to pypi\n"
+    assert line in command("status")[1]
+    place.set(POETRY_PYPI_TOKEN_PYPI=SECRET)
+    assert problems(command)
+    assert "\n  poetry    would bypass keyring-pypitoken: the variable POETRY_PYPI_TOKEN_PYPI" in command("status")[1]
+
+
+@pytest.mark.usefixtures("project")
+def test_a_refusal_is_a_line_too(command: Command, place: Place) -> None:
+    install(place, Situation("", "poetry", "refused"))
+    assert "\n  poetry    would be refused: no master is stored for pypi\n" in command("status")[1]
+
+
+@pytest.mark.usefixtures("stored")
+def test_an_index_of_its_own_is_not_ours(command: Command, place: Place) -> None:
+    install(place, Situation("", "twine", "other"))
+    place.set(TWINE_REPOSITORY_URL="https://index.example/up")
+    code, out, _ = command("status")
+    assert code == 0
+    assert (
+        "\n  twine     uploads to https://index.example/up (TWINE_REPOSITORY_URL), which keyring-pypitoken does not "
+        "serve\n"
+    ) in out
+
+
+@pytest.mark.usefixtures("stored")
+def test_an_uploader_whose_settings_cannot_be_read_would_be_refused(command: Command, place: Place) -> None:
+    install(place, Situation("", "twine", "refused"))
+    place.set(TWINE_REPOSITORY="nowhere")
+    assert problems(command) == [("~/.pypirc does not define the repository 'nowhere'", "correct the name, or add it")]
+
+
+def test_lists_every_account_and_every_policy(
     stored: str, command: Command, work: Path, user_policy: WritePolicy, site_policy: WritePolicy
 ) -> None:
-    """Of all repositories."""
+    from sandbox import new_master
+
     keyring.set_password(f"{PYPI}?work", TOKEN, stored)
     keyring.set_password(TEST, TOKEN, new_master("test.pypi.org"))
     (work / "pypitoken.toml").touch()
@@ -88,199 +115,88 @@ def test_tells_of_every_account_and_every_policy(
         ("pypi", "work"),
         ("testpypi", "default"),
     ]
-    assert found["policies"] == {
-        "project": "pypitoken.toml",
-        "user": paths.user_policy(),
-        "site": paths.site_policies()[0],
-    }
+    assert found["policies"] == ["pypitoken.toml", paths.user_policy(), paths.site_policies()[0]]
     assert [store["name"] for store in found["stores"] if store["keeps"]] == ["file_keyring.FileKeyring"]
-    assert found["command"] is None
-    assert "Ready: uploads to pypi and testpypi get restricted tokens" in command("status")[1]
+    assert found["keyring"] is None
+    assert command("status")[1].startswith("Ready. Uploads to pypi and testpypi use restricted tokens;")
 
 
-# Masters
+def test_a_master_that_no_note_knows_counts(stored: str, command: Command) -> None:
+    from keyring_pypitoken.lookup import PYPI as REPOSITORY
+    from keyring_pypitoken.vault.accounts import forget_account
+
+    assert stored
+    forget_account(REPOSITORY, "default")
+    assert command.json("status")["accounts"] == [{"repository": "pypi", "account": "default"}]
 
 
 def test_without_a_master_nothing_is_ready(command: Command) -> None:
-    """The remedy is a command."""
-    assert problems(command) == [("no master is stored", "`keyring-pypitoken login` stores one")]
+    assert problems(command) == [("no master is stored", "`keyring-pypitoken login`")]
 
 
-def test_finds_raw_masters(stored: str, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In every backend, under every key that an uploader asks for."""
+def test_the_program_of_a_policy_is_not_started(command: Command, user_policy: WritePolicy, work: Path) -> None:
+    program = work / "print-master"
+    program.write_text(f"#!/bin/sh\ntouch {work / 'started'}\n")
+    program.chmod(0o755)
+    user_policy(f'[store]\ncommand = ["{program}"]\n')
+    assert command("status")[0] == 0
+    assert not (work / "started").exists()
+
+
+def test_finds_unprotected_tokens_in_every_backend(
+    stored: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TEST_KEYRINGS", "first,second")
     FileKeyring().plant(PYPI, TOKEN, stored)
     SecondKeyring().plant("pdm-repository-testpypi", TOKEN, SECRET)
     assert problems(command) == [
         (
             (
-                f"a token lies raw in file_keyring.{backend} under {service!r}, where uploaders find it if this "
-                "package is not asked"
+                f"an unprotected token is stored in file_keyring.{backend} under {service!r}, where uploaders "
+                "find it if this package is not asked"
             ),
             "`keyring-pypitoken adopt` moves it",
         )
         for backend, service in (("FileKeyring", PYPI), ("SecondKeyring", "pdm-repository-testpypi"))
     ]
-    FileKeyring().delete_password(f"keyring-pypitoken:{PYPI}", "default")
-    assert len(problems(command)) == 2
 
 
 @pytest.mark.usefixtures("stored")
-def test_tells_of_a_store_that_cannot_be_asked(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Uploads would be refused."""
+def test_a_store_that_cannot_be_asked_is_a_problem(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_KEYRING_BROKEN", "first:get")
     assert problems(command) == [
         (
-            (
-                "the keyring backend file_keyring.FileKeyring could not be read (KeyringLocked): unlock or repair it, "
-                "and try again"
-            ),
-            "until then every upload is refused",
+            "the keyring backend file_keyring.FileKeyring could not be read (KeyringLocked)",
+            "unlock or repair it, and try again",
         )
     ]
 
 
-def test_tells_of_a_store_that_is_not_there(command: Command, user_policy: WritePolicy) -> None:
-    """Which a policy names."""
+def test_a_store_that_is_missing_is_a_problem(command: Command, user_policy: WritePolicy) -> None:
     user_policy('[store]\nbackend = "no.such.Backend"\n')
     assert "[store] names the backend 'no.such.Backend', which cannot be loaded" in problems(command)[0][0]
 
 
-# Policies
-
-
 @pytest.mark.usefixtures("stored")
-def test_tells_of_policies_that_cannot_be_followed(command: Command, work: Path, user_policy: WritePolicy) -> None:
-    """The user's, and the project's."""
+def test_policies_that_cannot_be_followed_are_problems(command: Command, work: Path, user_policy: WritePolicy) -> None:
     user_policy("x = 1\n")
     (work / "pypitoken.toml").write_text("y = 1\n")
     found = problems(command)
-    assert [remedy for _, remedy in found] == ["`keyring-pypitoken check` tells all of it"] * 2
+    assert [remedy for _, remedy in found] == ["`keyring-pypitoken check` shows all of it"] * 2
     assert [name in problem for name, (problem, _) in zip(("'x'", "'y'"), found, strict=True)] == [True, True]
-
-
-# What goes before keyring
-
-
-@pytest.mark.parametrize(("name", "uploader"), bypasses._VARIABLES.items())
-@pytest.mark.usefixtures("stored")
-def test_finds_passwords_in_the_environment(
-    name: str, uploader: str, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An empty variable is none."""
-    monkeypatch.setenv(name, "")
-    assert command("status")[0] == 0
-    monkeypatch.setenv(name, SECRET)
-    assert problems(command) == [
-        (f"the variable {name} is set, and {uploader} takes it before it asks keyring", f"`unset {name}`")
-    ]
-
-
-PYPIRC = {
-    f"[pypi]\nusername = __token__\npassword = {SECRET}\n": "pypi",
-    f"[testpypi]\npassword = {SECRET}\n": "testpypi",
-    f"[distutils]\nindex-servers = x\n[x]\nrepository: https://UPLOAD.pypi.org/legacy\npassword: {SECRET}\n": "x",
-    f"[x]\nrepository = http://upload.pypi.org/legacy/\npassword = {SECRET}%(x)s\n": "x",
-    f"[x]\nrepository = https://index.example/\npassword = {SECRET}\n": None,
-    f"[x]\npassword = {SECRET}\n": None,
-    "[pypi]\nusername = __token__\n": None,
-    "[pypi]\npassword =\n": None,
-    "": None,
-}
-
-
-@pytest.mark.parametrize(("text", "section"), PYPIRC.items())
-@pytest.mark.usefixtures("stored")
-def test_finds_passwords_in_a_pypirc(text: str, section: str | None, command: Command, home: Path) -> None:
-    """For the repositories that are known, by name or by URL."""
-    (home / ".pypirc").write_text(text)
-    if section is None:
-        assert command("status")[0] == 0
-        return
-    assert problems(command) == [
-        (
-            f"~/.pypirc holds a password for [{section}], which uploaders take before they ask keyring",
-            "store that token with `keyring-pypitoken login`, then delete the line `password` there",
-        )
-    ]
-
-
-@pytest.mark.parametrize(("text", "kind"), [("no section\n", "MissingSectionHeaderError"), (b"\xff", "PolicyError")])
-@pytest.mark.usefixtures("stored")
-def test_tells_of_a_pypirc_that_cannot_be_read(text: str | bytes, kind: str, command: Command, home: Path) -> None:
-    """Nobody knows what it holds."""
-    (home / ".pypirc").write_bytes(text.encode() if isinstance(text, str) else text)
-    assert problems(command) == [(f"~/.pypirc cannot be read ({kind})", "correct it there")]
-
-
-def settings(program: str, *, roaming: bool = False) -> Path:
-    """Return the directory of a program's settings."""
-    return Path(platformdirs.user_config_dir(program, appauthor=False, roaming=roaming))
-
-
-SETTINGS = [
-    ("pypoetry", "auth.toml", f'[pypi-token]\npypi = "{SECRET}"\n', "pypi-token.pypi", "poetry"),
-    ("pypoetry", "auth.toml", f'[pypi-token]\ntestpypi = "{SECRET}"\n', "pypi-token.testpypi", "poetry"),
-    ("pypoetry", "auth.toml", f'[http-basic.pypi]\npassword = "{SECRET}"\n', "http-basic.pypi.password", "poetry"),
-    ("pdm", "config.toml", f'[repository.pypi]\npassword = "{SECRET}"\n', "repository.pypi.password", "pdm"),
-    ("pdm", "config.toml", f'[repository.testpypi]\npassword = "{SECRET}"\n', "repository.testpypi.password", "pdm"),
-    ("hatch", "config.toml", f'[publish.index]\nauth = "{SECRET}"\n', "publish.index.auth", "hatch"),
-    *(
-        (
-            "hatch",
-            "config.toml",
-            f'[publish.index.repos.{name}]\nauth = "{SECRET}"\n',
-            f"publish.index.repos.{name}.auth",
-            "hatch",
-        )
-        for name in ("main", "test")
-    ),
-]
-
-
-@pytest.mark.parametrize(("program", "name", "text", "key", "uploader"), SETTINGS)
-@pytest.mark.usefixtures("stored")
-def test_finds_passwords_in_the_settings_of_uploaders(
-    program: str, name: str, text: str, key: str, uploader: str, command: Command
-) -> None:
-    """Where they keep them when they use no keyring; what cannot be read is theirs to tell."""
-    file = settings(program, roaming=program == "pypoetry") / name
-    file.parent.mkdir(parents=True)
-    file.write_text(text)
-    ((problem, remedy),) = problems(command)
-    assert problem == f"{file} holds {key}, and {uploader} takes it before it asks keyring"
-    assert remedy.startswith("store that token with `keyring-pypitoken login`, then ")
-    file.write_text("[broken\n")
-    assert command("status")[0] == 0
-
-
-@pytest.mark.parametrize(
-    ("variable", "path", "text"),
-    [
-        ("POETRY_CONFIG_DIR", "auth.toml", SETTINGS[0][2]),
-        ("PDM_CONFIG_FILE", "elsewhere.toml", SETTINGS[3][2]),
-        ("HATCH_CONFIG", "elsewhere.toml", SETTINGS[5][2]),
-    ],
-)
-@pytest.mark.usefixtures("stored")
-def test_finds_settings_that_lie_elsewhere(
-    variable: str, path: str, text: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By the uploader's own variable."""
-    (tmp_path / path).write_text(text)
-    monkeypatch.setenv(variable, str(tmp_path if path == "auth.toml" else tmp_path / path))
-    assert len(problems(command)) == 1
 
 
 @pytest.mark.usefixtures("stored")
 def test_finds_another_keyring_that_was_chosen(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the variable, or by keyring's own settings."""
     from keyring.util import platform_
 
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     assert problems(command) == [
         (
-            "the variable PYTHON_KEYRING_BACKEND names keyring.backends.null.Keyring alone",
+            (
+                "the variable PYTHON_KEYRING_BACKEND names keyring.backends.null.Keyring alone, so keyring does not "
+                "ask this package"
+            ),
             "`unset PYTHON_KEYRING_BACKEND`",
         )
     ]
@@ -289,35 +205,67 @@ def test_finds_another_keyring_that_was_chosen(command: Command, monkeypatch: py
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("[backend]\ndefault-keyring = file_keyring.FileKeyring\n")
     assert problems(command) == [
-        ("keyring asks file_keyring.FileKeyring alone", f"delete `default-keyring` from {file}, or that file")
-    ]
-    file.write_text("[backend]\ndefault-keyring = keyring_pypitoken.backend.PyPITokenKeyring\n")
-    assert command("status")[0] == 0
-
-
-@POSIX
-@pytest.mark.parametrize(
-    ("script", "problem", "remedy"),
-    [
-        ("echo 'keyring_pypitoken.backend.PyPITokenKeyring (priority: 9.9)'", None, None),
         (
-            "echo 'keyring.backends.SecretService.Keyring (priority: 5)'",
-            "{command}, which uv and pdm would run, belongs to an environment without this package",
-            "install keyring-pypitoken there, or let this environment's programs come first on PATH",
+            f"{file} names file_keyring.FileKeyring alone, so keyring does not ask this package",
+            f"delete `default-keyring` from {file}, or that file",
+        )
+    ]
+    for backend in ("keyring_pypitoken.backend.PyPITokenKeyring", "keyring.backends.chainer.ChainerBackend"):
+        file.write_text(f"[backend]\ndefault-keyring = {backend}\n")
+        assert command("status")[0] == 0
+
+
+@pytest.mark.usefixtures("stored", "project")
+def test_uv_needs_the_keyring_command(command: Command, place: Place) -> None:
+    install(place, Situation("", "uv", "bypass"))
+    place.set(UV_KEYRING_PROVIDER="subprocess", UV_PUBLISH_USERNAME=TOKEN)
+    (place.home / "environment" / "bin" / "keyring").unlink()
+    assert problems(command) == [
+        (
+            "there is no `keyring` command on PATH, which uv asks by",
+            "install keyring-pypitoken, and put it on PATH",
+        )
+    ]
+
+
+def test_an_uploader_beside_this_package_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+    import sys
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "twine" or None)
+    assert [(room.name, program) for room, program in surroundings.find_programs({})] == [("twine", sys.executable)]
+    (room,) = (room for room, _ in surroundings.find_programs({}))
+    assert surroundings.lacks_plugin(room, sys.executable, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("missing", "lines"),
+    [
+        (
+            "everything",
+            [
+                "- Next, store your API token: keyring-pypitoken login",
+                "- Next, say what may be uploaded from here: keyring-pypitoken init",
+                "- Next, install an uploader, such as: pip install twine",
+            ],
         ),
-        ("exit 3", "{command}, which uv would run, fails (CalledProcessError)", "repair or remove it"),
+        ("nothing", ["Ready to upload; what an upload would get: keyring-pypitoken explain"]),
     ],
 )
-@pytest.mark.usefixtures("stored")
-def test_asks_the_keyring_that_uv_would_run(
-    script: str, problem: str | None, remedy: str | None, command: Command, work: Path
-) -> None:
-    """It may be one of another environment, which does not know this package."""
-    program = work / "keyring"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
-    if problem is None:
-        assert f"\n  keyring   {program}\n" in command("status")[1]
-        assert command("status")[0] == 0
-    else:
-        assert problems(command) == [(problem.format(command=program), remedy)]
+def test_the_command_alone_names_the_next_steps(missing: str, lines: list[str], command: Command, place: Place) -> None:
+    if missing == "nothing":
+        place.store()
+        place.write("work/pypitoken.toml", "")
+        install(place, Situation("", "twine", "restricted"))
+    assert command() == (
+        0,
+        "\n".join(
+            [
+                "keyring-pypitoken gives uploaders restricted, short-lived tokens derived from one stored master.",
+                *lines,
+                "All commands: keyring-pypitoken --help",
+                "",
+            ]
+        ),
+        "",
+    )

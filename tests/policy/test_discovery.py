@@ -245,14 +245,16 @@ def test_a_strangers_link_to_a_file_of_the_user_is_not_trusted(work: Path, write
     (work / "pypitoken.toml").symlink_to(write("elsewhere.toml"))
     assert [policy.trusted for policy in way_of(work).policies] == [True]
     os.chown(work / "pypitoken.toml", SOMEBODY, -1, follow_symlinks=False)
-    assert [policy.trusted for policy in way_of(work).policies] == [False]
+    with pytest.raises(PolicyError, match=r"^the owner of .*pypitoken\.toml is unknown \(.*\): repair or remove it\.$"):
+        way_of(work)
 
 
 @POSIX
-def test_a_policy_that_vanishes_is_not_trusted(work: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_policy_whose_owner_is_unknown_is_refused(work: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     write("pypitoken.toml")
     monkeypatch.setattr("keyring_pypitoken.policy.discovery.os.lstat", lambda path: os.stat(f"{path}.gone"))
-    assert [policy.trusted for policy in way_of(work).policies] == [False]
+    with pytest.raises(PolicyError, match=r"^the owner of .*pypitoken\.toml is unknown \(.*\): repair or remove it\.$"):
+        way_of(work)
 
 
 def test_without_owners_every_policy_is_trusted(work: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

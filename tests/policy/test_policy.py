@@ -27,9 +27,10 @@ from policy_cases import (
 
 from keyring_pypitoken.exceptions import PolicyError
 from keyring_pypitoken.lookup import PYPI, TESTPYPI, Repository
+from keyring_pypitoken.names import valid_label
 from keyring_pypitoken.policy.model import PYPROJECT_TABLE, Origin, PolicyFile, Settings, StoreSettings, WithOrigin
 from keyring_pypitoken.policy.parser import parse_policy
-from keyring_pypitoken.policy.values import WrongValueError, parse_duration, valid_label
+from keyring_pypitoken.policy.values import WrongValueError, parse_duration
 from keyring_pypitoken.toml import load_toml, read_toml
 
 if TYPE_CHECKING:

@@ -526,7 +526,7 @@ def unknown_repository(stage: Stage) -> str:
     stage.master()
     stage.project('[repository.pipy]\nprojects = ["demo"]\n')
     return (
-        "pypitoken.toml:2 mentions an unknown repository 'pipy'; known are 'pypi', 'testpypi': "
+        "pypitoken.toml:2 mentions an unknown repository 'pipy'; did you mean 'pypi'? "
         "correct the name, or add its url to your own policy.toml."
     )
 

@@ -1,7 +1,8 @@
-"""What lies in examples/ works: the demonstration, the tutorial, the sample policies."""
+"""What is in examples/ works: the demonstration, the tutorial, the sample policies."""
 
 from __future__ import annotations
 
+import datetime
 import os
 import subprocess
 import sys
@@ -13,8 +14,8 @@ from sandbox import ROOT, new_master
 
 from keyring_pypitoken import ProjectNamesRestriction, Token
 from keyring_pypitoken.lookup import PYPI, TESTPYPI
-from keyring_pypitoken.policy.decision import Policies, decide
-from keyring_pypitoken.policy.model import Layer, Origin, WithOrigin
+from keyring_pypitoken.policy.decision import decide
+from keyring_pypitoken.policy.model import Evidence, Layer, Origin, Policies, Way, WithOrigin
 from keyring_pypitoken.policy.parser import parse_policy
 from keyring_pypitoken.policy.values import KEYS
 
@@ -75,8 +76,7 @@ def test_the_tutorial_restricts_a_token(run: Run, index: IndexProcess, work: Pat
     assert "project-scoped token is not valid for project: 'some-other-project'" in sent.stdout
 
 
-def test_the_tutorial_tells_mistakes() -> None:
-    """Without a project it shows its usage, and what is no token is told in a sentence."""
+def test_the_tutorial_names_mistakes() -> None:
     usage = f"Usage: {EXAMPLES / 'tutorial.py'} {{project_name}} < token\n"
     assert run_script("tutorial.py", stdin=new_master()) == (1, "", usage)
     reason = "the token has no prefix: PyPI's tokens begin with 'pypi-'.\n"
@@ -84,7 +84,7 @@ def test_the_tutorial_tells_mistakes() -> None:
 
 
 @pytest.mark.parametrize("file", sorted(POLICIES.iterdir()), ids=lambda path: path.name)
-def test_sample_policies_can_be_followed(file: Path) -> None:
+def test_sample_policies_parse(file: Path) -> None:
     layer: Layer = "user" if file.name == "policy.toml" else "project"
     policy = parse_policy(file.read_text(encoding="utf-8"), layer=layer, name=file.name)
     assert policy is not None
@@ -97,18 +97,17 @@ def test_sample_policies_show_every_key() -> None:
     assert "[store]\nbackend = " in text
 
 
-def test_the_samples_do_what_they_say() -> None:
+def test_the_samples_do_what_they_say(work: Path) -> None:
     """The sample of two accounts, under the sample of a user's policy: each repository has its account."""
     user = parse_policy((POLICIES / "policy.toml").read_text(encoding="utf-8"), layer="user", name="policy.toml")
     text = (POLICIES / "two-accounts.toml").read_text(encoding="utf-8")
     project = parse_policy(text, layer="project", name="pypitoken.toml")
     assert user is not None
     assert project is not None
-    evidence = WithOrigin(("company-project",), Origin("the arguments"))
-    during = 1_796_700_000  # 2026-12-08
-    grants = [
-        decide(repository, Policies(project, user), evidence, now=during, account=None)
-        for repository in (PYPI, TESTPYPI)
-    ]
+    policies = Policies(Way(work, (project,)), user=user)
+    evidence = Evidence(WithOrigin(("company-project",), Origin("the arguments")), work)
+    grants = [decide(repository, policies, evidence) for repository in (PYPI, TESTPYPI)]
     assert [grant.account.value for grant in grants] == ["work", "default"]
     assert [grant.valid_for.value for grant in grants] == [600, 600]
+    released = datetime.datetime(2026, 12, 8, tzinfo=datetime.timezone.utc)
+    assert all(grant.window(int(released.timestamp())) for grant in grants)

@@ -145,6 +145,8 @@ CAVEATS = st.one_of(
     ),
     st.binary(max_size=8),
 )
+STARTS = st.none() | st.builds(WithOrigin, st.integers(NOW - 4, NOW), st.just(DEFAULT))
+ENDINGS = st.none() | st.builds(WithOrigin, st.integers(NOW + 1, NOW + 4), st.just(DEFAULT))
 PROJECTS = st.none() | st.sets(NAMES, min_size=1).map(lambda found: tuple(sorted(found)))
 
 
@@ -156,20 +158,17 @@ def grants(draw: st.DrawFn) -> Grant:
         repository=PYPI,
         account=WithOrigin("default", DEFAULT),
         projects=None if projects is None else WithOrigin(projects, DEFAULT),
-        not_before=NOW - draw(st.integers(0, 3)),
-        not_after=NOW + draw(st.integers(1, 3)),
-        valid_for=WithOrigin(0, DEFAULT),
-        clock_skew=WithOrigin(0, DEFAULT),
-        bounds=(),
-        policy=None,
-        notice=False,
-        history=False,
+        valid_for=WithOrigin(draw(st.integers(1, 3)), DEFAULT),
+        clock_skew=WithOrigin(draw(st.integers(0, 3)), DEFAULT),
+        start=draw(STARTS),
+        end=draw(ENDINGS),
     )
 
 
 def is_granted(grant: Grant, use: Use) -> bool:
     """Return True if a use is what a grant is for."""
-    if not grant.not_before <= use.now < grant.not_after:
+    not_before, not_after = grant.window(NOW)
+    if not not_before <= use.now < not_after:
         return False
     return grant.projects is None or (
         use.project is not None and packaging.utils.canonicalize_name(use.project) in grant.projects.value
@@ -183,7 +182,7 @@ def test_a_derived_token_allows_what_its_master_does_within_the_grant(
 ) -> None:
     master = mint(*caveats, version=version)
     try:
-        token, _ = derive(MasterToken(master), grant, now=NOW)
+        token, _, _ = derive(MasterToken(master), grant, now=NOW)
     except Refusal:
         reject()
 
@@ -214,7 +213,7 @@ def test_deriving_only_appends(caveats: list[bytes], grant: Grant, version: int)
     text = mint(*caveats, version=version)
     master = Token.load(text)
     with contextlib.suppress(Refusal):
-        token, not_after = derive(MasterToken(text), grant, now=NOW)
+        token, _, not_after = derive(MasterToken(text), grant, now=NOW)
         derived = Token.load(token.unwrap())
         added = derived.raw_caveats[len(caveats) :]
 
@@ -222,7 +221,7 @@ def test_deriving_only_appends(caveats: list[bytes], grant: Grant, version: int)
         assert len(added) == (1 if grant.projects is None else 2)
         assert (derived.prefix, derived.domain, derived.identifier) == ("pypi", "pypi.org", IDENTIFIER)
         assert token.unwrap() == mint(*caveats, *added, version=version)
-        assert NOW < not_after <= grant.not_after
+        assert NOW < not_after <= grant.window(NOW)[1]
 
 
 @checked(600)

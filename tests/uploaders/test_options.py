@@ -60,7 +60,7 @@ LIKE_CLAP = Grammar(VALUES, FLAGS)
 def test_options_values_and_positional_arguments_are_told_apart(
     line: str, found: list[tuple[str, str | None]], positional: list[str], doubtful: list[str]
 ) -> None:
-    assert LIKE_CLAP.parse(line.split()) == Parsed(tuple(found), tuple(positional), tuple(doubtful))
+    assert LIKE_CLAP.parse(line.split())[:3] == (tuple(found), tuple(positional), tuple(doubtful))
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,12 @@ def test_options_values_and_positional_arguments_are_told_apart(
 def test_a_long_option_may_be_shortened_while_it_stays_unique(
     line: str, found: list[tuple[str, str | None]], doubtful: list[str]
 ) -> None:
-    assert LIKE_ARGPARSE.parse(line.split()) == Parsed(tuple(found), (), tuple(doubtful))
+    assert LIKE_ARGPARSE.parse(line.split())[:3] == (tuple(found), (), tuple(doubtful))
 
 
 def test_an_unknown_option_with_a_space_is_positional_only_for_argparse() -> None:
     assert LIKE_ARGPARSE.parse(["-x y"]).positional_args == ("-x y",)
+    assert LIKE_CLAP.parse(["-x y"]).unknown == ("-x y",)
     assert LIKE_CLAP.parse(["-x y"]).positional_args == ()
 
 
@@ -107,10 +108,9 @@ def test_the_first_positional_argument_is_a_subcommand_if_asked(
     assert LIKE_CLAP.parse(line.split(), stop=True) == Parsed(tuple(found), tuple(positional), (), tuple(rest))
 
 
-def test_the_last_value_counts_and_all_can_be_had() -> None:
+def test_the_last_value_counts() -> None:
     parsed = LIKE_CLAP.parse(["-r", "x", "--repository=y", "-s", "-r"])
     assert parsed.last("--repository") is None
-    assert parsed.all("--repository") == ("x", "y")
     assert LIKE_CLAP.parse(["-r", "x", "--repository=y"]).last("--repository") == "y"
     assert (parsed.has("--sign"), parsed.has("--verbose")) == (True, False)
     assert parsed.last("--identity") is None
@@ -153,7 +153,8 @@ def test_what_argparse_accepts_is_read_as_argparse_does(
     assert parsed.doubtful == ()
     for name, value in expected.items():
         option = "--" + name.replace("_", "-")
-        found = list(parsed.all(option)) if isinstance(value, list) else sum(o == option for o, _ in parsed.options)
+        found = [text for name, text in parsed.options if name == option and text is not None]
+        found = found if isinstance(value, list) else sum(name == option for name, _ in parsed.options)
         assert found == (value or (0 if isinstance(found, int) else []))
 
 

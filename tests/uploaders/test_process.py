@@ -13,7 +13,7 @@ from sandbox import Run, new_master
 
 from keyring_pypitoken.backend import REFUSED, RefusedDeleteError, RefusedError, RefusedSetError
 from keyring_pypitoken.uploaders import process
-from keyring_pypitoken.uploaders.process import parent_room, read_command_line, this_process
+from keyring_pypitoken.uploaders.process import parent_process, read_command_line, this_process
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
 HTTP = "http://upload.pypi.org/legacy/"
@@ -115,7 +115,7 @@ def test_the_process_that_adopts_orphans_is_not_a_parent(parent: int, monkeypatc
     monkeypatch.setattr(os, "getppid", lambda: parent)
     monkeypatch.setitem(process._READERS, sys.platform, lambda _pid: ["uv", "publish", "demo-1.0.zip"])
     found = this_process()
-    assert (found.program, found.arguments, found.is_parent, parent_room()) == ("", (), True, None)
+    assert (found.program, found.arguments, found.is_parent) == ("", (), True)
 
 
 PROGRAMS = [
@@ -201,11 +201,11 @@ def test_if_the_parent_is_not_known_there_is_no_evidence(platform: str, monkeypa
     monkeypatch.setattr(sys, "platform", platform)
     found = this_process()
     assert (found.program, found.arguments, found.is_parent) == ("", (), True)
-    assert parent_room() is None
+    assert parent_process() == found
 
 
 def test_another_program_than_the_keyring_command_has_no_parent_of_interest() -> None:
-    assert parent_room() is None
+    assert parent_process() is None
 
 
 # When a refusal ends the program

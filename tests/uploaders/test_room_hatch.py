@@ -107,10 +107,7 @@ def test_address_is_that_of_the_settings(config: Path, text: str, expected: Addr
         ("--config none.toml publish", "'none.toml' does not exist: name hatch's settings file."),
         (
             "--config broken.toml publish",
-            (
-                "broken.toml is not valid TOML: expected '=' after a key in a key/value pair (at line 1, column 8); "
-                "correct it there."
-            ),
+            ("broken.toml:1:8 is not valid TOML: expected '=' after a key in a key/value pair; correct it there."),
         ),
     ],
 )
@@ -226,8 +223,8 @@ def first(what: str, remedy: str) -> Problem:
 def other(user: str, where: str) -> Problem:
     """Return the problem of another user name."""
     return Problem(
-        f"{where} names the user '{user}', and hatch asks keyring for that user's password, not for a token",
-        f"set the user name in {where} to `__token__`, or leave it out",
+        f"{where} names the user '{user}', and hatch asks keyring for that user, who has no token",
+        f"set the user name in {where} to `__token__`",
     )
 
 
@@ -246,7 +243,7 @@ def other(user: str, where: str) -> Problem:
             None,
             [first("the variable HATCH_INDEX_AUTH is set", "`unset HATCH_INDEX_AUTH`")],
         ),
-        ("publish -a secret", {}, None, [first("--auth gives a password", "leave out --auth")]),
+        ("publish -a secret", {}, None, [first("the option --auth is given", "leave out `--auth`")]),
         (
             "publish -n",
             {},
@@ -349,7 +346,10 @@ def test_settings_that_cannot_be_read_are_a_problem(config: Path) -> None:
     config.write_text("broken")
     address = Address(PYPI, "main", "default")
     (problem,) = ROOM.find_problems(hatch(), address)
-    assert problem.problem.startswith("../config/hatch/config.toml is not valid TOML")
+    assert problem == Problem(
+        "../config/hatch/config.toml:1:1 is not valid TOML: expected '=' after a key in a key/value pair",
+        "correct it there",
+    )
     process = hatch("--config none.toml publish")
     assert ROOM.find_lookups(process, address) == ()
     assert ROOM.find_problems(process, address) == [Problem("'none.toml' does not exist", "name hatch's settings file")]

@@ -192,8 +192,8 @@ def first(what: str, remedy: str) -> Problem:
 def other(user: str, where: str) -> Problem:
     """Return the problem of another user name."""
     return Problem(
-        f"{where} names the user '{user}', and pdm asks keyring for that user's password, not for a token",
-        f"set the user name in {where} to `__token__`, or leave it out",
+        f"{where} names the user '{user}', and pdm asks keyring for that user, who has no token",
+        f"set the user name in {where} to `__token__`",
     )
 
 
@@ -225,7 +225,7 @@ HOST = "upload.pypi.org"
             keys("bob", "pdm-repository-a", "https://a.example/", "a.example"),
             [other("bob", "../config/pdm/config.toml")],
         ),
-        ("publish -u __token__ -P secret", {}, (), [first("--password gives a password", "leave out --password")]),
+        ("publish -u __token__ -P secret", {}, (), [first("the option --password is given", "leave out `--password`")]),
         (
             "publish -r testpypi",
             {"PDM_PUBLISH_PASSWORD": "secret"},

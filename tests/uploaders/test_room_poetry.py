@@ -102,7 +102,7 @@ def test_files_that_are_not_there_are_refused(work: Path) -> None:
         (
             "publish -r x",
             {"POETRY_REPOSITORIES_X_URL": "https://y/"},
-            Address("https://y/", "x", "the variable POETRY_REPOSITORIES_X_URL"),
+            Address("https://y/", "x", "POETRY_REPOSITORIES_X_URL"),
         ),
     ],
 )
@@ -110,7 +110,7 @@ def test_address(line: str, environ: dict[str, str], expected: Address, work: Pa
     (work / "poetry.toml").write_text('[repositories.x]\nurl = "https://x/legacy"\n[repositories.bad]\nurl = "x"\n')
     assert ROOM.find_address(poetry(line, work, environ)) == expected
     assert refusal(ROOM.find_address, "publish -r bad", work) == (
-        "the upload URL of repositories.bad.url in poetry.toml is not a valid one: correct it."
+        "the repository URL of repositories.bad.url in poetry.toml is not one of http or https: correct it."
     )
     assert refusal(ROOM.find_address, "publish -r none", work) == (
         "poetry has no repository 'none': define it with `poetry config repositories.NAME URL`, or correct its name."
@@ -118,7 +118,7 @@ def test_address(line: str, environ: dict[str, str], expected: Address, work: Pa
 
 
 SERVICE = "poetry-repository-pypi"
-TOKEN = "pypi-token.pypi in poetry.toml holds a token, and poetry takes it before it asks keyring"
+TOKEN = "pypi-token.pypi in poetry.toml holds a password, and poetry takes it before it asks keyring"
 OFF = "`poetry config keyring.enabled true`"
 
 
@@ -134,12 +134,12 @@ OFF = "`poetry config keyring.enabled true`"
         ),
         (
             "publish", {"POETRY_PYPI_TOKEN_PYPI": "x"}, "", None,
-            [Problem("the variable POETRY_PYPI_TOKEN_PYPI holds a token, and poetry takes it before it asks keyring",
+            [Problem("the variable POETRY_PYPI_TOKEN_PYPI is set, and poetry takes it before it asks keyring",
                      "`unset POETRY_PYPI_TOKEN_PYPI`")],
         ),
         (
             "publish", {}, "[pypi-token]\npypi = 'x'\n", None,
-            [Problem(TOKEN, "store it with `keyring-pypitoken login`, then delete it there")],
+            [Problem(TOKEN, "store that token with `keyring-pypitoken login`, then delete it there")],
         ),
         (
             "publish", {}, "[keyring]\nenabled = false\n", None,
@@ -147,7 +147,7 @@ OFF = "`poetry config keyring.enabled true`"
         ),
         (
             "publish", {"POETRY_KEYRING_ENABLED": "no"}, "", None,
-            [Problem("the variable POETRY_KEYRING_ENABLED is false, so poetry does not ask keyring", OFF)],
+            [Problem("POETRY_KEYRING_ENABLED is false, so poetry does not ask keyring", OFF)],
         ),
     ],
 )  # fmt: skip

@@ -225,8 +225,8 @@ _STORE = "store that token with `keyring-pypitoken login`, then delete the line 
             {},
             [
                 (
-                    "--repository-url holds a password in its URL, and twine takes it before it asks keyring",
-                    "leave out the user name and the password there",
+                    "the URL in --repository-url holds a password, and twine takes it before it asks keyring",
+                    "delete it there",
                 )
             ],
         ),

@@ -10,7 +10,7 @@ import pytest
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI
-from keyring_pypitoken.uploaders import rust_glob
+from keyring_pypitoken.uploaders import options
 from keyring_pypitoken.uploaders.uploader import Address, Problem, Process, find_room
 from keyring_pypitoken.uploaders.uv import ROOM
 
@@ -139,7 +139,7 @@ def test_links_in_a_circle_end(work: Path) -> None:
 
 
 def test_a_pattern_that_looks_at_too_much_is_refused(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rust_glob, "_MAX_VISITED", 10)
+    monkeypatch.setattr(options, "_MAX_LOOKED_AT", 10)
     for number in range(20):
         (work / f"{number}.whl").touch()
     assert refusal("publish **/*.whl", work, files=True) == (
@@ -165,17 +165,17 @@ SETTINGS = '[[index]]\nname = "t"\npublish-url = "https://test.pypi.org/legacy/"
     ("line", "environ", "expected"),
     [
         ("publish", {}, Address(URL, "", "default")),
-        ("publish --publish-url HTTPS://x:y@A.b:443", {}, Address("https://a.b/", "", "the option --publish-url")),
+        ("publish --publish-url HTTPS://x:y@A.b:443", {}, Address("https://a.b/", "", "--publish-url")),
         (
             "publish",
             {"UV_PUBLISH_URL": "http://[::1]:8/a"},
-            Address("http://[::1]:8/a", "", "the variable UV_PUBLISH_URL"),
+            Address("http://[::1]:8/a", "", "UV_PUBLISH_URL"),
         ),
-        ("publish --index t", {}, Address("https://test.pypi.org/legacy/", "t", "the option --index")),
+        ("publish --index t", {}, Address("https://test.pypi.org/legacy/", "t", "--index")),
         (
             "publish",
             {"UV_PUBLISH_INDEX": "t"},
-            Address("https://test.pypi.org/legacy/", "t", "the variable UV_PUBLISH_INDEX"),
+            Address("https://test.pypi.org/legacy/", "t", "UV_PUBLISH_INDEX"),
         ),
         ("publish --config-file c.toml", {}, Address("https://c/", "", "publish-url in c.toml")),
         ("publish --no-config", {}, Address(URL, "", "default")),
@@ -191,12 +191,12 @@ def test_address(line: str, environ: dict[str, str], expected: Address, work: Pa
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("publish --index no", "uv has no index 'no', which the option --index names: define it, or correct its name."),
+        ("publish --index no", "uv has no index 'no', which --index names: define it, or correct its name."),
         ("publish --index bare", "the index 'bare' in uv.toml has no publish-url: add it there."),
-        ("publish --publish-url x", "the upload URL of the option --publish-url is not a valid one: correct it."),
+        ("publish --publish-url x", "the repository URL of --publish-url is not one of http or https: correct it."),
         (
             "publish --publish-url http://x:y",
-            "the upload URL of the option --publish-url is not a valid one: correct it.",
+            "the repository URL of --publish-url is not one of http or https: correct it.",
         ),
     ],
 )
@@ -236,28 +236,34 @@ def test_lookups(line: str, environ: dict[str, str], expected: list[tuple[str, s
 
 
 def taken(origin: str, remedy: str) -> Problem:
-    return Problem(f"{origin} holds a credential, and uv takes it before it asks keyring", remedy)
-
-
-LOGIN = "store it with `keyring-pypitoken login`, then remove it there"
+    return Problem(f"{origin}, and uv takes it before it asks keyring", remedy)
 
 
 @pytest.mark.parametrize(
     ("line", "environ", "expected"),
     [
         ("publish", READY, []),
-        ("publish --token x", READY, [taken("the option --token", LOGIN)]),
+        ("publish --token x", READY, [taken("the option --token is given", "leave out `--token`")]),
         (
             "publish",
             {**READY, "UV_PUBLISH_TOKEN": "x"},
-            [taken("the variable UV_PUBLISH_TOKEN", "`unset UV_PUBLISH_TOKEN`")],
+            [taken("the variable UV_PUBLISH_TOKEN is set", "`unset UV_PUBLISH_TOKEN`")],
         ),
         (
             "publish --publish-url https://__token__:y@z/",
             READY,
-            [taken("the upload URL of the option --publish-url", LOGIN)],
+            [taken("the URL in --publish-url holds a password", "delete it there")],
         ),
-        ("publish -u x", READY, [Problem("the option --username names the user 'x'", "use __token__ there")]),
+        (
+            "publish -u x",
+            READY,
+            [
+                Problem(
+                    "--username names the user 'x', and uv asks keyring for that user, who has no token",
+                    "set the user name in --username to `__token__`",
+                )
+            ],
+        ),
         (
             "publish",
             {},
@@ -271,7 +277,7 @@ LOGIN = "store it with `keyring-pypitoken login`, then remove it there"
             READY,
             [
                 Problem(
-                    "the option --trusted-publishing is always, and uv then refuses to ask keyring",
+                    "--trusted-publishing is always, and uv then refuses to ask keyring",
                     "set it to automatic",
                 )
             ],
@@ -342,8 +348,8 @@ def test_a_credential_in_uvs_store_is_a_problem(
     [
         (None, True),
         (Address(PYPI.url, "", "default"), True),
-        (Address(PYPI.url, "x", "the variable UV_PUBLISH_INDEX"), True),
-        (Address(PYPI.url, "x", "the option --index"), False),
+        (Address(PYPI.url, "x", "UV_PUBLISH_INDEX"), True),
+        (Address(PYPI.url, "x", "--index"), False),
     ],
 )
 def test_variables(address: Address | None, expected: bool) -> None:

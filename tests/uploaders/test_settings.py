@@ -8,11 +8,14 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from keyring_pypitoken.exceptions import PolicyError
+from keyring_pypitoken.exceptions import PolicyError, Refusal
+from keyring_pypitoken.uploaders.options import Parsed
 from keyring_pypitoken.uploaders.settings import (
+    Sources,
+    checked_url,
     find_netrc,
+    first,
     home,
-    is_web_url,
     read_ini,
     read_pypirc,
     read_toml,
@@ -150,7 +153,24 @@ def test_the_home_directory_is_that_of_the_environment(work: Path) -> None:
         ("a.example", False),
         ("", False),
         ("https://[a.example/", False),
+        ("https://a.example:x/", False),
     ],
 )
 def test_a_url_of_the_web_names_a_host(url: str, *, expected: bool) -> None:
-    assert is_web_url(url) is expected
+    if expected:
+        assert checked_url(url, "rc") == url
+        return
+    with pytest.raises(Refusal) as refusal:
+        checked_url(url, "rc")
+    assert str(refusal.value) == "the repository URL of rc is not one of http or https: correct it."
+
+
+def test_the_first_of_option_variable_and_file_counts() -> None:
+    options = Parsed((("--repository", ""), ("--sign", None)))
+    files = (({"a": {"b": 1}}, "one"), ({"a": {"b": "two"}}, "two"))
+    sources = Sources(options, {"NAME": ""}, files)
+    assert sources.find("--repository", "NAME", "a", "b") == ("", "--repository")
+    assert sources.find("--sign", "NAME", "a", "b") == ("", "NAME")
+    assert sources.find("--sign", "OTHER", "a", "b") == ("two", "a.b in two")
+    assert sources.find("--sign", "OTHER", "a", "c") == (None, "")
+    assert first(files, "a", "b") == ("two", "two")

@@ -30,7 +30,7 @@ MASTER = new_master()
 
 def script(text: str) -> str:
     """Write a shell script and return its path."""
-    path = Path("helper").absolute()
+    path = Path(os.environ["TEST_KEYRING_DIRECTORY"], "helper")  # where a master may be in a file
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return str(path)
@@ -72,7 +72,7 @@ def test_a_program_is_found_in_absolute_entries_of_path_only(monkeypatch: pytest
         "is not found: install it in an absolute directory of PATH, or name it by its absolute path."
     )
     memory.forget()
-    monkeypatch.setenv("PATH", f"{os.getcwd()}{os.pathsep}/bin")
+    monkeypatch.setenv("PATH", os.environ["TEST_KEYRING_DIRECTORY"] + os.pathsep + "/bin")
     assert read(found) == MASTER
 
 

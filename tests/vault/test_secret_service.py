@@ -40,7 +40,7 @@ LOCKED = (
 GONE = (
     "keyring-pypitoken: no keyring that can be asked now holds the master that was stored for pypi (account {!r}): "
     "start or unlock the keyring that does, or, if it is gone for good, forget it with "
-    f"`keyring del '{PYPI}?{{}}' {TOKEN}`.\n"
+    f'`keyring del "{PYPI}?{{}}" {TOKEN}`.\n'
 )
 
 
@@ -142,7 +142,10 @@ def test_replacing_a_master_is_told(service: SecretService, command: Keyring) ->
     assert (done.returncode, done.stdout, done.stderr) == (
         0,
         "",
-        f"keyring-pypitoken: replaced the master for pypi (account 'default') in {STORE}\n",
+        (
+            f"keyring-pypitoken: replaced the master for pypi (account 'default') in {STORE}; if you no longer "
+            "need the previous one, revoke it on pypi.org\n"
+        ),
     )
     assert service.passwords() == {(PRIVATE, "default"): another}
     assert_derived(command.get(), "another")
@@ -347,7 +350,7 @@ def test_a_service_that_goes_while_an_uploader_runs_gives_nothing_away(
     end(service)
     assert program.ask(PYPI) == first
     assert program.ask(f"{PYPI}?work") == (
-        "raised NoKeyringError a keyring backend is gone (RuntimeError): start its keyring again, and try again."
+        "raised NoKeyringError a keyring backend stopped responding (RuntimeError): start its keyring, and try again."
     )
 
 

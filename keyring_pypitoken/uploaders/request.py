@@ -1,0 +1,71 @@
+"""A wish for a token, and what it would be granted: everything before a master is touched."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from keyring_pypitoken.policy.decision import check_repository_names, decide
+from keyring_pypitoken.policy.discovery import find_way
+from keyring_pypitoken.uploaders.evidence import find_evidence, read_override
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from keyring_pypitoken.lookup import Key, Repository
+    from keyring_pypitoken.policy.model import Config, Grant, WithOrigin
+    from keyring_pypitoken.secret import MasterToken
+    from keyring_pypitoken.uploaders.uploader import Process
+
+
+class Request(NamedTuple):
+    """A wish for a token.
+
+    Attributes:
+        repository: where it shall be used.
+        process: the upload: what shows the projects, and where their policies are.
+        config: the policies of the user and of the machine.
+        key: what keyring was asked for; None if a person asks with the command.
+        account: the account that the lookup or a person names.
+        project: the project that the lookup names, not yet normalized.
+        projects: the projects that a person names; they count before everything else.
+        files: patterns of the files that a person names, instead of those of the process.
+        valid_for: the length that a person types, in seconds.
+        master: a master that a person gives, instead of a stored one.
+    """
+
+    repository: Repository
+    process: Process
+    config: Config
+    key: Key | None = None
+    account: WithOrigin[str] | None = None
+    project: str | None = None
+    projects: WithOrigin[tuple[str, ...]] | None = None
+    files: tuple[str, ...] = ()
+    valid_for: WithOrigin[int] | None = None
+    master: MasterToken | None = None
+
+
+def plan(request: Request) -> Grant:
+    """Return what a request would be granted, without touching the stores.
+
+    Raises:
+        Refusal: the policies do not allow the upload, or one cannot be followed.
+    """
+    process, repository = request.process, request.repository
+    evidence = find_evidence(process, request.project, request.projects, request.files)
+    starts: dict[Path, set[str]] = {}
+    for file in evidence.files or ():
+        starts.setdefault(file.path.parent, set()).add(file.project)
+    here, environ = process.directory, process.environ
+    policies = request.config.policies(
+        find_way(evidence.directory, here, environ),
+        tuple((find_way(start, here, environ), frozenset(names)) for start, names in starts.items()),
+    )
+    check_repository_names(policies, request.config.repositories)
+    shorter = read_override(environ)
+    grant = decide(
+        repository, policies, evidence, account=request.account, shorter=shorter, typed_valid_for=request.valid_for
+    )
+    grant.window(int(time.time()))
+    return grant

@@ -1,0 +1,354 @@
+"""`token` and `exec`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import keyring
+import pytest
+from file_keyring import FileKeyring
+from sandbox import Command, Run, WritePolicy, new_master
+
+from keyring_pypitoken import Token, paths
+from keyring_pypitoken.history import read_history
+from keyring_pypitoken.uploaders.uploader import all_rooms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
+PRIVATE = f"keyring-pypitoken:{PYPI}"
+
+
+def restrictions_of(text: str) -> list[bytes]:
+    """Return the project caveat of a derived token."""
+    token = Token.load(text.strip())
+    assert len(token.raw_caveats) == 2
+    return token.raw_caveats[1:]
+
+
+@pytest.mark.usefixtures("project", "stored")
+def test_token_prints_a_derived_token_and_nothing_else(command: Command, work: Path) -> None:
+    code, out, err = command("token")
+    assert code == 0
+    assert out.count("\n") == 1
+    assert restrictions_of(out) == [b'[1, ["demo"]]']
+    assert err.startswith("keyring-pypitoken: derived a token for demo on pypi, valid until ")
+    assert err.count("\n") == 1
+    for name in ("dist/other-1.0.tar.gz", "one-1.0-py3-none-any.whl"):
+        (work / name).parent.mkdir(exist_ok=True)
+        (work / name).touch()
+    _, out, _ = command("token", "dist/other-1.0.tar.gz", "one-1.0-py3-none-any.whl")
+    assert restrictions_of(out) == [b'[1, ["one", "other"]]']
+    assert [entry.program for entry in read_history()] == ["keyring-pypitoken token"] * 2
+
+
+@pytest.mark.usefixtures("project", "stored")
+def test_token_takes_the_account_that_is_stated(command: Command) -> None:
+    assert command.refused("token", "--account", "work") == (
+        "no master is stored for the account 'work' of pypi (--account): run `keyring-pypitoken login -r "
+        "pypi --account work`, or name another account."
+    )
+    other = new_master(identifier="of work")
+    assert command("login", "--account", "work", stdin=other)[0] == 0
+    assert Token.load(command("token", "--account", "work")[1].strip()).identifier == "of work"
+
+
+def test_token_refuses_as_the_backend_does(command: Command, project: Path, stored: str) -> None:
+    (project / "pypitoken.toml").write_text('projects = ["other"]\n')
+    assert command.refused("token").startswith("project 'demo' is not allowed here: ")
+    assert command("logout")[0] == 0
+    (project / "pypitoken.toml").unlink()
+    assert command.refused("token") == ("no master is stored for pypi: run `keyring-pypitoken login`.")
+    assert stored not in FileKeyring().passwords().values()
+
+
+@pytest.mark.usefixtures("project", "stored")
+def test_github_is_told_to_mask_the_token(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    _, out, err = command("token")
+    assert err.splitlines()[0] == f"::add-mask::{out.strip()}"
+
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="programs are scripts here, which need POSIX")
+SHOW = "import json, os; print(json.dumps(dict(os.environ)))"
+
+
+@pytest.mark.usefixtures("stored")
+def test_exec_gives_every_tool_a_derived_token(run: Run, project: Path) -> None:
+    done = run(
+        *("keyring_pypitoken", "exec", "-r", "pypi", "--", sys.executable, "-c", SHOW),
+        UV_PUBLISH_USERNAME="joe",
+        TWINE_REPOSITORY_URL="https://evil.example/",
+        TWINE_PASSWORD="hunter2",
+        OTHER="kept",
+    )
+    assert done.returncode == 0, done.stderr
+    environ = json.loads(done.stdout)
+    assert environ["OTHER"] == "kept"
+    assert environ["UV_PUBLISH_USERNAME"] == TOKEN
+    assert environ["TWINE_REPOSITORY_URL"] == PYPI
+    tokens = {
+        environ[name]
+        for name in (
+            "TWINE_PASSWORD", "UV_PUBLISH_PASSWORD", "FLIT_PASSWORD", "HATCH_INDEX_AUTH", "PDM_PUBLISH_PASSWORD",
+                     "MATURIN_PYPI_TOKEN", "POETRY_PYPI_TOKEN_PYPI")
+    }  # fmt: skip
+    (token,) = tokens
+    assert restrictions_of(token) == [b'[1, ["demo"]]']
+    users = {environ[name] for name in ("TWINE_USERNAME", "FLIT_USERNAME", "HATCH_INDEX_USER", "PDM_PUBLISH_USERNAME")}
+    assert users == {TOKEN}
+    assert token not in "".join(path.read_text(errors="replace") for path in project.rglob("*") if path.is_file())
+
+
+def test_exec_sends_another_index_its_own_token(run: Run, project: Path) -> None:
+    url = "https://test.pypi.org/legacy/"
+    keyring.set_password(url, TOKEN, new_master("test.pypi.org"))
+    done = run("keyring_pypitoken", "exec", "-r", "testpypi", "--", sys.executable, "-c", SHOW, cwd=project)
+    environ = json.loads(done.stdout)
+    assert {environ[name] for room in all_rooms() for name in room.address_variables} == {url}
+    assert Token.load(environ["POETRY_PYPI_TOKEN_TESTPYPI"]).domain == "test.pypi.org"
+
+
+@pytest.fixture
+def fake(work: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function that puts a program on PATH which prints its environment."""
+    programs = work / "programs"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+
+    def put(name: str) -> None:
+        (programs / name).write_text(f"#!{sys.executable}\n{SHOW}\n")
+        (programs / name).chmod(0o755)
+
+    return put
+
+
+def environ_of(run: Run, *words: str, **environ: Any) -> dict[str, str]:
+    """Return the environment that `exec` gives its command."""
+    done = run("keyring_pypitoken", "exec", *words, **environ)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+@POSIX
+@pytest.mark.usefixtures("project", "stored")
+def test_exec_reads_the_files_of_the_command(run: Run, work: Path, fake: Callable[[str], None]) -> None:
+    fake("twine")
+    for name in ("one-1.0.tar.gz", "two-1.0.zip"):
+        (work / name).touch()
+    (work / "pypitoken.toml").write_text('projects = ["one", "two"]\n')
+    command = ("twine", "upload", "one-1.0.tar.gz")
+    assert restrictions_of(environ_of(run, "--", *command)["TWINE_PASSWORD"]) == [b'[1, ["one"]]']
+    assert restrictions_of(environ_of(run, "two-1.0.zip", "--", *command)["TWINE_PASSWORD"]) == [b'[1, ["two"]]']
+
+
+TESTPYPI = "https://test.pypi.org/legacy/"
+WHERE: list[tuple[list[str], dict[str, str], str]] = [
+    (["twine", "upload", "demo-1.0.zip"], {"TWINE_REPOSITORY": "testpypi"}, "TWINE"),
+    (["twine", "upload", "demo-1.0.zip"], {"TWINE_REPOSITORY_URL": TESTPYPI}, "TWINE"),
+    (["twine", "upload", "-r", "testpypi", "demo-1.0.zip"], {}, "TWINE"),
+    (["env", "TWINE_REPOSITORY=testpypi", "twine", "upload", "demo-1.0.zip"], {}, "TWINE"),
+    (["uv", "publish"], {"UV_PUBLISH_URL": TESTPYPI}, "UV_PUBLISH"),
+    (["uv", "publish", "--publish-url", TESTPYPI], {}, "UV_PUBLISH"),
+    (["uv", "--directory", ".", "publish", "--publish-url", TESTPYPI], {}, "UV_PUBLISH"),
+    (["hatch", "publish"], {"HATCH_INDEX_REPO": "test"}, "HATCH_INDEX"),
+    (["hatch", "publish", "-r", "test"], {}, "HATCH_INDEX"),
+    (["flit", "publish"], {"FLIT_INDEX_URL": TESTPYPI}, "FLIT"),
+    (["pdm", "publish"], {"PDM_PUBLISH_REPO": "testpypi"}, "PDM_PUBLISH"),
+    (["pdm", "publish", "-r", "testpypi"], {}, "PDM_PUBLISH"),
+    (["maturin", "publish"], {"MATURIN_REPOSITORY": "testpypi"}, "MATURIN"),
+    (["maturin", "publish"], {"MATURIN_REPOSITORY_URL": TESTPYPI}, "MATURIN"),
+]
+
+
+@POSIX
+@pytest.mark.parametrize(("words", "environ", "own"), WHERE, ids=" ".join)
+@pytest.mark.usefixtures("project", "stored")
+def test_exec_uploads_where_the_user_said(
+    words: list[str], environ: dict[str, str], own: str, run: Run, work: Path, fake: Callable[[str], None]
+) -> None:
+    keyring.set_password(TESTPYPI, TOKEN, new_master("test.pypi.org"))
+    (work / "dist").mkdir()
+    for name in ("demo-1.0.zip", "dist/demo-1.0.tar.gz"):
+        (work / name).touch()
+    fake(next(word for word in words if word in ("twine", "uv", "hatch", "flit", "pdm", "maturin")))
+    if words[0] == "env":
+        (work / "programs" / "env").symlink_to("/usr/bin/env")
+    found = environ_of(run, "--", *words, KEYRING_PYPITOKEN_PASSPHRASE="hunter2", **environ)
+    tokens = {name: value for name, value in found.items() if value.startswith("pypi-")}
+    assert {Token.load(value).domain for value in tokens.values()} == {"test.pypi.org"}
+    assert all(name.startswith(own) for name in tokens)
+    assert "KEYRING_PYPITOKEN_PASSPHRASE" not in found
+    others = {name for room in all_rooms() for name in room.token_variables if not name.startswith(own)}
+    assert not others & set(found)
+
+
+@pytest.mark.usefixtures("project", "stored")
+def test_exec_refuses_an_address_that_is_not_known(
+    command: Command, fake: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, work: Path
+) -> None:
+    fake("twine")
+    (work / "demo-1.0.zip").touch()
+    monkeypatch.setenv("TWINE_REPOSITORY_URL", "https://evil.example/")
+    assert command.refused("exec", "--", "twine", "upload", "demo-1.0.zip") == (
+        "twine would upload to 'https://evil.example/' (TWINE_REPOSITORY_URL), which is not a known repository: "
+        "correct it, or add a [repository.NAME] with this url to your own policy.toml."
+    )
+    words = ["twine", "upload", "--repository-url", "https://evil.example/", "demo-1.0.zip"]
+    assert command.refused("exec", "-r", "pypi", "--", *words) == (
+        "twine would upload to 'https://evil.example/' (--repository-url), not to https://upload.pypi.org/legacy/: "
+        "leave out what says so, or name that repository with --repository."
+    )
+    assert read_history() == []
+
+
+@pytest.mark.usefixtures("project", "stored")
+def test_exec_wants_a_repository_for_a_program_that_it_does_not_know(
+    command: Command, fake: Callable[[str], None]
+) -> None:
+    fake("make")
+    assert command.refused("exec", "--", "make", "release") == (
+        "cannot tell where 'make' uploads to: name the repository, as in `keyring-pypitoken exec --repository pypi -- "
+        "COMMAND`."
+    )
+
+
+@POSIX
+@pytest.mark.usefixtures("project", "stored")
+def test_exec_starts_a_script_by_its_path_only(run: Run, command: Command, work: Path) -> None:
+    script = work / "release.sh"
+    script.write_text("#!/bin/sh\necho ran\n")
+    assert command.refused("exec", "-r", "pypi", "--", "./release.sh") == (
+        "'./release.sh' is not a program that can be started: correct its path, or make it executable."
+    )
+    script.chmod(0o755)
+    script.write_bytes(b"\0")
+    done = run("keyring_pypitoken", "exec", "-r", "pypi", "--", "./release.sh")
+    assert done.stderr.splitlines()[-1] == (
+        "keyring-pypitoken: the program './release.sh' cannot be started (OSError): begin it with a line that names "
+        "its interpreter, such as #!/bin/sh."
+    )
+    script.write_text("#!/bin/sh\necho ran\n")
+    assert run("keyring_pypitoken", "exec", "-r", "pypi", "--", "./release.sh").stdout == "ran\n"
+    assert command.refused("exec", "-r", "pypi", "--", "release.sh") == (
+        "the program 'release.sh' is not on PATH: install it, or correct its name."
+    )
+
+
+@pytest.mark.usefixtures("project", "stored")
+def test_token_takes_projects_a_length_and_a_note(command: Command, user_policy: WritePolicy) -> None:
+    user_policy('max-token-valid-for = "7d"\n')
+    _, out, _ = command("token", "--project", "One", "--project", "two", "--valid-for", "7d", "--note", "GitLab")
+    raw = Token.load(out.strip()).raw_caveats
+    assert raw[1] == b'[1, ["one", "two"]]'
+    _, not_after, not_before = json.loads(raw[0])
+    assert not_after - not_before == 7 * 86_400 + 60
+    (entry,) = read_history()
+    assert (entry.note, entry.projects) == ("GitLab", ("one", "two"))
+    assert command("history")[1].rstrip().endswith(": GitLab")
+    assert command.refused("token", "--valid-for", "8d") == (
+        f"--valid-for is 8d, above max-token-valid-for, which is 7d ({paths.user_policy()}:1): shorten it, or raise "
+        "max-token-valid-for in your own policy.toml."
+    )
+    assert command.refused("token", "--project", "a/b") == "--project 'a/b' is not a valid project name: correct it."
+    assert command.refused("token", "--valid-for", "soon").startswith(
+        "--valid-for is 'soon', expected a length of time"
+    )
+
+
+@pytest.mark.usefixtures("project")
+def test_token_derives_from_a_master_on_standard_input_and_stores_nothing(command: Command) -> None:
+    master = new_master(identifier="piped")
+    code, out, _ = command("token", "--master-stdin", stdin=f"{master}\n")
+    assert code == 0
+    assert Token.load(out.strip()).identifier == "piped"
+    assert FileKeyring().passwords() == {}
+    assert command.refused("token", "--master-stdin") == (
+        "no token given: paste it at the prompt, or send it to standard input."
+    )
+
+
+@pytest.mark.usefixtures("project", "stored")
+def test_the_window_begins_when_the_store_has_answered(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered, get = 0.0, FileKeyring.get_password
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + answered)
+
+    def slow(store: FileKeyring, service: str, username: str) -> str | None:
+        nonlocal answered
+        answered = 1000.0  # a passphrase that somebody types for a quarter of an hour
+        return get(store, service, username)
+
+    monkeypatch.setattr(FileKeyring, "get_password", slow)
+    _, not_after, not_before = json.loads(Token.load(command("token")[1].strip()).raw_caveats[0])
+    assert (not_before, not_after) == (int(now + 1000) - 60, int(now + 1000) + 900)
+
+
+@pytest.mark.usefixtures("project", "stored")
+def test_exec_ends_as_its_command_does(run: Run) -> None:
+    assert (
+        run("keyring_pypitoken", "exec", "-r", "pypi", "--", sys.executable, "-c", "raise SystemExit(7)").returncode
+        == 7
+    )
+    done = run("keyring_pypitoken", "exec", "-r", "testpypi", "--", sys.executable, "-c", "print('ran')")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "keyring-pypitoken: no master is stored for testpypi: run `keyring-pypitoken login -r testpypi`.\n"
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere there are no such signals")
+@pytest.mark.usefixtures("project", "stored")
+def test_exec_passes_signals_on(run: Run) -> None:
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
+    assert run("keyring_pypitoken", "exec", "-r", "pypi", "--", sys.executable, "-c", code).returncode == -15
+
+
+@pytest.mark.usefixtures("project", "stored")
+def test_exec_refuses_a_program_that_is_not_on_path(command: Command) -> None:
+    assert command.refused("exec", "--", "no-such-program", "x") == (
+        "the program 'no-such-program' is not on PATH: install it, or correct its name."
+    )
+    assert read_history() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "projects"), [(["-r", "pypi"], ("demo",)), (["-r", "testpypi", "one-1.0.zip"], ("one",))]
+)
+@pytest.mark.usefixtures("project", "stored")
+def test_if_a_process_cannot_become_another_exec_waits(
+    options: list[str], projects: tuple[str, ...], command: Command, monkeypatch: pytest.MonkeyPatch, work: Path
+) -> None:
+    import subprocess
+
+    (work / "one-1.0.zip").touch()
+    became: list[tuple[str, list[str]]] = []
+
+    def become(program: str, arguments: list[str], environ: dict[str, str]) -> None:
+        assert restrictions_of(environ["TWINE_PASSWORD"])
+        became.append((program, arguments))
+
+    monkeypatch.setattr(os, "execve", become, raising=False)
+    wait = subprocess.Popen.wait
+    interrupts = [KeyboardInterrupt]
+
+    def interrupted(child: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        if interrupts:
+            raise interrupts.pop()
+        return wait(child, timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
+    words = [sys.executable, "-c", "raise SystemExit(3)"]
+    keyring.set_password("https://test.pypi.org/legacy/", TOKEN, new_master("test.pypi.org"))
+    assert command("exec", *options, "--", *words)[0] == 3
+    assert became in ([], [(sys.executable, words)])
+    assert interrupts == []
+    assert [entry.projects for entry in read_history()] == [projects]

@@ -1,0 +1,111 @@
+"""`login` and `logout`."""
+
+from __future__ import annotations
+
+import pytest
+from file_keyring import FileKeyring
+from sandbox import Command, WritePolicy, new_master
+
+from keyring_pypitoken import Token
+
+PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
+PRIVATE = f"keyring-pypitoken:{PYPI}"
+
+
+def test_login_ends_with_one_line_that_names_the_next_step(command: Command) -> None:
+    master = new_master()
+    assert command("login", stdin=f"  {master}\n") == (0, "Stored for pypi. Next: twine upload dist/*\n", "")
+    assert FileKeyring().passwords() == {(PRIVATE, "default"): master}
+
+
+def test_login_takes_a_master_that_is_itself_restricted(command: Command) -> None:
+    token = Token.load(new_master())
+    token.restrict(project_names=["demo"])
+    assert command("login", stdin=token.dump())[0] == 0
+    assert FileKeyring().passwords() == {(PRIVATE, "default"): token.dump()}
+
+
+def test_login_names_the_account_and_the_repository_of_the_next_step(command: Command) -> None:
+    assert command("login", "-r", "testpypi", "--account", "work", stdin=new_master("test.pypi.org"))[1] == (
+        "Stored for testpypi (account work). Next: twine upload -r testpypi dist/*\n"
+    )
+
+
+def test_login_says_that_another_master_was_replaced(command: Command, stored: str) -> None:
+    assert command("login", stdin=stored)[1] == "Stored for pypi. Next: twine upload dist/*\n"
+    other = new_master(identifier="another")
+    assert command("login", stdin=other)[1] == (
+        "Stored for pypi. It replaces the previous one; if you no longer need that, revoke it on pypi.org. "
+        "Next: twine upload dist/*\n"
+    )
+    assert FileKeyring().passwords() == {(PRIVATE, "default"): other}
+
+
+@pytest.mark.parametrize(
+    ("options", "domain", "key"),
+    [
+        (["--account", "work"], "pypi.org", (PRIVATE, "work")),
+        (["-r", "testpypi"], "test.pypi.org", ("keyring-pypitoken:https://test.pypi.org/legacy/", "default")),
+        (["-r", "https://test.pypi.org/legacy"], "test.pypi.org",
+         ("keyring-pypitoken:https://test.pypi.org/legacy/", "default")),
+        (["--repository", "company", "--account", "a@b"], "index.example",
+         ("keyring-pypitoken:https://index.example/up/", "a@b")),
+    ],
+)  # fmt: skip
+def test_login_and_logout_know_repositories_and_accounts(
+    options: list[str], domain: str, key: tuple[str, str], command: Command, user_policy: WritePolicy
+) -> None:
+    user_policy('[repository.company]\nurl = "https://index.example/up/"\n')
+    master = new_master(domain)
+    assert command("login", *options, stdin=master)[0] == 0
+    assert FileKeyring().passwords() == {key: master}
+    name = {"pypi.org": "pypi", "test.pypi.org": "testpypi"}.get(domain, "company")
+    deleted = f"Deleted the master for {name} (account {key[1]!r}).\n"
+    assert command("logout", *options) == (0, deleted, "")
+    assert FileKeyring().passwords() == {}
+    assert command.refused("logout", *options) == (
+        f"no master is stored for {name} (account {key[1]!r}), so there is nothing to delete."
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "sentence"),
+    [
+        (
+            [],
+            "hunter2",
+            (
+                "this is not a PyPI API token (it does not begin with 'pypi-'); a password cannot be restricted: "
+                "create an API token on pypi.org and store that."
+            ),
+        ),
+        ([], "", "no token given: paste it at the prompt, or send it to standard input."),
+        (
+            ["-r", "nowhere"],
+            "x",
+            (
+                "'nowhere' is not a known repository; known are 'pypi', 'testpypi': correct the name, or add a "
+                "[repository.NAME] with its url to your own policy.toml."
+            ),
+        ),
+        (
+            ["--account", "a b"],
+            "pypi-x",
+            "'a b' is not a valid account label: use up to 64 letters, digits or any of . _ @ + -.",
+        ),
+    ],
+)
+def test_login_refuses_what_is_not_a_master(
+    options: list[str], given: str, sentence: str, command: Command, stored: str
+) -> None:
+    assert command.refused("login", *options, stdin=given) == sentence
+    assert FileKeyring().passwords() == {(PRIVATE, "default"): stored}
+
+
+@pytest.mark.usefixtures("stored")
+def test_logout_refuses_if_the_store_does(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_KEYRING_BROKEN", "first:delete")
+    assert command.refused("logout") == (
+        "the keyring backend file_keyring.FileKeyring could not delete the master (KeyringLocked): unlock or repair "
+        "it, and try again."
+    )

@@ -1,0 +1,102 @@
+"""The command line as a whole: help, completion, how it ends."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyring_pypitoken.cli.main import build_parser, main
+
+if TYPE_CHECKING:
+    from sandbox import Command, Run
+
+PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
+PRIVATE = f"keyring-pypitoken:{PYPI}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["explain", "--no-such"], ["login", "hunter2"], ["exec"], ["exec", "--"], ["history", "-n", "x"]],
+)
+def test_a_wrong_command_line_ends_with_exit_code_2(arguments: list[str], command: Command) -> None:
+    code, out, err = command(*arguments)
+    assert (code, out) == (2, "")
+    assert "error: " in err
+
+
+def test_shows_its_version(command: Command) -> None:
+    from importlib.metadata import version
+
+    assert command("--version") == (0, f"keyring-pypitoken {version('keyring-pypitoken')}\n", "")
+
+
+SUBCOMMANDS = [
+    *("login", "logout", "init", "explain", "status", "doctor", "adopt", "rekey"),
+    *("token", "exec", "restrict", "inspect", "check", "history"),
+]
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_every_subcommand_has_help_with_examples(name: str, command: Command) -> None:
+    code, out, err = command(name, "--help")
+    assert (code, err) == (0, "")
+    assert "\nexamples:\n  " in out
+    assert "keyring-pypitoken " in out
+
+
+def test_the_examples_can_be_typed(command: Command) -> None:
+    parser = build_parser()
+    examples = [
+        line.strip()
+        for name in SUBCOMMANDS
+        for line in command(name, "--help")[1].partition("\nexamples:\n")[2].splitlines()
+    ]
+    assert len(examples) > 15
+    for example in examples:
+        words = example.replace("$(", "").partition("keyring-pypitoken ")[2].replace(")", " ").replace("'", '"')
+        import shlex
+
+        before = shlex.split(words.partition(" -- ")[0].partition(" maturin")[0])
+        assert parser.parse_args(before).name in SUBCOMMANDS
+
+
+def test_completion_is_printed_if_shtab_is_installed(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, _ = command("--print-completion", "bash")
+    assert code == 0
+    assert "_keyring_pypitoken" in out
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert command("--print-completion", "bash")[0] == 2
+
+
+def test_is_a_script_and_a_module(run: Run) -> None:
+    from importlib.metadata import distribution
+
+    (script,) = distribution("keyring-pypitoken").entry_points.select(group="console_scripts")
+    assert (script.name, script.load()) == ("keyring-pypitoken", main)
+    done = run("keyring_pypitoken", "history")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_module_is_the_command_when_it_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    import runpy
+
+    monkeypatch.setattr(sys, "argv", ["keyring-pypitoken", "history"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("keyring_pypitoken", run_name="__main__")
+    assert ended.value.code == 0
+    runpy.run_module("keyring_pypitoken.__main__", run_name="imported")
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (BrokenPipeError, 1)])
+def test_an_end_from_outside_is_no_traceback(
+    error: type[BaseException], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keyring_pypitoken.cli import history as subcommand
+
+    def ended(_options: object) -> int:
+        raise error
+
+    monkeypatch.setattr(subcommand, "history", ended)
+    assert main(["history"]) == code

@@ -1,0 +1,68 @@
+"""How texts are written for people, and how secrets are read."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyring_pypitoken.cli.main import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
+PRIVATE = f"keyring-pypitoken:{PYPI}"
+
+
+class Terminal(io.StringIO):
+    """A stdout that is a terminal."""
+
+    def isatty(self) -> bool:
+        """Be one."""
+        return True
+
+
+@pytest.mark.parametrize(("environ", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+@pytest.mark.usefixtures("project")
+def test_a_terminal_gets_colour_and_its_own_width(
+    environ: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_COLOR", *environ):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**environ, "COLUMNS": "60"}.items():
+        monkeypatch.setenv(name, value)
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main(["explain"]) == 0
+    shown = terminal.getvalue()
+    verdict = "An upload to pypi would get a token for demo, for 15\nminutes."
+    assert shown.startswith(f"\x1b[32m{verdict}\x1b[0m\n" if coloured else f"{verdict}\n")
+    assert shown.count("\x1b[32m") == int(coloured)
+    assert all(len(line.replace("\x1b[32m", "").replace("\x1b[0m", "")) <= 60 for line in shown.splitlines())
+
+
+def test_a_paragraph_without_words_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from keyring_pypitoken.cli.output import say, table
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    say("")
+    table([("name", "")])
+    table([])
+    assert terminal.getvalue() == "\n  name\n"
+
+
+def test_a_secret_is_asked_for_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    import getpass
+
+    from keyring_pypitoken.cli.output import read_secret
+
+    asked: list[str] = []
+    answer: Callable[[str], str] = lambda prompt: asked.append(prompt) or "secret"  # type: ignore[func-returns-value]  # noqa: E731 - append returns None
+    monkeypatch.setattr(getpass, "getpass", answer)
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    assert read_secret("API token") == "secret"
+    assert asked == ["API token: "]

@@ -1,0 +1,101 @@
+"""`status` foretells what an upload does: a table of situations, each compared with what the backend then answers."""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+from typing import TYPE_CHECKING
+
+import keyring
+import keyring.cli
+import pytest
+from sandbox import Command, WritePolicy, forget
+from situations import SECRET, SITUATIONS, Place, Situation, install, make_project
+
+from keyring_pypitoken import Token
+from keyring_pypitoken.uploaders import process
+from keyring_pypitoken.uploaders.uploader import Process, find_room
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="programs are scripts here, which need POSIX")
+
+
+@pytest.fixture
+def place(home: Path, work: Path, user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> Place:
+    make_project(work)
+    return Place(home, work, user_policy, monkeypatch)
+
+
+def outcome(situation: Situation, place: Place) -> str:
+    """Return what the uploader would get for the lookups that it makes."""
+    room = find_room(situation.uploader)
+    assert room is not None
+    run = Process(situation.uploader, situation.words, place.work, os.environ)
+    address = room.find_address(run)
+    lookups = room.find_lookups(run, address)
+    if not address.url.startswith(("https://upload.pypi.org/", "https://test.pypi.org/")):
+        return "nothing"
+    problems = room.find_problems(run, address)
+    if problems[: None if room.asks_for else -1] or not situation.has_plugin:
+        return "bypass"
+    if room.uses_command:
+        place.monkeypatch.setattr(process, "_parents_command_line", lambda: [situation.uploader, *situation.words])
+        place.monkeypatch.setattr(sys, "argv", ["keyring", "get"])
+    else:
+        place.monkeypatch.delitem(sys.modules, "keyring.cli")
+        place.monkeypatch.setitem(sys.modules, room.module, types.ModuleType(room.module))
+        place.monkeypatch.setattr(sys, "argv", [situation.uploader, *situation.words])
+    forget()
+    return "other" if not lookups else _answer(lookups)
+
+
+def _answer(lookups: Iterable[tuple[str, str | None]]) -> str:
+    try:
+        for service, username in lookups:
+            found = keyring.get_credential(service, username)
+            if found is not None and found.password.startswith("pypi-"):
+                return "restricted" if len(Token.load(found.password).raw_caveats) == 2 else "raw"
+            if found is not None:
+                return "refused"
+    except (SystemExit, keyring.errors.KeyringError):
+        return "refused"
+    except Exception:  # noqa: BLE001 - keyring raises what its broken configuration does
+        return "bypass"
+    return "nothing"
+
+
+NAMES = [f"{situation.uploader}: {situation.name}" for situation in SITUATIONS]
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=NAMES)
+def test_status_foretells_what_an_upload_does(situation: Situation, place: Place, command: Command) -> None:
+    situation.prepare(place)
+    install(place, situation)
+    code, out, err = command("status")
+    assert err == ""
+    assert SECRET not in out
+    found = command.json("status", code=code)
+    report = next(report for report in found["uploaders"] if report["uploader"] == situation.uploader)
+    assert report["verdict"] == situation.verdict, report
+    problems = [(problem["problem"], problem["remedy"]) for problem in found["problems"]]
+    expected = bool(situation.problem or situation.remedy or situation.verdict not in ("restricted", "other"))
+    assert (bool(problems), code) == (expected, int(expected)), problems
+    assert out.startswith("Not ready: " if expected else "Ready. Uploads to ")
+    if expected:
+        assert any(
+            problem.startswith(situation.problem) and situation.remedy in remedy for problem, remedy in problems
+        ), problems
+    really = outcome(situation, place)
+    assert really == situation.verdict or (really, situation.verdict) in {("nothing", "refused"), ("nothing", "bypass")}
+
+
+def test_the_table_is_large_enough() -> None:
+    assert len(set(NAMES)) == len(NAMES) >= 30
+    ready = [s for s in SITUATIONS if s.verdict == "restricted" and not s.problem]
+    assert len(ready) >= 8
+    uploaders = [situation.uploader for situation in SITUATIONS]
+    assert all(uploaders.count(name) >= 2 for name in ("twine", "uv", "flit", "hatch", "poetry", "pdm", "maturin"))

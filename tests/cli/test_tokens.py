@@ -1,0 +1,134 @@
+"""`restrict` and `inspect`."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from sandbox import Command, new_master
+
+from keyring_pypitoken import LegacyNoopRestriction, Token
+
+PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
+PRIVATE = f"keyring-pypitoken:{PYPI}"
+
+
+@pytest.mark.parametrize(
+    ("options", "caveats"),
+    [
+        (["--project", "My.Demo", "--project", "b"], [b'[1, ["b", "my-demo"]]']),
+        (["--project-id", "00000000-0000-0000-0000-00000000000a"], [b'[2, ["00000000-0000-0000-0000-00000000000a"]]']),
+        (["--user-id", "00000000-0000-0000-0000-00000000000b"], [b'[3, "00000000-0000-0000-0000-00000000000b"]']),
+        (["--not-before", "100", "--not-after", "200"], [b"[0, 200, 100]"]),
+        (["--not-before", "1970-01-01T00:01:40Z", "--not-after", "1970-01-01T01:03:20+01:00"], [b"[0, 200, 100]"]),
+        (["--legacy-noop"], [LegacyNoopRestriction().dump_json().encode()]),
+        (["--legacy-project", "demo"], [b'{"version": 1, "permissions": {"projects": ["demo"]}}']),
+        (["--legacy-not-before", "1", "--legacy-not-after", "2"], [b'{"nbf": 1, "exp": 2}']),
+    ],
+)
+def test_restrict_knows_every_restriction_of_the_library(
+    options: list[str], caveats: list[bytes], command: Command
+) -> None:
+    code, out, err = command("restrict", *options, stdin=new_master() + "\n")
+    warning = "keyring-pypitoken: this token never expires: add --valid-for, such as --valid-for 1h.\n"
+    ends = any("after" in option for option in options)
+    assert (code, err, out.count("\n")) == (0, "" if ends else warning, 1)
+    found = Token.load(out.strip()).raw_caveats
+    assert [sorted(caveat) for caveat in found] == [sorted(caveat) for caveat in caveats]
+
+
+@pytest.mark.parametrize(
+    ("options", "begins", "ends"),
+    [
+        (["--valid-for", "1h30m"], -60, 5400),
+        (["--valid-for", "90s", "--not-before", "0"], None, 90),
+        (["--not-after", "9999999999"], -60, None),
+    ],
+)
+def test_restrict_completes_a_window(
+    options: list[str], begins: int | None, ends: int | None, command: Command
+) -> None:
+    before = int(time.time())
+    _, out, _ = command("restrict", *options, stdin=new_master())
+    (raw,) = Token.load(out.strip()).raw_caveats
+    _, not_after, not_before = json.loads(raw)
+    after = int(time.time())
+    assert not_before == 0 if begins is None else before + begins <= not_before <= after + begins
+    assert not_after == 9_999_999_999 if ends is None else before + ends <= not_after <= after + ends
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ([], "no restriction was given: see `keyring-pypitoken restrict --help`."),
+        (["--not-before", "1"], "--not-before needs an end beside it: add --not-after or --valid-for."),
+        (
+            ["--valid-for", "1h", "--not-after", "9"],
+            "--valid-for and --not-after both say when the token ends: leave one of them out.",
+        ),
+        (
+            ["--valid-for", "soon"],
+            (
+                "--valid-for is 'soon', expected a length of time of at most 3650 days such as "
+                '"90s", "15m", "1h30m" or "2d", or whole seconds.'
+            ),
+        ),
+        *(
+            (
+                ["--not-after", text],
+                (
+                    f"--not-after is '{text}', expected a date and time with its offset, such as "
+                    "2026-01-31T18:00:00Z, or Unix seconds."
+                ),
+            )
+            for text in ("2030-01-01", "tomorrow")
+        ),
+    ],
+)
+def test_restrict_refuses_what_is_not_a_restriction(options: list[str], sentence: str, command: Command) -> None:
+    assert command.refused("restrict", *options, stdin=new_master()) == sentence
+
+
+def test_restrict_and_inspect_refuse_what_is_not_a_token(command: Command) -> None:
+    for words in (("restrict", "--project", "demo"), ("inspect",)):
+        sentence = command.refused(*words, stdin="pypi-hunter2hunter2")
+        assert "hunter2" not in sentence
+
+
+@pytest.mark.parametrize(("offset", "state"), [(-1000, "Expired "), (500, "Valid for another "), (None, None)])
+def test_inspect_shows_what_a_token_can_do(offset: int | None, state: str | None, command: Command) -> None:
+    token = Token.load(new_master())
+    token.restrict(project_names=["demo"])
+    if offset is not None:
+        token.restrict(not_before=1, not_after=int(time.time()) + offset)
+    code, out, err = command("inspect", stdin=token.dump())
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    if state is not None:
+        assert lines.pop(0).startswith(state)
+        assert any("; here that is from 1970-01-01 " in line for line in lines)
+    assert lines[:5] == [
+        "location    pypi.org",
+        f"identifier  {token.identifier}",
+        "format      macaroon version 2",
+        "Restrictions:",
+        "  1  only uploads of the project 'demo'",
+    ]
+    assert lines[-1] == "PyPI may apply further restrictions that are not visible in the token."
+    assert "signature" not in out
+    found = command.json("inspect", stdin=token.dump())
+    assert (found["location"], found["identifier"]) == ("pypi.org", token.identifier)
+    assert len(found["caveats"]) == len(token.raw_caveats)
+
+
+def test_inspect_shows_years_that_no_calendar_has(command: Command) -> None:
+    token = Token.load(new_master())
+    token.restrict(not_before=1, not_after=10**18)
+    _, out, _ = command("inspect", stdin=token.dump())
+    assert out.count("until the Unix second 1000000000000000000") == 2
+
+
+def test_inspect_of_a_master_says_that_nothing_can_be_seen(command: Command) -> None:
+    _, out, _ = command("inspect", stdin=new_master())
+    assert "No restriction can be seen in it.\nPyPI may apply further restrictions" in out
