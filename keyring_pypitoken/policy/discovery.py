@@ -78,7 +78,7 @@ def find_way(directory: Path, here: Path, environ: Mapping[str, str]) -> Way:
     KEYRING_PYPITOKEN_POLICY names one file instead of them all. Messages name files as seen from `here`.
 
     Raises:
-        Refusal: a policy cannot be followed, or the system cannot say whether there is one.
+        Refusal: a policy cannot be followed, or the system cannot find out if there is one.
     """
     if named := environ.get(POLICY_VARIABLE):
         return Way(directory, (_read_named(here / named, here),), (directory,), f"{POLICY_VARIABLE} names the policy")
@@ -99,7 +99,7 @@ def project_directories(directory: Path) -> Iterator[Path]:
     """Yield a directory and those above it that belong to the same project, as `find_way` visits them.
 
     Raises:
-        PolicyError: the system cannot say where the project ends.
+        PolicyError: the system cannot find out how far the project goes.
     """
     for current, _, _ in _walk_up(directory):
         yield current
@@ -188,7 +188,7 @@ def _is_trusted(path: Path, owners: set[int] | None) -> bool:
     try:
         # A stranger's link may lead to a file of the user.
         return {os.lstat(path).st_uid, os.stat(path).st_uid} <= owners
-    except OSError as error:  # without its owner nobody can say whether its wishes count, and some only shorten
+    except OSError as error:  # its wishes may count, and some only shorten
         reason = (error.strerror or type(error).__name__).lower()
         raise PolicyError(f"the owner of {printable(str(path))} is unknown ({reason}): repair or remove it.") from None
 

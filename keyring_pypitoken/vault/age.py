@@ -43,7 +43,7 @@ class AgeFile(NamedTuple):
 
     @property
     def needs_identity(self) -> bool:
-        """Whether an identity opens the file; if there is no file yet, whether one will."""
+        """True if an identity opens the file, or will open the one that is not there yet."""
         try:
             data = self._read()
         except Refusal:
@@ -69,7 +69,7 @@ class AgeFile(NamedTuple):
             self._write({**self._open(), (service, username): new}, key)
 
     def delete_password(self, service: str, username: str) -> None:
-        """Forget the master of an account, and with the last one the file: nobody shall be asked to open it."""
+        """Forget the master of an account, and with the last one the file, so that nobody is asked to open it."""
         key = self._key_to_write()
         with locked(self.path):
             rest = {name: master for name, master in self._open().items() if name != (service, username)}

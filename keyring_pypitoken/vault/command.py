@@ -32,7 +32,7 @@ _KILL_SECONDS = 5
 
 
 def refuse_recursion(environ: Mapping[str, str]) -> None:
-    """Refuse a lookup (raise a Refusal) that was started by the program that shall answer it."""
+    """Refuse a lookup (raise a Refusal) that was started by the very program that answers it."""
     if environ.get(GUARD):
         raise Refusal(
             "the program that [store] names as `command` asks keyring for the same token, which would never end: "

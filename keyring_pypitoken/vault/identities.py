@@ -145,7 +145,7 @@ def with_pyrage(step: Callable[[Any], T], failure: str) -> T:
         failure = str(refusal)
     except ImportError as error:
         failure = f"masters in a file need {error.name}, which is not installed: install `keyring-pypitoken[age]`."
-    except BaseException:  # noqa: BLE001, S110 - a panic of pyrage's is no Exception
+    except BaseException:  # noqa: BLE001, S110 - a panic of pyrage's is not an Exception
         pass
     raise Refusal(failure)
 
