@@ -117,13 +117,14 @@ def list_directory(path: Name, name: str) -> list[str]:
     """Return the sorted names in a directory; nothing if it is absent.
 
     Raises:
-        PolicyError: it cannot be read.
+        PolicyError: it cannot be read, or is not a directory.
     """
     try:
         return sorted(os.listdir(path))
     except (FileNotFoundError, NotADirectoryError):
-        _refuse_dangling(path, name)
-        return []
+        if status(path, name) is None:
+            return []
+        raise PolicyError(f"{printable(name)} is not a directory: replace it with one.") from None
     except OSError as error:
         raise PolicyError(_cannot_read(name, error)) from None
 

@@ -50,7 +50,8 @@ def read_toml(text: str, name: str) -> tuple[dict[str, Any], dict[Path, Place]]:
     else:
         import tomli as tomllib  # pragma: no cover - and another this one
     try:
-        content = tomllib.loads(text)
+        # A copy, which nothing but a table can be made into: what is not one would look like an empty file.
+        content = dict(tomllib.loads(text))
     except ValueError as error:  # as every TOMLDecodeError is
         raise _syntax_error(str(error), found, text, name) from None
     places: dict[Path, Place] = {}

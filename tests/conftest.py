@@ -87,7 +87,7 @@ def site_policy(home: Path) -> WritePolicy:  # noqa: ARG001 - the directory must
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what each uploader showed, and what the index received from it."""
+    """Print what each uploader showed, what the index received from it, and what its room says about it."""
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
     rows = [row for report in reports for name, row in report.user_properties if name == "uploader"]
     if rows:
@@ -95,6 +95,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for uploader, what, shown, received in sorted(rows):
         for line in (*received, *([shown] if shown else [])):
             terminalreporter.line(f"{uploader:<34} {what:<8} {line}")
+    rooms = dict(sorted(room for report in reports for name, room in report.user_properties if name == "room"))
+    if rooms:
+        terminalreporter.section("uploader x fact")
+    for fact in next(iter(rooms.values()), ()):
+        for name, facts in rooms.items():
+            terminalreporter.line(f"{fact:<24} {name:<8} {facts[fact] or '-'}")
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def _check_address(
     address = room.find_address(read_command_line(command, current_directory(), environ))
     if find_repository_at(address, config) != repository:
         raise Refusal(
-            f"{room.name} would upload to {quoted(address.url)} ({address.origin}), not to {repository.url}: leave "
+            f"{room.name} would upload to {quoted(address.shown)} ({address.origin}), not to {repository.url}: leave "
             "out what says so, or name that repository with --repository."
         )
 
@@ -139,7 +139,7 @@ def _repository_of_command(
     repository = find_repository_at(address, config)
     if repository is None:
         raise Refusal(
-            f"{room.name} would upload to {quoted(address.url)} ({address.origin}), which is not a known repository: "
+            f"{room.name} would upload to {quoted(address.shown)} ({address.origin}), which is not a known repository: "
             "correct it, or add a [repository.NAME] with this url to your own policy.toml."
         )
     return repository

@@ -14,7 +14,7 @@ from keyring_pypitoken.files import current_directory, find_program, list_direct
 from keyring_pypitoken.lookup import PYPI, TESTPYPI, Key, match, raw_keys
 from keyring_pypitoken.policy.discovery import find_way, load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
-from keyring_pypitoken.text import join_names, quoted
+from keyring_pypitoken.text import join_names, printable, quoted
 from keyring_pypitoken.uploaders.request import Request, plan
 from keyring_pypitoken.uploaders.uploader import Problem, Process
 from keyring_pypitoken.vault import accounts, masters, unprotected
@@ -130,9 +130,9 @@ def _simulate(room: Uploader, program: str, config: Config, pinned: list[Problem
     repository = find_repository_at(address, config)
     if repository is None:
         if (urlsplit(address.url).hostname or "").strip(".").endswith(_PYPIS):
-            problem = f"{address.origin} names {quoted(address.url)}, which is not an upload address of PyPI's"
+            problem = f"{address.origin} names {quoted(address.shown)}, which is not an upload address of PyPI's"
             return _report(room, program, _REFUSED, Problem(problem, f"use {PYPI.url} or {TESTPYPI.url} there"))
-        text = f"uploads to {address.url} ({address.origin}), which keyring-pypitoken does not serve"
+        text = f"uploads to {printable(address.shown)} ({address.origin}), which keyring-pypitoken does not serve"
         return Report(room.name, program, _OTHER, text)
     lookups = room.find_lookups(process, address)
     if not room.asks_for and len(problems) == 1:  # that it never asks; its other credentials are problems

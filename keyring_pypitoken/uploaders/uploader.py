@@ -7,6 +7,7 @@ an uploader's name. To add an uploader, add a module.
 from __future__ import annotations
 
 import importlib
+import re
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -63,10 +64,8 @@ class Address(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The URL for people, without user name and password."""
-        scheme, separator, rest = self.url.partition("://")
-        authority, slash, path = rest.partition("/")
-        return printable(f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}")
+        """The URL for people, without user name and password, however badly they are written."""
+        return re.sub(r"^([^:/?#@]*://)?.*@", r"\1***@", self.url, flags=re.DOTALL)
 
 
 class Problem(NamedTuple):

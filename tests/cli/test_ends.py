@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sandbox import STORES, new_master
+from sandbox import STORES, new_master, write_program
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.cli.main import build_parser
@@ -26,7 +27,8 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="shells and devices are PO
 
 def shell(line: str, work: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a line of shell, in which `$K` is the command."""
-    env = os.environ | {"PYTHONPATH": str(STORES), "K": f"{sys.executable} -m keyring_pypitoken"} | environ
+    env = os.environ | {"PYTHONPATH": str(STORES)} | environ
+    line = line.replace("$K", shlex.join([sys.executable, "-m", "keyring_pypitoken"]))
     return subprocess.run(
         ["/bin/sh", "-c", line], cwd=work, env=env, capture_output=True, text=True, timeout=60, check=False
     )
@@ -223,9 +225,7 @@ def test_bash_completes_commands_repositories_accounts_and_files(run: Run, work:
     (work / "dist").mkdir()
     (work / "dist" / "demo-1.0.zip").touch()
     (work / "bin").mkdir()
-    program = work / "bin" / "keyring-pypitoken"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m keyring_pypitoken "$@"\n')
-    program.chmod(0o755)
+    write_program(work / "bin" / "keyring-pypitoken", sys.executable, "-m", "keyring_pypitoken")
     for typed, wanted in (
         ("expl", "explain"),
         ("login -r test", "testpypi"),

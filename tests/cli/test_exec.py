@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import keyring
 import pytest
 from file_keyring import FileKeyring
-from sandbox import Command, Run, WritePolicy, new_master
+from sandbox import Command, Run, WritePolicy, new_master, write_program
 
 from keyring_pypitoken import Token, paths
 from keyring_pypitoken.history import read_history
@@ -123,8 +123,7 @@ def fake(work: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     monkeypatch.setenv("PATH", str(programs))
 
     def put(name: str) -> None:
-        (programs / name).write_text(f"#!{sys.executable}\n{SHOW}\n")
-        (programs / name).chmod(0o755)
+        write_program(programs / name, sys.executable, "-c", SHOW)
 
     return put
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,7 +31,7 @@ class Step(NamedTuple):
 
 MASTER = new_master()
 EXPIRED = Token.load(MASTER).restrict(not_before=1, not_after=2).dump()
-RUN = f"{sys.executable} -c print('ran')"
+RUN = shlex.join([sys.executable, "-c", "print('ran')"])
 SESSION = [
     Step("status", "", 1, "Not ready: 2 problems."),
     Step("login", "hunter2", 1, "keyring-pypitoken: this is not a PyPI API token"),
@@ -76,7 +77,7 @@ def test_a_session_on_a_terminal(work: Path) -> None:
     for step in SESSION:
         child = pexpect.spawn(
             sys.executable,
-            ["-m", "keyring_pypitoken", *step.words.split(" ")],
+            ["-m", "keyring_pypitoken", *shlex.split(step.words)],
             cwd=work,
             env=environ,
             encoding="utf-8",
@@ -101,7 +102,7 @@ def test_a_session_on_a_terminal(work: Path) -> None:
 
 def test_a_session_through_pipes(run: Run) -> None:
     for step in SESSION:
-        done = run("keyring_pypitoken", *step.words.split(" "), stdin=step.typed)
+        done = run("keyring_pypitoken", *shlex.split(step.words), stdin=step.typed)
         shown = done.stdout or done.stderr
         assert shown.startswith(step.begins), (step, shown)
         assert done.returncode == step.code, (step, shown)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pyrage
 import pytest
-from sandbox import STORES
+from sandbox import STORES, write_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +19,5 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="the plugin is a script, w
 
 def install_plugin(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the plugin of the tests on PATH."""
-    program = directory / "age-plugin-demo"
-    source = (STORES.parent / "plugins" / "age_plugin_demo.py").read_text(encoding="utf-8")
-    program.write_text(f"#!{sys.executable}\n{source}", encoding="utf-8")
-    program.chmod(0o755)
+    write_program(directory / "age-plugin-demo", sys.executable, str(STORES.parent / "plugins" / "age_plugin_demo.py"))
     monkeypatch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")

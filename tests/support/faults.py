@@ -15,6 +15,7 @@ import builtins
 import contextlib
 import errno
 import functools
+import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -125,7 +126,8 @@ class Probe:
         if not self.is_active or str(getattr(function, "__module__", "")).startswith(PACKAGE):
             return function
         owner = getattr(function, "__self__", None)
-        if isinstance(function, type) or owner is builtins or type(owner) in _BUILT_IN:
+        interpreter = isinstance(function, type) or owner is builtins or function is importlib.import_module
+        if interpreter or type(owner) in _BUILT_IN:
             self.honest.add(site)
         return functools.partial(self.fail, function) if self.is_due(site) else function
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,12 @@ FOREIGN = (
 def new_master(domain: str = "pypi.org", identifier: str = "0fd630f1-f29d-4da9-953f-48f1a09f76b5") -> str:
     """Make a master as PyPI does; no server knows its key."""
     return Token.create(domain, identifier, b"a key of thirty-two bytes, no more").dump()
+
+
+def write_program(path: Path, *command: str) -> None:
+    """Write a program that becomes a command; unlike a `#!` line, that works for paths with spaces."""
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', encoding="utf-8")
+    path.chmod(0o755)
 
 
 def forget() -> None:

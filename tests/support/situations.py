@@ -195,7 +195,7 @@ SITUATIONS = (
         _write(".pypirc", f"[pypi]\nusername = __token__\npassword = {SECRET}\n"),
     ),
     Situation(
-        "token in a variable", "poetry", "bypass", "the variable POETRY_PYPI_TOKEN_PYPI holds a token",
+        "token in a variable", "poetry", "bypass", "the variable POETRY_PYPI_TOKEN_PYPI is set",
         "`unset POETRY_PYPI_TOKEN_PYPI`", _set(POETRY_PYPI_TOKEN_PYPI=SECRET),
     ),
     Situation(

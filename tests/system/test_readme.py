@@ -18,7 +18,7 @@ import pytest
 from distributions import make_wheel
 from environments import REQUIREMENTS
 from refusal_cases import GET, SET, Stage
-from sandbox import STORES, Run, WritePolicy, new_master
+from sandbox import STORES, Run, WritePolicy, new_master, write_program
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.cli.main import build_parser
@@ -97,7 +97,7 @@ def test_installs_as_shown(command: str, tmp_path: Path, home: Path) -> None:
     environ = os.environ | {
         "PATH": os.pathsep.join([str(scripts), str(Path(sys.executable).parent), os.environ["PATH"]]),
         "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(packages),
+        "PIP_FIND_LINKS": packages.as_uri(),  # pip splits at spaces
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_PYTHON": str(python),
         "UV_NO_INDEX": "1",
@@ -234,12 +234,8 @@ def test_the_commands_run_as_shown(run: Run, work: Path, home: Path) -> None:
     assert run("keyring_pypitoken", "login", stdin=new_master()).returncode == 0
     programs = home / "programs"
     programs.mkdir()
-    for name, script in {
-        "keyring-pypitoken": f'exec "{sys.executable}" -m keyring_pypitoken "$@"',
-        "maturin": 'test -n "$MATURIN_PYPI_TOKEN" && test "$1" = publish',
-    }.items():
-        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
-        (programs / name).chmod(0o755)
+    write_program(programs / "keyring-pypitoken", sys.executable, "-m", "keyring_pypitoken")
+    write_program(programs / "maturin", "sh", "-c", 'test -n "$MATURIN_PYPI_TOKEN" && test "$1" = publish', "maturin")
     environ = {**os.environ, "PATH": f"{programs}:/usr/bin:/bin", "PYTHONPATH": str(STORES)}
     shown = {command: output for command, output in outputs().items() if "keyring-pypitoken " in command}
     assert len(shown) == 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from sandbox import new_master
 
 from keyring_pypitoken import memory
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.text import quoted
 from keyring_pypitoken.vault import command
 from keyring_pypitoken.vault.command import GUARD, CommandStore, refuse_recursion
 
@@ -50,7 +52,7 @@ def refused(found: CommandStore) -> str:
         found.read_master()
     everything = traceback.TracebackException.from_exception(error.value, capture_locals=True)
     assert MASTER not in "".join(everything.format())
-    start = f"the program {found.command[0]!r}, which [store] names as `command`, "
+    start = f"the program {quoted(found.command[0])}, which [store] names as `command`, "
     assert str(error.value).startswith(start)
     return str(error.value).removeprefix(start)
 
@@ -135,7 +137,7 @@ def test_after_a_while_a_line_says_that_it_waits(
     out, err = capfd.readouterr()
     assert out == ""
     assert err == (
-        f"keyring-pypitoken: waiting for the program {found.command[0]!r} to print the master, for at most 120 "
+        f"keyring-pypitoken: waiting for the program {quoted(found.command[0])} to print the master, for at most 120 "
         "seconds\n"
     )
 
@@ -171,7 +173,7 @@ def test_a_look_up_that_the_program_makes_is_refused() -> None:
         "except Refusal as refusal: print(refusal)"
     )
     Path("recursive.py").write_text(code)
-    assert read(store(f"{sys.executable} recursive.py")) == (
+    assert read(store(f"{shlex.quote(sys.executable)} recursive.py")) == (
         "the program that [store] names as `command` asks keyring for the same token, which would never end: "
         "name one that reads the master from elsewhere."
     )

@@ -1,0 +1,145 @@
+"""A refusal is final: the real uv and pdm send no other credential and ask nobody for one."""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from attacked import PYTHON, TOKEN, plant
+from distributions import make_wheel
+from environments import Environments
+from sandbox import STORES, new_master
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [
+    pytest.mark.uploaders,
+    pytest.mark.skipif(os.name != "posix", reason="the `keyring` command is a script, and a terminal is needed"),
+]
+OTHER = "the-password-of-netrc"
+NO_TOKEN = "refused-by-keyring-pypitoken"
+
+
+class Index(http.server.ThreadingHTTPServer):
+    """An index on loopback that refuses all, and notes the passwords that it was sent."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.passwords: list[str] = []
+        self.uploads = 0
+        self.url = f"http://127.0.0.1:{self.server_port}/legacy/"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers for an Index."""
+
+    def respond(self) -> None:
+        assert isinstance(self.server, Index)
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        sent = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
+        self.server.passwords += [sent.partition(":")[2]] if sent else []
+        self.server.uploads += self.command == "POST"
+        self.send_response(403 if self.command == "POST" else 404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_POST = respond  # noqa: N815 - the base class looks for these names
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def index() -> Iterator[Index]:
+    with Index() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def project(work: Path, home: Path, index: Index) -> Path:
+    """A project, a master for the index, a policy that does not allow the upload, and rival credentials."""
+    (work / "pyproject.toml").write_text(
+        '[project]\nname = "demo"\nversion = "1.0"\n[tool.pdm.options]\npublish = ["--no-build"]\n'
+    )
+    (work / "pypitoken.toml").write_text('projects = ["another"]\n')
+    make_wheel(work / "dist", "demo", "1.0")
+    plant(home, f"keyring-pypitoken:{index.url}", "default", new_master())
+    policy = home / "config/keyring-pypitoken/policy.toml"
+    policy.parent.mkdir(parents=True)
+    policy.write_text(f'[repository.local]\nurl = "{index.url}"\ndomain = "pypi.org"\n')
+    netrc = home / ".netrc"
+    netrc.write_text(f"machine 127.0.0.1 login {TOKEN} password {OTHER}\n")
+    for file in (policy, netrc):
+        file.chmod(0o600)
+    keyring = home / "bin/keyring"
+    keyring.parent.mkdir()
+    keyring.write_text(f'#!/bin/sh\nPYTHONPATH={STORES} exec {PYTHON} -m keyring "$@"\n')
+    keyring.chmod(0o755)
+    return work
+
+
+@pytest.mark.parametrize("has_terminal", [False, True], ids=["", "terminal"])
+@pytest.mark.parametrize("uploader", ["uv", "pdm"])
+def test_nothing_else_is_sent_after_a_refusal(
+    uploader: str,
+    has_terminal: bool,
+    project: Path,
+    home: Path,
+    index: Index,
+    pytestconfig: pytest.Config,
+) -> None:
+    if uploader == "uv":
+        command = [str(Path(sys.executable).parent / "uv"), "publish", "--publish-url", index.url]
+        command += ["--keyring-provider", "subprocess", "--username", TOKEN, "--trusted-publishing", "never"]
+    else:
+        assert pytestconfig.cache is not None
+        scripts = Environments(pytestconfig.cache.mkdir("uploaders"), os.environ).scripts("pdm alone")
+        command = [str(scripts / "pdm"), "publish", "-r", index.url]
+    environ = {
+        **os.environ,
+        **{"PATH": f"{home / 'bin'}:/usr/bin:/bin", "LANG": "C.UTF-8", "UV_NO_CONFIG": "1", "NO_COLOR": "1"},
+        **{"PDM_CHECK_UPDATE": "false", "PDM_USE_VENV": "false"},
+    }
+    screen = run(command, project, environ, has_terminal=has_terminal)
+    assert index.passwords == [NO_TOKEN]
+    assert "Username" not in screen
+    assert "project 'demo' is not allowed here" in screen or not has_terminal
+
+
+def run(command: list[str], directory: Path, environ: dict[str, str], *, has_terminal: bool) -> str:
+    """Run a program until it ends or asks for something; return what it showed."""
+    if not has_terminal:
+        done = subprocess.run(
+            command,
+            cwd=directory,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            start_new_session=True,
+        )
+        return done.stdout + done.stderr
+    import pexpect
+
+    environ |= {"TERM": "xterm"}
+    child = pexpect.spawn(
+        command[0], command[1:], cwd=str(directory), env=environ, encoding="utf-8", timeout=120, dimensions=(60, 500)
+    )
+    asked = ["Username", "Enter password", "[Pp]assword for", pexpect.EOF]
+    found = child.expect(asked)
+    child.close(force=True)
+    screen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", child.before or "")
+    return screen + ("" if asked[found] is pexpect.EOF else str(asked[found]))
