@@ -474,8 +474,9 @@ def test_a_home_that_cannot_be_searched_breaks_no_unrelated_lookup(
 ) -> None:  # pragma: no cover - not as root
     closed = tmp_path / "closed"
     closed.mkdir(mode=0)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(closed / "config"))
     forget()
+    keyring.get_keyring()  # which reads a file of its own there
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(closed / "config"))
     below.plant("https://pip.example/simple/", "joe", "hers")
     assert keyring.get_password("https://pip.example/simple/", TOKEN) is None
     assert keyring.get_password("https://pip.example/simple/", "joe") == "hers"

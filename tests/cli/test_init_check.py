@@ -14,6 +14,7 @@ from sandbox import ROOT, Command
 from keyring_pypitoken import paths
 from keyring_pypitoken.lookup import PYPI
 from keyring_pypitoken.policy.parser import parse_policy
+from keyring_pypitoken.text import quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,7 +122,7 @@ def test_init_needs_a_project(content: str | None, command: Command, work: Path)
     assert command.refused("init") == sentence
     assert command.refused("init", "--from-dist") == sentence
     assert command.refused("init", "--from-dist", "none") == (
-        f"{str(work / 'none')!r} is not a directory: build first, or name the one that holds the files."
+        f"{quoted(str(work / 'none'))} is not a directory: build first, or name the one that holds the files."
     )
     assert not (work / "pypitoken.toml").exists()
 

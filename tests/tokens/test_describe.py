@@ -368,6 +368,7 @@ def frames(traceback: TracebackType | None) -> list[str]:
         (mint()[:-3], "the token is cut short"),
         (with_third_party(), "the token's parts are not those of a PyPI token"),
     ],
+    ids=["empty", "password", "no macaroon", "cut short", "changed", "cut shorter", "third party"],  # one is random
 )
 def test_a_text_that_is_not_a_token_is_refused_without_showing_it(text: str, reason: str) -> None:
     with pytest.raises(LoaderError) as caught:
