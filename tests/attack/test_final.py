@@ -108,8 +108,12 @@ def test_nothing_else_is_sent_after_a_refusal(
         command = [str(scripts / "pdm"), "publish", "-r", index.url]
     environ = {
         **os.environ,
-        **{"PATH": f"{home / 'bin'}:/usr/bin:/bin", "LANG": "C.UTF-8", "UV_NO_CONFIG": "1", "NO_COLOR": "1"},
-        **{"PDM_CHECK_UPDATE": "false", "PDM_USE_VENV": "false"},
+        "PATH": f"{home / 'bin'}:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "UV_NO_CONFIG": "1",
+        "NO_COLOR": "1",
+        "PDM_CHECK_UPDATE": "false",
+        "PDM_USE_VENV": "false",
     }
     screen = run(command, project, environ, has_terminal=has_terminal)
     assert index.passwords == [NO_TOKEN]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import json
 import os
 import time
@@ -113,58 +114,11 @@ def spellings(draw: st.DrawFn) -> str:
     return f"{quote}{draw(st.sampled_from(['', '', ' ']))}{scheme}{user}{host}{end}{path}{tail}{quote}"
 
 
-words = st.lists(
-    st.sampled_from(
-        [
-            "twine",
-            "uv",
-            "flit",
-            "hatch",
-            "pdm",
-            "poetry",
-            "devpi",
-            "maturin",
-            "publish",
-            "upload",
-            "push",
-            "python",
-            "-m",
-        ]
-        + [
-            "uvx",
-            "run",
-            "tool",
-            "env",
-            "A=b",
-            "--",
-            "-",
-            "-r",
-            "--repository",
-            "-d",
-            "--dest",
-            "dist/*",
-            "demo-1.0.tar.gz",
-        ]
-        + [
-            "--from",
-            "twine==6.1.0",
-            "-f",
-            "-p",
-            "-P",
-            "-C",
-            "pyproject.toml",
-            ".",
-            "..",
-            "/",
-            "**",
-            "--index",
-            "timeout",
-            "5",
-        ]
-    )
-    | st.text(max_size=6),
-    max_size=8,
-)
+_WORDS = (
+    "twine uv flit hatch pdm poetry devpi maturin publish upload push python -m uvx run tool env A=b -- - -r --repository "
+    "-d --dest dist/* demo-1.0.tar.gz --from twine==6.1.0 -f -p -P -C pyproject.toml . .. / ** --index timeout 5"
+).split()
+words = st.lists(st.sampled_from(_WORDS) | st.text(max_size=6), max_size=8)
 
 
 def read_token(text: str) -> None:
@@ -185,9 +139,11 @@ def read_caveat(caveat: object) -> None:
 def read_policy(text: str) -> None:
     for layer in ("project", "user"):
         try:
-            parse_policy(text, layer=layer, name="policy", table=())  # type: ignore[arg-type]  # a layer
+            parse_policy(text, layer=layer, name="policy", table=())
         except PolicyError as error:
-            assert len(str(error)) < 100_000
+            shown = str(error)
+            if len(shown) > 100_000:
+                raise AssertionError("a message that nobody can read") from None
 
 
 def ask(spelling: str, username: str | None, home: Path) -> None:
@@ -198,7 +154,7 @@ def ask(spelling: str, username: str | None, home: Path) -> None:
     # A store below us may not take None for a user name.
     for step in (keyring.get_credential, *([] if username is None else [keyring.get_password])):
         try:
-            found = step(spelling, username)
+            found: object = step(spelling, username)  # type: ignore[arg-type]  # pdm asks without a user
         except keyring.errors.NoKeyringError:
             continue
         assert MASTER not in (found, getattr(found, "password", None)), spelling
@@ -206,15 +162,13 @@ def ask(spelling: str, username: str | None, home: Path) -> None:
 
 def read_process(line: list[str], work: Path) -> None:
     process = read_command_line(line, work, {"PATH": "/usr/bin"})
-    steps = [lambda: find_evidence(process)]
+    steps: list[Callable[[], object]] = [lambda: find_evidence(process)]
     for room in all_rooms():
-        steps += [lambda room=room: room.is_uploading(process), lambda room=room: room.is_saving(process)]  # type: ignore[misc]
-        steps += [lambda room=room: room.find_address(process), lambda room=room: room.find_files(process)]  # type: ignore[misc]
+        questions = (room.is_uploading, room.is_saving, room.find_address, room.find_files)
+        steps += [functools.partial(question, process) for question in questions]
     for step in steps:
-        try:
+        with contextlib.suppress(Refusal):
             step()
-        except Refusal as refusal:
-            assert str(refusal)
 
 
 TARGETS = ("token", "caveat", "policy", "key", "process")

@@ -8,8 +8,7 @@ import json
 import os
 import shutil
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import hypothesis
 import keyring
@@ -24,6 +23,7 @@ from keyring_pypitoken.cli.main import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 PYPI = "https://upload.pypi.org/legacy/"
 TOKEN = "__token__"
@@ -52,7 +52,7 @@ class Chain(RuleBasedStateMachine):
         (self.root / ".git").mkdir()
         (self.root / ".git/HEAD").write_text("ref: refs/heads/main\n")
         (self.root / "a/b/pyproject.toml").write_text('[project]\nname = "demo"\n')
-        self.policies: dict[str, dict[str, object] | None] = {}
+        self.policies: dict[str, dict[str, Any] | None] = {}
         self.ceiling = 3600
         self.user_is_broken = False
         self.viable = set(STORES)
@@ -204,11 +204,11 @@ class Chain(RuleBasedStateMachine):
         assert not self.user_is_broken
         assert not (self.home / "config").is_symlink()
         found = [self.policies[level] for level in reversed(LEVELS) if level in self.policies]
-        assert all(project in (policy["projects"] or [project]) for policy in found if policy)  # type: ignore[operator]
+        assert all(project in (policy["projects"] or [project]) for policy in found if policy)
         wishes = [policy["valid-for"] for policy in found if policy and policy["valid-for"]]
         length = date[1] - date[2] - 60
         assert length <= self.ceiling
-        assert length <= (wishes[0] if wishes else 900)  # type: ignore[operator]
+        assert length <= (wishes[0] if wishes else 900)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox import STORES
@@ -19,6 +18,7 @@ from keyring_pypitoken import Token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 PYTHON = os.environ.get("ATTACK_PYTHON", sys.executable)
 PYPI = "https://upload.pypi.org/legacy/"
