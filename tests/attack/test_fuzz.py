@@ -5,7 +5,6 @@ Each target runs a sample every time, and with the marker `attack` for `ATTACK_S
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
 import json
@@ -20,7 +19,7 @@ import pytest
 from hypothesis import strategies as st
 from sandbox import forget, new_master
 
-from keyring_pypitoken import Context, Token
+from keyring_pypitoken import Context
 from keyring_pypitoken.exceptions import LoaderError, PolicyError, Refusal, ValidationError
 from keyring_pypitoken.policy.parser import parse_policy
 from keyring_pypitoken.tokens.macaroon import read_text, write_text
