@@ -5,6 +5,7 @@ Each target runs a sample every time, and with the marker `attack` for `ATTACK_S
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import json
@@ -19,7 +20,7 @@ import pytest
 from hypothesis import strategies as st
 from sandbox import forget, new_master
 
-from keyring_pypitoken import Context
+from keyring_pypitoken import Context, Token
 from keyring_pypitoken.exceptions import LoaderError, PolicyError, Refusal, ValidationError
 from keyring_pypitoken.policy.parser import parse_policy
 from keyring_pypitoken.tokens.macaroon import read_text, write_text
@@ -38,11 +39,10 @@ MASTER = new_master()
 SAMPLE = 100  # executions in every run
 
 CAVEAT_WORDS = (
-    *("twine", "uv", "flit", "hatch", "pdm", "poetry", "devpi", "maturin", "publish"),
-    *("upload", "push", "python", "-m", "uvx", "run", "tool", "env", "A=b"),
-    *("--", "-", "-r", "--repository", "-d", "--dest", "dist/*", "demo-1.0.tar.gz", "--from"),
-    *("twine==6.1.0", "-f", "-p", "-P", "-C", "pyproject.toml", ".", "..", "/"),
-    *("**", "--index", "timeout", "5"),
+    *("twine", "uv", "flit", "hatch", "pdm", "poetry", "devpi", "maturin", "publish", "upload", "push", "python", "-m"),
+    *("uvx", "run", "tool", "env", "A=b", "--", "-", "-r", "--repository", "-d", "--dest", "dist/*", "--from"),
+    *("demo-1.0.tar.gz", "twine==6.1.0", "-f", "-p", "-P", "-C", "pyproject.toml", ".", "..", "/", "**", "--index"),
+    *("timeout", "5"),
 )
 words = st.lists(st.sampled_from(_WORDS) | st.text(max_size=6), max_size=8)
 
