@@ -148,7 +148,7 @@ def climb(start: Path, names: tuple[str, ...]) -> Iterator[tuple[Path, frozenset
     every name. A link counts as present, wherever it leads.
 
     Raises:
-        PolicyError: the system cannot say whether one of the names is there.
+        PolicyError: the system cannot find out if one of the names is there.
     """
     try:
         directory = Path(os.path.realpath(start, strict=True))
@@ -188,7 +188,7 @@ def find_program(name: str, environ: Mapping[str, str], *, platform: str = os.na
 def find_inside(root: Path, pattern: str) -> list[Path]:
     """Return the sorted paths below a project's directory that a pattern of that project finds; links are not followed.
 
-    `*`, `?` and `[...]` stay within one part of a path, and `**` stands for any number of directories.
+    `*`, `?` and `[...]` stay within one part of a path, and `**` matches any number of directories.
 
     Raises:
         PolicyError: the pattern leads out of the project, or would look at too much.

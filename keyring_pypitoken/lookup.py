@@ -146,8 +146,8 @@ def match(key: Key, repositories: tuple[Repository, ...]) -> Match | None:
             return Match("quoted" if key.is_quoted else kind, repository)
     if key.name.startswith(KEPT_SERVICES[:2]) or key.name in KEPT_SERVICES[2:]:
         return Match("kept", None)
-    host = _written_host(key)
-    found = next((repository for repository in repositories if host in repository.hosts), None)
+    hosts = _written_hosts(key)
+    found = next((repository for repository in repositories if not {*hosts}.isdisjoint(repository.hosts)), None)
     return None if found is None else Match("look-alike", found)
 
 
@@ -220,16 +220,13 @@ def _fit(key: Key, repository: Repository) -> Literal["endpoint", "host", "http"
     return "endpoint" if any(key.name == service.casefold() for service in repository.services) else None
 
 
-def _written_host(key: Key) -> str:
-    """Return the host that a reader would see in a service, however it is spelled."""
+def _written_hosts(key: Key) -> tuple[str, ...]:
+    """Return what a reader may take for the host in a service, however it is spelled: behind a scheme, or without."""
     text = unquote(key.name)
     if not text.isascii():
         import unicodedata
 
         text = unicodedata.normalize("NFKC", text)
-    text = text.casefold().replace("\\", "/").replace("\u3002", ".")
-    scheme, colon, rest = text.partition(":")
-    if colon and (rest.startswith("/") or scheme in _DEFAULT_PORTS):
-        text = rest
-    authority = text.lstrip("/").replace("#", "/").replace("?", "/").partition("/")[0]
-    return authority.rpartition("@")[2].partition(":")[0].strip(". []")
+    text = text.casefold().replace("\\", "/").replace("\u3002", ".").replace("#", "/").replace("?", "/")
+    authorities = [part.lstrip("/ ").partition("/")[0].rpartition("@")[2] for part in (text, text.partition(":")[2])]
+    return tuple(authority.partition(":")[0].strip(". []") for authority in authorities)

@@ -12,7 +12,7 @@ from keyring_pypitoken.policy.model import DEFAULT, Grant, Origin, Settings, Wit
 from keyring_pypitoken.text import in_words, join_quoted, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.policy.model import Evidence, NamedFile, Policies, PolicyFile
@@ -30,6 +30,7 @@ _AUTO_MINIMUM = 5 * 60
 _AUTO_RESERVE = 3 * 60
 _AUTO_PER_FILE = 30
 _AUTO_FACTOR = 4
+_SPEEDS = ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"))
 
 _NO_PROJECT = (
     "cannot tell which project this upload is for: pass the distribution files (`twine upload dist/*`), run "
@@ -53,18 +54,27 @@ def decide(
         policies: every policy on the ways of this upload, the user's and the machine's.
         evidence: what shows the projects.
         account: the account that the lookup or a person named.
-        shorter: a length in seconds that may only shorten the window (KEYRING_PYPITOKEN_VALID_FOR).
-        typed_valid_for: the length in seconds that a person typed (`--valid-for`).
+        shorter: seconds that may only shorten the window (KEYRING_PYPITOKEN_VALID_FOR).
+        typed_valid_for: the seconds that a person typed (`--valid-for`).
 
     Raises:
         Refusal: the policies do not allow the upload.
     """
     own = _tables(policies.own, repository)
     tables = [*_tables(_project_files(policies), repository), *own]
-    _check_required(policies, own)
+    required = next((t.require_policy for t in own if t.require_policy and t.require_policy.value), None)
+    if required is not None and not any(policy.trusted for policy in _project_files(policies)):
+        raise Refusal(
+            f"no project policy was found, and {required.origin} requires one: "
+            "add a pypitoken.toml that lists the project."
+        )
     valid_for = _decide_valid_for(policies, repository, evidence.files, typed_valid_for)
-    if shorter is not None:
-        valid_for = _shorten(valid_for, shorter)
+    if shorter is not None and shorter.value > valid_for.value:
+        raise Refusal(
+            f"{shorter.origin} asks for {duration_text(shorter)}, and it may only shorten valid-for, which is "
+            f"{duration_text(valid_for)} ({valid_for.origin}): set it to less, or unset it."
+        )
+    valid_for = shorter or valid_for
     start, end = _bounds(tables)
     misnamed = dict.fromkeys(misnamed_problem(name) for way in policies.ways for name in way.misnamed)
     notice, history = _first(t.notice for t in own), _first(t.history for t in own)
@@ -100,17 +110,22 @@ def check_repository_names(policies: Policies, known: Iterable[Repository]) -> N
     for policy in _project_files(policies):
         for name, table in policy.repositories.items():
             if name not in names:
-                raise Refusal(_unknown_repository(name, _first(table), policy, names))
+                import difflib
+
+                nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+                hint = f"did you mean {quoted(nearest[0])}?" if nearest else f"known are {join_quoted(names)}:"
+                setting = _first(table)
+                raise Refusal(
+                    f"{setting.origin if setting else policy.origin} mentions an unknown repository {quoted(name)}; "
+                    f"{hint} correct the name, or add its url to your own policy.toml."
+                )
 
 
 def find_contradictions(policies: Policies, repositories: Iterable[Repository]) -> Iterator[str]:
     """Yield what no upload could ever meet, whatever is uploaded and whenever; no sentence twice."""
-    seen: set[str] = set()
-    for repository in repositories:
-        for problem in _contradictions(policies, repository):
-            if problem not in seen:
-                seen.add(problem)
-                yield problem
+    yield from dict.fromkeys(
+        problem for repository in repositories for problem in _contradictions(policies, repository)
+    )
 
 
 def _contradictions(policies: Policies, repository: Repository) -> Iterator[str]:
@@ -128,17 +143,6 @@ def _contradictions(policies: Policies, repository: Repository) -> Iterator[str]
     empty = next((t.projects for t in tables if t.projects is not None and not t.projects.value), None)
     if empty is not None:
         yield f"projects is empty ({empty.origin}), so nothing is allowed: list one, or leave it out."
-
-
-def _unknown_repository(name: str, setting: WithOrigin[object] | None, policy: PolicyFile, known: list[str]) -> str:
-    import difflib
-
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {quoted(nearest[0])}?" if nearest else f"known are {join_quoted(known)}:"
-    return (
-        f"{setting.origin if setting else policy.origin} mentions an unknown repository {quoted(name)}; {hint} "
-        "correct the name, or add its url to your own policy.toml."
-    )
 
 
 def _project_files(policies: Policies) -> list[PolicyFile]:
@@ -161,22 +165,13 @@ def _wishes(
     policies: Policies, repository: Repository, read: Callable[[Settings], WithOrigin[T] | None]
 ) -> list[WithOrigin[T]]:
     """Return the wish of each way; that of the user or the machine only if no project has one."""
-    found = [
-        _first(read(table) for table in _tables((file for file in way.policies if file.trusted), repository))
-        for way in policies.ways
-    ]
-    stated = [wish for wish in found if wish is not None]
-    own = None if stated else _first(read(table) for table in _tables(policies.own, repository))
-    return stated or ([] if own is None else [own])
+    trusted = [[file for file in way.policies if file.trusted] for way in policies.ways]
 
+    def first_of_each(groups: Iterable[Iterable[PolicyFile]]) -> list[WithOrigin[T]]:
+        found = (_first(read(table) for table in _tables(files, repository)) for files in groups)
+        return [wish for wish in found if wish is not None]
 
-def _check_required(policies: Policies, own: list[Settings]) -> None:
-    required = next((t.require_policy for t in own if t.require_policy and t.require_policy.value), None)
-    if required is None or any(policy.trusted for policy in _project_files(policies)):
-        return
-    raise Refusal(
-        f"no project policy was found, and {required.origin} requires one: add a pypitoken.toml that lists the project."
-    )
+    return first_of_each(trusted) or first_of_each([policies.own])
 
 
 def _decide_account(wishes: list[WithOrigin[str]]) -> WithOrigin[str]:
@@ -202,7 +197,14 @@ def _decide_valid_for(
     own = _tables(policies.own, repository)
     ceiling = _least(t.max_valid_for for t in own) or _MAX_VALID_FOR
     if typed is not None:
-        return _check_typed(typed, _least(t.max_token_valid_for for t in own), ceiling)
+        own_limit = _least(t.max_token_valid_for for t in own)
+        name, limit = ("max-token-valid-for", own_limit) if own_limit else ("max-valid-for", ceiling)
+        if typed.value > limit.value:
+            raise Refusal(
+                f"{typed.origin} is {duration_text(typed)}, above {name}, which is {_ceiling_text(limit)}: "
+                "shorten it, or raise max-token-valid-for in your own policy.toml."
+            )
+        return typed
     lengths = []
     for wish in _wishes(policies, repository, lambda t: t.valid_for) or [_AUTO]:
         if isinstance(wish.value, str):
@@ -212,36 +214,14 @@ def _decide_valid_for(
         if length.value > ceiling.value:
             raise Refusal(
                 f"valid-for is {duration_text(length)} ({length.origin}), above max-valid-for, which is "
-                f"{duration_text(ceiling)} ({_its(ceiling.origin)}): shorten valid-for, or raise max-valid-for in your "
-                "own policy.toml."
+                f"{_ceiling_text(ceiling)}: shorten valid-for, or raise max-valid-for in your own policy.toml."
             )
         lengths.append(length)
     return min(lengths, key=lambda length: length.value)
 
 
-def _check_typed(
-    typed: WithOrigin[int], own_ceiling: WithOrigin[int] | None, ceiling: WithOrigin[int]
-) -> WithOrigin[int]:
-    name, limit = ("max-valid-for", ceiling) if own_ceiling is None else ("max-token-valid-for", own_ceiling)
-    if typed.value > limit.value:
-        raise Refusal(
-            f"{typed.origin} is {duration_text(typed)}, above {name}, which is {duration_text(limit)} "
-            f"({_its(limit.origin)}): shorten it, or raise max-token-valid-for in your own policy.toml."
-        )
-    return typed
-
-
-def _its(origin: Origin) -> str:
-    return "its default" if origin == DEFAULT else origin
-
-
-def _shorten(valid_for: WithOrigin[int], shorter: WithOrigin[int]) -> WithOrigin[int]:
-    if shorter.value > valid_for.value:
-        raise Refusal(
-            f"{shorter.origin} asks for {duration_text(shorter)}, and it may only shorten valid-for, which is "
-            f"{duration_text(valid_for)} ({valid_for.origin}): set it to less, or unset it."
-        )
-    return shorter
+def _ceiling_text(limit: WithOrigin[int]) -> str:
+    return f"{duration_text(limit)} ({'its default' if limit.origin == DEFAULT else limit.origin})"
 
 
 def _auto(
@@ -262,15 +242,11 @@ def _warn_of_speed(
     files: tuple[NamedFile, ...] | None, valid_for: WithOrigin[int], uplink: WithOrigin[int]
 ) -> tuple[str, ...]:
     """Warn if the upload cannot be expected to finish while the token works."""
-    if not files:
+    seconds = valid_for.value - _AUTO_PER_FILE * len(files or ())
+    if not files or (seconds > 0 and _bits(files) <= uplink.value * seconds):
         return ()
-    length = in_words(valid_for.value)
-    seconds = valid_for.value - _AUTO_PER_FILE * len(files)
-    if seconds <= 0:
-        return (f"{_amount(files)}: may not finish within {length}",)
-    if _bits(files) <= uplink.value * seconds:
-        return ()
-    return (f"{_amount(files)}: needs {_speed(_bits(files) / seconds)} to finish within {length}",)
+    problem = f"needs {_speed(_bits(files) / seconds)} to" if seconds > 0 else "may not"
+    return (f"{_amount(files)}: {problem} finish within {in_words(valid_for.value)}",)
 
 
 def _bits(files: tuple[NamedFile, ...]) -> int:
@@ -289,10 +265,8 @@ def _amount(files: tuple[NamedFile, ...]) -> str:
 
 
 def _speed(bits: float) -> str:
-    for size, unit in ((1e9, "Gbit/s"), (1e6, "Mbit/s")):
-        if bits >= size:
-            return f"{bits / size:.1f} {unit}"
-    return f"{bits / 1e3:.1f} kbit/s"
+    size, unit = next((entry for entry in _SPEEDS if bits >= entry[0]), _SPEEDS[-1])
+    return f"{bits / size:.1f} {unit}"
 
 
 def _bounds(tables: list[Settings]) -> tuple[WithOrigin[int] | None, WithOrigin[int] | None]:
@@ -330,8 +304,7 @@ def _listed_projects(policies: Policies, repository: Repository) -> WithOrigin[t
     return None
 
 
-def _judge(names: Iterable[str], named_by: Origin, tables: list[Settings]) -> None:
-    names = tuple(names)
+def _judge(names: Collection[str], named_by: Origin, tables: list[Settings]) -> None:
     for limit in (t.projects for t in tables if t.projects is not None):
         prefixes = tuple(name[:-1] for name in limit.value if name.endswith("*"))
         outside = [name for name in names if name not in limit.value and not name.startswith(prefixes)]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_POSIX = os.name == "posix"  # where files have owners and modes
+_POSIX = os.name == "posix"  # files have owners and modes there
 POLICY_VARIABLE = "KEYRING_PYPITOKEN_POLICY"
 POLICY_NAME = "pypitoken.toml"
 PYPROJECT = "pyproject.toml"
@@ -46,11 +46,9 @@ def load_config() -> Config:
     return Config(tuple(found), problem)
 
 
-def own_paths() -> Iterator[tuple[str, Layer]]:
-    """Yield the path of each policy that the user and the machine may have, and whose it is."""
-    yield paths.user_policy(), "user"
-    for path in paths.site_policies():
-        yield path, "site"
+def own_paths() -> list[tuple[str, Layer]]:
+    """Return the path of each policy that the user and the machine may have, and whose it is."""
+    return [(paths.user_policy(), "user"), *((path, "site") for path in paths.site_policies())]
 
 
 def read_own(name: str, layer: Layer) -> PolicyFile | None:
@@ -66,9 +64,9 @@ def read_own(name: str, layer: Layer) -> PolicyFile | None:
     check_own(name, layer)
     text = read_text(name, name)
     policy = None if text is None else _parse(text, name, "", layer)
-    if policy is None or policy.store.identity is None:
+    identity = None if policy is None else policy.store.identity
+    if policy is None or identity is None:
         return policy
-    identity = policy.store.identity
     # From the policy's own directory, since the current one is somebody's project.
     full = os.path.normpath(os.path.join(os.path.dirname(name), os.path.expanduser(identity.value)))
     return policy._replace(store=policy.store._replace(identity=WithOrigin(full, identity.origin)))
@@ -77,13 +75,10 @@ def read_own(name: str, layer: Layer) -> PolicyFile | None:
 def find_way(directory: Path, here: Path, environ: Mapping[str, str]) -> Way:
     """Walk up from a directory to the root of its project, and read every policy on the way.
 
-    Args:
-        directory: where an upload starts.
-        here: the current directory, from which files are named in messages.
-        environ: the environment, which may name one file instead of all project policies.
+    KEYRING_PYPITOKEN_POLICY names one file instead of them all. Messages name files as seen from `here`.
 
     Raises:
-        Refusal: a policy cannot be followed, or the system cannot say whether there is one.
+        Refusal: a policy cannot be followed, or the system cannot find out if there is one.
     """
     if named := environ.get(POLICY_VARIABLE):
         return Way(directory, (_read_named(here / named, here),), (directory,), f"{POLICY_VARIABLE} names the policy")
@@ -91,21 +86,20 @@ def find_way(directory: Path, here: Path, environ: Mapping[str, str]) -> Way:
     directories: list[Path] = []
     misnamed: list[str] = []
     owners = _trusted_owners(directory)
-    end = "root of the file system"
-    for current, found, ending in _walk_up(directory):
+    end = ""
+    for current, found, end in _walk_up(directory):  # noqa: B007 - the last one counts
         directories.append(current)
         inside, alike = _read_directory(current, found, here, owners)
         policies += inside
         misnamed += alike
-        end = ending or end
-    return Way(directory, tuple(policies), tuple(directories), end, tuple(misnamed))
+    return Way(directory, tuple(policies), tuple(directories), end or "root of the file system", tuple(misnamed))
 
 
 def project_directories(directory: Path) -> Iterator[Path]:
     """Yield a directory and those above it that belong to the same project, as `find_way` visits them.
 
     Raises:
-        PolicyError: the system cannot say where the project ends.
+        PolicyError: the system cannot find out how far the project goes.
     """
     for current, _, _ in _walk_up(directory):
         yield current
@@ -125,18 +119,16 @@ def _walk_up(directory: Path) -> Iterator[tuple[Path, frozenset[str], str]]:
 def _is_real(directory: Path, marker: str) -> bool:
     """Return True if a repository begins here; anybody can make an empty file, or anything in a shared directory."""
     path = directory / marker
-    if _POSIX and (found := status(directory, str(directory))) and found.st_mode & stat.S_IWOTH:
+    if _POSIX and (above := status(directory, str(directory))) and above.st_mode & stat.S_IWOTH:
         return False
     found = status(path, str(path))
-    if found is None:
-        return False
-    if stat.S_ISDIR(found.st_mode):
+    if found is not None and stat.S_ISDIR(found.st_mode):
         return bool(list_directory(path, str(path)))
-    return marker == ".git" and stat.S_ISREG(found.st_mode) and found.st_size > 0
+    return marker == ".git" and found is not None and stat.S_ISREG(found.st_mode) and found.st_size > 0
 
 
 def _read_directory(
-    directory: Path, found: frozenset[str], here: Path, owners: frozenset[int] | None
+    directory: Path, found: frozenset[str], here: Path, owners: set[int] | None
 ) -> tuple[list[PolicyFile], list[str]]:
     """Return the policy of a directory, if there is one, and the display names of misnamed ones."""
     policies: list[PolicyFile] = []
@@ -182,21 +174,21 @@ def _read_named(path: Path, here: Path) -> PolicyFile:
     raise PolicyError(f"{POLICY_VARIABLE} names {name}, but {missing}: correct it, or unset it.")
 
 
-def _trusted_owners(start: Path) -> frozenset[int] | None:
+def _trusted_owners(start: Path) -> set[int] | None:
     """Return who may wish: the user, root, and the owner of the start (a checkout of uid 1000, used by root)."""
     if sys.platform == "win32" or not _POSIX:
         return None
     found = status(start, str(start))
-    return frozenset((os.getuid(), 0, *((found.st_uid,) if found else ())))
+    return {os.getuid(), 0, found.st_uid if found else 0}
 
 
-def _is_trusted(path: Path, owners: frozenset[int] | None) -> bool:
+def _is_trusted(path: Path, owners: set[int] | None) -> bool:
     if owners is None:
         return True
     try:
         # A stranger's link may lead to a file of the user.
         return {os.lstat(path).st_uid, os.stat(path).st_uid} <= owners
-    except OSError as error:  # without its owner nobody can say whether its wishes count, and some only shorten
+    except OSError as error:  # its wishes may count, and some only shorten
         reason = (error.strerror or type(error).__name__).lower()
         raise PolicyError(f"the owner of {printable(str(path))} is unknown ({reason}): repair or remove it.") from None
 
@@ -206,6 +198,6 @@ def _looks_like_policy(path: Path) -> bool:
     followed = {os.path.realpath(own) for own, _ in own_paths()}
     try:
         text = read_text(path, str(path)) or ""
-    except PolicyError:  # nothing of ours
+    except PolicyError:  # not ours
         return False
     return os.path.realpath(path) not in followed and _TELLING_KEY.search(text) is not None

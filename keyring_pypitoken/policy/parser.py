@@ -5,7 +5,7 @@ Pure: the text and its name go in, a `PolicyFile` or all of its problems come ou
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from keyring_pypitoken.exceptions import PolicyError
@@ -23,7 +23,7 @@ from keyring_pypitoken.policy.model import (
 )
 from keyring_pypitoken.policy.values import KEYS, STORE_KEYS, WrongValueError, read_texts, shown
 from keyring_pypitoken.text import caret, quoted
-from keyring_pypitoken.toml import Place, entry, read_toml
+from keyring_pypitoken.toml import Path, Place, entry, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -34,36 +34,26 @@ _NOT_FOR_PROJECTS = {*(name for name, key in KEYS.items() if not key.project_may
 _START = Place(1, 1, 1)
 
 
-class _Problem(NamedTuple):
-    place: Place
-    column: int
-    sentence: str
-
-
 class _Problems:
     """Collects all that is wrong in a file, each with its place."""
 
-    def __init__(self, name: str, text: str, places: Mapping[tuple[str, ...], Place], root: tuple[str, ...]) -> None:
+    def __init__(self, name: str, text: str, places: Mapping[Path, Place], root: Path) -> None:
         self._name = name
         self._text = text
         self._places = places
         self._root = root
-        self._found: list[_Problem] = []
-
-    def origin(self, *path: str) -> Origin:
-        """Return the file and the line of a key."""
-        return Origin(f"{self._name}:{self._place(path).line}")
+        self._found: list[tuple[int, int, str]] = []  # line, column, sentence
 
     def add(self, problem: str, *path: str) -> None:
         """Add what is wrong with a value: the rest of a sentence that begins with its key."""
         place = self._place(path)
         subject = ".".join(part if valid_label(part) else quoted(part) for part in path or self._root)
-        self._found.append(_Problem(place, place.value_column or place.column, f"{subject} {problem}"))
+        self._found.append((place.line, place.value_column, f"{subject} {problem}"))
 
     def add_key(self, sentence: str, *path: str) -> None:
         """Add what is wrong with a key itself."""
         place = self._place(path)
-        self._found.append(_Problem(place, place.column, sentence))
+        self._found.append((place.line, place.column, sentence))
 
     def add_unknown(self, known: Iterable[str], *path: str) -> None:
         """Add a key that does not exist."""
@@ -72,7 +62,8 @@ class _Problems:
     def read(self, read: Callable[[object], object], value: object, *path: str) -> Any:
         """Return a value with its origin; None if it is wrong."""
         try:
-            return WithOrigin(read(value), self.origin(*path), value if isinstance(value, str) else "")
+            origin = Origin(f"{self._name}:{self._place(path).line}")
+            return WithOrigin(read(value), origin, value if isinstance(value, str) else "")
         except WrongValueError as error:
             self.add(str(error), *path)
             return None
@@ -82,31 +73,28 @@ class _Problems:
         if not self._found:
             return
         found = sorted(self._found)
-        first = found[0]
+        line, column, sentence = found[0]
         more = f"; and {len(found) - 1} more: run `keyring-pypitoken check`" if len(found) > 1 else "; correct it there"
         raise PolicyError(
-            f"the policy cannot be followed: {self._name}:{first.place.line}:{first.column}: {first.sentence}{more}.",
-            tuple(caret(self._name, self._text, p.place.line, p.column, p.sentence) for p in found),
+            f"the policy cannot be followed: {self._name}:{line}:{column}: {sentence}{more}.",
+            tuple(caret(self._name, self._text, *problem) for problem in found),
         )
 
-    def _place(self, path: tuple[str, ...]) -> Place:
+    def _place(self, path: Path) -> Place:
         full = (*self._root, *path)
         while full and full not in self._places:
             full = full[:-1]
         return self._places.get(full, _START)
 
 
-def parse_policy(text: str, *, layer: Layer, name: str, table: tuple[str, ...] = ()) -> PolicyFile | None:
-    """Parse a policy file.
+def parse_policy(text: str, *, layer: Layer, name: str, table: Path = ()) -> PolicyFile | None:
+    """Parse a policy file; return None if the file has no such table.
 
     Args:
         text: the file's text.
         layer: whose file it is; a project may say less than its user.
-        name: how messages call the file.
+        name: what messages call the file.
         table: the table of the file that holds the policy, as in a `pyproject.toml`.
-
-    Returns:
-        The policy, or None if the file has no such table.
 
     Raises:
         PolicyError: the file cannot be followed; `problems` holds every mistake with its line and a caret.
@@ -127,7 +115,7 @@ def parse_policy(text: str, *, layer: Layer, name: str, table: tuple[str, ...] =
 
 
 def _read_settings(
-    content: dict[str, Any], layer: Layer, problems: _Problems, path: tuple[str, ...], others: tuple[str, ...]
+    content: dict[str, Any], layer: Layer, problems: _Problems, path: Path, others: tuple[str, ...]
 ) -> Settings:
     """Read the keys of one table; those in `others` are read elsewhere."""
     found: dict[str, Any] = {}
@@ -181,13 +169,10 @@ def _read_repositories(
 def _read_endpoint(name: str, table: dict[str, Any], problems: _Problems) -> Repository:
     """Read the keys that make an endpoint; the result counts only if there are no problems."""
     path = ("repository", name)
-    services: list[str] = []
-    try:
-        services = read_texts(table.get("services", []), "names", '["demo"]')
-    except WrongValueError as error:
-        problems.add(str(error), *path, "services")
-    built_in = next((repository for repository in BUILT_IN if repository.name == name), None)
-    if built_in is not None:
+    found = problems.read(_read_services, table.get("services", []), *path, "services")
+    services = found.value if found else []
+    known = {repository.name: repository for repository in BUILT_IN}
+    if built_in := known.get(name):
         for key in FIXED_ENDPOINT_KEYS:
             if key in table:
                 problems.add_key(f"{key} of {name} is fixed: it cannot be set", *path, key)
@@ -197,7 +182,7 @@ def _read_endpoint(name: str, table: dict[str, Any], problems: _Problems) -> Rep
     if url is None:
         import difflib
 
-        nearest = difflib.get_close_matches(name, [repository.name for repository in BUILT_IN], n=1, cutoff=0.5)
+        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean [repository.{nearest[0]}]?" if nearest else "add the address that it is uploaded to"
         problems.add(f"has no url; {hint}", *path)
     elif host is None:
@@ -211,6 +196,10 @@ def _read_endpoint(name: str, table: dict[str, Any], problems: _Problems) -> Rep
     if not isinstance(domain, str) or not domain:
         problems.add(f"is {shown(domain)}, expected a host name", *path, "domain")
     return Repository(name, str(url), str(domain), tuple(services))
+
+
+def _read_services(value: object) -> list[str]:
+    return read_texts(value, "names", '["demo"]')
 
 
 def _endpoint_host(url: object) -> str | None:

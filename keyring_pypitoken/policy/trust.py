@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
     from keyring_pypitoken.policy.model import Layer
 
-# Windows' names for the system, the administrators, the owner of what is made, and the installer of Windows itself.
+# Windows' names for the system, the administrators, the creator, the owner, and the installer of Windows itself.
 _SAFE_ON_WINDOWS = {
     *("SY", "S-1-5-18", "BA", "S-1-5-32-544", "CO", "S-1-3-0", "OW", "S-1-3-4"),
     "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464",
 }
-# Delete a child, delete, change permissions, take ownership, write, all; for a file also to write or append data. In
-# the machine's directory every user may add files, which replaces none.
-REPLACE = 0x40 | 0x10000 | 0x40000 | 0x80000 | 0x40000000 | 0x10000000
-REPLACE_OR_WRITE = REPLACE | 0x2 | 0x4
-_RIGHTS = {"FA": 0x1F01FF, "FW": 0x120116, "GA": 0x10000000, "GW": 0x40000000, "SD": 0x10000, "WD": 0x40000}
-_RIGHTS |= {"WO": 0x80000, "DC": 0x2, "LC": 0x4, "DT": 0x40}
+_RIGHTS = {"FA": 0x1F01FF, "FW": 0x120116, "GA": 0x10000000, "GW": 0x40000000}  # of files, and in general: all, write
+_RIGHTS |= {"SD": 0x10000, "WD": 0x40000, "WO": 0x80000}  # delete, change permissions, take ownership
+_RIGHTS |= {"DC": 0x2, "LC": 0x4, "DT": 0x40}  # write (in a directory: add a file), append, delete what is in it
+# In the machine's directory every user may add files, which replaces none.
+REPLACE = sum(_RIGHTS[name] for name in ("DT", "SD", "WD", "WO", "GW", "GA"))
+REPLACE_OR_WRITE = REPLACE | _RIGHTS["DC"] | _RIGHTS["LC"]
 
 
 def check_own(path: str, layer: Layer) -> None:
@@ -53,10 +53,10 @@ def check_own(path: str, layer: Layer) -> None:
 
 
 def windows_problem(descriptor: str, user: str, forbidden: int = REPLACE_OR_WRITE) -> str:
-    """Return why a file on Windows is not to be trusted; an empty text if it is.
+    """Return why a file on Windows cannot be trusted; an empty text if it can.
 
     Args:
-        descriptor: its owner and access list, as Windows writes them (SDDL).
+        descriptor: its owner and access list in Windows' SDDL.
         user: the user's security identifier, `S-1-5-21-...`.
         forbidden: the rights that nobody else may have.
     """
@@ -68,19 +68,11 @@ def windows_problem(descriptor: str, user: str, forbidden: int = REPLACE_OR_WRIT
     if not entries:
         return "can be written by everybody"  # an absent list allows all
     for kind, flags, rights, _, _, who in (entry.split(";")[:6] for entry in entries):
-        if kind == "A" and "IO" not in flags and who not in safe and _mask(rights) & forbidden:
+        names = re.findall("..", rights)
+        masks = [int(rights, 16)] if names[:1] == ["0x"] else [_RIGHTS.get(name, 0) for name in names]
+        if kind == "A" and "IO" not in flags and who not in safe and any(mask & forbidden for mask in masks):
             return "can be written by others"
     return ""
-
-
-def _mask(rights: str) -> int:
-    if rights.startswith("0x"):
-        return int(rights, 16)
-    names = re.findall("..", rights)
-    found = 0
-    for name in names:
-        found |= _RIGHTS.get(name, 0)
-    return found
 
 
 def _passed(path: str) -> Iterator[str]:
@@ -89,16 +81,15 @@ def _passed(path: str) -> Iterator[str]:
     rest = [os.path.abspath(path)]
     while rest:
         current = rest.pop()
-        if current in seen:
-            continue
-        seen.add(current)
-        yield current
-        rest.append(os.path.dirname(current))
-        if os.path.islink(current):
-            rest.append(os.path.join(os.path.dirname(current), os.readlink(current)))
+        if current not in seen:
+            seen.add(current)
+            yield current
+            above = os.path.dirname(current)
+            rest += [above, os.path.join(above, os.readlink(current))] if os.path.islink(current) else [above]
 
 
 if sys.platform == "win32":  # pragma: no cover - Windows runs it
+    import ctypes
 
     def _check_windows(path: str) -> None:
         for passed, forbidden in ((path, REPLACE_OR_WRITE), (os.path.dirname(path), REPLACE)):
@@ -109,27 +100,19 @@ if sys.platform == "win32":  # pragma: no cover - Windows runs it
                 )
 
     def _descriptor(path: str) -> str:
-        import ctypes
-
         security, text = ctypes.c_void_p(), ctypes.c_wchar_p()
         parts = 1 | 4  # the owner and the access list (SECURITY_INFORMATION)
         advapi = ctypes.windll.advapi32
-        if advapi.GetNamedSecurityInfoW(path, 1, parts, None, None, None, None, ctypes.byref(security)):
-            return ""
-        advapi.ConvertSecurityDescriptorToStringSecurityDescriptorW(security, 1, parts, ctypes.byref(text), None)
+        if advapi.GetNamedSecurityInfoW(path, 1, parts, None, None, None, None, ctypes.byref(security)) == 0:
+            advapi.ConvertSecurityDescriptorToStringSecurityDescriptorW(security, 1, parts, ctypes.byref(text), None)
         return text.value or ""
 
     def _user() -> str:
-        import ctypes
-
-        token, length, text = ctypes.c_void_p(), ctypes.c_ulong(), ctypes.c_wchar_p()
-        ctypes.windll.kernel32.GetCurrentProcess.restype = ctypes.c_void_p
-        process = ctypes.c_void_p(ctypes.windll.kernel32.GetCurrentProcess())
-        ctypes.windll.advapi32.OpenProcessToken(process, 8, ctypes.byref(token))  # TOKEN_QUERY
-        buffer = ctypes.create_string_buffer(256)
-        ctypes.windll.advapi32.GetTokenInformation(token, 1, buffer, 256, ctypes.byref(length))  # TokenUser
-        sid = ctypes.c_void_p.from_buffer(buffer)  # its first field
-        ctypes.windll.advapi32.ConvertSidToStringSidW(sid, ctypes.byref(text))
+        buffer, length, text = ctypes.create_string_buffer(256), ctypes.c_ulong(), ctypes.c_wchar_p()
+        token = ctypes.c_void_p(-4)  # of this process (GetCurrentProcessToken)
+        advapi = ctypes.windll.advapi32
+        advapi.GetTokenInformation(token, 1, buffer, 256, ctypes.byref(length))  # TokenUser, which begins with the SID
+        advapi.ConvertSidToStringSidW(ctypes.c_void_p.from_buffer(buffer), ctypes.byref(text))
         return text.value or ""
 
 else:
@@ -140,13 +123,10 @@ else:
             return "belongs to another user", "chown $USER"
         # A link has no permissions; in a sticky directory, only owners replace what is theirs.
         sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
-        if stat.S_ISLNK(found.st_mode) or sticky:
+        group = found.st_mode & stat.S_IWGRP and not _is_own_group(found.st_gid)
+        if stat.S_ISLNK(found.st_mode) or sticky or not (found.st_mode & stat.S_IWOTH or group):
             return None
-        if found.st_mode & stat.S_IWOTH:
-            return "can be written by others", "chmod go-w"
-        if found.st_mode & stat.S_IWGRP and not _is_own_group(found.st_gid):
-            return "can be written by others", "chmod go-w"
-        return None
+        return "can be written by others", "chmod go-w"
 
     def _is_own_group(group: int) -> bool:
         """Return True if nobody but the user and root is in a group, as umask 002 expects."""

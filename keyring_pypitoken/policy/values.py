@@ -24,21 +24,15 @@ _SECRET = re.compile(r"AGE-SECRET-KEY-|^AGE-PLUGIN-[^/\\]+-1[A-Z0-9]{6,}$|-----B
 
 
 class WrongValueError(ValueError):
-    """A value is not what its key expects; the text continues a sentence that begins with the key."""
+    """A value is not what its key expects; the text is the rest of a sentence that begins with the key."""
 
 
 class Key(NamedTuple):
-    """A key of a policy.
-
-    Attributes:
-        read: reads its value, or raises `WrongValueError`.
-        project_may: whether a project's policy may have it.
-        read_own: reads its value in a user's or site's policy, if that may be more than in a project's.
-    """
+    """How the value of a key is read; a function that reads it raises `WrongValueError`."""
 
     read: Callable[[object], object]
-    project_may: bool = True
-    read_own: Callable[[object], object] | None = None
+    project_may: bool = True  # a project's policy may have the key
+    read_own: Callable[[object], object] | None = None  # in a user's or site's policy, if it may hold more there
 
 
 def parse_duration(value: object) -> int:
@@ -47,12 +41,9 @@ def parse_duration(value: object) -> int:
     Raises:
         WrongValueError: it is not one, or longer than 3650 days.
     """
-    seconds = -1
-    if isinstance(value, int) and not isinstance(value, bool):
-        seconds = value
-    elif isinstance(value, str) and value and (found := _DURATION.fullmatch(value)):
-        days, hours, minutes, rest = (int(part or 0) for part in found.groups())
-        seconds = ((days * 24 + hours) * 60 + minutes) * 60 + rest
+    seconds = value if isinstance(value, int) and not isinstance(value, bool) else -1
+    if isinstance(value, str) and value and (found := _DURATION.fullmatch(value)):
+        seconds = sum(int(part or 0) * unit for part, unit in zip(found.groups(), (86_400, 3600, 60, 1), strict=True))
     if not 0 <= seconds <= _MAX_DURATION:
         raise WrongValueError(
             f"is {shown(value)}, expected a length of time of at most 3650 days "
@@ -75,31 +66,32 @@ def read_texts(value: object, what: str, example: str) -> list[str]:
     return value
 
 
-def _read_projects(value: object, *, patterns: bool = False) -> frozenset[str]:
-    names: set[str] = set()
-    for name in read_texts(value, "project names", '["demo"]'):
-        if name.endswith("*"):
-            names.add(_read_pattern(name, allowed=patterns))
-            continue
-        try:
-            names.add(normalize_valid(name))
-        except InvalidNameError:
-            raise WrongValueError(f"holds {quoted(name)}, which is not a valid project name") from None
-    return frozenset(names)
-
-
-def _read_pattern(pattern: str, *, allowed: bool) -> str:
-    if not allowed:
+def _read_projects(value: object) -> frozenset[str]:
+    names = read_texts(value, "project names", '["demo"]')
+    pattern = next((name for name in names if name.endswith("*")), None)
+    if pattern is not None:
         raise WrongValueError(f"holds the pattern {quoted(pattern)}, which only a policy.toml may: list the names")
+    return frozenset(map(_read_name, names))
+
+
+def _read_own_projects(value: object) -> frozenset[str]:
+    names = read_texts(value, "project names", '["demo"]')
+    return frozenset(_read_pattern(name) if name.endswith("*") else _read_name(name) for name in names)
+
+
+def _read_name(name: str) -> str:
+    try:
+        return normalize_valid(name)
+    except InvalidNameError:
+        raise WrongValueError(f"holds {quoted(name)}, which is not a valid project name") from None
+
+
+def _read_pattern(pattern: str) -> str:
     if pattern == "*":
         raise WrongValueError("holds '*', which allows every project: leave projects out instead")
     if not _PATTERN.fullmatch(pattern):
         raise WrongValueError(f'holds {quoted(pattern)}, expected the beginning of a name and one * such as "acme-*"')
     return normalize(pattern[:-1]) + "*"
-
-
-def _read_own_projects(value: object) -> frozenset[str]:
-    return _read_projects(value, patterns=True)
 
 
 def _read_positive_duration(value: object) -> int:

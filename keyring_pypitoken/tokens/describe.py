@@ -10,7 +10,7 @@ import enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_pypitoken.names import normalize
-from keyring_pypitoken.text import in_words, join_quoted, quoted, utc
+from keyring_pypitoken.text import in_words, join_quoted, printable, quoted, utc
 from keyring_pypitoken.tokens.restrictions import (
     DateRestriction,
     LegacyDateRestriction,
@@ -127,7 +127,7 @@ def describe(token: Token | str, now: int) -> Description:
         _describe_caveat(caveat, now)._replace(raw=_shown(raw))
         for raw, caveat in zip(loaded.raw_caveats, found, strict=True)
     )
-    location, identifier = _escaped(loaded.domain), _escaped(loaded.identifier)
+    location, identifier = printable(loaded.domain), printable(loaded.identifier)
     return Description(location, identifier, loaded.version, begin, end, standing, state, caveats)
 
 
@@ -136,11 +136,17 @@ def _describe_caveat(caveat: Restriction | UnknownCaveat, now: int) -> CaveatDes
     match caveat:
         case DateRestriction(begin, end) | LegacyDateRestriction(begin, end):
             standing, state = _standing(begin, end, now)
-            return CaveatDescription(kind, _meaning_of_dates(begin, end), (), begin, end, standing, state)
+            meaning = f"only from {utc(begin)} until {utc(end)}"
+            if standing is Standing.NEVER:
+                meaning = f"never: it would begin at {utc(begin)} and end at {utc(end)}"
+            return CaveatDescription(kind, meaning, (), begin, end, standing, state)
         case ProjectNamesRestriction(names) | LegacyProjectNamesRestriction(names):
             return CaveatDescription(kind, _meaning_of_names(names), tuple(names))
         case ProjectIDsRestriction(ids) | LegacyProjectIDsRestriction(ids):
-            return CaveatDescription(kind, _meaning_of_ids(ids), tuple(ids))
+            meaning = f"only the project{_plural(ids)} with the id{_plural(ids)} {join_quoted(ids)}"
+            return CaveatDescription(
+                kind, meaning if ids else "no project at all: its list of ids is empty", tuple(ids)
+            )
         case UserIDRestriction(user_id):
             return CaveatDescription(kind, f"only for the user with the id {quoted(user_id)}", (user_id,))
         case OIDCPublisherRestriction(publisher_id):
@@ -161,12 +167,6 @@ def _standing(begin: int, end: int, now: int) -> tuple[Standing, str]:
     return Standing.EXPIRED, f"expired {in_words(now - end)} ago" if now > end else "expired just now"
 
 
-def _meaning_of_dates(begin: int, end: int) -> str:
-    if end <= begin:
-        return f"never: it would begin at {utc(begin)} and end at {utc(end)}"
-    return f"only from {utc(begin)} until {utc(end)}"
-
-
 def _meaning_of_names(names: list[str]) -> str:
     if not names:
         return "no upload at all: its list of projects is empty"
@@ -176,12 +176,6 @@ def _meaning_of_names(names: list[str]) -> str:
         return meaning
     verb = "is" if len(strange) == 1 else "are"
     return f"{meaning}; PyPI compares normalized names, which {join_quoted(strange)} {verb} not"
-
-
-def _meaning_of_ids(ids: list[str]) -> str:
-    if not ids:
-        return "no project at all: its list of ids is empty"
-    return f"only the project{_plural(ids)} with the id{_plural(ids)} {join_quoted(ids)}"
 
 
 def _plural(values: list[str]) -> str:
@@ -195,7 +189,3 @@ def _shown(raw: bytes) -> str:
     except UnicodeDecodeError:
         text = ""
     return text if text.isprintable() and text else repr(raw)[2:-1]
-
-
-def _escaped(text: str) -> str:
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -38,7 +38,6 @@ class Devpi(Uploader):
     }
 
     def is_uploading(self, process: Process) -> bool:
-        """Return True for `push RELEASE pypi:SECTION`."""
         return super().is_uploading(process) and self._words(process)[1].startswith(_TARGET)
 
     def find_projects(self, process: Process) -> tuple[str, ...]:
@@ -48,7 +47,6 @@ class Devpi(Uploader):
         return (name,) if name else ()
 
     def find_address(self, process: Process) -> Address:
-        """Return the URL of the section of .pypirc that the target names; PyPI if it has none."""
         file, name, section = self._read(process)
         url = checked_url(section.get("repository", PYPI.url), f"[{printable(name)}] in {file}")
         return Address(url, name, file if "repository" in section else "default")

@@ -22,6 +22,7 @@ PROJECT_VARIABLE = "KEYRING_PYPITOKEN_PROJECT"
 VALID_FOR_VARIABLE = "KEYRING_PYPITOKEN_VALID_FOR"
 _MAX_DIGITS = 10
 _PYPROJECT, _SETUP_CFG = "pyproject.toml", "setup.cfg"
+_NAMES = ("project.name", "tool.poetry.name", "tool.flit.metadata.dist-name", "tool.flit.metadata.module")
 
 
 def find_evidence(
@@ -38,15 +39,13 @@ def find_evidence(
         named: projects that a person named to the command.
         patterns: files that a person named to the command, instead of those of the process.
 
-    Returns:
-        The projects, the directory of the project, and the files; each as far as they are known.
-
     Raises:
         Refusal: a source answers and cannot be understood.
     """
     room = process.room
     directory = process.directory if room is None else room.find_project(process)
-    uploading = room is not None and room.is_uploading(process)
+    if room is not None and not room.is_uploading(process):
+        room = None
     variable = [name.strip() for name in process.environ.get(PROJECT_VARIABLE, "").split(",")]
     found = (
         named
@@ -57,13 +56,13 @@ def find_evidence(
     try:
         if patterns:
             files = _read_files(expand(patterns, process.directory), process)
-        elif uploading and room is not None:
+        elif room is not None:
             files = _read_files(room.find_files(process), process)
     except Refusal:
         if found is None:
             raise
     found = found or _projects([file.project for file in files or ()], _origin(files or (), process, patterns))
-    if uploading and room is not None:
+    if room is not None:
         found = found or _projects(room.find_projects(process), f"the arguments of {process.program}")
     return Evidence(found or find_metadata(directory, process.directory), directory, files)
 
@@ -121,9 +120,9 @@ def find_metadata(directory: Path, here: Path) -> WithOrigin[tuple[str, ...]] | 
         Refusal: the metadata cannot be understood.
     """
     for candidate in project_directories(directory):
-        for name in (_PYPROJECT, _SETUP_CFG):
-            if status(candidate / name, display_name(candidate / name, here)) is not None:
-                return _from_metadata(candidate, here)
+        files = (candidate / name for name in (_PYPROJECT, _SETUP_CFG))
+        if any(status(file, display_name(file, here)) is not None for file in files):
+            return _from_metadata(candidate, here)
     return None
 
 
@@ -215,12 +214,7 @@ def _name_in_pyproject(text: str, origin: str) -> str | None:
     from keyring_pypitoken.toml import entry, load_toml
 
     content = load_toml(text, origin)
-    name = (
-        entry(content, "project", "name")
-        or entry(content, "tool", "poetry", "name")
-        or entry(content, "tool", "flit", "metadata", "dist-name")
-        or entry(content, "tool", "flit", "metadata", "module")
-    )
+    name = next(filter(None, (entry(content, *place.split(".")) for place in _NAMES)), None)
     if name is not None and not isinstance(name, str):
         raise PolicyError(f"the project's name in {origin} is not text: write it in quotes.")
     return name

@@ -42,11 +42,7 @@ class Flit(Uploader):
     module = "flit"
     lookups_per_upload = 3
     saves = "{url}, for the user name"
-    asks_for = (
-        "{url} for pypi_token:project:NAME",
-        "{url} for pypi_token:user:USER",
-        "{url} for the user name",
-    )
+    asks_for = ("{url} for pypi_token:project:NAME", "{url} for pypi_token:user:USER", "{url} for the user name")
     before_keyring = ("FLIT_PASSWORD", ".pypirc")
     token_variables = {"FLIT_USERNAME": TOKEN_USERNAME, "FLIT_PASSWORD": "{token}"}  # noqa: RUF012 - never changed
     address_variables = {"FLIT_INDEX_URL": "{url}"}  # noqa: RUF012 - never changed
@@ -62,7 +58,6 @@ class Flit(Uploader):
         return self.is_uploading(process)
 
     def find_project(self, process: Process) -> Path:
-        """Return the directory of the file that `--ini-file` names."""
         return self._ini_file(process).parent
 
     def find_address(self, process: Process) -> Address:

@@ -53,12 +53,10 @@ class Maturin(Uploader):
     commands = {"upload": _UPLOAD, "publish": _PUBLISH}  # noqa: RUF012 - never changed
 
     def is_uploading(self, process: Process) -> bool:
-        """Return True for `publish`, and for `upload` with files."""
         command = self.parse(process)
         return super().is_uploading(process) and (command.name == "publish" or bool(command.after.positional_args))
 
     def find_project(self, process: Process) -> Path:
-        """Return the directory of the file that `publish --manifest-path` names."""
         named = self.parse(process).after.last("--manifest-path")
         return Path(os.path.normpath(process.directory / named)).parent if named else process.directory
 
@@ -72,7 +70,6 @@ class Maturin(Uploader):
         return tuple(process.directory / name for name in names) or None
 
     def find_address(self, process: Process) -> Address:
-        """Return where this run uploads to: the last option, a variable, then what .pypirc says about that name."""
         return self._read(process)[0]
 
     def find_lookups(self, process: Process, address: Address) -> Lookups:  # noqa: ARG002 - it never asks

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from keyring_pypitoken.lookup import Repository
-    from keyring_pypitoken.uploaders.settings import Table
     from keyring_pypitoken.uploaders.uploader import Lookups, Process
 
 # Global options, which argparse reads first: it takes the beginning of one, too. cleo then reads the others.
@@ -94,19 +93,16 @@ class Poetry(Uploader):
     token_variables = {"POETRY_PYPI_TOKEN_PYPI": "{token}"}  # noqa: RUF012
 
     def is_uploading(self, process: Process) -> bool:
-        """Return True for `poetry publish`, and for its dry run, which asks keyring too."""
         arguments = self._parse(process)
         return arguments.positional_args == ("publish",) and not arguments.has("--help", "--version")
 
     def is_saving(self, process: Process) -> bool:
-        """Return True for `poetry config pypi-token.NAME TOKEN` and `poetry config http-basic.NAME USER`."""
         arguments = self._parse(process)
         command, key, *values = (*arguments.positional_args, "", "")
         stores = key.startswith(("pypi-token.", "http-basic."))
         return command == "config" and stores and any(values) and not arguments.has("--unset")
 
     def find_project(self, process: Process) -> Path:
-        """Return the directory of the nearest pyproject.toml, from `--project`, else `--directory`, else here."""
         arguments = self._parse(process)
         # argparse drops an equals sign behind `-P`, and cleo none behind `-r`.
         directory, project = ((arguments.last(name) or ".").removeprefix("=") for name in ("--directory", "--project"))
@@ -123,7 +119,7 @@ class Poetry(Uploader):
         project = self.find_project(process)
         directory = Path(os.path.normpath(project / (arguments.last("--dist-dir") or "dist")))
         shown = display_name(directory, process.directory)
-        prefix = _distribution_name(read_table(project / "pyproject.toml", process.directory)) + "-"
+        prefix = _distribution_name(*read_table(project / "pyproject.toml", process.directory)) + "-"
         artifact = re.compile(re.escape(prefix) + r"(?:[^-]*-.*\.whl|.*\.tar\.gz)", re.DOTALL)
         found: dict[str, list[Path]] = {}
         for name in list_directory(directory, shown):
@@ -135,7 +131,6 @@ class Poetry(Uploader):
         return tuple(sorted(found[_latest(found, shown)], key=lambda path: (path.suffix == ".whl", path)))
 
     def find_address(self, process: Process) -> Address:
-        """Return the URL of `--repository` by variables, settings and [[tool.poetry.source]]; without it PyPI."""
         run = self._read(process)
         if not run.sources.options.last("--repository"):
             return Address(BUILT_IN[0].url, "pypi", "default")
@@ -211,8 +206,7 @@ def _variable(*keys: str) -> str:
     return "_".join(("poetry", *keys)).upper().replace("-", "_")
 
 
-def _distribution_name(metadata: Table) -> str:
-    content, shown = metadata
+def _distribution_name(content: object, shown: str) -> str:
     name = entry(content, "project", "name") or entry(content, "tool", "poetry", "name")
     try:
         return normalize_valid(str(name or "")).replace("-", "_")

@@ -83,10 +83,8 @@ def read_command_line(words: Sequence[str], directory: Path, environ: Mapping[st
     wrong evidence. Variables that `env` sets are in the result's environment.
     """
     program, arguments, changes = _read(words)
-    environ = {**environ, **{name: value for name, value in changes.items() if value is not None}}
-    for name in (name for name, value in changes.items() if value is None):
-        environ.pop(name, None)
-    return Process(program, arguments, directory, environ)
+    changed = {name: value for name, value in {**environ, **changes}.items() if value is not None}
+    return Process(program, arguments, directory, changed)
 
 
 def _read(words: Sequence[str]) -> tuple[str, tuple[str, ...], dict[str, str | None]]:

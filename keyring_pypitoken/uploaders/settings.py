@@ -96,14 +96,13 @@ def read_pypirc(
 def find_netrc(environ: Mapping[str, str], host: str, username: str | None = None) -> Path | None:
     """Return the netrc file that holds a password for a host, or one for every host; None if there is none.
 
-    With a user name only a password of that user counts.
-    `NETRC` names it, else it is `.netrc` (or `_netrc`) in the home directory, as requests and uv have it. An
-    unreadable one counts as one that has none: its readers pass over it, too.
+    With a user name only a password of that user counts. `NETRC` names the file if that exists, else it is `.netrc`
+    or `_netrc` in the home directory, as uv has it. An unreadable one counts as one that has none, as for its readers.
     """
     import netrc
 
-    named = environ.get("NETRC")
-    for file in [Path(named)] if named else [home(environ) / ".netrc", home(environ) / "_netrc"]:
+    named = os.path.expanduser(environ.get("NETRC", ""))
+    for file in [*([Path(named)] if named else []), home(environ) / ".netrc", home(environ) / "_netrc"]:
         try:
             if read_text(file, display_name(file, home(environ))) is not None:
                 found = netrc.netrc(file).authenticators(host)

@@ -83,12 +83,10 @@ class Uv(Uploader):
     rival_variables = ("UV_PUBLISH_TOKEN", "UV_PUBLISH_INDEX")
 
     def is_uploading(self, process: Process) -> bool:
-        """Return True for `uv publish`, and for its dry run, which asks keyring too."""
         arguments = self._parse(process)
         return arguments.positional_args[:1] == ("publish",) and not arguments.has("--help")
 
     def find_project(self, process: Process) -> Path:
-        """Return the directory of `--project`, else that of `--directory`, else the current one."""
         directory = self._directory(process)
         named = self._parse(process).last("--project") or process.environ.get("UV_PROJECT")
         path = Path(os.path.normpath(directory / named)) if named else directory
@@ -108,11 +106,9 @@ class Uv(Uploader):
         return tuple(sorted(Path(os.path.normpath(path)) for path in found))
 
     def find_address(self, process: Process) -> Address:
-        """Return what `--index` or `--publish-url`, their variables or the settings say; by default PyPI."""
         return self._read(process).address
 
     def find_lookups(self, process: Process, address: Address) -> Lookups:
-        """Return the URL, its host, and over http the host with its scheme: each as the argument of a `keyring get`."""
         run = self._read(process)
         if run.password_origin or run.user.value is None or not run.uses_keyring:
             return ()
@@ -216,9 +212,6 @@ def _split(url: Setting) -> tuple[str, str | None, str | None]:
 
 def _sent_instead(environ: Mapping[str, str], address: Address, user: str) -> Iterator[Problem]:
     """Find what uv sends if keyring has nothing, or if it does not ask: netrc, and the store of `uv auth login`."""
-    named = os.path.expanduser(environ.get("NETRC", ""))
-    if named and not os.path.exists(named):
-        environ = {**environ, "NETRC": ""}  # uv, other than requests, then reads ~/.netrc
     host = urlsplit(address.url).hostname or ""
     netrc = find_netrc(environ, host, user)
     if netrc is not None:

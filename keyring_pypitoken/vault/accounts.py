@@ -1,7 +1,6 @@
 """Which accounts have a stored master: noted in files, since keyrings cannot be listed.
 
-A note names a repository, a label and a date, nothing secret. Each is a file of its own, so that no lock is needed:
-two processes that store two accounts at once cannot undo each other's notes.
+A note names a repository, a label and a date, nothing secret. Each is a file of its own, so that no lock is needed.
 """
 
 from __future__ import annotations

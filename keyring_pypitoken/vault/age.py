@@ -32,15 +32,9 @@ _Key = IdentityKey | PassphraseKey
 
 
 class AgeFile(NamedTuple):
-    """The file as a store of masters.
+    """The file as a store with the methods of a keyring backend; keyring would put a real one into its chain."""
 
-    It has the methods of a keyring backend but is not one: keyring would put it into its chain.
-
-    Attributes:
-        identity: the identity file that opens it, and which policy names that; None for a passphrase.
-    """
-
-    identity: WithOrigin[str] | None = None
+    identity: WithOrigin[str] | None = None  # the identity file that opens it, and what names that; else a passphrase
 
     @property
     def path(self) -> str:
@@ -49,7 +43,7 @@ class AgeFile(NamedTuple):
 
     @property
     def needs_identity(self) -> bool:
-        """Whether an identity opens the file; if there is no file yet, whether one will."""
+        """True if an identity opens the file, or will open the one that is not there yet."""
         try:
             data = self._read()
         except Refusal:
@@ -75,7 +69,7 @@ class AgeFile(NamedTuple):
             self._write({**self._open(), (service, username): new}, key)
 
     def delete_password(self, service: str, username: str) -> None:
-        """Forget the master of an account, and with the last one the file: nobody shall be asked to open it."""
+        """Forget the master of an account, and with the last one the file, so that nobody is asked to open it."""
         key = self._key_to_write()
         with locked(self.path):
             rest = {name: master for name, master in self._open().items() if name != (service, username)}
@@ -149,16 +143,11 @@ class AgeFile(NamedTuple):
 
 
 def rekey(opened_by: WithOrigin[str] | None, identity: WithOrigin[str] | None) -> str:
-    """Encrypt the age file anew, to another identity or to a new passphrase.
-
-    The old file stays until the new one was written and could be opened.
+    """Encrypt the age file anew, and return what is left to do, as sentences for a person.
 
     Args:
         opened_by: the identity file that opens it today; None if a passphrase does.
         identity: the identity file that will open it; None to ask for a new passphrase on the terminal.
-
-    Returns:
-        What is left to do, as sentences for a person.
 
     Raises:
         Refusal: there is no file, or it cannot be opened or written, and is as it was.

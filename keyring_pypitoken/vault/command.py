@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import find_program
@@ -32,11 +32,7 @@ _KILL_SECONDS = 5
 
 
 def refuse_recursion(environ: Mapping[str, str]) -> None:
-    """Refuse a lookup that was started by the program that shall answer it.
-
-    Raises:
-        Refusal: it was.
-    """
+    """Refuse a lookup (raise a Refusal) that was started by the very program that answers it."""
     if environ.get(GUARD):
         raise Refusal(
             "the program that [store] names as `command` asks keyring for the same token, which would never end: "
@@ -45,16 +41,10 @@ def refuse_recursion(environ: Mapping[str, str]) -> None:
 
 
 class CommandStore(NamedTuple):
-    """A read-only store: a program that prints the master of one account.
+    """A program that prints the master of one account; it cannot store any."""
 
-    Attributes:
-        command: the program and its arguments, in which `{repository}` and `{account}` are replaced.
-        repository_name: the repository, such as `pypi`.
-        account: the label of the account.
-    """
-
-    command: tuple[str, ...]
-    repository_name: str
+    command: tuple[str, ...]  # the program and its arguments, in which `{repository}` and `{account}` are replaced
+    repository_name: str  # such as `pypi`
     account: str
 
     def __str__(self) -> str:
@@ -71,27 +61,6 @@ class CommandStore(NamedTuple):
         if isinstance(outcome, str):
             raise Refusal(f"{self}, which [store] names as `command`, {outcome}.")
         return outcome
-
-    def set_password(self, _service: str, _username: str, _password: str) -> NoReturn:
-        """Refuse to store a master.
-
-        Raises:
-            Refusal: always.
-        """
-        self._refuse_to_change("store")
-
-    def delete_password(self, _service: str, _username: str) -> NoReturn:
-        """Refuse to delete a master.
-
-        Raises:
-            Refusal: always.
-        """
-        self._refuse_to_change("delete")
-
-    def _refuse_to_change(self, verb: str) -> NoReturn:
-        raise Refusal(
-            f"masters are read from {self}, which [store] names as `command`: {verb} them with that program's own tool."
-        )
 
     def _run(self) -> MasterToken | str:
         """Return the master, or what went wrong as the rest of a sentence."""
@@ -140,26 +109,18 @@ def _outcome(process: subprocess.Popen[bytes]) -> MasterToken | str:
         data: bytes = process.stdout.read(_MAX_BYTES + 1) if process.stdout else b""
         if len(data) > _MAX_BYTES:
             _kill(process)
+            return f"printed more than {_MAX_BYTES // 1024} KiB: let it print the token only"
     status = process.returncode
-    if len(data) > _MAX_BYTES:
-        return f"printed more than {_MAX_BYTES // 1024} KiB: let it print the token only"
     if status != 0:
-        return f"failed ({_words(status)}): run it by hand to see why"
+        known = {-number.value: number.name for number in signal.Signals}
+        reason = f"exit code {status}" if status > 0 else known.get(status, f"signal {-status}")
+        return f"failed ({reason}): run it by hand to see why"
     lines = data.decode("utf-8", "replace").strip().splitlines()
     if not lines:
         return "printed nothing: see whether it holds the token"
     if len(lines) > 1:
         return f"printed {len(lines)} lines: let it print the token only"
     return MasterToken(lines[0])
-
-
-def _words(status: int) -> str:
-    if status >= 0:
-        return f"exit code {status}"
-    try:
-        return signal.Signals(-status).name
-    except ValueError:
-        return f"signal {-status}"
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -36,22 +36,14 @@ class PassphraseKey(NamedTuple):
     passphrase: Passphrase
 
     def encrypt(self, make: Callable[[], bytes]) -> bytes:
-        """Encrypt what a function makes.
-
-        Raises:
-            Refusal: there is too little memory, or the passphrase is not text.
-        """
+        """Encrypt what a function makes; too little memory, or a passphrase that is not text, is a Refusal."""
         return with_pyrage(
             lambda _: scrypt.encrypt(make(), self.passphrase.reveal_to_age(), self.path),
             f"{self.path} cannot be encrypted to this passphrase: choose one of plain text.",
         )
 
     def decrypt(self, data: bytes, read: Callable[[bytes], T]) -> T:
-        """Decrypt, and return what a function makes of that.
-
-        Raises:
-            Refusal: there is too little memory, the passphrase is wrong, or the data is damaged.
-        """
+        """Decrypt, and return what a function makes of that; little memory, or data it cannot open, is a Refusal."""
         scrypt.refuse_without_memory(data, self.path)
         return with_pyrage(
             lambda pyrage: read(pyrage.passphrase.decrypt(data, self.passphrase.reveal_to_age())),
@@ -62,18 +54,13 @@ class PassphraseKey(NamedTuple):
 
 
 class IdentityKey(NamedTuple):
-    """The identities of a file, each of which opens what is encrypted to all of them.
+    """The identities of a file, each of which opens what is encrypted to all of them."""
 
-    Attributes:
-        path: the file that they open, for the messages.
-        identity: the identity file, and what names it.
-    """
-
-    path: str
-    identity: WithOrigin[str]
+    path: str  # the file that they open, for the messages
+    identity: WithOrigin[str]  # the identity file, and what names it
 
     def encrypt(self, make: Callable[[], bytes]) -> bytes:
-        """Encrypt what a function makes to every identity; a plugin's program is run.
+        """Encrypt what a function makes to every identity, by a plugin's program if one needs it.
 
         Raises:
             Refusal: the identity file or its plugin is missing or unusable.
@@ -86,10 +73,10 @@ class IdentityKey(NamedTuple):
         return data
 
     def decrypt(self, data: bytes, read: Callable[[bytes], T]) -> T:
-        """Decrypt with any of the identities; a plugin's program is run, and may wait for a touch.
+        """Decrypt with any of the identities; a plugin's program may wait for a touch.
 
         Raises:
-            Refusal: the identity file or its plugin is missing or unusable, or the data is damaged or not for it.
+            Refusal: as `encrypt`; or the data is damaged or not for them.
         """
         found = self._read()
         return with_pyrage(
@@ -158,7 +145,7 @@ def with_pyrage(step: Callable[[Any], T], failure: str) -> T:
         failure = str(refusal)
     except ImportError as error:
         failure = f"masters in a file need {error.name}, which is not installed: install `keyring-pypitoken[age]`."
-    except BaseException:  # noqa: BLE001, S110 - a panic of pyrage's is no Exception
+    except BaseException:  # noqa: BLE001, S110 - a panic of pyrage's is not an Exception
         pass
     raise Refusal(failure)
 

@@ -36,11 +36,7 @@ def passphrases(path: str) -> Iterator[Passphrase]:
 
 
 def passphrase_to_store(path: str) -> Passphrase:
-    """Return the passphrase for a file that does not exist yet; on a terminal it is asked for twice.
-
-    Raises:
-        Refusal: nobody can be asked, nothing was typed, or never the same twice.
-    """
+    """Return the passphrase for a file that may not exist yet; if it is not known, ask as `new_passphrase` does."""
     given = _given()
     if given is None:
         remember(given := new_passphrase(path))

@@ -1,7 +1,4 @@
-"""A file that only its owner can read, replaced as a whole and by one process at a time.
-
-Whenever a writer is stopped, the old content or the new one is there: never nothing, never a part.
-"""
+"""A file that only its owner can read, replaced by one process at a time, and as a whole however a writer ends."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ _LOCK_SECONDS = 60  # another writer may wait for a touch, or for scrypt on a sl
 def locked(path: str) -> Iterator[None]:
     """Let one process at a time change a file; make its directory if it is absent.
 
-    The lock is a file beside it, which stays. The system releases it when a process ends, however it ends.
+    The lock is a file beside it, which stays; the system releases it when its process ends.
 
     Raises:
         Refusal: another process keeps the lock for a minute, or there can be no lock.
@@ -38,7 +35,7 @@ def replace_private(path: str, data: bytes) -> None:
     """Replace the content of a file, or make the file; the caller holds its lock.
 
     Raises:
-        Refusal: it cannot be written, and its old content is still there.
+        Refusal: it cannot be written, and is as it was.
     """
     new = f"{path}.new"
     _refuse_link(path)

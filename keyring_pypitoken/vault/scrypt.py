@@ -39,14 +39,10 @@ sys.stdout.buffer.write(pyrage.passphrase.encrypt(plain, passphrase))
 
 
 def refuse_without_memory(data: bytes, path: str) -> None:
-    """Refuse to decrypt a file that takes more memory than there is.
-
-    Raises:
-        Refusal: says how much memory it takes, and how much there is.
-    """
+    """Refuse (raise a Refusal) to decrypt a file that takes more memory than there is."""
     header = _HEADER.match(data)
     if header is None:
-        return  # the library says what is wrong with it
+        return  # the library finds what is wrong with it
     needed, free = _KIB * 2 ** int(header[1]), free_memory()
     if free is not None and free < needed:
         there_is = f"{free // _MIB} MiB are free"
@@ -104,7 +100,7 @@ def free_memory() -> int | None:
 
 
 def _can_be_had(size: int) -> bool:
-    """Try it: the memory is not used, but limits of this process and Windows' commit limit count."""
+    """Try it: nothing is used, but the limits of this process and Windows' commit limit count."""
     import mmap
 
     try:

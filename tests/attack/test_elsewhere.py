@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from attacked import PRIVATE, get, plant, start
 from distributions import make_wheel
 from sandbox import new_master
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 AUTO = 900  # seconds that a token works if no policy says anything and no files are named
 STRANGER = 65534

@@ -8,8 +8,7 @@ import json
 import os
 import shutil
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import hypothesis
 import keyring
@@ -24,6 +23,7 @@ from keyring_pypitoken.cli.main import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 PYPI = "https://upload.pypi.org/legacy/"
 TOKEN = "__token__"
@@ -40,8 +40,8 @@ class Chain(RuleBasedStateMachine):
     home: ClassVar[Path]
     asked: ClassVar[dict[str, int]]
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(master=st.sampled_from([None, *MASTERS]))
+    def begin(self, master: str | None) -> None:
         os.chdir(self.home)
         for name in ("root", "moved", "config", "data", "state", "cache", "keyrings", "config-moved"):
             path = self.home / name
@@ -52,11 +52,13 @@ class Chain(RuleBasedStateMachine):
         (self.root / ".git").mkdir()
         (self.root / ".git/HEAD").write_text("ref: refs/heads/main\n")
         (self.root / "a/b/pyproject.toml").write_text('[project]\nname = "demo"\n')
-        self.policies: dict[str, dict[str, object] | None] = {}
+        self.policies: dict[str, dict[str, Any] | None] = {}
         self.ceiling = 3600
         self.user_is_broken = False
         self.viable = set(STORES)
         self.locked: set[str] = set()
+        if master is not None:
+            self.set_or_rotate("", master)
 
     def environ(self) -> None:
         os.environ["TEST_KEYRINGS"] = ",".join(sorted(self.viable))
@@ -183,26 +185,34 @@ class Chain(RuleBasedStateMachine):
             held = [store for store in self.viable for key in self.content(store)]
             assert held == [], "None, while a master exists"
         elif isinstance(result, str):
-            self.check(result)
+            self.check(result, label.strip("?").lower() if "://" in service else "")
 
-    def check(self, text: str) -> None:
+    @rule(master=st.sampled_from(MASTERS))
+    def repair_and_upload(self, master: str) -> None:
+        self.locked, self.viable = set(), set(STORES)
+        for level in [level for level in LEVELS if self.policies.get(level, {}) is None]:
+            self.edit(level, None, None, "gone")
+        self.quietly(lambda: keyring.set_password(PYPI, TOKEN, master))
+        self.ask(PYPI, "", TOKEN, "password")
+
+    def check(self, text: str, label: str) -> None:
         assert text not in MASTERS
         date, names = (json.loads(caveat) for caveat in Token.load(text).raw_caveats)
-        assert names == [1, ["demo"]]
+        assert names in ([1, ["demo"]], [1, [label]])  # a label that is not an account is a project
+        (project,) = names[1]
         assert None not in self.policies.values(), "derived, although a policy on the way is broken"
         assert not self.user_is_broken
         assert not (self.home / "config").is_symlink()
         found = [self.policies[level] for level in reversed(LEVELS) if level in self.policies]
-        assert all("demo" in (policy["projects"] or ["demo"]) for policy in found if policy)  # type: ignore[operator]
+        assert all(project in (policy["projects"] or [project]) for policy in found if policy)
         wishes = [policy["valid-for"] for policy in found if policy and policy["valid-for"]]
         length = date[1] - date[2] - 60
         assert length <= self.ceiling
-        assert length <= (wishes[0] if wishes else 900)  # type: ignore[operator]
+        assert length <= (wishes[0] if wishes else 900)
 
 
-@pytest.mark.shows_master("it stores masters as other programs do")
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(25, 25), pytest.param(1500, 60, marks=pytest.mark.attack)], ids=["sample", "whole"]
+    ("examples", "steps"), [(30, 30), pytest.param(300, 50, marks=pytest.mark.attack)], ids=["sample", "whole"]
 )
 def test_no_history_leads_to_a_raw_master_or_none(
     examples: int,
@@ -219,9 +229,10 @@ def test_no_history_leads_to_a_raw_master_or_none(
         stateful_step_count=steps,
         deadline=None,
         database=None,
+        phases=[hypothesis.Phase.generate],  # to shrink a history takes many times as long as to find it
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     run_state_machine_as_test(Chain, settings=settings)
     counts = ", ".join(f"{kind} {count}" for kind, count in sorted(Chain.asked.items()))
     record_property("attack", f"states {examples} histories of up to {steps} steps: {counts}")
-    assert {"derived", "refused", "none"} <= Chain.asked.keys()
+    assert {"derived", "refused"} <= Chain.asked.keys()

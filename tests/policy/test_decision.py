@@ -658,6 +658,10 @@ def test_policies_of_every_site_apply() -> None:
     assert (found.valid_for.value, found.clock_skew.value) == (240, 5)
 
 
+def test_an_empty_file_needs_no_speed() -> None:
+    assert decide(PYPI, layers(), shown(named("demo"), 0)).warnings == ()
+
+
 def test_warns_of_policies_that_are_not_read() -> None:
     misnamed = way()._replace(misnamed=("policy.toml",))
     assert decide(PYPI, Policies(misnamed, ((misnamed, frozenset()),)), shown(named("demo"))).warnings == (

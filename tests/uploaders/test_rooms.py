@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -99,7 +100,7 @@ def test_no_fact_is_missing(room: Uploader, record_property: Callable[[str, obje
 
 def test_modules_that_are_not_rooms_are_the_shared_ones() -> None:
     modules = {path.stem for path in (PACKAGE / "uploaders").glob("*.py")} - {"__init__", *NAMES}
-    assert modules == {"uploader", "options", "settings", "evidence", "process"}
+    assert modules == {"uploader", "options", "settings", "evidence", "process", "request"}
 
 
 def test_the_light_table_keeps_the_services_that_rooms_keep() -> None:
@@ -168,6 +169,15 @@ def test_a_module_that_a_room_lacks_is_not_hidden(monkeypatch: pytest.MonkeyPatc
     forget()
     with pytest.raises(ModuleNotFoundError, match=r"^No module named 'keyring_pypitoken\.uploaders\.twine'$"):
         find_room("twine")
+
+
+def test_only_twine_is_found_inside_another_program(monkeypatch: pytest.MonkeyPatch, work: Path) -> None:
+    assert [room.find_inside() for room in ROOMS] == [None] * len(ROOMS)
+    parsed = SimpleNamespace(command="upload", args=["demo-1.0.tar.gz"])
+    monkeypatch.setitem(sys.modules, "twine.cli", SimpleNamespace(args=parsed))
+    found = {room.name: words for room in ROOMS if (words := room.find_inside()) is not None}
+    assert found == {"twine": ("upload", "demo-1.0.tar.gz")}
+    assert Process("twine", found["twine"], work, {}).room is find_room("twine")
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,18 @@ def answers(monkeypatch: pytest.MonkeyPatch, *typed: str) -> list[str]:
     return questions
 
 
+def test_nobody_is_advised_to_remove_a_file_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant({})
+
+    def denied(*_arguments: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", denied)
+    assert refused(lambda: AgeFile().get_password("service", "default")) == (
+        f"{path()} cannot be read (permission denied): repair it or its directory."
+    )
+
+
 def projects() -> object:
     """Ask keyring for a token, and return what it is restricted to."""
     found = keyring.get_password(PYPI, TOKEN)

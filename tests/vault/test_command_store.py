@@ -183,19 +183,6 @@ def test_a_look_up_that_the_program_makes_is_refused() -> None:
         refuse_recursion({GUARD: "1"})
 
 
-def test_nothing_is_stored_or_deleted() -> None:
-    found = CommandStore(("op", "read"), "pypi", "default")
-    with pytest.raises(Refusal) as storing:
-        found.set_password("service", "user", "text")
-    with pytest.raises(Refusal) as deleting:
-        found.delete_password("service", "user")
-    assert [str(error.value) for error in (storing, deleting)] == [
-        f"masters are read from the program 'op', which [store] names as `command`: {verb} them with that program's "
-        "own tool."
-        for verb in ("store", "delete")
-    ]
-
-
 ASK = """
 import os, signal, sys
 from keyring_pypitoken.vault.command import CommandStore

@@ -1,0 +1,138 @@
+"""What others write is read or refused, and no spelling of a lookup lets a raw master out.
+
+Each target runs a sample every time, and with the marker `attack` for `ATTACK_SECONDS`, 60 by default.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import time
+from typing import TYPE_CHECKING
+
+import hypothesis
+import keyring
+import keyring.errors
+import pytest
+from hypothesis import strategies as st
+from sandbox import forget, new_master
+
+from keyring_pypitoken import Context
+from keyring_pypitoken.exceptions import LoaderError, PolicyError, Refusal, ValidationError
+from keyring_pypitoken.policy.parser import parse_policy
+from keyring_pypitoken.tokens.macaroon import read_text, write_text
+from keyring_pypitoken.tokens.restrictions import Restriction
+from keyring_pypitoken.uploaders.evidence import find_evidence
+from keyring_pypitoken.uploaders.process import read_command_line
+from keyring_pypitoken.uploaders.uploader import all_rooms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SECONDS = float(os.environ.get("ATTACK_SECONDS", "60"))
+TOKEN = "__token__"
+MASTER = new_master()
+SAMPLE = 100  # executions in every run
+
+CAVEAT_WORDS = (
+    *("twine", "uv", "flit", "hatch", "pdm", "poetry", "devpi", "maturin", "publish"),
+    *("upload", "push", "python", "-m", "uvx", "run", "tool", "env", "A=b"),
+    *("--", "-", "-r", "--repository", "-d", "--dest", "dist/*", "demo-1.0.tar.gz", "--from"),
+    *("twine==6.1.0", "-f", "-p", "-P", "-C", "pyproject.toml", ".", "..", "/"),
+    *("**", "--index", "timeout", "5"),
+)
+words = st.lists(st.sampled_from(_WORDS) | st.text(max_size=6), max_size=8)
+
+
+def read_token(text: str) -> None:
+    found = read_text(text)
+    assert isinstance(found, LoaderError) or write_text(*found) == text.strip()
+
+
+def read_caveat(caveat: object) -> None:
+    text = caveat if isinstance(caveat, bytes) else json.dumps(caveat).encode()
+    try:
+        restriction = Restriction.load_json(text)
+    except LoaderError:
+        return
+    with contextlib.suppress(ValidationError):
+        restriction.check(Context("demo", now=5))
+
+
+def read_policy(text: str) -> None:
+    for layer in ("project", "user"):
+        try:
+            parse_policy(text, layer=layer, name="policy", table=())
+        except PolicyError as error:
+            shown = str(error)
+            if len(shown) > 100_000:
+                raise AssertionError("a message that nobody can read") from None
+
+
+def ask(spelling: str, username: str | None, home: Path) -> None:
+    if not spelling.isprintable():
+        return
+    (home / "keyrings/first.json").write_text(json.dumps({json.dumps([spelling, TOKEN]): MASTER}))
+    forget()
+    # A store below us may not take None for a user name.
+    for step in (keyring.get_credential, *([] if username is None else [keyring.get_password])):
+        try:
+            found: object = step(spelling, username)  # type: ignore[arg-type]  # pdm asks without a user
+        except keyring.errors.NoKeyringError:
+            continue
+        assert MASTER not in (found, getattr(found, "password", None)), spelling
+
+
+def read_process(line: list[str], work: Path) -> None:
+    process = read_command_line(line, work, {"PATH": "/usr/bin"})
+    steps: list[Callable[[], object]] = [lambda: find_evidence(process)]
+    for room in all_rooms():
+        questions = (room.is_uploading, room.is_saving, room.find_address, room.find_files)
+        steps += [functools.partial(question, process) for question in questions]
+    for step in steps:
+        with contextlib.suppress(Refusal):
+            step()
+
+
+TARGETS = ("token", "caveat", "policy", "key", "process")
+
+
+@pytest.mark.parametrize("seconds", [0, pytest.param(SECONDS, marks=pytest.mark.attack)], ids=["sample", "whole"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_fuzz(
+    target: str,
+    seconds: float,
+    home: Path,
+    work: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+    (work / "demo-1.0.tar.gz").touch()
+    runs = {
+        "token": hypothesis.given(token_texts() | st.text())(read_token),
+        "caveat": hypothesis.given(json_values | st.binary())(read_caveat),
+        "policy": hypothesis.given(policies)(read_policy),
+        "key": hypothesis.given(spellings(), st.sampled_from([TOKEN, None, "", "__TOKEN__"]))(
+            lambda spelling, username: ask(spelling, username, home)
+        ),
+        "process": hypothesis.given(words)(lambda line: read_process(line, work)),
+    }
+    executions, end = 0, time.monotonic() + seconds
+    while True:
+        hypothesis.seed(executions)(
+            hypothesis.settings(
+                max_examples=SAMPLE, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
+            )(runs[target])
+        )()
+        executions += SAMPLE
+        if time.monotonic() >= end:
+            break
+    record_property("attack", f"fuzz {target}: {executions} executions")
+
+
+@pytest.mark.parametrize("spelling", ["//test.pypi.org:/legacy/", "upload.pypi.org:/legacy/", "ftp:/upload.pypi.org/"])
+def test_a_colon_behind_the_host_makes_it_no_other_host(spelling: str, home: Path) -> None:
+    ask(spelling, TOKEN, home)
