@@ -38,7 +38,83 @@ TOKEN = "__token__"
 MASTER = new_master()
 SAMPLE = 100  # executions in every run
 
-CAVEAT_WORDS = (
+CAVEAT_WORDS = ("version", "permissions", "user", "projects", "nbf", "exp", "project_ids", "x")
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from([0, 1, 2, 3, 4]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(CAVEAT_WORDS), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@st.composite
+def token_texts(draw: st.DrawFn) -> str:
+    """A token, changed: bytes replaced, inserted, removed, and the text itself."""
+    token = Token.load(MASTER)
+    if draw(st.booleans()):
+        token.restrict(project_names=["demo"], not_before=1, not_after=2)
+    data = bytearray(base64.urlsafe_b64decode(token.dump()[5:] + "=="))
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(data)))
+        data[at : at + draw(st.integers(0, 3))] = draw(st.binary(max_size=3))
+    text = f"pypi-{base64.urlsafe_b64encode(bytes(data)).decode().rstrip('=')}"
+    at = draw(st.integers(0, len(text)))
+    return text[:at] + draw(st.sampled_from(["", "", "", "=", " ", "\n", "é", "-", "+", "/"])) + text[at:]
+
+
+policy_lines = st.builds(
+    "{} = {}".format,
+    st.sampled_from(
+        ["projects", "valid-for", "max-valid-for", "clock-skew", "not-before", "account", "store", "x.y", "'a'"]
+    ),
+    json_values.map(json.dumps) | st.sampled_from(["1979-05-27T07:32:00Z", "1979-05-27", "'15m'", "[", "{a=1}", "inf"]),
+)
+policies = st.lists(
+    policy_lines
+    | st.sampled_from(["[store]", "[repository.pypi]", "[repository.a]", "[[x]]", "#"])
+    | st.text(max_size=20),
+    max_size=6,
+).map("\n".join)
+
+
+@st.composite
+def spellings(draw: st.DrawFn) -> str:
+    """A service that somebody reads as PyPI's upload URL."""
+    scheme = draw(
+        st.sampled_from(["https://", "HTTPS://", "http://", "https:/", "https:", "//", "", "ftp://", "https:\\\\"])
+    )
+    user = draw(st.sampled_from(["", "", "", "__token__@", "a:b@", "@", "evil.example@", "evil.example:x@"]))
+    host = "".join(
+        draw(st.sampled_from([letter, letter, letter.upper(), f"%{ord(letter):02x}", chr(ord(letter) + 0xFEE0)]))
+        if letter.isalpha()
+        else draw(st.sampled_from([letter, letter, letter, "%2e", "\uff0e", "\u3002"]))
+        if draw(st.integers(0, 9)) == 0
+        else letter
+        for letter in draw(st.sampled_from(["upload.pypi.org", "test.pypi.org"]))
+    )
+    end = draw(st.sampled_from(["", "", ".", ":443", ":80", ":", ":0443", ". ", ":443:443"]))
+    path = draw(
+        st.sampled_from(
+            [
+                "/legacy/",
+                "/legacy",
+                "/",
+                "",
+                "//legacy/",
+                "/%6cegacy/",
+                "/LEGACY/",
+                "/legacy/../legacy/",
+                "/simple/",
+                "\\legacy",
+            ]
+        )
+    )
+    tail = draw(st.sampled_from(["", "", "?", "?work", "#x", "?a#b", ";x", " "]))
+    quote = draw(st.sampled_from(["", "", "", "'", '"']))
+    return f"{quote}{draw(st.sampled_from(['', '', ' ']))}{scheme}{user}{host}{end}{path}{tail}{quote}"
+
+
+_WORDS = (
     *("twine", "uv", "flit", "hatch", "pdm", "poetry", "devpi", "maturin", "publish"),
     *("upload", "push", "python", "-m", "uvx", "run", "tool", "env", "A=b"),
     *("--", "-", "-r", "--repository", "-d", "--dest", "dist/*", "demo-1.0.tar.gz", "--from"),
@@ -98,6 +174,13 @@ def read_process(line: list[str], work: Path) -> None:
             step()
 
 
+def _reader(read: Callable[..., None]) -> Callable[[tuple[object, ...]], None]:
+    def execute(found: tuple[object, ...]) -> None:
+        read(*found)
+
+    return execute
+
+
 TARGETS = ("token", "caveat", "policy", "key", "process")
 
 
@@ -112,21 +195,20 @@ def test_fuzz(
 ) -> None:
     (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
     (work / "demo-1.0.tar.gz").touch()
-    runs = {
-        "token": hypothesis.given(token_texts() | st.text())(read_token),
-        "caveat": hypothesis.given(json_values | st.binary())(read_caveat),
-        "policy": hypothesis.given(policies)(read_policy),
-        "key": hypothesis.given(spellings(), st.sampled_from([TOKEN, None, "", "__TOKEN__"]))(
-            lambda spelling, username: ask(spelling, username, home)
-        ),
-        "process": hypothesis.given(words)(lambda line: read_process(line, work)),
+    inputs: dict[str, tuple[Callable[..., None], tuple[st.SearchStrategy[object], ...]]] = {
+        "token": (read_token, (token_texts() | st.text(),)),
+        "caveat": (read_caveat, (json_values | st.binary(),)),
+        "policy": (read_policy, (policies,)),
+        "key": (functools.partial(ask, home=home), (spellings(), st.sampled_from([TOKEN, None, "", "__TOKEN__"]))),
+        "process": (functools.partial(read_process, work=work), (words,)),
     }
+    read, strategies = inputs[target]
     executions, end = 0, time.monotonic() + seconds
     while True:
         hypothesis.seed(executions)(
             hypothesis.settings(
                 max_examples=SAMPLE, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
-            )(runs[target])
+            )(hypothesis.given(st.tuples(*strategies))(_reader(read)))
         )()
         executions += SAMPLE
         if time.monotonic() >= end:
