@@ -115,10 +115,11 @@ def spellings(draw: st.DrawFn) -> str:
 
 
 _WORDS = (
-    *("twine", "uv", "flit", "hatch", "pdm", "poetry", "devpi", "maturin", "publish", "upload", "push", "python", "-m"),
-    *("uvx", "run", "tool", "env", "A=b", "--", "-", "-r", "--repository", "-d", "--dest", "dist/*", "--from"),
-    *("demo-1.0.tar.gz", "twine==6.1.0", "-f", "-p", "-P", "-C", "pyproject.toml", ".", "..", "/", "**", "--index"),
-    *("timeout", "5"),
+    *("twine", "uv", "flit", "hatch", "pdm", "poetry", "devpi", "maturin", "publish"),
+    *("upload", "push", "python", "-m", "uvx", "run", "tool", "env", "A=b"),
+    *("--", "-", "-r", "--repository", "-d", "--dest", "dist/*", "demo-1.0.tar.gz", "--from"),
+    *("twine==6.1.0", "-f", "-p", "-P", "-C", "pyproject.toml", ".", "..", "/"),
+    *("**", "--index", "timeout", "5"),
 )
 words = st.lists(st.sampled_from(_WORDS) | st.text(max_size=6), max_size=8)
 
@@ -173,6 +174,13 @@ def read_process(line: list[str], work: Path) -> None:
             step()
 
 
+def _reader(read: Callable[..., None]) -> Callable[[tuple[object, ...]], None]:
+    def execute(found: tuple[object, ...]) -> None:
+        read(*found)
+
+    return execute
+
+
 TARGETS = ("token", "caveat", "policy", "key", "process")
 
 
@@ -187,21 +195,20 @@ def test_fuzz(
 ) -> None:
     (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
     (work / "demo-1.0.tar.gz").touch()
-    runs = {
-        "token": hypothesis.given(token_texts() | st.text())(read_token),
-        "caveat": hypothesis.given(json_values | st.binary())(read_caveat),
-        "policy": hypothesis.given(policies)(read_policy),
-        "key": hypothesis.given(spellings(), st.sampled_from([TOKEN, None, "", "__TOKEN__"]))(
-            lambda spelling, username: ask(spelling, username, home)
-        ),
-        "process": hypothesis.given(words)(lambda line: read_process(line, work)),
+    inputs: dict[str, tuple[Callable[..., None], tuple[st.SearchStrategy[object], ...]]] = {
+        "token": (read_token, (token_texts() | st.text(),)),
+        "caveat": (read_caveat, (json_values | st.binary(),)),
+        "policy": (read_policy, (policies,)),
+        "key": (functools.partial(ask, home=home), (spellings(), st.sampled_from([TOKEN, None, "", "__TOKEN__"]))),
+        "process": (functools.partial(read_process, work=work), (words,)),
     }
+    read, strategies = inputs[target]
     executions, end = 0, time.monotonic() + seconds
     while True:
         hypothesis.seed(executions)(
             hypothesis.settings(
                 max_examples=SAMPLE, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
-            )(runs[target])
+            )(hypothesis.given(st.tuples(*strategies))(_reader(read)))
         )()
         executions += SAMPLE
         if time.monotonic() >= end:

@@ -173,7 +173,7 @@ class Chain(RuleBasedStateMachine):
 
         def step() -> str | None:
             if how == "password":
-                return keyring.get_password(service, username)  # type: ignore[arg-type]  # pdm asks without a user
+                return keyring.get_password(service, username or "")  # stores below us may not take None
             found = keyring.get_credential(service, username)
             return None if found is None else found.password
 
