@@ -131,6 +131,8 @@ def _read_directory(
     directory: Path, found: frozenset[str], here: Path, owners: set[int] | None
 ) -> tuple[list[PolicyFile], list[str]]:
     """Return the policy of a directory, if there is one, and the display names of misnamed ones."""
+    if found.isdisjoint((POLICY_NAME, PYPROJECT, *MISNAMED)):
+        return [], []
     policies: list[PolicyFile] = []
     misnamed = [
         display_name(directory / name, here)
