@@ -12,6 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from keyring_pypitoken.cli.completion import add_completion, complete_files, complete_names
 from keyring_pypitoken.exceptions import PyPITokenException, Refusal
 from keyring_pypitoken.text import quoted
 
@@ -45,25 +46,14 @@ def _repository(parser: argparse.ArgumentParser) -> None:
     repository = parser.add_argument(
         "-r", "--repository", metavar="NAME", help="pypi (the default), testpypi, one of your policy.toml, or a URL"
     )
-    _complete_names(repository, "repositories")
+    complete_names(repository, "repositories")
 
 
 def _account(parser: argparse.ArgumentParser) -> None:
     account = parser.add_argument(
         "--account", metavar="LABEL", help="which of several masters (default: what the policies say)"
     )
-    _complete_names(account, "accounts")
-
-
-def _complete_names(action: argparse.Action, kind: str) -> None:
-    function = f"_keyring_pypitoken_{kind}"
-    fish = f"({_PROGRAM} --list {kind} 2>/dev/null)"
-    action.complete = {"bash": function, "zsh": function, "fish": fish}  # type: ignore[attr-defined]  # shtab's
-
-
-def _complete_files(action: argparse.Action) -> None:
-    functions = {"bash": "_shtab_compgen_files", "zsh": "_files", "fish": "(__fish_complete_path)"}
-    action.complete = functions  # type: ignore[attr-defined]  # shtab's
+    complete_names(account, "accounts")
 
 
 def _json(parser: argparse.ArgumentParser) -> None:
@@ -72,12 +62,12 @@ def _json(parser: argparse.ArgumentParser) -> None:
 
 def _files(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument("files", nargs="*", metavar="FILE", help="distribution files, as for an uploader")
-    _complete_files(files)
+    complete_files(files)
 
 
 def _policies(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument("files", nargs="*", metavar="FILE", help="policy files (default: those in force here)")
-    _complete_files(files)
+    complete_files(files)
 
 
 def _limits(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +100,7 @@ def _identity(parser: argparse.ArgumentParser) -> None:
     identity = parser.add_argument(
         "--identity", metavar="FILE", help="the age or SSH key that will open it (default: ask for a new passphrase)"
     )
-    _complete_files(identity)
+    complete_files(identity)
 
 
 def _number(parser: argparse.ArgumentParser) -> None:
@@ -227,7 +217,7 @@ def build_parser() -> argparse.ArgumentParser:
         _PROGRAM, description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"{_PROGRAM} {_version()}")
-    _add_completion(parser)
+    add_completion(parser)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, subcommand in _SUBCOMMANDS.items():
         added = subparsers.add_parser(
@@ -259,8 +249,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may have letters that the locale lacks
+    return _finish(lambda: _run(_parse(words)))
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    """Return the options, with what runs them; end if the command line is wrong."""
     if not words:
-        return _finish(lambda: _run("status:welcome", argparse.Namespace()))
+        return argparse.Namespace(run="status:welcome")
     parser = build_parser()
     command: list[str] = []
     if "exec" in words[:1] and "--" in words:
@@ -271,11 +266,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.name == "exec" and not command:
         parser.error("exec needs a command behind two dashes: keyring-pypitoken exec -- twine upload dist/*")
     options.command = command
-    return _finish(lambda: _run(options.run, options))
+    return options
 
 
-def _run(name: str, options: argparse.Namespace) -> int:
-    module, _, function = name.partition(":")
+def _run(options: argparse.Namespace) -> int:
+    module, _, function = options.run.partition(":")
     code = int(getattr(importlib.import_module(f"keyring_pypitoken.cli.{module}"), function)(options))
     sys.stdout.flush()
     return code
@@ -335,37 +330,3 @@ def _version() -> str:
     from importlib.metadata import version
 
     return version(_PROGRAM)
-
-
-class _List(argparse.Action):
-    """Print the names that a shell completes, one a line, and end."""
-
-    def __call__(self, parser: argparse.ArgumentParser, _options: object, kind: object, _name: object = None) -> None:
-        from keyring_pypitoken.policy.discovery import load_config
-        from keyring_pypitoken.vault.accounts import noted_accounts
-
-        repositories = load_config().repositories
-        names = [known.name for known in repositories]
-        if kind == "accounts":
-            names = sorted({"default", *(label for known in repositories for label in noted_accounts(known))})
-        parser.exit(_finish(lambda: print("\n".join(names)) or 0))
-
-
-def _add_completion(parser: argparse.ArgumentParser) -> None:
-    """Offer to print a script that completes the command in bash, zsh or fish, if shtab is there."""
-    parser.add_argument("--list", action=_List, choices=["repositories", "accounts"], help=argparse.SUPPRESS)
-    try:
-        import shtab
-    except ImportError:
-        return
-    preamble = {
-        "bash": "\n".join(
-            f'_keyring_pypitoken_{kind}() {{ compgen -W "$({_PROGRAM} --list {kind} 2>/dev/null)" -- "$1"; }}'
-            for kind in ("repositories", "accounts")
-        ),
-        "zsh": "\n".join(
-            f'_keyring_pypitoken_{kind}() {{ compadd -- ${{(f)"$({_PROGRAM} --list {kind} 2>/dev/null)"}}; }}'
-            for kind in ("repositories", "accounts")
-        ),
-    }
-    shtab.add_argument_to(parser, "--print-completion", help=argparse.SUPPRESS, preamble=preamble)  # as in the README
