@@ -160,7 +160,8 @@ def _judge(
     key = next((key for key, fit in fits if fit is not None and fit.kind == "endpoint"), None)
     if key is None:
         problem = Problem(
-            f"{room.name} asks keyring for {lookups[0][0]!r} only, which is not ours", "name the repository by its URL"
+            f"{room.name} asks keyring only for users that keyring-pypitoken does not answer",
+            "set its user name to `__token__`",
         )
         return _report(room, program, _BYPASS, problem)
     noted = {label.casefold(): label for label in accounts.noted_accounts(repository)}

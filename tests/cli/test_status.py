@@ -12,6 +12,7 @@ from situations import SECRET, Place, Situation, install
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.cli import surroundings
+from keyring_pypitoken.uploaders.uploader import Problem, all_rooms
 
 if TYPE_CHECKING:
     from typing import Any
@@ -89,6 +90,34 @@ def test_an_index_of_its_own_is_not_ours(command: Command, place: Place) -> None
         "\n  twine     uploads to https://index.example/up (TWINE_REPOSITORY_URL), which keyring-pypitoken does not "
         "serve\n"
     ) in out
+
+
+@pytest.mark.usefixtures("stored")
+def test_flits_users_that_cannot_be_ours_are_a_bypass(command: Command, place: Place) -> None:
+    install(place, Situation("", "flit", "bypass"))
+    place.write("work/pyproject.toml", '[project]\nname = "demo\\u0007"\n')
+    place.set(FLIT_USERNAME="me\t")
+    problem = "flit asks keyring only for users that keyring-pypitoken does not answer"
+    assert problems(command) == [(problem, "set its user name to `__token__`")]
+    assert f"\n  flit      would bypass keyring-pypitoken: {problem}\n" in command("status")[1]
+    place.set(FLIT_USERNAME=TOKEN)
+    assert problem not in command("status")[1]
+
+
+@pytest.mark.usefixtures("project")
+def test_a_label_in_the_url_is_the_account(command: Command, place: Place) -> None:
+    install(place, Situation("", "twine", "restricted"))
+    place.store("work")
+    place.set(TWINE_REPOSITORY_URL=f"{PYPI}?WORK")
+    code, out, err = command("status")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "Ready. Uploads to pypi use restricted tokens; nothing bypasses them.",
+        "  twine     would send a restricted token for demo to pypi",
+        "  masters   pypi (work)",
+        "  kept in   file_keyring.FileKeyring, another keyring backend",
+        "  policies  none, the defaults",
+    ]
 
 
 @pytest.mark.usefixtures("stored")
@@ -236,6 +265,23 @@ def test_an_uploader_beside_this_package_counts(monkeypatch: pytest.MonkeyPatch)
     assert [(room.name, program) for room, program in surroundings.find_programs({})] == [("twine", sys.executable)]
     (room,) = (room for room, _ in surroundings.find_programs({}))
     assert surroundings.lacks_plugin(room, sys.executable, {}) is None
+
+
+@pytest.mark.parametrize("file", ["lib", "lib64", "lib/python3.12/site-packages", "Lib/site-packages"])
+def test_library_directories_that_cannot_be_read_are_passed_over(file: str, place: Place) -> None:
+    (room,) = (room for room in all_rooms() if room.name == "twine")
+    environment = place.home / "environment"
+    program = environment / "bin" / "twine"
+    place.write(f"environment/{file}", "not a directory")
+    place.write("environment/bin/twine", "")
+    assert surroundings.lacks_plugin(room, str(program), {}) == Problem(
+        f"{program} belongs to an environment without this package, so twine does not ask it",
+        "install keyring-pypitoken there, or put this environment's programs first on PATH",
+    )
+    other = "lib64" if file == "lib" else "lib"
+    for name in ("python3.13/site-packages/keyring_pypitoken-9.0.0.dist-info", "systemd"):
+        (environment / other / name).mkdir(parents=True)
+    assert surroundings.lacks_plugin(room, str(program), {}) is None
 
 
 @pytest.mark.parametrize(
