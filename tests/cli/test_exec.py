@@ -229,17 +229,76 @@ def test_exec_starts_a_script_by_its_path_only(run: Run, command: Command, work:
         "'./release.sh' is not a program that can be started: correct its path, or make it executable."
     )
     script.chmod(0o755)
-    script.write_bytes(b"\0")
-    done = run("keyring_pypitoken", "exec", "-r", "pypi", "--", "./release.sh")
-    assert done.stderr.splitlines()[-1] == (
-        "keyring-pypitoken: the program './release.sh' cannot be started (OSError): begin it with a line that names "
-        "its interpreter, such as #!/bin/sh."
-    )
     script.write_text("#!/bin/sh\necho ran\n")
     assert run("keyring_pypitoken", "exec", "-r", "pypi", "--", "./release.sh").stdout == "ran\n"
     assert command.refused("exec", "-r", "pypi", "--", "release.sh") == (
         "the program 'release.sh' is not on PATH: install it, or correct its name."
     )
+
+
+@POSIX
+@pytest.mark.parametrize("becomes", [True, False], ids=["becomes it", "waits for it"])
+@pytest.mark.usefixtures("project", "stored")
+def test_a_program_that_cannot_be_started_is_refused(
+    becomes: bool, command: Command, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (work / "release.sh").write_bytes(b"\0")
+    (work / "release.sh").chmod(0o755)
+    if not becomes:
+        monkeypatch.setattr(os, "execve", lambda *_: None)
+    code, out, err = command("exec", "-r", "pypi", "--", "./release.sh")
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1] == (
+        "keyring-pypitoken: the program './release.sh' cannot be started (OSError): begin it with a line that names "
+        "its interpreter, such as #!/bin/sh."
+    )
+
+
+@pytest.fixture
+def became(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Return the environment of the program that `exec` would become; it waits for it instead."""
+    environ: dict[str, str] = {}
+    monkeypatch.setattr(os, "execve", lambda _program, _arguments, given: environ.update(given), raising=False)
+    return environ
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("words", "address"),
+    [
+        (["maturin", "upload", "demo-1.0.zip"], {"MATURIN_REPOSITORY_URL": PYPI}),
+        (["maturin", "upload", "-r", "pypi", "demo-1.0.zip"], {}),
+        (["flit", "publish"], {"FLIT_INDEX_URL": PYPI}),
+        (["flit", "publish", "--repository", "pypi"], {}),
+        (["twine", "upload", "-r", "pypi", "demo-1.0.zip"], {"TWINE_REPOSITORY_URL": PYPI}),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("project", "stored")
+def test_exec_gives_no_address_beside_an_option_that_excludes_it(
+    words: list[str], address: dict[str, str], command: Command, work: Path, fake: Callable[[str], None],
+    became: dict[str, str],
+) -> None:  # fmt: skip
+    fake(words[0])
+    (work / "demo-1.0.zip").touch()
+    assert command("exec", "--", *words)[0] == 0
+    names = {name for room in all_rooms() for name in room.address_variables}
+    assert {name: value for name, value in became.items() if name in names} == address
+    assert [name for name, value in became.items() if value.startswith("pypi-")]
+
+
+@POSIX
+@pytest.mark.usefixtures("project", "stored")
+def test_a_command_that_does_not_upload_needs_a_repository(
+    command: Command, fake: Callable[[str], None], became: dict[str, str]
+) -> None:
+    fake("twine")
+    assert command.refused("exec", "--", "twine", "check", "dist/*") == (
+        "cannot tell where 'twine' uploads to: name the repository, as in `keyring-pypitoken exec --repository pypi -- "
+        "COMMAND`."
+    )
+    assert command("exec", "-r", "pypi", "--", "twine", "check", "dist/*")[0] == 0
+    assert {name for room in all_rooms() for name in room.token_variables} <= set(became)
 
 
 @pytest.mark.usefixtures("project", "stored")
