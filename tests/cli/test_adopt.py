@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import keyring
 import pytest
 from file_keyring import FileKeyring, SecondKeyring
-from sandbox import Command, forget, new_master
+from sandbox import Command, WritePolicy, forget, new_master
 
 from keyring_pypitoken import Token
 
@@ -135,6 +135,16 @@ def test_loses_nothing_if_a_store_fails(
     assert kept == {(PYPI, TOKEN): master} | ({PRIVATE: master} if broken == "delete" else {})
     assert command("adopt")[0] == 0
     assert FileKeyring().passwords() == {PRIVATE: master}
+
+
+def test_a_broken_policy_of_the_user_moves_nothing(command: Command, user_policy: WritePolicy) -> None:
+    master = new_master()
+    FileKeyring().plant(PYPI, TOKEN, master)
+    path = user_policy("notice = 1\n")
+    assert command.refused("adopt") == (
+        f"the policy cannot be followed: {path}:1:10: notice is 1, expected true or false; correct it there."
+    )
+    assert FileKeyring().passwords() == {(PYPI, TOKEN): master}
 
 
 def test_a_store_that_forgets_loses_nothing(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

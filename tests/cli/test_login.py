@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import pytest
 from file_keyring import FileKeyring
 from sandbox import Command, WritePolicy, new_master
 
 from keyring_pypitoken import Token
+from keyring_pypitoken.cli.main import main
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
 PRIVATE = f"keyring-pypitoken:{PYPI}"
@@ -109,3 +113,22 @@ def test_logout_refuses_if_the_store_does(command: Command, monkeypatch: pytest.
         "the keyring backend file_keyring.FileKeyring could not delete the master (KeyringLocked): unlock or repair "
         "it, and try again."
     )
+
+
+def test_a_repository_that_leaves_the_policy_while_its_token_is_typed_gets_no_master(
+    user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = user_policy('[repository.company]\nurl = "https://index.example/up/"\n')
+
+    class Typed(io.StringIO):
+        def read(self, size: int | None = -1) -> str:
+            file.write_text("")
+            return super().read(size)
+
+    monkeypatch.setattr(sys, "stdin", Typed(new_master("index.example")))
+    assert main(["login", "-r", "company"]) == 1
+    assert capsys.readouterr() == (
+        "",
+        "keyring-pypitoken: no master can be stored for company: see `keyring-pypitoken status`.\n",
+    )
+    assert FileKeyring().passwords() == {}
