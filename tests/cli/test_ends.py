@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import shlex
@@ -14,9 +15,10 @@ import pytest
 from sandbox import STORES, new_master, write_program
 
 from keyring_pypitoken import paths
-from keyring_pypitoken.cli.main import build_parser
+from keyring_pypitoken.cli.main import build_parser, main
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sandbox import Command, Run, WritePolicy
@@ -47,8 +49,6 @@ def test_ctrl_d_at_the_prompt_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import getpass
-
-    from keyring_pypitoken.cli.main import main
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -84,6 +84,38 @@ def test_a_full_disk_is_one_sentence(words: str, work: Path) -> None:
     )
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+def without_reader() -> int:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+def not_writable() -> int:
+    return os.open(os.devnull, os.O_RDONLY)
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (without_reader, ""),
+        (not_writable, "the output cannot be written (Bad file descriptor): free space there, or write elsewhere."),
+    ],
+)
+def test_output_that_cannot_be_written_is_dropped(
+    output: Callable[[], int], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(output(), "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        monkeypatch.setattr(sys, "__stdout__", stream)
+        assert main(["explain", "--error", "token is expired"]) == 1
+        with sys.stdout as dropped:
+            assert dropped.name == os.devnull
+        with contextlib.suppress(OSError):
+            stream.close()
+    assert capsys.readouterr().err == (message and f"keyring-pypitoken: {message}\n")
 
 
 @POSIX
@@ -216,6 +248,13 @@ def test_names_are_listed_for_completion(command: Command, stored: str, user_pol
     assert command("login", "-r", "company", "--account", "work", stdin=new_master("index.example"))[0] == 0
     assert command("--list", "repositories") == (0, "pypi\ntestpypi\ncompany\n", "")
     assert command("--list", "accounts") == (0, "default\nwork\n", "")
+
+
+def test_notes_that_cannot_be_read_end_a_list_in_one_sentence(command: Command) -> None:
+    notes = paths.accounts_directory()
+    os.makedirs(os.path.dirname(notes))
+    with open(notes, "w", encoding="utf-8"):
+        assert command.refused("--list", "accounts") == f"{notes} is not a directory: replace it with one."
 
 
 @POSIX

@@ -6,8 +6,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from sandbox import new_master
 
 from keyring_pypitoken.cli.main import build_parser, main
+from keyring_pypitoken.exceptions import Refusal
 
 if TYPE_CHECKING:
     from sandbox import Command, Run
@@ -89,9 +91,18 @@ def test_the_module_is_the_command_when_it_is_run(monkeypatch: pytest.MonkeyPatc
     runpy.run_module("keyring_pypitoken.__main__", run_name="imported")
 
 
-@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (BrokenPipeError, 1)])
-def test_an_end_from_outside_is_no_traceback(
-    error: type[BaseException], code: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (KeyboardInterrupt(), 130, ""),
+        (BrokenPipeError(), 1, ""),
+        (Refusal("a reason: a fix."), 1, "keyring-pypitoken: a reason: a fix.\n"),
+        (ValueError("hunter2"), 1, "keyring-pypitoken: internal error (ValueError): please report it.\n"),
+    ],
+    ids=["interrupted", "no reader", "refused", "unexpected"],
+)
+def test_a_failure_is_at_most_one_sentence(
+    error: BaseException, code: int, message: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from keyring_pypitoken.cli import history as subcommand
 
@@ -99,4 +110,25 @@ def test_an_end_from_outside_is_no_traceback(
         raise error
 
     monkeypatch.setattr(subcommand, "history", ended)
-    assert main(["history"]) == code
+    assert command("history") == (code, "", message)
+
+
+@pytest.mark.parametrize("words", [["login", new_master()], ["token", f"--account={new_master()}"]])
+def test_a_token_as_an_argument_is_refused_and_not_repeated(words: list[str], command: Command) -> None:
+    code, out, err = command(*words)
+    assert (code, out) == (2, "")
+    assert err == (
+        "keyring-pypitoken: a token is never an argument, because shells and logs keep those: revoke it on the index, "
+        "and store a new one with `keyring-pypitoken login`.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("explan", "did you mean 'explain'?"),
+        ("qqq", f"known are {', '.join(name for name in SUBCOMMANDS if name != 'doctor')}, doctor."),
+    ],
+)
+def test_an_unknown_command_gets_a_hint(word: str, hint: str, command: Command) -> None:
+    assert command(word) == (2, "", f"keyring-pypitoken: unknown command '{word}'; {hint}\n")
