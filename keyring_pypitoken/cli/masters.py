@@ -10,7 +10,7 @@ from keyring_pypitoken.cli import pypirc
 from keyring_pypitoken.cli.grants import find_repository
 from keyring_pypitoken.cli.output import dump, items, read_secret, say
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.lookup import PYPI, Key
+from keyring_pypitoken.lookup import PYPI, TESTPYPI, Key
 from keyring_pypitoken.names import valid_label
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
@@ -38,7 +38,9 @@ def login(options: argparse.Namespace) -> int:
     replaced = ""
     if saved.replaced:
         replaced = f" It replaces the previous one; if you no longer need that, revoke it on {repository.domain}."
-    option = "" if repository is PYPI else f" -r {repository.name}"
+    # twine knows the names of PyPI's two indexes; others only by their URL, unless .pypirc names them.
+    names = {PYPI: "", TESTPYPI: " -r testpypi"}
+    option = names.get(repository, f" --repository-url {repository.url}")
     say(f"Stored for {where}.{replaced} Next: twine upload{option} dist/*", "good")
     return 0
 

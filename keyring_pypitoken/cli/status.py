@@ -76,6 +76,8 @@ def status(options: argparse.Namespace) -> int:
     reports = [_simulate(room, program, config, pinned) for room, program in find_programs(os.environ)]
     known = _find_accounts(config, problems)
     problems += _raw_problems(config)
+    if not known and config.store.command is None and not any(report.problems for report in reports):
+        problems.append(Problem("no master is stored", "`keyring-pypitoken login`"))
     every = list(dict.fromkeys([*problems, *(problem for report in reports for problem in report.problems)]))
     try:
         stores = list_stores(config.store)
@@ -228,8 +230,6 @@ def _find_accounts(config: Config, problems: list[Problem]) -> list[dict[str, st
     except Refusal as refusal:
         problems.append(Problem.of_refusal(refusal))
         return found
-    if not found and config.store.command is None:
-        problems.append(Problem("no master is stored", "`keyring-pypitoken login`"))
     return found
 
 
