@@ -7,7 +7,6 @@ would lift the limits in that file. Nothing here waits: pipes, devices and termi
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import time
@@ -148,16 +147,14 @@ def climb(start: Path, names: tuple[str, ...]) -> Iterator[tuple[Path, frozenset
     every name. A link counts as present, wherever it leads.
 
     Raises:
-        PolicyError: the system cannot find out if one of the names is there.
+        PolicyError: the system cannot find out where the directory is, or if one of the names is there.
     """
     try:
         directory = Path(os.path.realpath(start, strict=True))
     except (FileNotFoundError, NotADirectoryError):
         directory = Path(os.path.realpath(start))
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:  # another directory would be climbed
-            raise PolicyError(_cannot_read(str(start), error)) from None
-        directory = Path(os.path.abspath(start))
+    except OSError as error:  # another directory would be climbed
+        raise PolicyError(_cannot_read(str(start), error)) from None
     handle = _open_directory(directory, None)
     try:
         for current in (directory, *directory.parents):

@@ -136,8 +136,8 @@ def _find_master(
     """Find an account's master; a raw one, which has no label, serves the default account."""
     command = config.store.command
     if command is not None:
-        own = [policy.origin for policy in config.own]
-        if account.value != masters.DEFAULT_ACCOUNT and not account.origin.startswith(("--account", *own)):
+        is_own = account.origin == "--account" or account.origin.startswith(tuple(own.origin for own in config.own))
+        if account.value != masters.DEFAULT_ACCOUNT and not is_own:
             raise Refusal(
                 f"the account {account.value!r} is named by {account.origin} only, and is not passed to the program "
                 "that [store] names: set it in your own policy.toml, or with --account."

@@ -82,11 +82,6 @@ class Key(NamedTuple):
     project: str | None = None
     is_quoted: bool = False
 
-    @property
-    def any_user(self) -> bool:
-        """Whether some backends would answer it with any user's password."""
-        return not self.username
-
     @classmethod
     def of(cls, repository: Repository, account: str | None = None) -> Key:
         """Return the key of a repository's upload URL, for an account if one is given."""

@@ -16,7 +16,7 @@ from file_keyring import FileKeyring, PlaintextFileKeyring, SecondKeyring
 from keyring.backends import chainer, fail, null
 from sandbox import WritePolicy, forget, new_master
 
-from keyring_pypitoken import DateRestriction, ProjectNamesRestriction, Token, issue, paths
+from keyring_pypitoken import DateRestriction, ProjectNamesRestriction, Token, derive, issue, paths
 from keyring_pypitoken.backend import PyPITokenKeyring, RefusedDeleteError, RefusedError, RefusedSetError
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import Key
@@ -181,6 +181,17 @@ def test_alone_poetrys_probe_fails_only_without_a_store(monkeypatch: pytest.Monk
     for service in ("python-poetry-check", "poetry-repository-other"):
         assert keyring.get_password(service, "python-poetry") is None
         assert keyring.get_credential(service, "python-poetry") is None
+
+
+def test_alone_poetrys_probe_is_declined_if_the_store_cannot_be_asked(
+    user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_KEYRINGS", "")
+    user_policy('[store]\nbackend = "no_such_module.Keyring"\n')
+    _leave_alone(monkeypatch)
+    assert isinstance(keyring.get_keyring(), PyPITokenKeyring)
+    assert keyring.get_password("python-poetry-check", "python-poetry") is None
+    assert keyring.get_credential("python-poetry-check", "python-poetry") is None
 
 
 def test_pinned_as_the_only_keyring_it_still_finds_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -652,6 +663,28 @@ def test_a_directory_that_is_gone_is_a_refusal(work: Path) -> None:
     assert str(refused.value) == "the current directory does not exist any more: change to one that does."
 
 
+def test_without_a_master_a_directory_that_is_gone_is_nobodys_problem(work: Path) -> None:
+    if os.name == "nt":
+        pytest.skip("Windows does not remove a directory in which a process is")
+    (work / "pyproject.toml").unlink()
+    work.rmdir()
+    assert keyring.get_password(PYPI, TOKEN) is None
+    assert keyring.get_credential(PYPI, None) is None
+
+
+def test_a_refusal_is_raised_even_if_what_ends_an_uploader_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    keyring.set_password(PYPI, TOKEN, new_master())
+    monkeypatch.setitem(sys.modules, "keyring_pypitoken.uploaders.process", None)
+    with pytest.raises(RefusedSetError) as not_stored:
+        keyring.set_password(PYPI, TOKEN, "")
+    assert str(not_stored.value) == "no token given: create an API token on pypi.org and store that."
+    with pytest.raises(RefusedError) as refused:
+        keyring.get_password(PYPI, TOKEN)
+    assert str(refused.value) == ("internal error (ModuleNotFoundError), and nothing was handed out: please report it.")
+    for error in (not_stored.value, refused.value):
+        assert (error.__context__, error.__cause__) == (None, None)
+
+
 def test_properties_from_the_environment_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TOKEN", "STORE", "NOTICE", "UNSCOPED"):
         monkeypatch.setenv(f"KEYRING_PROPERTY_{name}", "0.1")
@@ -672,8 +705,32 @@ def test_a_refusal_brings_no_frame_of_the_steps() -> None:
     assert [entry.name for entry in refused.traceback][1:] == ["run"]
 
 
+@pytest.mark.parametrize("signal", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_goes_on_without_the_frames_it_stopped(
+    signal: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyring.set_password(PYPI, TOKEN, new_master())
+
+    def interrupt(*_arguments: object, **_named: object) -> None:
+        try:
+            raise LookupError(new_master())
+        finally:
+            raise signal
+
+    monkeypatch.setattr(derive, "derive", interrupt)
+    key = Key.parse(PYPI, TOKEN)
+    assert key is not None
+    with pytest.raises(signal) as stopped:
+        issue.answer(key)
+    assert (stopped.value.__context__, stopped.value.__cause__) == (None, None)
+    assert [entry.name for entry in stopped.traceback][1:] == ["run"]
+    with pytest.raises(signal):
+        keyring.get_password(PYPI, TOKEN)
+
+
 def _leave_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the last backends of the test environment out of the registry."""
+    keyring.backend.get_all_keyring()  # which loads them
     classes = keyring.backend.KeyringBackend._classes
     monkeypatch.setattr(
         keyring.backend.KeyringBackend,

@@ -175,6 +175,13 @@ def test_refuses_a_master_of_another_repository(domain: str, shown: str) -> None
     assert refused_derivation(mint(domain=domain)) == expected
 
 
+@pytest.mark.parametrize("prefix", ["test", "Pypi"])
+def test_refuses_a_master_of_another_prefix(prefix: str) -> None:
+    expected = f"the stored master for pypi does not begin with 'pypi-': {AGAIN}"
+
+    assert refused_derivation(mint().replace("pypi", prefix, 1)) == expected
+
+
 @pytest.mark.parametrize("caveat", ["[0, {}, 0]", '{{"nbf": 0, "exp": {}}}'])
 def test_refuses_a_master_that_expired(caveat: str) -> None:
     text = mint(caveat.format(NOW))

@@ -490,3 +490,18 @@ def test_only_absolute_site_directories_count(dirs: str, count: int, monkeypatch
     forget()
     assert len(paths.site_policies()) == count
     assert all(os.path.isabs(path) for path in paths.site_policies())
+
+
+@pytest.mark.parametrize(
+    ("kind", "directory"),
+    [
+        ("user_config", "~/Library/Application Support/keyring-pypitoken"),
+        ("site_config", "/Library/Application Support/keyring-pypitoken"),
+        ("user_data", "~/Library/Application Support/keyring-pypitoken"),
+        ("user_state", "~/Library/Application Support/keyring-pypitoken"),
+        ("user_cache", "~/Library/Caches/keyring-pypitoken"),
+    ],
+)
+def test_on_macos_files_are_in_apples_directories_whatever_xdg_variables_say(kind: str, directory: str) -> None:
+    found = paths.find_directories(kind, "darwin")
+    assert tuple(map(Path, found)) == (Path(directory).expanduser(),)

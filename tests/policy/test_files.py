@@ -7,6 +7,7 @@ import ntpath
 import os
 import re
 import stat
+import sys
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
@@ -358,6 +359,34 @@ def test_goes_on_by_path_if_a_directory_above_cannot_be_opened(work: Path, monke
     monkeypatch.setattr(os, "supports_dir_fd", {os.stat, broken})
     monkeypatch.setattr(os, "open", broken)
     assert dict(files.climb(work, ("a",)))[work.parent] == {"a"}
+
+
+@POSIX
+def test_climbing_is_refused_if_the_start_cannot_be_resolved(work: Path) -> None:
+    (work / "loop").symlink_to("loop")
+    reason = os.strerror(errno.ELOOP).lower()
+    assert refused(lambda: list(files.climb(work / "loop", ("a",)))) == (
+        f"{work / 'loop'} cannot be read ({reason}): repair it or its directory."
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the lengths are those that Linux allows")
+def test_climbing_is_refused_if_a_link_leads_to_a_path_that_is_too_long(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = "x" * 200
+    for depth in range(25):
+        os.mkdir(part)
+        monkeypatch.chdir(part)
+        if depth == 12:
+            (work / "link").symlink_to(os.getcwd())
+    monkeypatch.chdir(work)
+    start = (work / "link").joinpath(*[part] * 12)
+    assert start.is_dir()
+    reason = os.strerror(errno.ENAMETOOLONG).lower()
+    assert refused(lambda: list(files.climb(start, ("a",)))) == (
+        f"{start} cannot be read ({reason}): repair it or its directory."
+    )
 
 
 # Programs

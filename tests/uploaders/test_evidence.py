@@ -10,7 +10,7 @@ from distributions import make_sdist, make_wheel
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.model import Origin, WithOrigin
-from keyring_pypitoken.uploaders.evidence import find_evidence, project_of_file
+from keyring_pypitoken.uploaders.evidence import find_evidence, project_of_file, read_file
 from keyring_pypitoken.uploaders.uploader import Process
 
 VARIABLE = "KEYRING_PYPITOKEN_PROJECT"
@@ -73,6 +73,36 @@ def test_what_is_not_asked_is_not_read(work: Path) -> None:
         told("the lookup", "a"),
         told(ARGUMENTS, "a"),
     ]
+
+
+@pytest.mark.parametrize("file", ["gone-1.0.zip", "notes.txt"])
+def test_files_that_are_refused_do_not_matter_if_the_project_is_named(work: Path, file: str) -> None:
+    (work / "notes.txt").touch()
+    assert [find(file, variable="a"), find(file, hint="a")] == [told(VARIABLE, "a"), told("the lookup", "a")]
+    assert refused(file)
+
+
+# Files
+
+
+def test_refuses_a_file_that_is_not_named_like_a_distribution(work: Path) -> None:
+    (work / "notes.txt").touch()
+    assert refused("notes.txt") == (
+        "'notes.txt' is not named like a wheel or an sdist, so its project is unknown: rebuild it."
+    )
+
+
+def test_refuses_a_file_that_vanished_meanwhile(work: Path) -> None:
+    with pytest.raises(Refusal) as caught:
+        read_file(work / "demo-1.0.zip", "demo-1.0.zip")
+    assert str(caught.value) == "the file 'demo-1.0.zip' does not exist: build it, or correct its name."
+
+
+@pytest.mark.parametrize("pattern", ["demo-1.0.zip", "dist/*"])
+def test_refuses_a_pattern_of_the_command_that_finds_nothing(work: Path, pattern: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        find_evidence(Process("keyring-pypitoken", (), work, {}), patterns=(pattern,))
+    assert str(caught.value) == (f"'{pattern}' is not a file, and finds none as a pattern: build it, or correct it.")
 
 
 # The variable and the lookup

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keyring
 import pytest
@@ -105,6 +106,14 @@ def test_a_program_that_only_bears_an_uploaders_name_has_none(monkeypatch: pytes
     monkeypatch.setattr(sys, "argv", ["/usr/bin/flit", "publish", "dist/*"])
     monkeypatch.delitem(sys.modules, "flit", raising=False)
     assert this_process().program == ""
+
+
+def test_a_release_tool_that_runs_twine_is_described_as_twine(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = SimpleNamespace(command="upload", args=["demo-1.0.tar.gz"])
+    monkeypatch.setitem(sys.modules, "twine", sys)
+    monkeypatch.setitem(sys.modules, "twine.cli", SimpleNamespace(args=parsed))
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/fullrelease", "--no-input"])
+    assert this_process() == ("twine", ("upload", "demo-1.0.tar.gz"), work, os.environ, False)
 
 
 @pytest.mark.parametrize("parent", [0, 1])

@@ -14,13 +14,16 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import keyring
 import pytest
-from sandbox import new_master
+from sandbox import Command, WritePolicy, new_master
 
-from keyring_pypitoken import memory
+from keyring_pypitoken import Token, lookup, memory, paths
+from keyring_pypitoken.backend import RefusedError, RefusedSetError
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.text import quoted
 from keyring_pypitoken.vault import command
+from keyring_pypitoken.vault.accounts import note_account
 from keyring_pypitoken.vault.command import GUARD, CommandStore, refuse_recursion
 
 if TYPE_CHECKING:
@@ -263,6 +266,76 @@ def test_an_interrupt_kills_the_program(monkeypatch: pytest.MonkeyPatch) -> None
         found.read_master()
     with pytest.raises(ProcessLookupError):
         os.kill(int(Path("pid").read_text()), 0)
+
+
+# Which accounts are passed on
+
+PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
+REFUSED = (
+    "the account 'work' is named by {} only, and is not passed to the program that [store] names: set it in your own "
+    "policy.toml, or with --account."
+)
+
+
+@pytest.fixture
+def project(work: Path, user_policy: WritePolicy) -> Path:
+    """Make the current directory a project's; masters come from a program that notes the account it is asked for."""
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+    user_policy(f'[store]\ncommand = ["{script(f"echo $1 >> asked; echo {MASTER}")}", "{{account}}"]\n')
+    return work
+
+
+def asked(project: Path) -> str:
+    return (project / "asked").read_text() if (project / "asked").exists() else ""
+
+
+def test_a_token_is_derived_from_what_the_program_prints(project: Path) -> None:
+    found = keyring.get_password(PYPI, TOKEN)
+    assert found is not None
+    assert Token.load(found).raw_caveats[1:] == [b'[1, ["demo"]]']
+    assert asked(project) == "default\n"
+
+
+def test_an_account_of_the_users_own_policy_is_passed_on(project: Path) -> None:
+    policy = Path(paths.user_policy())
+    policy.write_text('account = "work"\n' + policy.read_text())
+    assert keyring.get_password(PYPI, TOKEN) is not None
+    assert asked(project) == "work\n"
+
+
+def test_an_account_that_a_person_names_is_passed_on(project: Path, command: Command) -> None:
+    assert command("token", "--account", "work")[0] == 0
+    assert asked(project) == "work\n"
+
+
+def test_an_account_that_only_a_lookup_names_is_not_passed_on(project: Path) -> None:
+    note_account(lookup.PYPI, "work")
+    with pytest.raises(RefusedError) as error:
+        keyring.get_password(f"{PYPI}?work", TOKEN)
+    assert str(error.value) == REFUSED.format("the lookup")
+    assert asked(project) == ""
+
+
+@pytest.mark.parametrize("directory", ["", "--account"])
+def test_an_account_that_only_a_project_names_is_not_passed_on(directory: str, project: Path, command: Command) -> None:
+    policy = Path(directory, "pypitoken.toml")
+    (project / directory).mkdir(exist_ok=True)
+    (project / policy).write_text('account = "work"\n')
+    (project / directory / "demo-1.0.tar.gz").touch()
+    file = f".{os.sep}{Path(directory, 'demo-1.0.tar.gz')}"
+    assert command.refused("token", file) == REFUSED.format(f"{policy}:1")
+    assert asked(project) == ""
+
+
+def test_nothing_is_stored_through_a_program(project: Path) -> None:
+    with pytest.raises(RefusedSetError) as error:
+        keyring.set_password(PYPI, TOKEN, MASTER)
+    program = project.parent / "keyrings" / "helper"
+    assert str(error.value) == (
+        f"masters are read from the program '{program}' ({paths.user_policy()}:2), and cannot be stored through it: "
+        "store the token with that program."
+    )
+    assert asked(project) == ""
 
 
 @pytest.fixture

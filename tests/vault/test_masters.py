@@ -1,4 +1,4 @@
-"""Masters over keyring's real Windows backend, with its credential manager in memory."""
+"""Masters over keyring's real backends for Windows and macOS, with their stores in memory."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from keyring.backends import Windows
-from sandbox import new_master
+from keyring.backends import Windows, macOS
+from sandbox import WritePolicy, new_master
 
 from keyring_pypitoken import Token
 from keyring_pypitoken.backend import PyPITokenKeyring, RefusedDeleteError, RefusedError, RefusedSetError
@@ -116,3 +116,54 @@ def test_set_and_delete_leave_nothing_raw(username: Any, windows: Any) -> None:
     ours().delete_password(PYPI, username)
     assert vars(Windows)["win32cred"].content == {}
     assert windows.get_password(PYPI, TOKEN) is None
+
+
+# macOS' backend deletes the old password before it adds the new one.
+
+
+class KeychainError(Exception):
+    """What the keychain reports."""
+
+
+class Keychain:
+    """macOS' keychain, which can be told to take the old master only."""
+
+    Error = KeychainDenied = NotFound = KeychainError
+
+    def __init__(self, old: str) -> None:
+        self.old = old
+        self.content: dict[tuple[str, str], str] = {}
+        self.takes_old_only = False
+
+    def find_generic_password(self, _keychain: None, service: str, username: str) -> str:
+        if (service, username) not in self.content:
+            raise KeychainError("not found")
+        return self.content[service, username]
+
+    def set_generic_password(self, _keychain: None, service: str, username: str, password: str) -> None:
+        self.content.pop((service, username), None)
+        if self.takes_old_only and password != self.old:
+            raise KeychainError(f"cannot add {password}")
+        self.content[service, username] = password
+
+
+@pytest.mark.parametrize("old", [new_master(), None], ids=["with an old master", "without one"])
+def test_after_a_failed_write_the_old_master_is_back(
+    old: str | None, user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keychain = Keychain(new_master())
+    monkeypatch.setattr(macOS, "api", keychain, raising=False)
+    below = macOS.Keyring()  # type: ignore[no-untyped-call]  # keyring's constructor
+    monkeypatch.setattr(backends, "_chain", lambda: [below])
+    user_policy('[store]\nbackend = "keyring.backends.macOS.Keyring"\n')
+    if old is not None:
+        ours().set_password(PYPI, TOKEN, old)
+    before = dict(keychain.content)
+    keychain.takes_old_only = True
+    with pytest.raises(RefusedSetError) as refused:
+        ours().set_password(PYPI, TOKEN, new_master(identifier="another"))
+    assert str(refused.value) == (
+        "the keyring backend keyring.backends.macOS.Keyring could not store the master (KeyringLocked): "
+        "unlock or repair it, and try again."
+    )
+    assert keychain.content == before
