@@ -26,9 +26,9 @@ PYPROJECT = "pyproject.toml"
 _MARKERS = (".git", ".hg", ".svn", ".bzr", "_darcs", ".jj")
 MISNAMED = ("pypi-token.toml", "pypi_token.toml", ".pypitoken.toml", "keyring-pypitoken.toml", "policy.toml")
 _MISNAMED_TABLE = re.compile(
-    r"""^\s*\[\s*tool\s*\.\s*["']?(pypitoken|pypi-token|keyring[_.]?pypitoken)\b""", re.MULTILINE
+    r"""^[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*["']?(pypitoken|pypi-token|keyring[_.]?pypitoken)\b""", re.MULTILINE
 )
-_TELLING_KEY = re.compile(r"^\s*(?:projects|valid-for|max-valid-for|clock-skew|require-policy)\s*=", re.MULTILINE)
+_TELLING_KEY = re.compile(r"^[ \t]*(?:projects|valid-for|max-valid-for|clock-skew|require-policy)[ \t]*=", re.MULTILINE)
 _NAMES = (*_MARKERS, POLICY_NAME, PYPROJECT, *MISNAMED)
 
 
