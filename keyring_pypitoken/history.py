@@ -82,7 +82,7 @@ def record(entry: Entry) -> None:
         line = f"\n{json.dumps(fields)}".encode("ascii")
         directory = paths.history_directory()
         if not _append(directory, line, _MAX_IN_FILE):
-            _rotate(directory)
+            _rotate(directory, len(line))
             # If it could not be rotated it grows on, but not for ever.
             _append(directory, line, 2 * _MAX_IN_FILE)
 
@@ -145,8 +145,11 @@ def _open_to_append(path: str) -> int:
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
 
 
-def _rotate(directory: str) -> None:
-    """Make the current file the previous one; one process at a time, or the new current file would replace it."""
+def _rotate(directory: str, length: int) -> None:
+    """Make the current file the previous one if it still has no room for a line; one process at a time.
+
+    Another process may have done so since this one looked: the file that it began must not replace the full one.
+    """
     current, guard = os.path.join(directory, _CURRENT), os.path.join(directory, _ROTATING)
     with contextlib.suppress(OSError):
         if time.time() - os.lstat(guard).st_mtime > _MAX_ROTATION:
@@ -156,7 +159,7 @@ def _rotate(directory: str) -> None:
     except OSError:
         return
     with contextlib.suppress(OSError):  # another process has just rotated it, or reads it (Windows)
-        if os.lstat(current).st_size > _MAX_IN_FILE // 2:
+        if os.lstat(current).st_size + length > _MAX_IN_FILE:
             os.replace(current, os.path.join(directory, _PREVIOUS))
     with contextlib.suppress(OSError):
         os.unlink(guard)

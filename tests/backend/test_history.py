@@ -223,9 +223,9 @@ def test_a_file_that_another_process_has_just_rotated_loses_no_entry(monkeypatch
     for _ in range(4):
         record(ENTRY)
     os.rename(directory() / "current.jsonl", directory() / "previous.jsonl")
-    history._rotate(str(directory()))  # finds no current file
+    history._rotate(str(directory()), 1)  # finds no current file
     record(ENTRY)
-    history._rotate(str(directory()))  # finds one that was just begun
+    history._rotate(str(directory()), 1)  # finds one that was just begun
     assert len(read_history()) == 5
 
 
@@ -310,7 +310,7 @@ def test_processes_that_rotate_at_once_keep_at_least_one_full_file() -> None:
     assert written_at_once(20, 200, 50_000) == ""
     lines = [line for line in content().split(b"\n") if line]
     assert len(read_history()) == len(lines)
-    assert 25_000 < len(content()) <= 100_000 + 20 * 500
+    assert 25_000 < len(content()) <= 2 * 100_000  # who cannot rotate, because another does, may fill a file twice
     kept = [(fields["account"], fields["time"]) for fields in map(json.loads, lines)]
     assert len(set(kept)) == len(kept)
     assert set(kept) <= entries_of(20, 200)

@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.secret_service
+pytestmark = [
+    pytest.mark.secret_service,
+    # The daemon itself dies now and then, in the middle of a question: then, and only then, the test is run again.
+    pytest.mark.flaky(reruns=2, only_rerun=["disconnected from message bus"]),
+]
 
 PYPI = "https://upload.pypi.org/legacy/"
 PRIVATE = f"keyring-pypitoken:{PYPI}"
