@@ -119,13 +119,15 @@ def deny(home: Path, path: Path) -> dict[str, str]:
 
 
 _DENY = """
-import builtins, errno, io, os
+import builtins, errno, functools, io, os
 denied = {}
+def ask(function, path, *args, **kwargs):
+    if isinstance(path, (str, os.PathLike)) and os.fspath(path).startswith(denied):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+    return function(path, *args, **kwargs)
 def guard(function):
-    def guarded(path, *args, **kwargs):
-        if isinstance(path, (str, os.PathLike)) and os.fspath(path).startswith(denied):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
-        return function(path, *args, **kwargs)
+    # Not a function: Python 3.10's pathlib keeps these in a class, where a function would become a method.
+    guarded = functools.partial(ask, function)
     for supported in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
         if function in supported:
             supported.add(guarded)
