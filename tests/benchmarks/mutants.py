@@ -23,10 +23,10 @@ import time
 import venv
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import pytest
 
@@ -47,6 +47,13 @@ _OPPOSITES: tuple[tuple[type[ast.AST], type[ast.AST]], ...] = (
     *((ast.And, ast.Or), (ast.Add, ast.Sub)),
 )
 _FLIPS = {**dict(_OPPOSITES), **{new: old for old, new in _OPPOSITES}, ast.Mult: ast.FloorDiv}
+
+_OTHERS: dict[type, Callable[[Any], Any]] = {
+    bool: lambda value: not value,
+    int: lambda value: value + 1,
+    str: lambda value: f"{value}x",
+    bytes: lambda value: value + b"x",
+}
 
 
 class Mutant(NamedTuple):
@@ -103,12 +110,8 @@ def variants(node: ast.AST) -> Iterator[ast.AST]:
         yield new
     elif isinstance(new, ast.UnaryOp) and isinstance(new.op, ast.Not):
         yield new.operand
-    elif isinstance(new, ast.Constant) and isinstance(new.value, (bool, int)):
-        yield ast.Constant(not new.value if isinstance(new.value, bool) else new.value + 1)
-    elif isinstance(new, ast.Constant) and isinstance(new.value, str):
-        yield ast.Constant(f"{new.value}x")
-    elif isinstance(new, ast.Constant) and isinstance(new.value, bytes):
-        yield ast.Constant(new.value + b"x")
+    elif isinstance(new, ast.Constant) and type(new.value) in _OTHERS:
+        yield ast.Constant(_OTHERS[type(new.value)](new.value))
     elif isinstance(new, ast.Call) and len(new.args) > 1 and not isinstance(new.args[1], ast.Starred):
         new.args[:2] = new.args[1::-1]
         yield new
