@@ -245,3 +245,30 @@ def test_a_store_may_answer_with_any_type(monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(RefusedError) as refused:
             keyring.get_password(PYPI, TOKEN)
         assert master[-40:] not in str(refused.value)
+
+
+@pytest.mark.skipif(os.name != "posix" or sys.platform == "darwin", reason="elsewhere every path is text")
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("keyring", "get", PYPI, TOKEN), 0),
+        *(((("keyring_pypitoken", *words.split())), 0) for words in ("check", "explain", "status", "token", "history")),
+        *((("keyring_pypitoken", words, "--json"), 0) for words in ("check", "explain", "status", "history")),
+        (("keyring_pypitoken", "check", os.fsdecode(b"no\xff.toml")), 1),
+        (("keyring_pypitoken", "explain", os.fsdecode(b"no-1.0\xff.tar.gz")), 1),
+        (("keyring_pypitoken", "explain", os.fsdecode(b"*\xff.whl")), 1),
+    ],
+    ids=ascii,
+)
+@pytest.mark.usefixtures("stored")
+def test_paths_that_are_not_utf_8_break_no_command(arguments: tuple[str, ...], code: int, work: Path, run: Run) -> None:
+    directory = work / os.fsdecode(b"a\xff\x1b[31m")
+    directory.mkdir()
+    (directory / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+    (directory / "pypitoken.toml").write_text('projects = ["demo"]\n')
+    for encoding in ("utf-8", "ascii"):
+        done = run(*arguments, cwd=directory, PYTHONIOENCODING=encoding)
+        assert done.returncode == code, done.stderr
+        assert "Error" not in done.stderr
+        assert "internal" not in done.stderr
+        assert "\x1b" not in done.stdout + done.stderr
