@@ -149,14 +149,9 @@ def climb(start: Path, names: tuple[str, ...]) -> Iterator[tuple[Path, frozenset
     Raises:
         PolicyError: the system cannot find out where the directory is, or if one of the names is there.
     """
+    handle = _open_directory(start, None)
     try:
-        directory = Path(os.path.realpath(start, strict=True))
-    except (FileNotFoundError, NotADirectoryError):
-        directory = Path(os.path.realpath(start))
-    except OSError as error:  # another directory would be climbed
-        raise PolicyError(_cannot_read(str(start), error)) from None
-    handle = _open_directory(directory, None)
-    try:
+        directory = Path(_real_path(start, handle))
         for current in (directory, *directory.parents):
             yield current, frozenset(name for name in names if _is_there(name, current, handle))
             if handle is not None:
@@ -256,6 +251,25 @@ def _refuse_dangling(path: Name, name: str) -> None:
             f"{printable(name)} cannot be found, because the link {printable(prefix)} leads nowhere: restore what it "
             "leads to, or remove the link."
         ) from None
+
+
+def _real_path(path: Name, handle: int | None) -> str:
+    """Return the path of a directory without links, from the system if it says so: to look at each part takes long."""
+    if handle is not None:
+        try:
+            found = os.readlink(f"/proc/self/fd/{handle}")
+            if os.path.isabs(found) and os.path.samestat(
+                os.stat(found), os.fstat(handle)
+            ):  # it is another one if the directory is gone
+                return found
+        except OSError:
+            pass  # not on Linux
+    try:
+        return os.path.realpath(path, strict=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return os.path.realpath(path)
+    except OSError as error:  # another directory would be climbed
+        raise PolicyError(_cannot_read(str(path), error)) from None
 
 
 def _open_directory(path: Name, above: int | None) -> int | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from keyring_pypitoken.names import InvalidNameError, normalize, normalize_valid, valid_label
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import looks_like_token, quoted
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class WrongValueError(ValueError):
     """A value is not what its key expects; the text is the rest of a sentence that begins with the key."""
 
 
-class Key(NamedTuple):
+class Key(Record):
     """How the value of a key is read; a function that reads it raises `WrongValueError`."""
 
     read: Callable[[object], object]

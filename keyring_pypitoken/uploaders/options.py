@@ -5,9 +5,10 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import quoted
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _CLASS = re.compile(r"\[!?.[^\]]*\]")
 _SEPARATORS = re.compile(r"[/\\]+" if os.name == "nt" else "/+")
 
 
-class Parsed(NamedTuple):
+class Parsed(Record):
     """A command line.
 
     Attributes:
@@ -46,7 +47,7 @@ class Parsed(NamedTuple):
         return any(found in names for found, _ in self.options)
 
 
-class Command(NamedTuple):
+class Command(Record):
     """A command line with a subcommand, which is empty if there is none."""
 
     name: str

@@ -9,11 +9,12 @@ from __future__ import annotations
 import importlib
 import re
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TOKEN_USERNAME
 from keyring_pypitoken.memory import recall
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import printable, quoted
 from keyring_pypitoken.uploaders.options import Command, Grammar, Parsed
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 Lookups = tuple[tuple[str, "str | None"], ...]
 
 
-class Process(NamedTuple):
+class Process(Record):
     """A process that uploads, or may.
 
     Attributes:
@@ -49,7 +50,7 @@ class Process(NamedTuple):
         return find_room(self.program)
 
 
-class Address(NamedTuple):
+class Address(Record):
     """Where a run uploads to.
 
     Attributes:
@@ -68,7 +69,7 @@ class Address(NamedTuple):
         return re.sub(r"^([^:/?#@]*://)?.*@", r"\1***@", self.url, flags=re.DOTALL)
 
 
-class Problem(NamedTuple):
+class Problem(Record):
     """What keeps an uploader from sending a restricted token: a clause, and an imperative to mend it."""
 
     problem: str

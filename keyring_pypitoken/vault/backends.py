@@ -6,13 +6,14 @@ text passes through here only in the `Store` methods that others implement.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from keyring.backend import KeyringBackend
 from keyring.backends import chainer, fail, null
 
 from keyring_pypitoken import files, paths
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ class Store(Protocol):
         """Forget a password."""
 
 
-class KnownStore(NamedTuple):
+class KnownStore(Record):
     """A store, described for people.
 
     Attributes:
