@@ -96,7 +96,7 @@ def read_text(path: Name, name: str, *, max_bytes: int = MAX_BYTES) -> str | Non
     if data is None:
         return None
     try:
-        return data.decode("utf-8-sig")  # Windows editors begin a file with a mark
+        return data.removeprefix(b"\xef\xbb\xbf").decode()  # Windows editors begin a file with a mark
     except UnicodeDecodeError:
         found = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "not UTF-8"
         raise PolicyError(f"{printable(name)} is {found} text: save it as UTF-8.") from None
