@@ -5,17 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from keyring_pypitoken.exceptions import (
-    InvalidRestriction,
-    LoaderError,
-    MissingContextError,
-    PyPITokenException,
-    ValidationError,
-)
+from keyring_pypitoken.exceptions import LoaderError, MissingContextError, PyPITokenException, ValidationError
 from keyring_pypitoken.tokens import restrictions as kinds
 from keyring_pypitoken.tokens.macaroon import V1, V1_PACKET_LIMIT, V2, Macaroon, mint, read_text, write_text
 from keyring_pypitoken.tokens.restrictions import Restriction, UnknownCaveat
-from keyring_pypitoken.tokens.values import Context, to_names, to_strings, to_window
+from keyring_pypitoken.tokens.values import Context, to_names, to_string, to_strings, to_window
 
 if TYPE_CHECKING:
     import datetime
@@ -106,7 +100,7 @@ class Token:
             raise PyPITokenException(problem)
         return cls(prefix, mint(domain, identifier, key, version))
 
-    def restrict(  # noqa: C901 - one branch for each parameter
+    def restrict(
         self,
         not_before: int | datetime.datetime | None = None,
         not_after: int | datetime.datetime | None = None,
@@ -136,9 +130,7 @@ class Token:
         if project_ids is not None:
             given.append(kinds.ProjectIDsRestriction(to_strings("project_ids", project_ids)))
         if user_id is not None:
-            if not isinstance(user_id, str):
-                raise InvalidRestriction(f"user_id is of type {type(user_id).__name__}, expected a string.")
-            given.append(kinds.UserIDRestriction(user_id))
+            given.append(kinds.UserIDRestriction(to_string("user_id", user_id)))
         if legacy_noop is True:
             given.append(kinds.LegacyNoopRestriction())
         if legacy_project_names is not None:
@@ -181,7 +173,7 @@ class Token:
             raise ValidationError("the token is not valid: its signature does not match the key")
         try:
             context = Context(project_name, project_id, user_id, now)
-        except InvalidRestriction as error:
+        except PyPITokenException as error:
             raise ValidationError(f"the token cannot be checked: {error}") from error
         problems: list[PyPITokenException] = []
         for caveat in self.raw_caveats:

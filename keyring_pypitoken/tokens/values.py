@@ -99,6 +99,13 @@ def to_window(
     return to_timestamp(f"{kind}not_before", not_before), to_timestamp(f"{kind}not_after", not_after)
 
 
+def to_string(parameter: str, value: str) -> str:
+    """Return a string; raise InvalidRestriction if it is anything else."""
+    if not isinstance(value, str):
+        raise InvalidRestriction(f"{parameter} is of type {type(value).__name__}, expected a string.")
+    return value
+
+
 def to_strings(parameter: str, values: Iterable[str]) -> list[str]:
     """Return the strings of a list; raise InvalidRestriction if it holds anything else."""
     if isinstance(values, (str, bytes)):
