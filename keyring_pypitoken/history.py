@@ -30,29 +30,17 @@ _LAST_SECOND = 253_402_300_799  # the end of the year 9999, the last that Python
 
 
 class Entry(Record):
-    """A token that was derived.
+    """A token that was derived; times are in Unix seconds."""
 
-    Attributes:
-        time: when, in Unix seconds.
-        projects: normalized names; None for any project. Of very many the last one says how many more.
-        repository: the name of the endpoint, such as `pypi`.
-        account: the label of the master.
-        not_before: first Unix second at which the token works.
-        not_after: first Unix second at which it no longer works.
-        program: the program that asked.
-        policy: the path of the nearest project policy that was followed; None without one.
-        note: what its user noted.
-    """
-
-    time: int
-    projects: tuple[str, ...] | None
-    repository: str
-    account: str
-    not_before: int
-    not_after: int
-    program: str
-    policy: str | None
-    note: str | None = None
+    time: int  # when
+    projects: tuple[str, ...] | None  # normalized names; None for any. Of very many the last one says how many more
+    repository: str  # the name of the endpoint, such as `pypi`
+    account: str  # the label of the master
+    not_before: int  # first second at which the token works
+    not_after: int  # first second at which it no longer works
+    program: str  # that asked
+    policy: str | None  # the path of the nearest project policy that was followed
+    note: str | None = None  # what its user noted
 
 
 def entry_of(grant: Grant, not_after: int, program: str, note: str | None = None) -> Entry:
@@ -89,11 +77,7 @@ def record(entry: Entry) -> None:
 
 
 def read_history() -> list[Entry]:
-    """Return all entries, the oldest first. Lines that are not entries are skipped.
-
-    Raises:
-        Refusal: a file is there and cannot be read.
-    """
+    """Return all entries, the oldest first, without lines that are none; a file that cannot be read is a Refusal."""
     lines: list[bytes] = []
     for name in (_PREVIOUS, _CURRENT):
         path = os.path.join(paths.history_directory(), name)

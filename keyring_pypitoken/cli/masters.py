@@ -79,23 +79,14 @@ def rekey(options: argparse.Namespace) -> int:
 
 
 class Adopted(NamedTuple):
-    """What happened to one raw master; never its text.
+    """What happened to one raw master; never its text."""
 
-    Attributes:
-        repository: the name of the endpoint.
-        service: keyring's service that it was stored under.
-        username: keyring's user name.
-        store: the name of the backend that held it.
-        outcome: what was done, or would be.
-        problem: why it was left there; empty if it was not.
-    """
-
-    repository: str
-    service: str
+    repository: str  # the name of the endpoint
+    service: str  # what keyring knew it by
     username: str
-    store: str
-    outcome: str
-    problem: str = ""
+    store: str  # the name of the backend that held it
+    outcome: str  # what was done, or would be
+    problem: str = ""  # why it was left there
 
 
 def adopt(options: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.decision import DEFAULT_CLOCK_SKEW
 from keyring_pypitoken.policy.values import WrongValueError, parse_duration
 from keyring_pypitoken.text import quoted
-from keyring_pypitoken.tokens.describe import HIDDEN_RESTRICTIONS, Standing, describe
+from keyring_pypitoken.tokens.describe import HIDDEN_RESTRICTIONS, describe
 
 if TYPE_CHECKING:
     import argparse
@@ -63,7 +63,7 @@ def inspect(options: argparse.Namespace) -> int:
         return 0
     state = description.state
     if state is not None:
-        say(f"{state[0].upper()}{state[1:]}.", "good" if description.standing is Standing.VALID else "bad")
+        say(f"{state[0].upper()}{state[1:]}.", "good" if description.standing == "valid" else "bad")
     table(
         [
             ("location", description.location),

@@ -32,8 +32,7 @@ REPLACE_OR_WRITE = REPLACE | _RIGHTS["DC"] | _RIGHTS["LC"]
 def check_own(path: str, layer: Layer) -> None:
     """Check a policy and everything that finding it passes: files, links, and directories up to the root.
 
-    Raises:
-        PolicyError: somebody else may write one of them.
+    If somebody else may write one of them, that is a PolicyError.
     """
     if sys.platform == "win32":  # pragma: no cover - Windows runs it
         if layer == "site":  # a profile directory is private by default, the machine's is not
@@ -56,10 +55,8 @@ def check_own(path: str, layer: Layer) -> None:
 def windows_problem(descriptor: str, user: str, forbidden: int = REPLACE_OR_WRITE) -> str:
     """Return why a file on Windows cannot be trusted; an empty text if it can.
 
-    Args:
-        descriptor: its owner and access list in Windows' SDDL.
-        user: the user's security identifier, `S-1-5-21-...`.
-        forbidden: the rights that nobody else may have.
+    The `descriptor` is its owner and access list in Windows' SDDL, the `user` a security identifier such as
+    `S-1-5-21-...`; nobody else may have `forbidden` rights.
     """
     safe = {*_SAFE_ON_WINDOWS, user}
     owner = re.match(r"O:(S-[0-9-]+|[A-Z]{2})", descriptor)

@@ -5,26 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from keyring_pypitoken.exceptions import (
-    InvalidRestriction,
-    LoaderError,
-    MissingContextError,
-    PyPITokenException,
-    ValidationError,
-)
+from keyring_pypitoken.exceptions import LoaderError, MissingContextError, PyPITokenException, ValidationError
+from keyring_pypitoken.tokens import restrictions as kinds
 from keyring_pypitoken.tokens.macaroon import V1, V1_PACKET_LIMIT, V2, Macaroon, mint, read_text, write_text
-from keyring_pypitoken.tokens.restrictions import (
-    DateRestriction,
-    LegacyDateRestriction,
-    LegacyNoopRestriction,
-    LegacyProjectNamesRestriction,
-    ProjectIDsRestriction,
-    ProjectNamesRestriction,
-    Restriction,
-    UnknownCaveat,
-    UserIDRestriction,
-)
-from keyring_pypitoken.tokens.values import Context
+from keyring_pypitoken.tokens.restrictions import Restriction, UnknownCaveat
+from keyring_pypitoken.tokens.values import Context, to_names, to_string, to_strings, to_window
 
 if TYPE_CHECKING:
     import datetime
@@ -36,11 +21,7 @@ PREFIX = "pypi"
 
 
 class Token:
-    """A PyPI token: a macaroon and the prefix before it.
-
-    Attributes:
-        prefix: `pypi` for PyPI's tokens.
-    """
+    """A PyPI token: a macaroon and the `prefix` before it, which is `pypi` for PyPI's."""
 
     def __init__(self, prefix: str, macaroon: Macaroon | PyMacaroon) -> None:
         """Wrap a macaroon; `load` and `create` are the usual ways to a token.
@@ -95,8 +76,7 @@ class Token:
         in pypitoken; PyPI takes `pypi` only.
 
         Raises:
-            LoaderError: the text is not a token. Its cause names the type of the original exception, if there was
-                one, which itself could hold a part of the token.
+            LoaderError: the text is not a token. The cause names the original exception's type; it could hold text.
         """
         found = read_text(raw)
         del raw  # nothing secret stays among the locals of a frame that raises
@@ -105,14 +85,7 @@ class Token:
         return cls(*found)
 
     @classmethod
-    def create(
-        cls,
-        domain: str,
-        identifier: str,
-        key: str | bytes,
-        prefix: str = PREFIX,
-        version: int = V2,
-    ) -> Token:
+    def create(cls, domain: str, identifier: str, key: str | bytes, prefix: str = PREFIX, version: int = V2) -> Token:
         """Mint a token without restrictions, as PyPI does.
 
         `domain` is usually `pypi.org` or `test.pypi.org`, and `identifier` what the index finds the token by. `check`
@@ -149,16 +122,22 @@ class Token:
         Raises:
             InvalidRestriction: the parameters describe no restriction.
         """
-        given = (  # in the order in which pypitoken adds them
-            DateRestriction.from_parameters(not_before, not_after),
-            ProjectNamesRestriction.from_parameters(project_names),
-            ProjectIDsRestriction.from_parameters(project_ids),
-            UserIDRestriction.from_parameters(user_id),
-            LegacyNoopRestriction() if legacy_noop is True else None,
-            LegacyProjectNamesRestriction.from_parameters(legacy_project_names),
-            LegacyDateRestriction.from_parameters(legacy_not_before, legacy_not_after),
-        )
-        added = [restriction.dump_json() for restriction in given if restriction is not None]
+        given: list[Restriction] = []  # in the order in which pypitoken adds them
+        if (window := to_window("", not_before, not_after)) is not None:
+            given.append(kinds.DateRestriction(*window))
+        if project_names is not None:
+            given.append(kinds.ProjectNamesRestriction(to_names("project_names", project_names)))
+        if project_ids is not None:
+            given.append(kinds.ProjectIDsRestriction(to_strings("project_ids", project_ids)))
+        if user_id is not None:
+            given.append(kinds.UserIDRestriction(to_string("user_id", user_id)))
+        if legacy_noop is True:
+            given.append(kinds.LegacyNoopRestriction())
+        if legacy_project_names is not None:
+            given.append(kinds.LegacyProjectNamesRestriction(to_names("legacy_project_names", legacy_project_names)))
+        if (window := to_window("legacy_", legacy_not_before, legacy_not_after)) is not None:
+            given.append(kinds.LegacyDateRestriction(*window))
+        added = [restriction.dump_json() for restriction in given]
         self._read().append(*[caveat.encode() for caveat in added])
         if not isinstance(self._own, Macaroon):
             for caveat in added:
@@ -194,7 +173,7 @@ class Token:
             raise ValidationError("the token is not valid: its signature does not match the key")
         try:
             context = Context(project_name, project_id, user_id, now)
-        except InvalidRestriction as error:
+        except PyPITokenException as error:
             raise ValidationError(f"the token cannot be checked: {error}") from error
         problems: list[PyPITokenException] = []
         for caveat in self.raw_caveats:
@@ -255,21 +234,17 @@ def _creation_problem(domain: object, identifier: object, key: object, prefix: o
         return f"the version is {version!r}, expected {V1} or {V2}"
     if not isinstance(key, (str, bytes)) or not key:
         return "the key must be text or bytes, and not empty"
-    if isinstance(key, str) and not _is_encodable(key, "utf-8"):
+    if isinstance(key, str) and not _can_encode(key, "utf-8"):
         return "the key has characters that cannot be encoded"
     # pymacaroons counts the characters of version 1's packets, not their bytes.
     encoding = "ascii" if version == V1 else "utf-8"
     for name, value in (("domain", domain), ("identifier", identifier)):
         if not isinstance(value, str) or len(value) > V1_PACKET_LIMIT // 8:
             return f"the {name} must be text of at most {V1_PACKET_LIMIT // 8} characters"
-        if not _is_encodable(value, encoding):
+        if not _can_encode(value, encoding):
             return f"the {name} has characters that cannot be encoded"
     return None
 
 
-def _is_encodable(text: str, encoding: str) -> bool:
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return False
-    return True
+def _can_encode(text: str, encoding: str) -> bool:
+    return text.encode(encoding, "ignore").decode(encoding) == text

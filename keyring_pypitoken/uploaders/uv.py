@@ -109,7 +109,7 @@ class Uv(Uploader):
 
     def find_lookups(self, process: Process, address: Address) -> Lookups:
         run = self._read(process)
-        user, password = run.credentials[:2]
+        user, password = run.credentials.username, run.credentials.password
         if password.value is not None or user.value is None or not run.uses_keyring:
             return ()
         scheme, host = address.url.split("/")[:3:2]

@@ -21,8 +21,7 @@ _TRIES = 3
 def passphrases(path: str) -> Iterator[Passphrase]:
     """Yield what may open a file: the variable's value; else what was typed before, then up to three answers.
 
-    Raises:
-        Refusal: nobody can be asked, or nothing was typed.
+    If nobody can be asked, or nothing was typed, that is a Refusal.
     """
     given = _given()
     if given is not None:
@@ -44,11 +43,7 @@ def passphrase_to_store(path: str) -> Passphrase:
 
 
 def new_passphrase(path: str) -> Passphrase:
-    """Ask on the terminal for a passphrase, and again to be sure; a slip may be corrected.
-
-    Raises:
-        Refusal: nobody can be asked, nothing was typed, or never the same twice.
-    """
+    """Ask on the terminal for a passphrase, and again to be sure; three slips, or no answer, are a Refusal."""
     question = f"New passphrase for {path}: "
     for _ in range(_TRIES):
         first = _ask(question, path)
