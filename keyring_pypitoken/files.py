@@ -35,7 +35,7 @@ def status(path: Name, name: str) -> os.stat_result | None:
     """Return the status of a file or directory, links followed; None only if it is absent.
 
     Raises:
-        PolicyError: the system cannot say, or a link on the path leads nowhere.
+        PolicyError: the system reports another error, or a link on the path leads nowhere.
     """
     try:
         return insist(lambda: os.stat(path))
@@ -47,7 +47,7 @@ def status(path: Name, name: str) -> os.stat_result | None:
 
 
 def any_present(paths: Iterable[str]) -> bool:
-    """Return True if one of the files is there, or if the system cannot say."""
+    """Return True if one of the files is there, or if the system reports another error than its absence."""
     try:
         return any(status(path, path) is not None for path in paths)
     except PolicyError:
@@ -106,7 +106,7 @@ def is_directory(path: Name, name: str) -> bool:
     """Return True if the path is a directory, False if it is a file or absent.
 
     Raises:
-        PolicyError: the system cannot say.
+        PolicyError: the system reports another error than its absence.
     """
     found = status(path, name)
     return found is not None and stat.S_ISDIR(found.st_mode)
@@ -254,7 +254,7 @@ def _refuse_dangling(path: Name, name: str) -> None:
 
 
 def _real_path(path: Name, handle: int | None) -> str:
-    """Return the path of a directory without links, from the system if it says so: to look at each part takes long."""
+    """Return the path of a directory without links: the system knows it, and looking at each part is slow."""
     if handle is not None:
         try:
             found = os.readlink(f"/proc/self/fd/{handle}")

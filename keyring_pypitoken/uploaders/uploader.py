@@ -57,7 +57,7 @@ class Address(Record):
     Attributes:
         url: the upload URL, as the uploader has it: a user name and a password may be in it.
         name: what the uploader calls the repository; empty if it has no name for it.
-        origin: what says so, for people: `--repository-url`, `TWINE_REPOSITORY`, `~/.pypirc`, `default`.
+        origin: what names it, for people: `--repository-url`, `TWINE_REPOSITORY`, `~/.pypirc`, `default`.
     """
 
     url: str

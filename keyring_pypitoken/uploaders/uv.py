@@ -98,7 +98,7 @@ class Uv(Uploader):
         for pattern in patterns:
             paths = expand_rust(self._directory(process), pattern)
             if not paths and not re.search(r"[*?\[]", pattern):
-                raise Refusal(f"there is no file {quoted(pattern)}: build it, or correct its name.")
+                raise Refusal(f"{quoted(pattern)} does not exist: build it, or correct its name.")
             found.update(path for path in paths if _is_distribution(os.path.basename(path)) and os.path.isfile(path))
         if not found:
             raise Refusal("uv finds no distributions to publish: build them, or name them.")
