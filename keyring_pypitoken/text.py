@@ -44,7 +44,10 @@ def join_quoted(names: Collection[str]) -> str:
 def join_names(names: Collection[str]) -> str:
     """Join project names for a line: the first few of many."""
     found = sorted(names)
-    shown = ", ".join(printable(name) for name in found[:_MAX_NAMES])
+    short = [
+        name if len(name) <= _MAX_CHARACTERS else f"a name of {len(name)} characters" for name in found[:_MAX_NAMES]
+    ]
+    shown = ", ".join(map(printable, short))
     return f"{shown} and {len(found) - _MAX_NAMES} more" if len(found) > _MAX_NAMES else shown
 
 

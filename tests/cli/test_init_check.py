@@ -206,15 +206,10 @@ CONTRADICTIONS = {
         "not-before (pypitoken.toml:1) is not before not-after ({user}:1), so no moment is allowed: ",
     ),
     "no project": ("projects = []\n", "", "projects is empty (pypitoken.toml:1), so nothing is allowed: "),
-    "no project of a repository": (
-        'projects = ["demo"]\n[repository.testpypi]\nprojects = []\n',
-        "",
-        "projects is empty (pypitoken.toml:3), so nothing is allowed: ",
-    ),
     "no project behind a table without projects": (
-        'projects = []\n[repository.pypi]\nvalid-for = "5m"\n',
         'valid-for = "5m"\n',
-        "projects is empty (pypitoken.toml:1), so nothing is allowed: ",
+        "projects = []\n",
+        "projects is empty ({user}:1), so nothing is allowed: ",
     ),
     "no such repository": ("[repository.testpipy]\n", "", "pypitoken.toml mentions an unknown repository "),
 }
