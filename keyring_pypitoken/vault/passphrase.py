@@ -19,10 +19,7 @@ _TRIES = 3
 
 
 def passphrases(path: str) -> Iterator[Passphrase]:
-    """Yield what may open a file: the variable's value; else what was typed before, then up to three answers.
-
-    If nobody can be asked, or nothing was typed, that is a Refusal.
-    """
+    """Yield what may open a file: the variable's value; else what was typed before, then up to three answers."""
     given = _given()
     if given is not None:
         yield given
@@ -100,6 +97,7 @@ def _remembered() -> list[Passphrase]:
 
 
 def _ask(question: str, path: str) -> Passphrase:
+    """Ask on the terminal; if nobody can be asked, or nothing is typed, that is a Refusal."""
     if not has_terminal():
         raise Refusal(
             f"the masters in {path} need a passphrase, and there is no terminal to ask for it: "
