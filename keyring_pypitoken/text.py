@@ -41,8 +41,10 @@ def join_quoted(names: Collection[str]) -> str:
     return f"{shown} and {len(found) - _MAX_NAMES} more" if len(found) > _MAX_NAMES else shown
 
 
-def join_names(names: Collection[str]) -> str:
-    """Join project names for a line: the first few of many."""
+def join_names(names: Collection[str] | None) -> str:
+    """Join project names for a line: the first few of many. None is any project."""
+    if names is None:
+        return "any project"
     found = sorted(names)
     shown = ", ".join(printable(name) for name in found[:_MAX_NAMES])
     return f"{shown} and {len(found) - _MAX_NAMES} more" if len(found) > _MAX_NAMES else shown

@@ -104,9 +104,9 @@ class AgeFile(NamedTuple):
                 content = PassphraseKey(self.path, passphrase).decrypt(data, parse_document)
             except Refusal as refusal:
                 problem = refusal
-                continue
-            remember(passphrase)
-            return self._checked(content)
+            else:
+                remember(passphrase)
+                return self._checked(content)
         raise problem
 
     def _checked(self, content: _Masters | str) -> _Masters:

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.memory import recall
+from keyring_pypitoken.memory import forget, recall
 from keyring_pypitoken.secret import Passphrase
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def new_passphrase(path: str) -> Passphrase:
 
 def remember(passphrase: Passphrase) -> None:
     """Remember what opened or will open the file, so that this process asks once."""
-    _remembered()[:] = [passphrase]
+    forget("passphrase")
+    recall("passphrase", lambda: passphrase)
 
 
 def ask_terminal(question: str) -> Passphrase | None:
@@ -89,11 +90,7 @@ def has_terminal() -> bool:
 
 def _given() -> Passphrase | None:
     text = os.environ.get(VARIABLE)
-    return Passphrase(text) if text else next(iter(_remembered()), None)
-
-
-def _remembered() -> list[Passphrase]:
-    return recall("passphrase", list)
+    return Passphrase(text) if text else recall("passphrase", lambda: None)
 
 
 def _ask(question: str, path: str) -> Passphrase:
