@@ -60,10 +60,7 @@ def entry_of(grant: Grant, not_after: int, program: str, note: str | None = None
 
 
 def record(entry: Entry) -> None:
-    """Add an entry. What fails is not reported: the token is derived, and an upload is worth more than its entry.
-
-    Characters that a terminal would obey are replaced, and what is too long is cut.
-    """
+    """Add an entry. What fails is not reported: the token is derived, and an upload is worth more than its entry."""
     with contextlib.suppress(Exception):
         where = None if entry.policy is None else os.path.abspath(entry.policy)
         fields = {name: _plain(value) for name, value in entry._replace(policy=where)._asdict().items()}
@@ -90,7 +87,7 @@ def read_history() -> list[Entry]:
 
 
 def _plain(value: object) -> object:
-    """Make a field safe and short."""
+    """Replace characters that a terminal would obey, and cut what is too long."""
     if isinstance(value, tuple):
         names = [_plain(name) for name in value[:_MAX_PROJECTS]]
         return names if len(value) <= _MAX_PROJECTS else [*names, f"and {len(value) - _MAX_PROJECTS} more"]

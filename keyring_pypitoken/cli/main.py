@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken.cli.completion import ACCOUNTS, FILES, REPOSITORIES, add_completion
 from keyring_pypitoken.exceptions import PyPITokenException, Refusal
-from keyring_pypitoken.text import looks_like_token, quoted
+from keyring_pypitoken.text import looks_like_token, nearest, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -248,10 +248,8 @@ def _check_words(parser: argparse.ArgumentParser, words: list[str]) -> None:
         )
     known = [*_SUBCOMMANDS, _STATUS_ALIAS]
     if not words[0].startswith("-") and words[0] not in known:
-        import difflib
-
-        nearest = difflib.get_close_matches(words[0], known, n=1)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}."
+        likely = nearest(words[0], known)
+        hint = f"did you mean {likely!r}?" if likely else f"known are {', '.join(known)}."
         parser.exit(2, f"{_PROGRAM}: unknown command {quoted(words[0])}; {hint}\n")
 
 

@@ -29,11 +29,10 @@ def restrict(options: argparse.Namespace) -> int:
         if options.not_after is not None:
             raise Refusal("--valid-for and --not-after both say when the token ends: leave one of them out.")
         not_after = now + _seconds(options.valid_for)
-    if (not_before is None) != (not_after is None):
-        # PyPI knows windows with both ends only.
-        not_before = now - DEFAULT_CLOCK_SKEW if not_before is None else not_before
-        if not_after is None:
-            raise Refusal("--not-before needs an end beside it: add --not-after or --valid-for.")
+    if not_before is not None and not_after is None:
+        raise Refusal("--not-before needs an end beside it: add --not-after or --valid-for.")
+    if not_before is None and not_after is not None:  # PyPI knows windows with both ends only
+        not_before = now - DEFAULT_CLOCK_SKEW
     token = Token.load(read_secret("token").strip())
     before = len(token.raw_caveats)
     token.restrict(
@@ -64,14 +63,8 @@ def inspect(options: argparse.Namespace) -> int:
     state = description.state
     if state is not None:
         say(f"{state[0].upper()}{state[1:]}.", "good" if description.standing == "valid" else "bad")
-    table(
-        [
-            ("location", description.location),
-            ("identifier", description.identifier),
-            ("format", f"macaroon version {description.format}"),
-        ],
-        indent="",
-    )
+    form = f"macaroon version {description.format}"
+    table([("location", description.location), ("identifier", description.identifier), ("format", form)], indent="")
     say("Restrictions:" if description.caveats else "No restriction can be seen in it.")
     rows: list[tuple[str, str]] = []
     for number, caveat in enumerate(description.caveats, 1):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.model import DEFAULT, Grant, Origin, Settings, WithOrigin, duration_text
-from keyring_pypitoken.text import in_words, join_quoted, quoted
+from keyring_pypitoken.text import in_words, join_quoted, nearest, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -95,10 +95,8 @@ def check_repository_names(policies: Policies, known: Iterable[Repository]) -> N
     for policy in _project_files(policies):
         for name, table in policy.repositories.items():
             if name not in names:
-                import difflib
-
-                nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-                hint = f"did you mean {quoted(nearest[0])}?" if nearest else f"known are {join_quoted(names)}:"
+                likely = nearest(name, names, cutoff=0.5)
+                hint = f"did you mean {quoted(likely)}?" if likely else f"known are {join_quoted(names)}:"
                 setting = _first(table._asdict().values())
                 raise Refusal(
                     f"{setting.origin if setting else policy.origin} mentions an unknown repository {quoted(name)}; "

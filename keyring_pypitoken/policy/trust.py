@@ -30,10 +30,7 @@ REPLACE_OR_WRITE = REPLACE | _RIGHTS["DC"] | _RIGHTS["LC"]
 
 
 def check_own(path: str, layer: Layer) -> None:
-    """Check a policy and everything that finding it passes: files, links, and directories up to the root.
-
-    If somebody else may write one of them, that is a PolicyError.
-    """
+    """Refuse a policy (PolicyError) if others may write it, or a link or directory on the way to it from the root."""
     if sys.platform == "win32":  # pragma: no cover - Windows runs it
         if layer == "site":  # a profile directory is private by default, the machine's is not
             _check_windows(path)

@@ -153,6 +153,32 @@ def _read_command(value: object) -> tuple[str, ...]:
     return tuple(words)
 
 
+def endpoint_host(url: object) -> str | None:
+    """Return the host of a URL that tokens may be sent to, else None."""
+    from urllib.parse import urlsplit
+
+    if not isinstance(url, str) or not url.isprintable() or " " in url:
+        return None
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    host = parts.hostname
+    if not host or parts.query or parts.fragment or "@" in parts.netloc:
+        return None
+    return host if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)) else None
+
+
+def _is_loopback(host: str) -> bool:
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 _read_bool = _if(lambda value: isinstance(value, bool), "true or false")
 _read_unscoped = _if(lambda value: isinstance(value, str) and value in ("refuse", "allow"), '"refuse" or "allow"')
 _read_account = _if(
@@ -179,6 +205,11 @@ KEYS: dict[str, Key] = {
     "history": Key(_read_bool, project_may=False),
 }
 STORE_KEYS = {"backend": _read_backend, "identity": _read_identity, "command": _read_command}
+ENDPOINT_KEYS: dict[str, Callable[[object], object]] = {
+    "url": _if(endpoint_host, "an https URL (http for a loopback address only), without user, query or fragment"),
+    "domain": _if(lambda value: isinstance(value, str) and value, "a host name"),
+    "services": lambda value: read_texts(value, "names", '["demo"]'),
+}
 
 
 def shown(value: object) -> str:

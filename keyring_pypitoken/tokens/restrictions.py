@@ -26,11 +26,7 @@ class Restriction:
 
     @classmethod
     def load(cls, caveat: object) -> Restriction:
-        """Read a caveat from its JSON value; trailing fields and extra keys are ignored, as by PyPI.
-
-        Raises:
-            LoaderError: PyPI would not accept the value as a caveat.
-        """
+        """Read a caveat from its JSON value, or raise LoaderError; as PyPI, ignore trailing fields and extra keys."""
         if isinstance(caveat, list):
             return _read_array(caveat)
         if isinstance(caveat, dict):
@@ -57,12 +53,7 @@ class Restriction:
         return json.dumps(self.dump())
 
     def check(self, context: Context) -> None:  # noqa: ARG002 - for the classes below
-        """Check that a use is within this restriction.
-
-        Raises:
-            MissingContextError: the context lacks what this restriction needs.
-            ValidationError: the use is not allowed.
-        """
+        """Raise ValidationError if a use is not allowed, MissingContextError if the context lacks what that needs."""
         # A subclass may call this, as in pypitoken; one without a check of its own must not allow everything.
         if type(self).check is Restriction.check:
             raise ValidationError(f"{type(self).__name__} has no check of its own, so it allows nothing")
@@ -113,12 +104,7 @@ class IDs(Value, Restriction):
 
 
 class DateRestriction(Dates):
-    """The token works in one window of time only.
-
-    Attributes:
-        not_before: first Unix second at which it works.
-        not_after: first Unix second at which it no longer works.
-    """
+    """The token works in one window of time only: from the Unix second `not_before` until before `not_after`."""
 
     __slots__ = ()
     tag: ClassVar[int] = 0
@@ -167,16 +153,11 @@ class UserIDRestriction(Value, Restriction):
 
 
 class OIDCPublisherRestriction(Value, Restriction):
-    """The token works within Trusted Publishing only: it was minted for a CI run.
-
-    Attributes:
-        publisher_id: PyPI's id of the publisher.
-        claims: what the CI claimed of itself, or None.
-    """
+    """The token works within Trusted Publishing only: it was minted for a CI run."""
 
     __slots__ = __match_args__ = ("publisher_id", "claims")
-    publisher_id: str
-    claims: dict[str, Any] | None
+    publisher_id: str  # PyPI's id of the publisher
+    claims: dict[str, Any] | None  # what the CI claimed of itself
     tag: ClassVar[int] = 4
 
     def __init__(self, publisher_id: str, claims: dict[str, Any] | None = None) -> None:

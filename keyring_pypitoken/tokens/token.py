@@ -26,10 +26,8 @@ class Token:
     def __init__(self, prefix: str, macaroon: Macaroon | PyMacaroon) -> None:
         """Wrap a macaroon; `load` and `create` are the usual ways to a token.
 
-        What is later done to a `pymacaroons.Macaroon` is done to the token.
-
-        Raises:
-            LoaderError: PyPI issues no such macaroon. If it becomes one later, whatever needs it raises this.
+        What is later done to a `pymacaroons.Macaroon` is done to the token. If PyPI issues no such macaroon, or it
+        becomes one later, that is a LoaderError now, or when it is needed.
         """
         self.prefix = prefix
         self._own = macaroon
@@ -73,10 +71,8 @@ class Token:
 
         White space around it is stripped, as PyPI does. Otherwise only the text that `dump` writes is read: PyPI also
         takes base64 with padding or foreign characters, and bytes after the signature. The prefix may be any text, as
-        in pypitoken; PyPI takes `pypi` only.
-
-        Raises:
-            LoaderError: the text is not a token. The cause names the original exception's type; it could hold text.
+        in pypitoken; PyPI takes `pypi` only. Any other text raises LoaderError, whose cause names the type of the
+        original exception, which itself could hold a part of the token.
         """
         found = read_text(raw)
         del raw  # nothing secret stays among the locals of a frame that raises
@@ -90,9 +86,7 @@ class Token:
 
         `domain` is usually `pypi.org` or `test.pypi.org`, and `identifier` what the index finds the token by. `check`
         needs the secret `key`, with which every restriction can be lifted. `version` is that of the format, 1 or 2.
-
-        Raises:
-            PyPITokenException: a parameter cannot be part of a token.
+        What cannot be part of a token raises PyPITokenException.
         """
         problem = _creation_problem(domain, identifier, key, prefix, version)
         if problem is not None:
@@ -117,10 +111,7 @@ class Token:
         It works from `not_before` until before `not_after`, each in Unix seconds or a date-time with a time zone; they
         need each other. Project names are normalized (PEP 503), since PyPI compares normalized ones only. `legacy_`
         parameters write the formats of PyPI's first tokens; `legacy_noop=True` adds a caveat that restricts nothing.
-        Two restrictions of a kind both apply. If a parameter is wrong, nothing is added.
-
-        Raises:
-            InvalidRestriction: the parameters describe no restriction.
+        Two restrictions of a kind both apply. A wrong parameter raises InvalidRestriction, and nothing is added.
         """
         given: list[Restriction] = []  # in the order in which pypitoken adds them
         if (window := to_window("", not_before, not_after)) is not None:
@@ -164,8 +155,7 @@ class Token:
 
         Raises:
             MissingContextError: every restriction that is not met lacks only its context.
-            ValidationError: the token is not valid for this use; the message has each reason. The cause is
-                the exception of the first restriction that is not met.
+            ValidationError: it is not valid for this use: with each reason, and the first one's exception as cause.
         """
         signed = _is_signed_with(self._read(), key)
         del key
@@ -188,10 +178,9 @@ class Token:
 
     @property
     def restrictions(self) -> list[Restriction]:
-        """The restrictions in the token, in order. PyPI may hold further ones in its database.
+        """The restrictions in the token, in order; LoaderError if one cannot be read (`caveats` lists all).
 
-        Raises:
-            LoaderError: one of them cannot be read; `caveats` lists them all nevertheless.
+        PyPI may hold further ones in its database.
         """
         return [Restriction.load_json(caveat) for caveat in self.raw_caveats]
 

@@ -21,10 +21,7 @@ _MAX_BYTES = 10_000  # a note has about a hundred
 
 
 def noted_accounts(repository: Repository) -> dict[str, int]:
-    """Return the labels of a repository's stored accounts, sorted, and when each was stored, in Unix seconds.
-
-    If the notes cannot be read, which accounts there are is unknown: a Refusal.
-    """
+    """Return the sorted labels of a repository's accounts, and when (Unix seconds) each was stored, or refuse."""
     directory = paths.accounts_directory()
     found: dict[str, int] = {}
     for name in files.list_directory(directory, directory):

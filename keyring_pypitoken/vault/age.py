@@ -104,9 +104,9 @@ class AgeFile(NamedTuple):
                 content = PassphraseKey(self.path, passphrase).decrypt(data, parse_document)
             except Refusal as refusal:
                 problem = refusal
-                continue
-            remember(passphrase)
-            return self._checked(content)
+            else:
+                remember(passphrase)
+                return self._checked(content)
         raise problem
 
     def _checked(self, content: _Masters | str) -> _Masters:
@@ -174,21 +174,17 @@ def _document(masters: _Masters) -> bytes:
 
 
 def parse_document(plain: bytes) -> _Masters | str:
-    """Return the masters of a decrypted document; or what is wrong with it, as the rest of a sentence.
-
-    It is not trusted: anybody can encrypt to the public half of an identity.
-    """
+    """Return the masters of a decrypted document; or what is wrong with it, as the rest of a sentence."""
+    # It is not trusted: anybody can encrypt to the public half of an identity.
     damaged = "does not hold masters in a known form: restore it from a backup"
     try:
         content = json.loads(plain)
         version = content["version"]
-        if type(version) is not int or version < _VERSION:
-            return damaged
-        if version > _VERSION:
+        if type(version) is int and version > _VERSION:
             return "was written by a newer version of keyring-pypitoken: upgrade this one"
         found = [(service, *entry) for service, accounts in content["masters"].items() for entry in accounts.items()]
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return damaged
-    if not all(isinstance(token, str) for _, _, token in found):
+    if type(version) is not int or version < _VERSION or not all(isinstance(token, str) for _, _, token in found):
         return damaged
     return {(service, account): MasterToken(token) for service, account, token in found}
