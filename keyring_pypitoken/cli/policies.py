@@ -24,30 +24,7 @@ if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Layer, PolicyFile
 
 T = TypeVar("T")
-_TEMPLATE = """\
-# What may be uploaded from this repository, and with what kind of token. keyring-pypitoken reads it at every upload;
-# `keyring-pypitoken explain` shows what follows from it, `keyring-pypitoken check` finds mistakes.
-
-# Nothing else can be uploaded from here.
-projects = {projects}
-
-# How long a token works: "auto" is as long as the upload needs. Your own policy.toml sets the most that is allowed.
-# valid-for = "auto"
-
-# How far before now a token begins to work, for clocks that differ; at most "10m".
-# clock-skew = "60s"
-
-# Which of several stored masters is used.
-# account = "default"
-
-# No uploads before, or from then on.
-# not-before = 2030-01-31T18:00:00Z
-# not-after = 2030-12-31T18:00:00Z
-
-# The same keys for one repository alone go before those above.
-# [repository.testpypi]
-# valid-for = "5m"
-"""
+_TEMPLATE = Path(__file__).with_name("policy_template.toml")  # without projects
 
 
 class _Checked(NamedTuple):
@@ -78,7 +55,8 @@ def init(options: argparse.Namespace) -> int:
         )
     path = directory / discovery.POLICY_NAME
     shown = files.display_name(path, here)
-    _write(path, shown, _TEMPLATE.format(projects=json.dumps(names)), replace=options.force)
+    content = _TEMPLATE.read_text("utf-8").replace("projects = []", f"projects = {json.dumps(names)}")
+    _write(path, shown, content, replace=options.force)
     say(f"Wrote {shown}: only {', '.join(names)} can be uploaded from here. Commit it.", "good")
     above = [policy.origin for policy in discovery.find_way(directory, here, {}).policies if policy.origin != shown]
     if above:
@@ -143,7 +121,7 @@ def _check_all() -> list[_Checked]:
     checked += [found for _, found in own if found is not None]
     if not any(found.problems for found in checked):
         config = Config(tuple(policy for policy, _ in own if policy is not None))
-        together = list(find_contradictions(config.policies(way), config.repositories))
+        together = find_contradictions(config.policies(way), config.repositories)
         _, strange = _problems_of(lambda: check_repository_names(config.policies(way), config.repositories), None)
         if together or strange:
             checked.append(_Checked("together", (*together, *strange)))
