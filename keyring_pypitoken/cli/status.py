@@ -16,7 +16,7 @@ from keyring_pypitoken.policy.discovery import find_way, load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.text import join_names, printable, quoted
 from keyring_pypitoken.uploaders.request import Request, plan
-from keyring_pypitoken.uploaders.uploader import Problem, Process
+from keyring_pypitoken.uploaders.uploader import BYPASS, RISK, Problem, Process
 from keyring_pypitoken.vault import accounts, masters, unprotected
 from keyring_pypitoken.vault.backends import list_stores
 
@@ -87,9 +87,9 @@ def status(options: argparse.Namespace) -> int:
         dump(
             {
                 "ready": not every,
-                "problems": [problem._asdict() for problem in every],
+                "problems": [_as_dict(problem) for problem in every],
                 "uploaders": [
-                    report._asdict() | {"problems": [p._asdict() for p in report.problems]} for report in reports
+                    report._asdict() | {"problems": [_as_dict(p) for p in report.problems]} for report in reports
                 ],
                 "accounts": known,
                 "stores": [store._asdict() for store in stores],
@@ -141,11 +141,14 @@ def _simulate(room: Uploader, program: str, config: Config, pinned: list[Problem
         return Report(room.name, program, _OTHER, f"{problems[0].problem}: {problems[0].remedy}")
     lacking = lacks_plugin(room, program, os.environ)
     problems = [*([lacking] if lacking else []), *pinned, *problems]
-    if problems:
-        return Report(
-            room.name, program, _BYPASS, f"would bypass keyring-pypitoken: {problems[0].problem}", tuple(problems)
-        )
-    return _judge(room, program, process, repository, lookups, config)
+    risks = [problem for problem in problems if problem.effect == RISK]
+    certain = [problem for problem in problems if problem.effect != RISK]
+    if certain:
+        bypass = next((problem for problem in certain if problem.effect == BYPASS), None)
+        report = _report(room, program, _BYPASS if bypass else _REFUSED, bypass or certain[0])
+        return report._replace(problems=tuple(problems))
+    report = _judge(room, program, process, repository, lookups, config, _BYPASS if risks else _REFUSED)
+    return report._replace(problems=(*report.problems, *risks))
 
 
 def _judge(
@@ -155,8 +158,9 @@ def _judge(
     repository: Repository,
     lookups: tuple[tuple[str, str | None], ...],
     config: Config,
+    if_lacking: str,
 ) -> Report:
-    """Run the one path, up to the store, for the first lookup that is ours."""
+    """Run the one path, up to the store, for the first lookup that is ours; without a master the verdict is given."""
     keys = [key for key in (Key.parse(*lookup) for lookup in lookups) if key is not None]
     fits = [(key, match(key, config.repositories)) for key in keys]
     key = next((key for key, fit in fits if fit is not None and fit.kind == "endpoint"), None)
@@ -186,7 +190,7 @@ def _judge(
         shown = f"no master is stored for {repository.name}" + (
             f" (account {grant.account.value!r}: {grant.account.origin})" if suffix or noted else ""
         )
-        return _report(room, program, _REFUSED, Problem(shown, f"`keyring-pypitoken login{option}{suffix}`"))
+        return _report(room, program, if_lacking, Problem(shown, f"`keyring-pypitoken login{option}{suffix}`"))
     names = join_names(grant.projects.value) if grant.projects else "any project"
     return Report(room.name, program, _RESTRICTED, f"would send a restricted token for {names} to {repository.name}")
 
@@ -215,6 +219,10 @@ def _report(room: Uploader, program: str, verdict: str, problem: Problem) -> Rep
     if verdict == _REFUSED:
         text = f"would be refused: {problem.problem.removeprefix(f'{room.name} would be refused: ')}"
     return Report(room.name, program, verdict, text, (problem,))
+
+
+def _as_dict(problem: Problem) -> dict[str, str]:
+    return {"problem": problem.problem, "remedy": problem.remedy}
 
 
 def _find_accounts(config: Config, problems: list[Problem]) -> list[dict[str, str]]:

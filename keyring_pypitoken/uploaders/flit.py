@@ -19,7 +19,7 @@ from keyring_pypitoken.uploaders.settings import (
     read_toml,
     unknown_repository,
 )
-from keyring_pypitoken.uploaders.uploader import Address, Credentials, Problem, Uploader
+from keyring_pypitoken.uploaders.uploader import STOP, Address, Credentials, Problem, Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -99,7 +99,7 @@ class Flit(Uploader):
             yield self._taken(found)
         if not found.username.value:  # any other is replaced if keyring answers for the project
             problem = "flit has no user name, and asks for one before it asks keyring"
-            yield Problem(problem, "`export FLIT_USERNAME=__token__`")
+            yield Problem(problem, "`export FLIT_USERNAME=__token__`", STOP)
 
     def names_repository(self, process: Process) -> bool:
         """Return True if `--repository` is given, beside which flit refuses FLIT_INDEX_URL."""

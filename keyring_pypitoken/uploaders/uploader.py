@@ -70,6 +70,9 @@ class Address(Record):
         return re.sub(r"^([^:/?#@]*://)?.*@", r"\1***@", self.url, flags=re.DOTALL)
 
 
+BYPASS, STOP, RISK = "bypass", "stop", "risk"
+
+
 class Credentials(Record):
     """What a run sends without asking keyring; a value is None if it asks.
 
@@ -87,10 +90,18 @@ class Credentials(Record):
 
 
 class Problem(Record):
-    """What keeps an uploader from sending a restricted token: a clause, and an imperative to mend it."""
+    """What keeps an uploader from sending a restricted token: a clause, and an imperative to mend it.
+
+    Attributes:
+        problem: the clause.
+        remedy: the imperative.
+        effect: what comes of it: BYPASS, it sends something else; STOP, it sends nothing; RISK, it sends something else
+            if keyring has nothing.
+    """
 
     problem: str
     remedy: str
+    effect: str = BYPASS
 
     @classmethod
     def of_refusal(cls, refusal: Refusal) -> Problem:

@@ -24,7 +24,7 @@ from keyring_pypitoken.uploaders.settings import (
     read_table,
     read_toml,
 )
-from keyring_pypitoken.uploaders.uploader import Address, Credentials, Problem, Uploader
+from keyring_pypitoken.uploaders.uploader import RISK, Address, Credentials, Problem, Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -218,13 +218,15 @@ def _sent_instead(environ: Mapping[str, str], address: Address, user: str) -> It
     netrc = find_netrc(environ, host, user)
     if netrc is not None:
         shown = display_name(netrc, home(environ))
-        yield Problem(f"{shown} holds a password for {host}, and uv may send that instead", "delete it there")
+        yield Problem(
+            f"{shown} holds a password for {host}, and uv sends that if keyring has nothing", "delete it there", RISK
+        )
     content, shown = read_table(_credentials_file(environ), home(environ))
     credentials = entry(content, "credential")
     for credential in credentials if isinstance(credentials, list) else []:
         if _serves(entry(credential, "service"), address.url) and entry(credential, "username") in (user, None):
-            problem = f"{shown} holds a credential for {host}, and uv may send that instead"
-            yield Problem(problem, f"`uv auth logout {host}`")
+            problem = f"{shown} holds a credential for {host}, and uv sends that if keyring has nothing"
+            yield Problem(problem, f"`uv auth logout {host}`", RISK)
             return
 
 

@@ -15,7 +15,7 @@ from situations import SECRET, SITUATIONS, Place, Situation, install, make_proje
 
 from keyring_pypitoken import Token
 from keyring_pypitoken.uploaders import process
-from keyring_pypitoken.uploaders.uploader import Process, find_room
+from keyring_pypitoken.uploaders.uploader import BYPASS, Process, find_room
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,8 +40,11 @@ def outcome(situation: Situation, place: Place) -> str:
     if not address.url.startswith(("https://upload.pypi.org/", "https://test.pypi.org/")):
         return "nothing"
     problems = room.find_problems(run, address)
-    if problems[: None if room.asks_for else -1] or not situation.has_plugin:
+    taken = [problem for problem in problems if problem.effect == BYPASS]
+    if taken[: None if room.asks_for else -1] or not situation.has_plugin:
         return "bypass"
+    if room.asks_for and not lookups:
+        return "nothing"
     if room.uses_command:
         place.monkeypatch.setattr(process, "_parents_command_line", lambda: [situation.uploader, *situation.words])
         place.monkeypatch.setattr(sys, "argv", ["keyring", "get"])

@@ -31,6 +31,8 @@ REQUIREMENTS = {
     # Without keyring, pdm runs the program on PATH.
     "pdm alone": ("pdm==2.29.3", "hishel<2", "unearth<0.19"),
     "devpi": ("devpi-client==7.3.0", _KEYRING),
+    # Here keyring does not have the project.
+    "twine alone": ("twine==7.0.0",),
     # It never asks Python's keyring.
     "maturin": ("maturin==1.16.0",),
 }

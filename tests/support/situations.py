@@ -9,11 +9,12 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import keyring
+from distributions import make_sdist, make_wheel
 from file_keyring import FileKeyring
 from sandbox import WritePolicy, new_master
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import pytest
@@ -30,29 +31,40 @@ class Place(NamedTuple):
         work: the current directory, a project called demo with its two files in dist/.
         user_policy: writes the user's policy.
         monkeypatch: sets variables.
+        instead: what stands for PyPI's addresses and hosts, if they are to be on loopback.
+        master: makes a master for a domain.
     """
 
     home: Path
     work: Path
     user_policy: WritePolicy
     monkeypatch: pytest.MonkeyPatch
+    instead: Mapping[str, str] = {}
+    master: Callable[[str], str] = new_master
+
+    def here(self, text: str) -> str:
+        """Return a text with the addresses of this place."""
+        for name, other in self.instead.items():
+            text = text.replace(name, other)
+        return text
 
     def set(self, **environ: str) -> None:
         """Set variables."""
         for name, value in environ.items():
-            self.monkeypatch.setenv(name, value)
+            self.monkeypatch.setenv(self.here(name), self.here(value))
 
     def write(self, path: str, text: str) -> None:
         """Write a file below the home directory."""
         file = self.home / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        file.write_text(self.here(text))
         file.chmod(0o600)
 
     def store(self, account: str = "", url: str = PYPI) -> None:
         """Store a master."""
         domain = "test.pypi.org" if url == TESTPYPI else "pypi.org"
-        keyring.set_password(f"{url}?{account}" if account else url, TOKEN, new_master(domain))
+        service = self.here(f"{url}?{account}" if account else url)
+        keyring.set_password(service, TOKEN, self.master(domain))
 
 
 class Situation(NamedTuple):
@@ -67,6 +79,7 @@ class Situation(NamedTuple):
         prepare: sets it up; the project is there.
         words: what is typed behind the program's name.
         has_plugin: whether the uploader's environment has this package.
+        only_pypi: why it cannot be run on loopback, if so.
     """
 
     name: str
@@ -77,9 +90,12 @@ class Situation(NamedTuple):
     prepare: Callable[[Place], object] = Place.store
     words: tuple[str, ...] = ("publish",)
     has_plugin: bool = True
+    only_pypi: str = ""
 
 
 _UPLOAD = ("upload", "dist/*")
+_SECTION = f"[pypi]\nrepository = {PYPI}\n"
+_NETRC = f"machine upload.pypi.org login __token__ password {SECRET}\n"
 _UV = {"UV_KEYRING_PROVIDER": "subprocess", "UV_PUBLISH_USERNAME": TOKEN}
 
 
@@ -99,7 +115,7 @@ def _unprotected(service: str) -> Callable[[Place], object]:
     def prepare(place: Place) -> None:
         place.store("work")
         place.store()
-        FileKeyring().plant(service, TOKEN, new_master())
+        FileKeyring().plant(place.here(service), TOKEN, place.master("pypi.org"))
 
     return prepare
 
@@ -140,7 +156,7 @@ SITUATIONS = (
     ),
     Situation(
         "TestPyPI without a master there", "hatch", "refused", "no master is stored for testpypi",
-        "`keyring-pypitoken login -r testpypi`", _set(HATCH_INDEX_REPO="test", HATCH_INDEX_USER=TOKEN),
+        "`keyring-pypitoken login -r testpypi`", _set(HATCH_INDEX_REPO=TESTPYPI, HATCH_INDEX_USER=TOKEN),
     ),
     # Policies
     Situation(
@@ -166,7 +182,7 @@ SITUATIONS = (
     ),
     Situation(
         "another user in .pypirc", "twine", "bypass", "~/.pypirc names the user 'joe'", "to `__token__`",
-        _write(".pypirc", "[pypi]\nrepository = https://upload.pypi.org/legacy\nusername = joe\n"), _UPLOAD,
+        _write(".pypirc", f"[pypi]\nrepository = {PYPI[:-1]}\nusername = joe\n"), _UPLOAD,
     ),
     Situation(
         "another user in a variable", "hatch", "bypass", "HATCH_INDEX_USER names the user 'joe'", "to `__token__`",
@@ -176,7 +192,7 @@ SITUATIONS = (
         "another user in a variable", "pdm", "bypass", "PDM_PUBLISH_USERNAME names the user 'joe'", "to `__token__`",
         _set(PDM_PUBLISH_USERNAME="joe"),
     ),
-    Situation("no user name", "flit", "bypass", "flit has no user name", "`export FLIT_USERNAME=__token__`"),
+    Situation("no user name", "flit", "refused", "flit has no user name", "`export FLIT_USERNAME=__token__`"),
     # Other credentials
     Situation(
         "password in a variable", "twine", "bypass", "the variable TWINE_PASSWORD is set", "`unset TWINE_PASSWORD`",
@@ -184,15 +200,16 @@ SITUATIONS = (
     ),
     Situation(
         "password in .pypirc", "twine", "bypass", "~/.pypirc holds a password for [pypi]", "`keyring-pypitoken login`",
-        _write(".pypirc", f"[pypi]\nusername = __token__\npassword = {SECRET}\n"), _UPLOAD,
+        _write(".pypirc", f"{_SECTION}username = __token__\npassword = {SECRET}\n"), _UPLOAD,
     ),
     Situation(
         "old URL in .pypirc", "twine", "refused", "~/.pypirc names 'https://pypi.python.org/pypi'", f"use {PYPI}",
         _write(".pypirc", "[pypi]\nrepository = https://pypi.python.org/pypi\n"), _UPLOAD,
+        only_pypi="it is about an address of PyPI's, and twine refuses that before it sends anything",
     ),
     Situation(
         "password in .pypirc", "flit", "bypass", "~/.pypirc holds a password for [pypi]", "`keyring-pypitoken login`",
-        _write(".pypirc", f"[pypi]\nusername = __token__\npassword = {SECRET}\n"),
+        _write(".pypirc", f"{_SECTION}username = __token__\npassword = {SECRET}\n"),
     ),
     Situation(
         "token in a variable", "poetry", "bypass", "the variable POETRY_PYPI_TOKEN_PYPI is set",
@@ -211,8 +228,12 @@ SITUATIONS = (
     Situation("no keyring provider", "uv", "bypass", "uv ", "", _set(UV_PUBLISH_USERNAME=TOKEN)),
     Situation("no user name", "uv", "bypass", "uv ", "", _set(UV_KEYRING_PROVIDER="subprocess")),
     Situation(
-        "netrc", "uv", "bypass", "", "",
-        _write(".netrc", f"machine upload.pypi.org login __token__ password {SECRET}\n", **_UV),
+        "netrc", "uv", "restricted", ".netrc holds a password for ", "delete it there",
+        _write(".netrc", _NETRC, **_UV),
+    ),
+    Situation(
+        "netrc and no master", "uv", "bypass", "no master is stored for ", "`keyring-pypitoken login",
+        lambda place: (place.write(".netrc", _NETRC), place.set(**_UV)),
     ),
     # keyring itself
     Situation(
@@ -263,8 +284,12 @@ def install(place: Place, situation: Situation) -> None:
 
 
 def make_project(work: Path) -> None:
-    """Make a project called demo, with two files to upload."""
-    (work / "pyproject.toml").write_text('[project]\nname = "demo"\nversion = "1.0"\n')
-    (work / "dist").mkdir()
-    for name in ("demo-1.0.tar.gz", "demo-1.0-py3-none-any.whl"):
-        (work / "dist" / name).touch()
+    """Make a project called demo, which flit can build, with two files to upload."""
+    (work / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["flit_core>=3.9"]\nbuild-backend = "flit_core.buildapi"\n'
+        '[project]\nname = "demo"\nversion = "1.0"\ndescription = "A demo."\n'
+        '[tool.pdm.options]\npublish = ["--no-build"]\n'
+    )
+    (work / "demo.py").write_text('"""A demo."""\n')
+    make_sdist(work / "dist", "demo", "1.0")
+    make_wheel(work / "dist", "demo", "1.0")

@@ -47,9 +47,9 @@ class Sent(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What the credential is: `derived`, `master`, `constant`, `nothing`, or `other`."""
+        """What the credential is: `derived`, `master`, `constant`, `empty`, or `other`."""
         if not self.password.startswith("pypi-"):
-            return {"": "nothing", NO_TOKEN: "constant"}.get(self.password, "other")
+            return {"": "empty", NO_TOKEN: "constant"}.get(self.password, "other")
         return "derived" if len(Token.load(self.password).raw_caveats) == 2 else "master"
 
     @property

@@ -9,7 +9,7 @@ import pytest
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TESTPYPI
 from keyring_pypitoken.uploaders.flit import ROOM
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Process
+from keyring_pypitoken.uploaders.uploader import STOP, Address, Problem, Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,6 +201,7 @@ def test_a_project_without_a_name_is_refused(make: Make, work: Path, metadata: s
                 (
                     "flit has no user name, and asks for one before it asks keyring",
                     "`export FLIT_USERNAME=__token__`",
+                    STOP,
                 )
             ],
         ),

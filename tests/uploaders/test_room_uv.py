@@ -11,7 +11,7 @@ import pytest
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI
 from keyring_pypitoken.uploaders import options
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Process, find_room
+from keyring_pypitoken.uploaders.uploader import RISK, Address, Problem, Process, find_room
 from keyring_pypitoken.uploaders.uv import ROOM
 
 if TYPE_CHECKING:
@@ -299,7 +299,9 @@ def test_problems(line: str, environ: dict[str, str], expected: list[Problem], w
 
 
 def sent(file: str, remedy: str) -> Problem:
-    return Problem(f"{file} holds a credential for upload.pypi.org, and uv may send that instead", remedy)
+    return Problem(
+        f"{file} holds a credential for upload.pypi.org, and uv sends that if keyring has nothing", remedy, RISK
+    )
 
 
 @pytest.mark.parametrize("variable", ["", "~/nowhere"])
@@ -311,7 +313,11 @@ def test_netrc_is_a_problem_if_it_holds_a_password_of_that_user(variable: str, w
     assert problems("publish", work, environ) == []
     netrc.write_text("machine upload.pypi.org login __token__ password x\n")
     assert problems("publish", work, environ) == [
-        Problem(".netrc holds a password for upload.pypi.org, and uv may send that instead", "delete it there")
+        Problem(
+            ".netrc holds a password for upload.pypi.org, and uv sends that if keyring has nothing",
+            "delete it there",
+            RISK,
+        )
     ]
 
 

@@ -1,0 +1,392 @@
+"""Command lines of uploaders, and a tree of projects in which they are typed.
+
+`@DIRECTORY` begins a line that is typed there; `$` one whose patterns the shell expands; `!` one that the plugin must
+refuse although the uploader would upload. `{elsewhere}` and `{forbidding}` are other repositories, with their own
+policies.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shlex
+from typing import TYPE_CHECKING, NamedTuple
+
+from distributions import make_sdist, make_wheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ONE = "packages/one/dist/pkg_one-1.0"
+_ROOT = "dist/mono_root-1.0"
+
+LINES = {
+    "twine": (
+        "twine upload dist/*",
+        "$twine upload dist/*",
+        f"twine upload {_ROOT}.tar.gz",
+        f"twine upload {_ROOT}.tar.gz {_ROOT}.tar.gz",
+        f"twine upload ./dist/../{_ROOT}.tar.gz",
+        f"twine upload '{_ROOT}*' {_ROOT}.tar.gz",
+        "twine upload dist/*.whl dist/*.tar.gz",
+        "twine upload packages/one/dist/*",
+        "twine upload packages/*/dist/*",
+        "twine upload packages/**/dist/*",
+        "twine upload '**/dist/*'",
+        "$twine upload packages/one/dist/* packages/two/dist/*",
+        "twine upload {elsewhere}/dist/*",
+        "twine upload dist/* {elsewhere}/dist/*",
+        "!twine upload {forbidding}/dist/*",
+        "!twine upload dist/* {forbidding}/dist/*",
+        "twine upload mixed/*",
+        "twine upload 'mixed/*.whl'",
+        "twine upload 'mixed/pkg_[ot]*-1.0*'",
+        "twine upload 'mixed/pkg_[!o]*'",
+        "twine upload 'mixed/.*'",
+        "twine upload odd/legacy_demo-1.0.zip",
+        "twine upload odd/legacy_demo-1.0.zip odd/legacy_demo-1.0.zip.asc",
+        "twine upload odd/*",
+        "twine upload odd/legacy*",
+        "twine upload odd/Old.Name-1.0.tar.gz",
+        "twine upload odd/legacy_demo-1.0.zip.asc",
+        "twine upload linked/*",
+        "!twine upload linked-forbidding/*",
+        "twine upload 'my dir/*'",
+        "twine upload -- dist/*",
+        f"twine upload -- {_ROOT}.tar.gz --verbose",
+        "twine upload dist",
+        "twine upload nothing/*",
+        "twine upload",
+        "twine upload dist/* --help",
+        "twine upload --verbose --disable-progress-bar dist/*",
+        "twine upload --disable dist/*",
+        "twine upload --verb dist/* --non-inter",
+        "twine upload -c comment dist/*",
+        "twine upload -ccomment dist/*",
+        f"twine upload --comment={_ONE}.tar.gz {_ROOT}.tar.gz",
+        f"twine upload -c {_ONE}.tar.gz {_ROOT}.tar.gz",
+        f"twine upload {_ROOT}.tar.gz -c {_ONE}.tar.gz",
+        f"twine upload -i {_ONE}.tar.gz --com {_ONE}.tar.gz {_ROOT}.tar.gz",
+        "twine upload --cert none.pem dist/*",
+        "twine upload --unknown dist/*",
+        f"twine upload --unknown={_ONE}.tar.gz dist/*",
+        "twine upload --skip-existing dist/*",
+        "twine upload --attestations dist/*",
+        "twine --no-color upload dist/*",
+        "@packages/one twine upload dist/*",
+        "@packages/one twine upload ../../dist/*",
+        "@packages/one twine upload ../two/dist/* dist/*",
+        "@packages twine upload */dist/*",
+        "@dist twine upload *",
+        "python -m twine upload dist/*",
+        "python -W ignore -m twine upload dist/*",
+        "env NAME=1 twine upload dist/*",
+        "env -u NAME nice -n 1 twine upload packages/two/dist/*",
+        "timeout 100 twine upload dist/*",
+        "sh -c 'twine upload dist/*'",
+        "uv run --no-project --offline twine upload packages/one/dist/*",
+        "uv run --no-project --offline python -m twine upload packages/one/dist/*",
+    ),
+    "uv": (
+        "uv publish",
+        "uv publish dist/*",
+        "$uv publish dist/*",
+        f"uv publish {_ROOT}.tar.gz",
+        f"uv publish {_ROOT}.tar.gz {_ROOT}.tar.gz",
+        "uv publish packages/one/dist/* packages/two/dist/*",
+        "uv publish 'packages/*/dist/*'",
+        "uv publish 'packages/**/dist/*'",
+        "!uv publish '**/*.whl'",
+        "uv publish '**'",
+        "uv publish '**/dist/*.tar.gz'",
+        "uv publish '**/one/**/*.whl'",
+        "uv publish packages/one",
+        "uv publish dist",
+        "uv publish mixed/*",
+        "uv publish 'mixed/pkg_[ot]*-1.0*'",
+        "uv publish 'mixed/pkg_[!o]*'",
+        "uv publish 'mixed/pkg_{{one,two}}*'",
+        "uv publish odd/*",
+        "uv publish odd/legacy_demo-1.0.zip",
+        "uv publish odd/Old.Name-1.0.tar.gz",
+        "uv publish linked/*",
+        "!uv publish linked-forbidding/*",
+        "uv publish '**/*.zip'",
+        "uv publish 'my dir/*'",
+        "uv publish {elsewhere}/dist/*",
+        "!uv publish {forbidding}/dist/*",
+        "!uv publish dist/* {forbidding}/dist/*",
+        "uv publish nothing/*",
+        "uv publish dist/* nothing/*",
+        "uv publish dist/missing-1.0.tar.gz",
+        "uv publish -- dist/*",
+        "uv publish -q dist/*",
+        "uv publish -qn dist/*",
+        "uv -v publish --no-attestations mixed/*",
+        "uv publish --color never packages/one/dist/*",
+        "uv publish --unknown dist/*",
+        "uv publish --dry-run",
+        "uv --directory packages/one publish",
+        "uv publish --directory packages/one",
+        "uv publish --directory=packages/one '../two/dist/*'",
+        "uv --project packages/one publish",
+        "UV_WORKING_DIR=packages/one uv publish",
+        "UV_WORKING_DIRECTORY=packages/two uv publish",
+        "uv --directory {elsewhere} publish",
+        "!uv --directory {forbidding} publish",
+        "@packages/one uv publish",
+        "@packages/one uv publish '../../dist/*'",
+        "@packages uv publish '*/dist/*'",
+        "@packages uv publish",
+        "nice uv publish",
+        "env uv publish dist/*",
+        "python -m uv publish",
+    ),
+    "hatch": (
+        "hatch publish",
+        "hatch publish dist",
+        "hatch publish dist/",
+        "hatch publish dist dist",
+        "$hatch publish dist/*",
+        "hatch publish dist/*",
+        f"hatch publish {_ROOT}.tar.gz",
+        f"hatch publish {_ROOT}.tar.gz {_ONE}.tar.gz",
+        "hatch publish packages/one/dist",
+        "hatch publish packages/one/dist packages/two/dist",
+        "hatch publish packages",
+        "hatch publish mixed",
+        "hatch publish odd",
+        "hatch publish odd/legacy_demo-1.0.zip dist",
+        "hatch publish odd/Old.Name-1.0.tar.gz",
+        "hatch publish linked",
+        "!hatch publish linked-forbidding",
+        "hatch publish 'my dir'",
+        "hatch publish nothing",
+        "hatch publish dist nothing",
+        "hatch publish -- dist",
+        "hatch publish -n",
+        "hatch publish -ny dist",
+        "hatch publish -nu __token__ dist",
+        "hatch publish -yo=x dist",
+        "hatch publish -o x=y packages/one/dist",
+        "hatch publish --unknown dist",
+        "hatch -v publish",
+        "hatch --no-color -q publish packages/two/dist",
+        "HATCH_QUIET=1 hatch publish",
+        "hatch publish {elsewhere}/dist",
+        "!hatch publish {forbidding}/dist",
+        "!hatch publish dist {forbidding}/dist",
+        "@packages/one hatch publish",
+        "@packages/one hatch publish dist",
+        "@packages/one hatch publish ../../dist",
+        "@packages/one hatch publish ../two/dist dist",
+        "@packages hatch publish",
+        "@packages hatch publish one/dist",
+        "@packages/one/dist hatch publish",
+        "hatch -p one publish",
+        "hatch -pone publish dist ../two/dist",
+        "HATCH_PROJECT=one hatch publish",
+        "@packages/two hatch --project one publish",
+        "!hatch -p forbidding publish",
+        "python -m hatch publish",
+        "hatch publish --help",
+    ),
+    "poetry": (
+        "poetry publish -r local",
+        "poetry publish -nr local",
+        "poetry -n publish --repository=local",
+        "poetry publish -rlocal --no-ansi",
+        "poetry publish -r local --skip-existing",
+        "poetry publish -r local --dry-run",
+        "poetry publish -r local --dist-dir mixed",
+        "poetry publish -r local --dist-dir packages/one/dist",
+        "poetry publish -r local --dist-dir nothing",
+        "poetry -C packages/one publish -r local",
+        "poetry -Cpackages/one publish -r local",
+        "poetry publish --directory=packages/one -r local",
+        "poetry publish -r local -C packages/two",
+        "poetry -P packages/one publish -r local",
+        "poetry -P packages/one publish -r local --dist-dir dist",
+        "poetry --project=packages/two publish -r local",
+        "poetry -C packages -P one publish -r local",
+        "poetry -C packages/one publish -r local --dist-dir ../../mixed",
+        "poetry -C {elsewhere} publish -r local",
+        "!poetry -C {forbidding} publish -r local",
+        "!poetry -P {forbidding} publish -r local",
+        "@packages/one poetry publish -r local",
+        "@packages/one/dist poetry publish -r local",
+        "@packages poetry publish -r local",
+        "poetry publish dist -r local",
+        "poetry publish -r local --unknown",
+        "python -m poetry publish -r local",
+        "nice poetry -C packages/one publish -r local",
+    ),
+    "pdm": (
+        "pdm publish --no-build",
+        "pdm publish --no-bui",
+        "pdm -q publish --no-build",
+        "pdm publish -v --no-build",
+        "pdm publish --no-build --dest dist",
+        "pdm publish --no-build -d mixed",
+        "pdm publish --no-build -dmixed",
+        "pdm publish --no-build --dest=packages/one/dist",
+        "pdm publish --no-build -d packages/one/dist -d mixed",
+        "pdm publish --no-build -d odd",
+        "pdm publish --no-build -d nothing",
+        "pdm publish --no-build -d linked",
+        "!pdm publish --no-build -d linked-forbidding",
+        "pdm publish --no-build -d 'my dir'",
+        "pdm publish --no-build -d {elsewhere}/dist",
+        "!pdm publish --no-build -d {forbidding}/dist",
+        "pdm publish --no-build -p packages/one",
+        "pdm publish --no-build -ppackages/one",
+        "pdm publish --no-build --proj packages/two",
+        "pdm publish --no-build -p packages/one -d ../two/dist",
+        "PDM_PROJECT=packages/one pdm publish --no-build",
+        "pdm publish --no-build -p {elsewhere}",
+        "!pdm publish --no-build -p {forbidding}",
+        "pdm publish --no-build -c comment",
+        f"pdm publish --no-build -c {_ONE}.tar.gz",
+        "pdm publish --no-build --skip-existing",
+        f"pdm publish --no-build {_ONE}.tar.gz",
+        "pdm publish --no-build --unknown",
+        "@packages/one pdm publish --no-build",
+        "@packages/one pdm publish --no-build -d ../two/dist",
+        "@packages/one/dist pdm publish --no-build",
+        "@packages pdm publish --no-build",
+        "@packages/two pdm publish",
+        "pdm publish -p packages/two",
+        "python -m pdm publish --no-build",
+    ),
+    "pdm alone": (
+        "pdm publish --no-build",
+        "pdm publish --no-build -d mixed",
+        "pdm publish --no-build -p packages/one",
+        "pdm publish --no-build -p packages/one -d ../two/dist",
+        "@packages/one pdm publish --no-build",
+        "!pdm publish --no-build -p {forbidding}",
+        "@packages/two pdm publish",
+    ),
+    "flit": (
+        "flit publish --no-use-vcs",
+        "flit publish --no-use",
+        "flit publish --no-use-vcs --format wheel",
+        "flit publish --no-use-vcs --format=sdist",
+        "flit --debug publish --no-use-vcs",
+        "flit -f packages/one/pyproject.toml publish --no-use-vcs",
+        "flit -fpackages/one/pyproject.toml publish --no-use-vcs",
+        "flit --ini-file=packages/two/pyproject.toml publish --no-use-vcs",
+        "flit --ini packages/two/pyproject.toml publish --no-use-vcs",
+        "flit -f {elsewhere}/pyproject.toml publish --no-use-vcs",
+        "!flit -f {forbidding}/pyproject.toml publish --no-use-vcs",
+        "flit -f nothing.toml publish --no-use-vcs",
+        "@packages/one flit publish --no-use-vcs",
+        "@packages/one flit -f ../two/pyproject.toml publish --no-use-vcs",
+        "@packages flit publish --no-use-vcs",
+        "@packages flit -f one/pyproject.toml publish --no-use-vcs --format wheel",
+        "flit publish --no-use-vcs dist",
+        "python -m flit publish --no-use-vcs",
+        "nice flit publish --no-use-vcs",
+    ),
+    "maturin": (
+        f"maturin upload {_ROOT}.tar.gz",
+        f"maturin upload {_ROOT}.tar.gz {_ROOT}-py3-none-any.whl",
+        f"maturin upload {_ROOT}.tar.gz {_ONE}-py3-none-any.whl",
+        f"maturin upload -v --skip-existing {_ONE}.tar.gz",
+        f"maturin -v upload -- {_ONE}.tar.gz",
+        "$maturin upload dist/*",
+        "$maturin upload packages/*/dist/*",
+        "maturin upload dist/*",
+        "maturin upload dist",
+        "maturin upload missing-1.0.tar.gz",
+        "$maturin upload {elsewhere}/dist/*",
+        "!$maturin upload {forbidding}/dist/*",
+        "@packages/one maturin upload dist/pkg_one-1.0.tar.gz",
+    ),
+}
+
+
+class Line(NamedTuple):
+    """A command line: its words, its directory, its variables, and whether the plugin must refuse it."""
+
+    words: list[str]
+    directory: Path
+    environ: dict[str, str]
+    is_forbidden: bool
+
+    @classmethod
+    def parse(cls, text: str, work: Path) -> Line:
+        """Read a line of the table, typed in a tree."""
+        rest = text.removeprefix("!")
+        is_expanded = rest.startswith("$")
+        words = shlex.split(rest.removeprefix("$"))
+        others = {name: str(work.parent / name) for name in ("elsewhere", "forbidding")}
+        words = [word.format(**others) for word in words]
+        directory = work / words.pop(0)[1:] if words[0].startswith("@") else work
+        environ: dict[str, str] = {}
+        while "=" in words[0]:
+            name, _, environ[name] = words.pop(0).partition("=")
+        if is_expanded:
+            words = [found for word in words for found in sorted(glob.glob(word, root_dir=directory)) or [word]]
+        return cls(words, directory, environ, text.startswith("!"))
+
+
+def write_projects(work: Path) -> None:
+    """Write a repository of three projects, and two other repositories beside it."""
+    for directory, name in (
+        (work, "mono.Root"),
+        (work / "packages" / "one", "Pkg.One"),
+        (work / "packages" / "two", "pkg-two"),
+        (work.parent / "elsewhere", "Else_where"),
+        (work.parent / "forbidding", "forbidden"),
+    ):
+        _write_project(directory, name)
+    for repository, projects in (
+        (work, ""),
+        (work.parent / "elsewhere", "else-where"),
+        (work.parent / "forbidding", "x"),
+    ):
+        (repository / ".git").mkdir()
+        (repository / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+        if projects:
+            (repository / "pypitoken.toml").write_text(f'projects = ["{projects}"]\n')
+    with (work / "packages" / "two" / "pyproject.toml").open("a") as file:
+        file.write('[tool.pdm.options]\npublish = ["--no-build"]\n')
+    for name, version in (("Pkg.One", "0.9"), ("Pkg.One", "1.0"), ("pkg-two", "1.0"), ("mono.Root", "0.9")):
+        make_wheel(work / "mixed", name, version)
+        make_sdist(work / "mixed", name, version)
+    make_sdist(work / "mixed", "hidden", "1.0").rename(work / "mixed" / ".hidden-1.0.tar.gz")
+    make_sdist(work / "my dir", "mono.Root", "1.0")
+    _write_odd(work / "odd")
+    (work / "linked").symlink_to(work.parent / "elsewhere" / "dist")
+    (work / "linked-forbidding").symlink_to(work.parent / "forbidding" / "dist")
+    config = work.parent / "config" / "hatch" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f"[projects]\none = '{work / 'packages' / 'one'}'\nforbidding = '{work.parent / 'forbidding'}'\n")
+
+
+def _write_project(directory: Path, name: str) -> None:
+    module = name.lower().replace(".", "_").replace("-", "_")
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["flit_core>=3.9"]\nbuild-backend = "flit_core.buildapi"\n'
+        f'[project]\nname = "{name}"\nversion = "1.0"\ndescription = "A project."\nrequires-python = ">=3.9"\n'
+        f'[tool.flit.module]\nname = "{module}"\n'
+    )
+    (directory / f"{module}.py").write_text('"""A project."""\n')
+    make_wheel(directory / "dist", name, "1.0")
+    make_sdist(directory / "dist", name, "1.0")
+
+
+def _write_odd(directory: Path) -> None:
+    """Write what uploaders skip or attach, an old name, and a sdist that is a zip."""
+    import zipfile
+
+    from distributions import metadata
+
+    make_sdist(directory, "Old.Name", "1.0").rename(directory / "Old.Name-1.0.tar.gz")
+    with zipfile.ZipFile(directory / "legacy_demo-1.0.zip", "w") as archive:
+        archive.writestr("legacy_demo-1.0/PKG-INFO", metadata("legacy-demo", "1.0"))
+    for ending in (".asc", ".publish.attestation"):
+        (directory / f"legacy_demo-1.0.zip{ending}").write_text("{}")
+    os.utime(directory)

@@ -1,0 +1,117 @@
+"""The projects in the token are those that arrive: command lines of the real uploaders, on the real wire.
+
+Each runs with a password of no worth, which shows what it uploads; then with the plugin asked through keyring; then
+through `exec`. The token's projects must be those that arrived the first time, or nothing is sent.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import keyring
+import pytest
+from command_lines import LINES, Line, write_projects
+from wire import NO_TOKEN, NotingIndex, Sent, open_environments, run_offline
+
+from keyring_pypitoken.lookup import Repository
+from keyring_pypitoken.uploaders.uploader import Address, find_room
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from environments import Environments
+    from sandbox import WritePolicy
+
+pytestmark = [
+    pytest.mark.uploaders,
+    pytest.mark.skipif(os.name != "posix", reason="command lines are written as a POSIX shell has them"),
+]
+# How each is made to ask keyring.
+ASKING = {
+    "uv": {"UV_KEYRING_PROVIDER": "subprocess", "UV_PUBLISH_USERNAME": "__token__"},
+    "flit": {"FLIT_USERNAME": "__token__"},
+    "hatch": {"HATCH_INDEX_USER": "__token__"},
+}
+WORTHLESS = "a-password-of-no-worth"
+
+
+@pytest.fixture(scope="module")
+def environments(pytestconfig: pytest.Config) -> Iterator[Environments]:
+    yield from open_environments(pytestconfig)
+
+
+@pytest.fixture
+def index(user_policy: WritePolicy) -> Iterator[NotingIndex]:
+    """Serve an index that takes every file, as a repository of the user's policy that has a master."""
+    with NotingIndex(accepts_all=True) as index:
+        user_policy(f'[repository.local]\nurl = "{index.upload_url}"\ndomain = "pypi.org"\n')
+        keyring.set_password(index.upload_url, "__token__", index.create_master("alice"))
+        yield index
+
+
+def judge(truth: list[Sent], sent: list[Sent], *, is_forbidden: bool) -> str:
+    """Return `equal`, `refused`, `nothing` if nothing is uploaded anyway, or what is wrong."""
+    if any(found.kind not in ("derived", "constant", "empty") for found in sent):
+        return f"WRONG: {[found.kind for found in sent]} was sent"
+    derived = [found for found in sent if found.kind == "derived"]
+    projects = {found.project for found in truth}
+    if not derived:
+        return "refused" if truth else "nothing"
+    if is_forbidden:
+        return "WRONG: it is not refused"
+    if sorted(found.filename for found in derived) != sorted(found.filename for found in truth):
+        return f"WRONG: {sorted(found.filename for found in derived)} arrived"
+    named = {name for found in derived for name in found.projects}
+    return "equal" if named == projects else f"WRONG: the token is for {sorted(named)}"
+
+
+@pytest.mark.parametrize("environment", LINES)
+def test_the_token_is_for_the_projects_that_arrive(
+    environment: str,
+    environments: Environments,
+    index: NotingIndex,
+    work: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    write_projects(work)
+    room = find_room(environment.split(maxsplit=1)[0])
+    assert room is not None
+    repository = Repository("local", index.upload_url, "pypi.org", ())
+    variables = room.variables(WORTHLESS, repository, Address(index.upload_url, "local", ""))
+    address = {name: value for name, value in variables.items() if value == index.upload_url}
+    paths = [environments.scripts(name) for name in dict.fromkeys((environment, "twine", "uv"))]
+    path = os.pathsep.join(map(str, (*paths, "/usr/bin", "/bin")))
+    through = [sys.executable, "-m", "keyring_pypitoken", "exec", "--"]
+    counts: Counter[str] = Counter()
+    rows: list[str] = []
+    for text in LINES[environment]:
+        line = Line.parse(text, work)
+        environ = {**os.environ, "PATH": path, **line.environ}
+
+        def run(words: list[str], environ: dict[str, str], directory: Path = line.directory) -> tuple[list[Sent], str]:
+            index.sent.clear()
+            done = run_offline(words, directory, environ)
+            return index.sent.copy(), done.stdout + done.stderr
+
+        truth, _ = run(line.words, environ | variables | {"PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"})
+        assert {found.password for found in truth} <= {WORTHLESS}
+        arrived = ", ".join(sorted({found.project for found in truth})) or "-"
+        modes = {"keyring": (line.words, ASKING.get(room.name, {})), "exec": ([*through, *line.words], {})}
+        for mode, (words, asking) in modes.items():
+            if mode == "keyring" and not room.asks_for:
+                continue
+            sent, shown = run(words, environ | address | asking)
+            outcome = judge(truth, sent, is_forbidden=line.is_forbidden)
+            counts[outcome.split(":")[0]] += 1
+            said = [part for part in shown.splitlines() if part.startswith("keyring-pypitoken: ")][-1:]
+            if outcome == "refused" and not said and not any(found.password == NO_TOKEN for found in sent):
+                outcome = "refused without a sentence"
+            reason = said[0][len("keyring-pypitoken: ") :] if said and outcome != "equal" else ""
+            rows.append(f"{mode:<8} {text} -> {arrived}: {outcome}{reason and f' ({reason})'}")
+    summary = ", ".join(f"{counts[name]} {name}" for name in ("equal", "refused", "nothing", "WRONG"))
+    record_property("uploader", (environment, "projects", summary, rows))
+    assert counts["WRONG"] == 0, "\n".join(row for row in rows if "WRONG" in row)
