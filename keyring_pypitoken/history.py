@@ -11,10 +11,11 @@ import json
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken import files, paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
+from keyring_pypitoken.record import Record
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Grant
@@ -28,7 +29,7 @@ _MAX_ROTATION = 60  # seconds after which a process that rotated the files is ta
 _LAST_SECOND = 253_402_300_799  # the end of the year 9999, the last that Python can write as a date
 
 
-class Entry(NamedTuple):
+class Entry(Record):
     """A token that was derived; times are in Unix seconds."""
 
     time: int  # when

@@ -31,7 +31,7 @@ def notify(line: str) -> None:
         return
     printed.add(line)
     parent = parent_process()
-    room = parent and parent.room
+    room = parent.room if parent else None
     if room is not None and room.lookups_per_upload > 1 and not _is_new(line):
         return
     write(f"keyring-pypitoken: {line}")

@@ -43,11 +43,12 @@ def _directories(kind: str) -> tuple[str, ...]:
 def find_directories(kind: str, platform: str) -> tuple[str, ...]:
     """Return the directories of a kind, such as `user_config`, on a platform, the most important first."""
     if platform == "darwin":
-        return (os.path.join(os.path.expanduser(_MACOS[kind]), _APP),)
+        return (os.path.join(os.sep, os.path.expanduser(_MACOS[kind]), _APP),)
     import platformdirs
 
     found: str = getattr(platformdirs.PlatformDirs(_APP, appauthor=False, multipath=True), f"{kind}_dir")
     if kind == "site_config":
         # A relative or empty entry of XDG_CONFIG_DIRS would take a file of somebody's checkout for the machine's.
         return tuple(dict.fromkeys(path for path in found.split(os.pathsep) if os.path.isabs(path)))
-    return (os.path.join(os.path.expanduser("~"), found),)
+    # A relative HOME would take files of somebody's checkout for the user's.
+    return (os.path.join(os.sep, os.path.expanduser("~"), found),)

@@ -46,7 +46,10 @@ def join_names(names: Collection[str] | None) -> str:
     if names is None:
         return "any project"
     found = sorted(names)
-    shown = ", ".join(printable(name) for name in found[:_MAX_NAMES])
+    short = [
+        name if len(name) <= _MAX_CHARACTERS else f"a name of {len(name)} characters" for name in found[:_MAX_NAMES]
+    ]
+    shown = ", ".join(map(printable, short))
     return f"{shown} and {len(found) - _MAX_NAMES} more" if len(found) > _MAX_NAMES else shown
 
 

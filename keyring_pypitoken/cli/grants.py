@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Config, Grant
     from keyring_pypitoken.uploaders.uploader import Address, Uploader
 
+_STAND_IN = "token"  # for the token, while it is checked what would become of that
+
 
 def explain(options: argparse.Namespace) -> int:
     """Show what an upload would be granted, without touching the stores."""
@@ -75,7 +77,8 @@ def execute(options: argparse.Namespace) -> int:
     for name in (PASSPHRASE_VARIABLE, *(name for found in rooms for name in found.rival_variables)):
         environ.pop(name, None)
     if room is not None:
-        _check_address(room, options.command, environ | _variables(room, "", repository, process), repository, config)
+        handed = environ | _variables(room, _STAND_IN, repository, process)
+        _check(room, read_command_line(options.command, current_directory(), handed), repository, config)
     issued = _issue(_request(options, repository, process if room else process._replace(program=""), config))
     text = _hand_out(issued, process, options)
     for found in rooms:
@@ -91,16 +94,15 @@ def _variables(room: Uploader, text: str, repository: Repository, process: Proce
     return handed
 
 
-def _check_address(
-    room: Uploader, command: list[str], environ: dict[str, str], repository: Repository, config: Config
-) -> None:
-    """Refuse a command that would send the token elsewhere although its variables say where to."""
-    address = room.find_address(read_command_line(command, current_directory(), environ))
+def _check(room: Uploader, process: Process, repository: Repository, config: Config) -> None:
+    """Refuse a command that would send the token elsewhere, or something else, although it has its variables."""
+    address = room.find_address(process)
     if find_repository_at(address, config) != repository:
         raise Refusal(
             f"{room.name} would upload to {quoted(address.shown)} ({address.origin}), not to {repository.url}: leave "
-            "out what says so, or name that repository with --repository."
+            "out what names it, or name that repository with --repository."
         )
+    room.check_sends(process, address, _STAND_IN)
 
 
 def find_repository(name: str | None, config: Config) -> Repository:

@@ -97,7 +97,7 @@ def check_repository_names(policies: Policies, known: Iterable[Repository]) -> N
             if name not in names:
                 likely = nearest(name, names, cutoff=0.5)
                 hint = f"did you mean {quoted(likely)}?" if likely else f"known are {join_quoted(names)}:"
-                setting = _first(table)
+                setting = _first(table._asdict().values())
                 raise Refusal(
                     f"{setting.origin if setting else policy.origin} mentions an unknown repository {quoted(name)}; "
                     f"{hint} correct the name, or add its url to your own policy.toml."

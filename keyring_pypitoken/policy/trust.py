@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import stat
 import sys
 from typing import TYPE_CHECKING
@@ -43,6 +42,8 @@ def check_own(path: str, layer: Layer) -> None:
             except OSError:
                 continue  # reported when it is read
             if problem is not None:
+                import shlex
+
                 reason, fix = problem
                 shown = printable(passed)
                 raise PolicyError(f"{shown} {reason}, who could loosen the policy: run `{fix} {shlex.quote(shown)}`.")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken.names import InvalidNameError, normalize, normalize_valid, valid_label
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import looks_like_token, quoted
 
 if TYPE_CHECKING:
@@ -15,19 +16,20 @@ if TYPE_CHECKING:
 _MAX_SHOWN = 10**12
 MAX_CLOCK_SKEW = 10 * 60  # seconds
 _MAX_DURATION = 3650 * 86_400  # seconds; more is a slip of the keyboard, and no date can hold the sum
-_DURATION = re.compile("(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?")
-_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\*")
-_SPEED = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?([kMG])bit/s")
+# Compiled when they are used: most policies have few of these keys.
+_DURATION = "(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?"
+_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*\*"
+_SPEED = r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?([kMG])bit/s"
 _BITS = {"k": 1e3, "M": 1e6, "G": 1e9}
-_AS_MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
-_SECRET = re.compile(r"AGE-SECRET-KEY-|^AGE-PLUGIN-[^/\\]+-1[A-Z0-9]{6,}$|-----BEGIN", re.IGNORECASE)
+_AS_MODULE = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+"
+_SECRET = r"(?i)AGE-SECRET-KEY-|^AGE-PLUGIN-[^/\\]+-1[A-Z0-9]{6,}$|-----BEGIN"  # noqa: S105 - how to recognize one
 
 
 class WrongValueError(ValueError):
     """A value is not what its key expects; the text is the rest of a sentence that begins with the key."""
 
 
-class Key(NamedTuple):
+class Key(Record):
     """How the value of a key is read; a function that reads it raises `WrongValueError`."""
 
     read: Callable[[object], object]
@@ -38,7 +40,7 @@ class Key(NamedTuple):
 def parse_duration(value: object) -> int:
     """Return a length of time such as `"90s"`, `"1h30m"`, `"2d"` or 900 in seconds; raise WrongValueError."""
     seconds = value if isinstance(value, int) and not isinstance(value, bool) else -1
-    if isinstance(value, str) and value and (found := _DURATION.fullmatch(value)):
+    if isinstance(value, str) and value and (found := re.fullmatch(_DURATION, value)):
         seconds = sum(int(part or 0) * unit for part, unit in zip(found.groups(), (86_400, 3600, 60, 1), strict=True))
     if not 0 <= seconds <= _MAX_DURATION:
         expected = 'a length of time of at most 3650 days such as "90s", "15m", "1h30m" or "2d", or whole seconds'
@@ -88,7 +90,7 @@ def _read_name(name: str) -> str:
     if name == "*":
         raise WrongValueError("holds '*', which allows every project: leave projects out instead")
     if name.endswith("*"):
-        if not _PATTERN.fullmatch(name):
+        if not re.fullmatch(_PATTERN, name):
             raise WrongValueError(f'holds {quoted(name)}, expected the beginning of a name and one * such as "acme-*"')
         return normalize(name)
     try:
@@ -116,7 +118,7 @@ def _read_skew(value: object) -> int:
 
 
 def _read_uplink(value: object) -> int:
-    found = _SPEED.fullmatch(value) if isinstance(value, str) else None
+    found = re.fullmatch(_SPEED, value) if isinstance(value, str) else None
     bits = int(float(found[1]) * _BITS[found[2]]) if found else 0
     if not bits:
         raise _wrong(value, 'an upload speed such as "5 Mbit/s" or "500 kbit/s"')
@@ -137,7 +139,7 @@ def _read_identity(value: object) -> str:
     expected = "the path of an age identity file or an SSH private key"
     if not isinstance(value, str) or not value.strip():
         raise _wrong(value, expected)
-    if not value.isprintable() or _SECRET.search(value):  # a secret in the wrong place is not shown
+    if not value.isprintable() or re.search(_SECRET, value):  # a secret in the wrong place is not shown
         raise WrongValueError(f"is a key itself or not a path, expected {expected}")
     return value
 
@@ -183,7 +185,7 @@ _read_account = _if(
     lambda value: isinstance(value, str) and valid_label(value), "up to 64 letters, digits or any of . _ @ + -"
 )
 _read_backend = _if(
-    lambda value: isinstance(value, str) and (value == "age" or _AS_MODULE.fullmatch(value)),
+    lambda value: isinstance(value, str) and (value == "age" or re.fullmatch(_AS_MODULE, value)),
     '"module.Class" of a keyring backend, or "age"',
 )
 KEYS: dict[str, Key] = {

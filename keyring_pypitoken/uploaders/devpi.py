@@ -8,11 +8,11 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI
 from keyring_pypitoken.text import printable
 from keyring_pypitoken.uploaders.options import Grammar
-from keyring_pypitoken.uploaders.settings import checked_url, read_pypirc, unknown_repository
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader
+from keyring_pypitoken.uploaders.settings import Setting, checked_url, read_pypirc, unknown_repository
+from keyring_pypitoken.uploaders.uploader import Address, Credentials, Uploader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from keyring_pypitoken.uploaders.uploader import Lookups, Process
 
@@ -55,11 +55,9 @@ class Devpi(Uploader):
         section = self._read(process)[2]
         return () if "password" in section else ((address.url, section["username"]),)
 
-    def _problems(self, process: Process, address: Address) -> Iterator[Problem]:  # noqa: ARG002 - it is in the settings
+    def find_credentials(self, process: Process, address: Address) -> Credentials:  # noqa: ARG002 - all in .pypirc
         file, name, section = self._read(process)
-        if "password" in section:
-            yield self._taken(file, name)
-        yield from self._other_user(section["username"], file)
+        return Credentials(Setting(section["username"], file), Setting(section.get("password"), file), name)
 
     def _words(self, process: Process) -> tuple[str, ...]:
         """Return the release and the target, either empty if it is not given."""

@@ -11,11 +11,18 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME
 from keyring_pypitoken.text import printable
 from keyring_pypitoken.uploaders.options import Grammar
-from keyring_pypitoken.uploaders.settings import checked_url, first, read_pypirc, read_toml, unknown_repository
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader
+from keyring_pypitoken.uploaders.settings import (
+    Setting,
+    checked_url,
+    first,
+    read_pypirc,
+    read_toml,
+    unknown_repository,
+)
+from keyring_pypitoken.uploaders.uploader import Address, Credentials, Problem, Uploader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from keyring_pypitoken.uploaders.uploader import Lookups, Process
 
@@ -26,9 +33,8 @@ class _Run(NamedTuple):
     """One run: the repository, its credentials, and the section of .pypirc that they may come from."""
 
     address: Address
-    username: str
-    password: str
-    file: str
+    username: Setting
+    password: Setting
     section: str
 
 
@@ -65,7 +71,8 @@ class Flit(Uploader):
 
     def find_lookups(self, process: Process, address: Address) -> Lookups:
         run = self._read(process)
-        if run.password or not run.username:
+        user = run.username.value
+        if run.password.value or not user:
             return ()
         file = self._ini_file(process)
         content, shown = read_toml(file, str(file)), printable(str(file))
@@ -78,17 +85,19 @@ class Flit(Uploader):
         if name is None:
             raise Refusal(f"{shown} does not name the project: add `name` to `[project]`.")
         project = re.sub(r"[-_.]+", "-", name).lower()
-        users = (f"pypi_token:project:{project}", f"pypi_token:user:{run.username}", run.username)
+        users = (f"pypi_token:project:{project}", f"pypi_token:user:{user}", user)
         return tuple((address.url, user) for user in users)
 
-    def _problems(self, process: Process, address: Address) -> Iterator[Problem]:  # noqa: ARG002 - it is in the settings
-        in_variable = process.environ.get("FLIT_PASSWORD")
-        if in_variable:
-            yield self._taken("FLIT_PASSWORD")
+    def find_credentials(self, process: Process, address: Address) -> Credentials:  # noqa: ARG002 - it is in the settings
         run = self._read(process)
-        if run.password and not in_variable:
-            yield self._taken(run.file, run.section)
-        if not run.username:
+        # An empty password is none, and it asks.
+        return Credentials(run.username, run.password._replace(value=run.password.value or None), run.section)
+
+    def _problems(self, process: Process, address: Address) -> Iterator[Problem]:
+        found = self.find_credentials(process, address)
+        if found.password.value is not None:
+            yield self._taken(found)
+        if not found.username.value:  # any other is replaced if keyring answers for the project
             problem = "flit has no user name, and asks for one before it asks keyring"
             yield Problem(problem, "`export FLIT_USERNAME=__token__`")
 
@@ -127,9 +136,13 @@ class Flit(Uploader):
             origin = file
         if checked_url(url, origin).startswith(_TO_HTTPS):
             url = "https" + url[len("http") :]
-        username = environ.get("FLIT_USERNAME", section.get("username", ""))
-        password = environ.get("FLIT_PASSWORD", section.get("password", ""))
-        return _Run(Address(url, name, origin), username, password, file, name)
+        username, password = (_choose(environ, section, file, key) for key in ("username", "password"))
+        return _Run(Address(url, name, origin), username, password, name)
+
+
+def _choose(environ: Mapping[str, str], section: Mapping[str, str], file: str, key: str) -> Setting:
+    variable = f"FLIT_{key.upper()}"
+    return Setting(environ[variable], variable) if variable in environ else Setting(section.get(key), file)
 
 
 ROOM = Flit()

@@ -16,8 +16,17 @@ from keyring_pypitoken.lookup import PYPI, TESTPYPI, TOKEN_USERNAME
 from keyring_pypitoken.text import quoted
 from keyring_pypitoken.toml import entry
 from keyring_pypitoken.uploaders.options import Grammar
-from keyring_pypitoken.uploaders.settings import Sources, first, home, read_ini, read_json, read_toml, user_config
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader
+from keyring_pypitoken.uploaders.settings import (
+    Setting,
+    Sources,
+    first,
+    home,
+    read_ini,
+    read_json,
+    read_toml,
+    user_config,
+)
+from keyring_pypitoken.uploaders.uploader import Address, Credentials, Problem, Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,18 +122,19 @@ class Hatch(Uploader):
             )
         return Address(url or repo, repo if url else "", origin)
 
+    def find_credentials(self, process: Process, address: Address) -> Credentials:
+        return _Run(process).find_credentials(address)
+
     def find_lookups(self, process: Process, address: Address) -> Lookups:
         try:
-            user, password_origin, _ = _Run(process).find_credentials(address)
+            found = self.find_credentials(process, address)
         except Refusal:
             return ()  # it stops before it asks
-        return () if password_origin else ((address.url, user or TOKEN_USERNAME),)
+        return () if found.password.value is not None else ((address.url, found.username.value or TOKEN_USERNAME),)
 
     def _problems(self, process: Process, address: Address) -> Iterator[Problem]:
-        user, password_origin, origin = _Run(process).find_credentials(address)
-        if password_origin:
-            yield self._taken(password_origin)
-        yield from self._other_user(user or None, origin)
+        yield from super()._problems(process, address)
+        user = self.find_credentials(process, address).username.value
         if not user and self.parse(process).after.has("--no-prompt"):
             problem = "hatch has no user name, and --no-prompt keeps it from asking for one"
             yield Problem(problem, "`export HATCH_INDEX_USER=__token__`")
@@ -166,16 +176,14 @@ class _Run:
                 return Path(os.path.realpath(path))
         return None
 
-    def find_credentials(self, address: Address) -> tuple[str | None, str, str]:
-        """Return the user name, what sets a password (else nothing), and what sets the user name."""
+    def find_credentials(self, address: Address) -> Credentials:
         index = entry(self.config, "publish", "index")
         # What is set for all repositories counts for those that have a name, but not for a URL.
         tables = [(table, self.file_name) for table in (entry(index, "repos", address.name), index) if address.name]
         key = address.name or address.url
         auth = self.after.find("--auth", "HATCH_INDEX_AUTH")
         if not auth.value:
-            auth = first(tables, "auth")
-        password_origin = "" if auth.value is None else auth.origin  # an empty one in the settings counts
+            auth = first(tables, "auth")  # an empty one counts here
         user, origin = self.after.find("--user", "HATCH_INDEX_USER")
         if not user:
             user, origin = first(tables, "user")
@@ -185,11 +193,11 @@ class _Run:
             section = sections.get(key) or (same_url or [{}])[0]
             user = section.get("username")
             if "password" in section:  # it wins even over --auth
-                password_origin = origin
+                auth = Setting(section["password"], origin)
         if not user:
             origin = str(self._cache_directory() / "publish" / "index" / "previous_working_users.json")
             user = first([(read_json(Path(origin), origin), origin)], key).value
-        return user, password_origin, origin
+        return Credentials(Setting(user or None, origin), auth)
 
     def _cache_directory(self) -> Path:
         directory = (

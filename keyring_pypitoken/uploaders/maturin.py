@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import status
-from keyring_pypitoken.lookup import BUILT_IN
+from keyring_pypitoken.lookup import BUILT_IN, TOKEN_USERNAME
 from keyring_pypitoken.text import quoted
 from keyring_pypitoken.uploaders.options import Grammar
-from keyring_pypitoken.uploaders.settings import checked_url, read_pypirc, unknown_repository
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader
+from keyring_pypitoken.uploaders.settings import Setting, Sources, checked_url, read_pypirc, unknown_repository
+from keyring_pypitoken.uploaders.uploader import Address, Credentials, Problem, Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,12 +82,26 @@ class Maturin(Uploader):
         return [*super().find_problems(process, address), bypass]
 
     def _problems(self, process: Process, address: Address) -> Iterator[Problem]:  # noqa: ARG002 - it is in the settings
-        for name in ("MATURIN_PYPI_TOKEN", "MATURIN_PASSWORD"):
-            if name in process.environ:
-                yield self._taken(name)
+        yield from (self._taken(found) for found in self._credentials(process) if found.password.value is not None)
+
+    def find_credentials(self, process: Process, address: Address) -> Credentials:  # noqa: ARG002 - it is in the settings
+        """Return the first of what it takes; else what its own keyring may have, which nobody here can see."""
+        return next(self._credentials(process), Credentials(Setting(None, ""), Setting(None, "")))
+
+    def _credentials(self, process: Process) -> Iterator[Credentials]:
+        """Yield what it takes, in its order."""
+        sources = Sources(self.parse(process).after, process.environ)
+        user = sources.find("--username", "MATURIN_USERNAME")
+        for username, password in (
+            (Setting(TOKEN_USERNAME, "MATURIN_PYPI_TOKEN"), sources.find("", "MATURIN_PYPI_TOKEN")),
+            (user, sources.find("--password", "MATURIN_PASSWORD")),
+        ):
+            if password.value is not None:
+                yield Credentials(username, password)
         _, section, values = self._read(process)
         if "username" in values and "password" in values:
-            yield self._taken("~/.pypirc", section)
+            user, password = (Setting(values[key], "~/.pypirc") for key in ("username", "password"))
+            yield Credentials(user, password, section)
 
     def names_repository(self, process: Process) -> bool:
         """Return True if an option names the repository, beside which maturin refuses the other one's variable."""

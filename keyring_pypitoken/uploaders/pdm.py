@@ -20,11 +20,9 @@ from keyring_pypitoken.text import quoted
 from keyring_pypitoken.toml import entry
 from keyring_pypitoken.uploaders.options import Grammar
 from keyring_pypitoken.uploaders.settings import Setting, Sources, first, read_table
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader
+from keyring_pypitoken.uploaders.uploader import Address, Credentials, Uploader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from keyring_pypitoken.uploaders.options import Parsed
     from keyring_pypitoken.uploaders.settings import Table
     from keyring_pypitoken.uploaders.uploader import Lookups, Process
@@ -106,14 +104,13 @@ class Pdm(Uploader):
         users = (username, TOKEN_USERNAME if username is None else username)
         return tuple(dict.fromkeys((key, user) for key in keys for user in users))
 
-    def _problems(self, process: Process, address: Address) -> Iterator[Problem]:
+    def find_credentials(self, process: Process, address: Address) -> Credentials:
         run = _Run(process)
-        username, password = run.username, run.password
-        if password.value:
-            yield self._taken(password.origin)
-        if _holds_password(address.url):
-            yield self._taken_from_url(address.origin)
-        yield from self._other_user(username.value or None, username.origin)
+        username, password = (given._replace(value=given.value or None) for given in (run.username, run.password))
+        if password.value is None and _holds_password(address.url):
+            password = Setting(urlparse(address.url).password, address.origin)
+            return Credentials(username, password, in_url=True)
+        return Credentials(username, password)
 
 
 class _Run:

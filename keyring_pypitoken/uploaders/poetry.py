@@ -17,7 +17,7 @@ from keyring_pypitoken.text import join_quoted, quoted
 from keyring_pypitoken.toml import entry
 from keyring_pypitoken.uploaders.options import Grammar, Parsed
 from keyring_pypitoken.uploaders.settings import Setting, Sources, checked_url, first, home, read_table, user_config
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader
+from keyring_pypitoken.uploaders.uploader import Address, Credentials, Problem, Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -148,7 +148,7 @@ class Poetry(Uploader):
 
     def find_lookups(self, process: Process, address: Address) -> Lookups:
         run = self._read(process)
-        if list(self._before_keyring(run)) or not _keyring(run)[0]:
+        if self.find_credentials(process, address).password.value is not None or not _keyring(run)[0]:
             return ()
         service = f"poetry-repository-{run.repository}"
         lookups: list[tuple[str, str | None]] = [_AVAILABILITY, (service, TOKEN_USERNAME)]
@@ -157,9 +157,9 @@ class Poetry(Uploader):
             lookups += [(service, user or _EMPTY_USERNAME), (address.url, user), (urlsplit(address.url).netloc, user)]
         return tuple(lookups)
 
-    def _problems(self, process: Process, address: Address) -> Iterator[Problem]:  # noqa: ARG002 - it asks by name
+    def _problems(self, process: Process, address: Address) -> Iterator[Problem]:
         run = self._read(process)
-        yield from self._before_keyring(run)
+        yield from super()._problems(process, address)
         enabled, origin = _keyring(run)
         if not enabled:
             problem = f"{origin} is false, so poetry does not ask keyring"
@@ -178,14 +178,13 @@ class Poetry(Uploader):
         found = {_variable("pypi-token", name): token}
         return found if name == "pypi" else found | {_variable("repositories", name, "url"): repository.url}
 
-    def _before_keyring(self, run: _Run) -> Iterator[Problem]:
-        if run.sources.options.last("--username") and run.sources.options.last("--password"):
-            problem = "the options --username and --password hold a credential, and poetry asks nothing else"
-            yield Problem(problem, "leave them out")
-            return
-        token, origin = run.find("pypi-token", run.repository)
-        if token:
-            yield self._taken(origin)
+    def find_credentials(self, process: Process, address: Address) -> Credentials:  # noqa: ARG002 - it asks by name
+        run = self._read(process)
+        username, password = (run.sources.find(option) for option in ("--username", "--password"))
+        if username.value and password.value:
+            return Credentials(username, password)
+        token = run.find("pypi-token", run.repository)
+        return Credentials(Setting(TOKEN_USERNAME, token.origin), token._replace(value=token.value or None))
 
     def _parse(self, process: Process) -> Parsed:
         return _GRAMMAR.parse(process.arguments)
@@ -240,7 +239,7 @@ def _find_source(run: _Run, *, is_configured: bool) -> Setting:
 
 
 def _keyring(run: _Run) -> tuple[bool, str]:
-    """Return whether it asks keyring, and what says so."""
+    """Return whether it asks keyring, and what sets that."""
     variable = "POETRY_KEYRING_ENABLED"
     found: list[tuple[object, str]] = (
         [(run.sources.environ[variable], variable)] if variable in run.sources.environ else []

@@ -14,7 +14,7 @@ from keyring_pypitoken.lookup import PYPI, TESTPYPI, TOKEN_USERNAME
 from keyring_pypitoken.text import printable, quoted
 from keyring_pypitoken.uploaders.options import Grammar, expand
 from keyring_pypitoken.uploaders.settings import Setting, Sources, checked_url, read_pypirc, unknown_repository
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader
+from keyring_pypitoken.uploaders.uploader import Address, Credentials, Problem, Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,15 +89,17 @@ class Twine(Uploader):
             return first
         return (*first, (address.url, TOKEN_USERNAME if name is None else name))
 
-    def _problems(self, process: Process, address: Address) -> Iterator[Problem]:
+    def find_credentials(self, process: Process, address: Address) -> Credentials:
         sources = self._sources(process)
-        given = sources.find("--password", "TWINE_PASSWORD")
+        found, given = _find_repository(sources, process), sources.find("--password", "TWINE_PASSWORD")
+        username = _find_username(sources, found)
         if given.value is not None:
-            yield self._taken(given.origin)
-        found = _find_repository(sources, process)
-        if found.password is not None:
-            yield self._taken(found.file, found.section) if found.file else self._taken_from_url(address.origin)
-        yield from self._other_user(*_find_username(sources, found))
+            return Credentials(username, given)
+        own = Setting(found.password, found.file or address.origin)
+        return Credentials(username, own, found.section, in_url=not found.file)
+
+    def _problems(self, process: Process, address: Address) -> Iterator[Problem]:
+        yield from super()._problems(process, address)
         if address.url.startswith(_OLD_URLS):
             problem = f"{address.origin} names PyPI's old address, which twine refuses"
             yield Problem(problem, f"use {PYPI.url} there")

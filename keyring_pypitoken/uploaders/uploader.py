@@ -9,11 +9,12 @@ from __future__ import annotations
 import importlib
 import re
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TOKEN_USERNAME
 from keyring_pypitoken.memory import recall
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import printable, quoted
 from keyring_pypitoken.uploaders.options import Command, Grammar, Parsed
 
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyring_pypitoken.lookup import Repository
+    from keyring_pypitoken.uploaders.settings import Setting
 
 Lookups = tuple[tuple[str, "str | None"], ...]
 
 
-class Process(NamedTuple):
+class Process(Record):
     """A process that uploads, or may.
 
     Attributes:
@@ -49,13 +51,13 @@ class Process(NamedTuple):
         return find_room(self.program)
 
 
-class Address(NamedTuple):
+class Address(Record):
     """Where a run uploads to.
 
     Attributes:
         url: the upload URL, as the uploader has it: a user name and a password may be in it.
         name: what the uploader calls the repository; empty if it has no name for it.
-        origin: what says so, for people: `--repository-url`, `TWINE_REPOSITORY`, `~/.pypirc`, `default`.
+        origin: what names it, for people: `--repository-url`, `TWINE_REPOSITORY`, `~/.pypirc`, `default`.
     """
 
     url: str
@@ -68,7 +70,23 @@ class Address(NamedTuple):
         return re.sub(r"^([^:/?#@]*://)?.*@", r"\1***@", self.url, flags=re.DOTALL)
 
 
-class Problem(NamedTuple):
+class Credentials(Record):
+    """What a run sends without asking keyring; a value is None if it asks.
+
+    Attributes:
+        username: the user name.
+        password: the password or token.
+        section: the part of the file that the password is in, if that has a name.
+        in_url: whether the password is in the upload URL.
+    """
+
+    username: Setting
+    password: Setting
+    section: str = ""
+    in_url: bool = False
+
+
+class Problem(Record):
     """What keeps an uploader from sending a restricted token: a clause, and an imperative to mend it."""
 
     problem: str
@@ -198,36 +216,44 @@ class Uploader(ABC):
             found.append(Problem.of_refusal(refusal))
         return found
 
-    @abstractmethod
     def _problems(self, process: Process, address: Address) -> Iterator[Problem]:
         """Yield what `find_problems` returns."""
+        found = self.find_credentials(process, address)
+        if found.password.value is not None:
+            yield self._taken(found)
+        yield from self._other_user(found.username)
 
-    def _taken(self, origin: str, section: str = "") -> Problem:
-        """Return the problem of a credential that an option, a variable or a file holds: it is taken before keyring."""
-        where = printable(origin)
-        if origin.startswith("-"):
-            what, remedy = f"the option {where} is given", f"leave out `{where}`"
-        elif origin.isupper():
-            what, remedy = f"the variable {where} is set", f"`unset {where}`"
+    @abstractmethod
+    def find_credentials(self, process: Process, address: Address) -> Credentials:
+        """Return what this run sends without asking keyring, by options, variables and settings in their order.
+
+        Raises:
+            Refusal: the settings cannot be read.
+        """
+
+    def check_sends(self, process: Process, address: Address, token: str) -> None:
+        """Refuse a run that would send something else than a token that `variables` handed to it."""
+        found = self.find_credentials(process, address)
+        if found.password.value is None:
+            raise Refusal(f"{self.name} takes no token from a variable: run it without `exec`, and it asks keyring.")
+        if found.password.value != token:
+            what, remedy = _where(found)
+        elif found.username.value != TOKEN_USERNAME:
+            what, remedy = _whose(found.username)
         else:
-            what = f"{where} holds a password" + (f" for [{printable(section)}]" if section else "")
-            line = "the line `password`" if section else "it"
-            remedy = f"store that token with `keyring-pypitoken login`, then delete {line} there"
+            return
+        raise Refusal(f"{what}, and {self.name} would send that instead of the restricted token: {remedy}.")
+
+    def _taken(self, found: Credentials) -> Problem:
+        """Return the problem of a password that is taken before keyring is asked."""
+        what, remedy = _where(found)
         return Problem(f"{what}, and {self.name} takes it before it asks keyring", remedy)
 
-    def _taken_from_url(self, origin: str) -> Problem:
-        what = f"the URL in {printable(origin)} holds a password"
-        return Problem(f"{what}, and {self.name} takes it before it asks keyring", "delete it there")
-
-    def _other_user(self, name: str | None, origin: str) -> Iterator[Problem]:
+    def _other_user(self, username: Setting) -> Iterator[Problem]:
         """Yield the problem of a user name that PyPI takes no tokens from."""
-        if name not in (None, TOKEN_USERNAME):
-            where = printable(origin)
-            yield Problem(
-                f"{where} names the user {quoted(name or '')}, and {self.name} asks keyring for that user, who has no "
-                "token",
-                f"set the user name in {where} to `{TOKEN_USERNAME}`",
-            )
+        if username.value not in (None, TOKEN_USERNAME):
+            what, remedy = _whose(username)
+            yield Problem(f"{what}, and {self.name} asks keyring for that user, who has no token", remedy)
 
     def names_repository(self, process: Process) -> bool:  # noqa: ARG002 - most let an option win
         """Return True if an option names the repository, and the uploader stops if a variable names one, too."""
@@ -243,6 +269,27 @@ class Uploader(ABC):
         """
         found = {name: value.format(token=token) for name, value in self.token_variables.items()}
         return found | {name: value.format(url=repository.url) for name, value in self.address_variables.items()}
+
+
+def _where(found: Credentials) -> tuple[str, str]:
+    """Return which option, variable or file holds the password, as a clause, and an imperative to mend that."""
+    origin, section = found.password.origin, found.section
+    where = printable(origin)
+    if found.in_url:
+        return f"the URL in {where} holds a password", "delete it there"
+    if origin.startswith("-"):
+        return f"the option {where} is given", f"leave out `{where}`"
+    if origin.isupper():
+        return f"the variable {where} is set", f"`unset {where}`"
+    what = f"{where} holds a password" + (f" for [{printable(section)}]" if section else "")
+    line = "the line `password`" if section else "it"
+    return what, f"store that token with `keyring-pypitoken login`, then delete {line} there"
+
+
+def _whose(username: Setting) -> tuple[str, str]:
+    where = printable(username.origin)
+    what = f"{where} names the user {quoted(username.value or '')}"
+    return what, f"set the user name in {where} to `{TOKEN_USERNAME}`"
 
 
 def find_room(program: str) -> Uploader | None:

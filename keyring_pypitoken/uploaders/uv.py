@@ -24,7 +24,7 @@ from keyring_pypitoken.uploaders.settings import (
     read_table,
     read_toml,
 )
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Uploader
+from keyring_pypitoken.uploaders.uploader import Address, Credentials, Problem, Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,12 +49,11 @@ _TRUE = ("1", "true", "t", "yes", "y", "on")
 
 
 class _Run(NamedTuple):
-    """One run: its settings; the upload URL, the name of its index; the user name and the origin of a password."""
+    """One run: its settings, where it uploads to, and what it sends without asking keyring."""
 
     sources: Sources
     address: Address
-    user: Setting
-    password_origin: str
+    credentials: Credentials
 
     @property
     def uses_keyring(self) -> bool:
@@ -99,7 +98,7 @@ class Uv(Uploader):
         for pattern in patterns:
             paths = expand_rust(self._directory(process), pattern)
             if not paths and not re.search(r"[*?\[]", pattern):
-                raise Refusal(f"there is no file {quoted(pattern)}: build it, or correct its name.")
+                raise Refusal(f"{quoted(pattern)} does not exist: build it, or correct its name.")
             found.update(path for path in paths if _is_distribution(os.path.basename(path)) and os.path.isfile(path))
         if not found:
             raise Refusal("uv finds no distributions to publish: build them, or name them.")
@@ -110,20 +109,22 @@ class Uv(Uploader):
 
     def find_lookups(self, process: Process, address: Address) -> Lookups:
         run = self._read(process)
-        if run.password_origin or run.user.value is None or not run.uses_keyring:
+        user, password = run.credentials.username, run.credentials.password
+        if password.value is not None or user.value is None or not run.uses_keyring:
             return ()
         scheme, host = address.url.split("/")[:3:2]
         services = (address.url, host, *([f"{scheme}//{host}"] if scheme == "http:" else []))
-        return tuple((service, run.user.value) for service in services)
+        return tuple((service, user.value) for service in services)
+
+    def find_credentials(self, process: Process, address: Address) -> Credentials:  # noqa: ARG002 - it is in the settings
+        return self._read(process).credentials
 
     def _problems(self, process: Process, address: Address) -> Iterator[Problem]:
         run = self._read(process)
-        origin = run.password_origin
-        if origin:
-            yield self._taken_from_url(origin) if origin == address.origin else self._taken(origin)
-        if run.user.value is None:
+        yield from super()._problems(process, address)
+        user = run.credentials.username.value
+        if user is None:
             yield Problem("uv has no user name, and asks keyring only with one", "set UV_PUBLISH_USERNAME=__token__")
-        yield from self._other_user(*run.user)
         trusted = run.sources.find("--trusted-publishing", "", "trusted-publishing")
         if trusted.value == "always":
             yield Problem(f"{trusted.origin} is always, and uv then refuses to ask keyring", "set it to automatic")
@@ -132,7 +133,7 @@ class Uv(Uploader):
         elif find_program("keyring", process.environ) is None:
             problem = "there is no `keyring` command on PATH, which uv asks by"
             yield Problem(problem, "install keyring-pypitoken, and put it on PATH")
-        yield from _sent_instead(process.environ, address, run.user.value or TOKEN_USERNAME)
+        yield from _sent_instead(process.environ, address, user or TOKEN_USERNAME)
 
     def variables(self, token: str, repository: Repository, address: Address | None = None) -> dict[str, str]:
         """Return the variables; without the address if `--index` says it, which uv refuses beside another one."""
@@ -166,8 +167,9 @@ class Uv(Uploader):
             user, password = Setting(TOKEN_USERNAME, token.origin), token
         elif own_user:
             user = Setting(own_user, url.origin)
-        origin = url.origin if password.value is None and own_password else password.origin
-        return _Run(sources, Address(plain, name, url.origin), user, origin)
+        in_url = password.value is None and bool(own_password)
+        password = Setting(own_password, url.origin) if in_url else password
+        return _Run(sources, Address(plain, name, url.origin), Credentials(user, password, in_url=in_url))
 
 
 def _is_distribution(name: str) -> bool:

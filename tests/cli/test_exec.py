@@ -204,8 +204,62 @@ def test_exec_refuses_an_address_that_is_not_known(
     words = ["twine", "upload", "--repository-url", "https://evil.example/", "demo-1.0.zip"]
     assert command.refused("exec", "-r", "pypi", "--", *words) == (
         "twine would upload to 'https://evil.example/' (--repository-url), not to https://upload.pypi.org/legacy/: "
-        "leave out what says so, or name that repository with --repository."
+        "leave out what names it, or name that repository with --repository."
     )
+    assert read_history() == []
+
+
+@pytest.fixture
+def became(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Return the environment of the program that `exec` would become; it waits for it instead."""
+    environ: dict[str, str] = {}
+    monkeypatch.setattr(os, "execve", lambda _program, _arguments, given: environ.update(given), raising=False)
+    return environ
+
+
+INSTEAD = "would send that instead of the restricted token"
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            "twine upload -u joe -p pw x",
+            f"the option --password is given, and twine {INSTEAD}: leave out `--password`.",
+        ),
+        (
+            "twine upload -ujoe x",
+            f"--username names the user 'joe', and twine {INSTEAD}: set the user name in --username to `__token__`.",
+        ),
+        (
+            "env TWINE_PASSWORD=pw twine upload x",
+            f"the variable TWINE_PASSWORD is set, and twine {INSTEAD}: `unset TWINE_PASSWORD`.",
+        ),
+        ("hatch publish -apw", f"the option --auth is given, and hatch {INSTEAD}: leave out `--auth`."),
+        (
+            "devpi push demo==1.0 pypi:main",
+            "devpi takes no token from a variable: run it without `exec`, and it asks keyring.",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("project", "stored")
+def test_exec_refuses_a_command_that_would_send_something_else(
+    words: str,
+    sentence: str,
+    became: dict[str, str],
+    command: Command,
+    fake: Callable[[str], None],
+    work: Path,
+    home: Path,
+) -> None:
+    fake(words.split(maxsplit=1)[0])
+    (work / "dist").mkdir()
+    for name in ("x", "dist/demo-1.0.tar.gz"):
+        (work / name).touch()
+    (home / ".pypirc").write_text(f"[main]\nrepository = {PYPI}\nusername = __token__\n")
+    assert command.refused("exec", "--", *words.split()) == sentence
+    assert became == {}
     assert read_history() == []
 
 
@@ -252,14 +306,6 @@ def test_a_program_that_cannot_be_started_is_refused(
         "keyring-pypitoken: the program './release.sh' cannot be started (OSError): begin it with a line that names "
         "its interpreter, such as #!/bin/sh."
     )
-
-
-@pytest.fixture
-def became(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Return the environment of the program that `exec` would become; it waits for it instead."""
-    environ: dict[str, str] = {}
-    monkeypatch.setattr(os, "execve", lambda _program, _arguments, given: environ.update(given), raising=False)
-    return environ
 
 
 @POSIX

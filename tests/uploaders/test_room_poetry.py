@@ -129,8 +129,10 @@ OFF = "`poetry config keyring.enabled true`"
         ("publish", {}, "[http-basic.pypi]\nusername = 'u'\npassword = 'p'\n", [], []),
         (
             "publish -u x -p y", {}, "", None,
-            [Problem("the options --username and --password hold a credential, and poetry asks nothing else",
-                     "leave them out")],
+            [Problem("the option --password is given, and poetry takes it before it asks keyring",
+                     "leave out `--password`"),
+             Problem("--username names the user 'x', and poetry asks keyring for that user, who has no token",
+                     "set the user name in --username to `__token__`")],
         ),
         (
             "publish", {"POETRY_PYPI_TOKEN_PYPI": "x"}, "", None,
