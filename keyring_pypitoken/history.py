@@ -67,6 +67,7 @@ def record(entry: Entry) -> None:
         # The line break comes first: a line that a full disk cut short does not spoil the next one.
         line = f"\n{json.dumps(fields)}".encode("ascii")
         directory = paths.history_directory()
+        os.makedirs(directory, mode=0o700, exist_ok=True)
         if not _append(directory, line, _MAX_IN_FILE):
             _rotate(directory, len(line))
             # If it could not be rotated it grows on, but not for ever.
@@ -98,12 +99,7 @@ def _plain(value: object) -> object:
 
 def _append(directory: str, line: bytes, most: int) -> bool:
     """Append a line to the current file; return False if it has no room for it."""
-    path = os.path.join(directory, _CURRENT)
-    try:
-        handle = _open_to_append(path)
-    except FileNotFoundError:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        handle = _open_to_append(path)
+    handle = _open_to_append(os.path.join(directory, _CURRENT))
     try:
         if os.fstat(handle).st_size + len(line) > most:
             return False
@@ -157,8 +153,6 @@ def _parse(line: bytes) -> Entry | None:
         return None
     texts: list[object] = [entry.repository, entry.account, entry.program, *(entry.projects or ())]
     texts += [text for text in (entry.policy, entry.note) if text is not None]
-    sound = all(isinstance(text, str) and text.isprintable() for text in texts) and all(
-        type(moment) is int and 0 <= moment <= _LAST_SECOND
-        for moment in (entry.time, entry.not_before, entry.not_after)
-    )
-    return entry if sound else None
+    times = (entry.time, entry.not_before, entry.not_after)
+    sound = all(type(moment) is int and 0 <= moment <= _LAST_SECOND for moment in times)
+    return entry if sound and all(isinstance(text, str) and text.isprintable() for text in texts) else None

@@ -98,14 +98,11 @@ def _check_file(path: Path) -> _Checked:
     shown = printable(str(path))
     table = PYPROJECT_TABLE if path.name == discovery.PYPROJECT else ()
     layer: Layer = "user" if path.name == "policy.toml" else "project"
-
-    def read() -> PolicyFile | None:
-        text = files.read_text(path, shown)
-        if text is None:
-            raise PolicyError(f"{shown} does not exist: correct its name.")
-        return parse_policy(text, layer=layer, name=shown, table=table)
-
-    _, problems = _problems_of(read, None)
+    text, problems = _problems_of(lambda: files.read_text(path, shown), None)
+    if text is not None:
+        _, problems = _problems_of(lambda: parse_policy(text, layer=layer, name=shown, table=table), None)
+    elif not problems:
+        problems = (f"{shown} does not exist: correct its name.",)
     alike = (misnamed_problem(shown),) if path.name in discovery.MISNAMED and layer == "project" else ()
     return _Checked(shown, (*alike, *problems))
 

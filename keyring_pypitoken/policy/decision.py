@@ -185,9 +185,9 @@ def _decide_valid_for(
     lengths = []
     for wish in _wishes(policies, repository, lambda t: t.valid_for) or [_AUTO]:
         if isinstance(wish.value, str):
-            lengths.append(_auto(files, _uplink(own), ceiling, wish.origin))
-            continue
-        length = WithOrigin(wish.value, wish.origin, wish.spelling)
+            length = _auto(files, _uplink(own), ceiling, wish.origin)
+        else:
+            length = WithOrigin(wish.value, wish.origin, wish.spelling)
         if length.value > ceiling.value:
             raise Refusal(
                 f"valid-for is {duration_text(length)} ({length.origin}), above max-valid-for, which is "
