@@ -293,7 +293,7 @@ def _goes_on() -> bool:
 
     with contextlib.suppress(Exception):  # who asks is not known
         process = parent_process()
-        room = process and process.room
+        room = process.room if process else None
         return process is not None and room is not None and room.goes_on and room.is_uploading(process)
     return False
 

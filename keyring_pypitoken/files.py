@@ -35,7 +35,7 @@ def status(path: Name, name: str) -> os.stat_result | None:
     """Return the status of a file or directory, links followed; None only if it is absent.
 
     Raises:
-        PolicyError: the system cannot say, or a link on the path leads nowhere.
+        PolicyError: the system reports another error, or a link on the path leads nowhere.
     """
     try:
         return insist(lambda: os.stat(path))
@@ -47,7 +47,7 @@ def status(path: Name, name: str) -> os.stat_result | None:
 
 
 def any_present(paths: Iterable[str]) -> bool:
-    """Return True if one of the files is there, or if the system cannot say."""
+    """Return True if one of the files is there, or if the system reports another error than its absence."""
     try:
         return any(status(path, path) is not None for path in paths)
     except PolicyError:
@@ -96,7 +96,7 @@ def read_text(path: Name, name: str, *, max_bytes: int = MAX_BYTES) -> str | Non
     if data is None:
         return None
     try:
-        return data.decode("utf-8-sig")  # Windows editors begin a file with a mark
+        return data.removeprefix(b"\xef\xbb\xbf").decode()  # Windows editors begin a file with a mark
     except UnicodeDecodeError:
         found = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "not UTF-8"
         raise PolicyError(f"{printable(name)} is {found} text: save it as UTF-8.") from None
@@ -106,7 +106,7 @@ def is_directory(path: Name, name: str) -> bool:
     """Return True if the path is a directory, False if it is a file or absent.
 
     Raises:
-        PolicyError: the system cannot say.
+        PolicyError: the system reports another error than its absence.
     """
     found = status(path, name)
     return found is not None and stat.S_ISDIR(found.st_mode)
@@ -149,14 +149,9 @@ def climb(start: Path, names: tuple[str, ...]) -> Iterator[tuple[Path, frozenset
     Raises:
         PolicyError: the system cannot find out where the directory is, or if one of the names is there.
     """
+    handle = _open_directory(start, None)
     try:
-        directory = Path(os.path.realpath(start, strict=True))
-    except (FileNotFoundError, NotADirectoryError):
-        directory = Path(os.path.realpath(start))
-    except OSError as error:  # another directory would be climbed
-        raise PolicyError(_cannot_read(str(start), error)) from None
-    handle = _open_directory(directory, None)
-    try:
+        directory = Path(_real_path(start, handle))
         for current in (directory, *directory.parents):
             yield current, frozenset(name for name in names if _is_there(name, current, handle))
             if handle is not None:
@@ -256,6 +251,25 @@ def _refuse_dangling(path: Name, name: str) -> None:
             f"{printable(name)} cannot be found, because the link {printable(prefix)} leads nowhere: restore what it "
             "leads to, or remove the link."
         ) from None
+
+
+def _real_path(path: Name, handle: int | None) -> str:
+    """Return the path of a directory without links: the system knows it, and looking at each part is slow."""
+    if handle is not None:
+        try:
+            found = os.readlink(f"/proc/self/fd/{handle}")
+            if os.path.isabs(found) and os.path.samestat(
+                os.stat(found), os.fstat(handle)
+            ):  # it is another one if the directory is gone
+                return found
+        except OSError:
+            pass  # not on Linux
+    try:
+        return os.path.realpath(path, strict=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return os.path.realpath(path)
+    except OSError as error:  # another directory would be climbed
+        raise PolicyError(_cannot_read(str(path), error)) from None
 
 
 def _open_directory(path: Name, above: int | None) -> int | None:

@@ -11,10 +11,11 @@ import json
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken import files, paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
+from keyring_pypitoken.record import Record
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Grant
@@ -28,30 +29,18 @@ _MAX_ROTATION = 60  # seconds after which a process that rotated the files is ta
 _LAST_SECOND = 253_402_300_799  # the end of the year 9999, the last that Python can write as a date
 
 
-class Entry(NamedTuple):
-    """A token that was derived.
+class Entry(Record):
+    """A token that was derived; times are in Unix seconds."""
 
-    Attributes:
-        time: when, in Unix seconds.
-        projects: normalized names; None for any project. Of very many the last one says how many more.
-        repository: the name of the endpoint, such as `pypi`.
-        account: the label of the master.
-        not_before: first Unix second at which the token works.
-        not_after: first Unix second at which it no longer works.
-        program: the program that asked.
-        policy: the path of the nearest project policy that was followed; None without one.
-        note: what its user noted.
-    """
-
-    time: int
-    projects: tuple[str, ...] | None
-    repository: str
-    account: str
-    not_before: int
-    not_after: int
-    program: str
-    policy: str | None
-    note: str | None = None
+    time: int  # when
+    projects: tuple[str, ...] | None  # normalized names; None for any. Of very many the last one says how many more
+    repository: str  # the name of the endpoint, such as `pypi`
+    account: str  # the label of the master
+    not_before: int  # first second at which the token works
+    not_after: int  # first second at which it no longer works
+    program: str  # that asked
+    policy: str | None  # the path of the nearest project policy that was followed
+    note: str | None = None  # what its user noted
 
 
 def entry_of(grant: Grant, not_after: int, program: str, note: str | None = None) -> Entry:
@@ -71,16 +60,14 @@ def entry_of(grant: Grant, not_after: int, program: str, note: str | None = None
 
 
 def record(entry: Entry) -> None:
-    """Add an entry. What fails is not reported: the token is derived, and an upload is worth more than its entry.
-
-    Characters that a terminal would obey are replaced, and what is too long is cut.
-    """
+    """Add an entry. What fails is not reported: the token is derived, and an upload is worth more than its entry."""
     with contextlib.suppress(Exception):
         where = None if entry.policy is None else os.path.abspath(entry.policy)
         fields = {name: _plain(value) for name, value in entry._replace(policy=where)._asdict().items()}
         # The line break comes first: a line that a full disk cut short does not spoil the next one.
         line = f"\n{json.dumps(fields)}".encode("ascii")
         directory = paths.history_directory()
+        os.makedirs(directory, mode=0o700, exist_ok=True)
         if not _append(directory, line, _MAX_IN_FILE):
             _rotate(directory, len(line))
             # If it could not be rotated it grows on, but not for ever.
@@ -88,11 +75,7 @@ def record(entry: Entry) -> None:
 
 
 def read_history() -> list[Entry]:
-    """Return all entries, the oldest first. Lines that are not entries are skipped.
-
-    Raises:
-        Refusal: a file is there and cannot be read.
-    """
+    """Return all entries, the oldest first, without lines that are none; a file that cannot be read is a Refusal."""
     lines: list[bytes] = []
     for name in (_PREVIOUS, _CURRENT):
         path = os.path.join(paths.history_directory(), name)
@@ -105,7 +88,7 @@ def read_history() -> list[Entry]:
 
 
 def _plain(value: object) -> object:
-    """Make a field safe and short."""
+    """Replace characters that a terminal would obey, and cut what is too long."""
     if isinstance(value, tuple):
         names = [_plain(name) for name in value[:_MAX_PROJECTS]]
         return names if len(value) <= _MAX_PROJECTS else [*names, f"and {len(value) - _MAX_PROJECTS} more"]
@@ -116,12 +99,7 @@ def _plain(value: object) -> object:
 
 def _append(directory: str, line: bytes, most: int) -> bool:
     """Append a line to the current file; return False if it has no room for it."""
-    path = os.path.join(directory, _CURRENT)
-    try:
-        handle = _open_to_append(path)
-    except FileNotFoundError:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        handle = _open_to_append(path)
+    handle = _open_to_append(os.path.join(directory, _CURRENT))
     try:
         if os.fstat(handle).st_size + len(line) > most:
             return False
@@ -175,8 +153,6 @@ def _parse(line: bytes) -> Entry | None:
         return None
     texts: list[object] = [entry.repository, entry.account, entry.program, *(entry.projects or ())]
     texts += [text for text in (entry.policy, entry.note) if text is not None]
-    sound = all(isinstance(text, str) and text.isprintable() for text in texts) and all(
-        type(moment) is int and 0 <= moment <= _LAST_SECOND
-        for moment in (entry.time, entry.not_before, entry.not_after)
-    )
-    return entry if sound else None
+    times = (entry.time, entry.not_before, entry.not_after)
+    sound = all(type(moment) is int and 0 <= moment <= _LAST_SECOND for moment in times)
+    return entry if sound and all(isinstance(text, str) and text.isprintable() for text in texts) else None

@@ -9,7 +9,7 @@ nothing, so that no frame that held a secret can be looked into.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from keyring_pypitoken import memory
 from keyring_pypitoken.exceptions import Refusal
@@ -17,6 +17,7 @@ from keyring_pypitoken.lookup import KEPT_SERVICES, TOKEN_USERNAME, Key, Reposit
 from keyring_pypitoken.names import valid_label
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import looks_like_token
 from keyring_pypitoken.uploaders.process import this_process
 from keyring_pypitoken.uploaders.request import Request, plan
@@ -35,7 +36,7 @@ T = TypeVar("T")
 _LOOKUP = Origin("the lookup")
 
 
-class Issued(NamedTuple):
+class Issued(Record):
     """A derived token, its grant, the Unix second it ends at, and whether it is new or remembered by this process."""
 
     token: DerivedToken
@@ -44,7 +45,7 @@ class Issued(NamedTuple):
     is_new: bool = True
 
 
-class Saved(NamedTuple):
+class Saved(Record):
     """Where a master was stored, and whether it replaced another one."""
 
     repository: Repository

@@ -7,10 +7,11 @@ compared without case on every system, because Windows' credential manager does 
 from __future__ import annotations
 
 import functools
-from typing import Literal, NamedTuple
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.record import Record
 
 TOKEN_USERNAME = "__token__"  # noqa: S105 - PyPI's user name for every token, no secret
 _PRIVATE_PREFIX = "keyring-pypitoken:"
@@ -28,7 +29,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 Endpoint = tuple[str, str, int, str]  # scheme, host, port, path without its last slash; all without case
 
 
-class Repository(NamedTuple):
+class Repository(Record):
     """An upload endpoint.
 
     Attributes:
@@ -51,9 +52,7 @@ class Repository(NamedTuple):
     @property
     def hosts(self) -> tuple[str, ...]:
         """The bare names of its host that uploaders ask for: with the port, and without if it is the default one."""
-        scheme, host, port, _ = split_url(self.url) or ("", "", 0, "")
-        host = f"[{host}]" if ":" in host else host
-        return (host, f"{host}:{port}") if port == _DEFAULT_PORTS.get(scheme) else (f"{host}:{port}",)
+        return _hosts(self.url)
 
 
 PYPI = Repository("pypi", "https://upload.pypi.org/legacy/", "pypi.org", ("poetry-repository-pypi",))
@@ -61,7 +60,7 @@ TESTPYPI = Repository("testpypi", "https://test.pypi.org/legacy/", "test.pypi.or
 BUILT_IN = (PYPI, TESTPYPI)
 
 
-class Key(NamedTuple):
+class Key(Record):
     """What keyring was asked for, parsed.
 
     Attributes:
@@ -108,7 +107,7 @@ class Key(NamedTuple):
         return cls(service, username, name, endpoint, label or None, project, inside is not service)
 
 
-class Match(NamedTuple):
+class Match(Record):
     """How a key fits a repository.
 
     Attributes:
@@ -141,8 +140,8 @@ def match(key: Key, repositories: tuple[Repository, ...]) -> Match | None:
             return Match("quoted" if key.is_quoted else kind, repository)
     if key.name.startswith(KEPT_SERVICES[:2]) or key.name in KEPT_SERVICES[2:]:
         return Match("kept", None)
-    hosts = _written_hosts(key)
-    found = next((repository for repository in repositories if not {*hosts}.isdisjoint(repository.hosts)), None)
+    hosts = _written_hosts(key.name)
+    found = next((repository for repository in repositories if not hosts.isdisjoint(repository.hosts)), None)
     return None if found is None else Match("look-alike", found)
 
 
@@ -203,6 +202,13 @@ def split_url(url: str) -> Endpoint | None:
     return parts.scheme, host, port or _DEFAULT_PORTS.get(parts.scheme, 0), parts.path.removesuffix("/").casefold()
 
 
+@functools.lru_cache(maxsize=64)
+def _hosts(url: str) -> tuple[str, ...]:
+    scheme, host, port, _ = split_url(url) or ("", "", 0, "")
+    host = f"[{host}]" if ":" in host else host
+    return (host, f"{host}:{port}") if port == _DEFAULT_PORTS.get(scheme) else (f"{host}:{port}",)
+
+
 def _fit(key: Key, repository: Repository) -> Literal["endpoint", "host", "http"] | None:
     known = split_url(repository.url)
     if key.endpoint is not None and known is not None and key.endpoint[1] == known[1] and key.endpoint[3] == known[3]:
@@ -215,13 +221,14 @@ def _fit(key: Key, repository: Repository) -> Literal["endpoint", "host", "http"
     return "endpoint" if any(key.name == service.casefold() for service in repository.services) else None
 
 
-def _written_hosts(key: Key) -> tuple[str, ...]:
+@functools.lru_cache(maxsize=64)
+def _written_hosts(name: str) -> frozenset[str]:
     """Return what a reader may take for the host in a service, however it is spelled: behind a scheme, or without."""
-    text = unquote(key.name)
+    text = unquote(name)
     if not text.isascii():
         import unicodedata
 
         text = unicodedata.normalize("NFKC", text)
     text = text.casefold().replace("\\", "/").replace("\u3002", ".").replace("#", "/").replace("?", "/")
     authorities = [part.lstrip("/ ").partition("/")[0].rpartition("@")[2] for part in (text, text.partition(":")[2])]
-    return tuple(authority.partition(":")[0].strip(". []") for authority in authorities)
+    return frozenset(authority.partition(":")[0].strip(". []") for authority in authorities)

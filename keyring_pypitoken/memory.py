@@ -14,9 +14,10 @@ _values: dict[Hashable, Any] = {}
 
 def recall(key: Hashable, make: Callable[[], T]) -> T:
     """Return what is remembered under a key; make it first if there is nothing."""
-    if key not in _values:
-        _values[key] = make()
-    found: T = _values[key]
+    try:
+        found: T = _values[key]
+    except KeyError:  # one step each, since another thread may forget it meanwhile
+        found = _values.setdefault(key, make())
     return found
 
 

@@ -31,7 +31,7 @@ def notify(line: str) -> None:
         return
     printed.add(line)
     parent = parent_process()
-    room = parent and parent.room
+    room = parent.room if parent else None
     if room is not None and room.lookups_per_upload > 1 and not _is_new(line):
         return
     write(f"keyring-pypitoken: {line}")
@@ -41,12 +41,9 @@ def notify(line: str) -> None:
 
 def write(line: str) -> None:
     """Write a line to stderr as it is. If that is closed, nobody is there to read it."""
-    if sys.stderr is None:  # without a console (pythonw); print would take stdout instead
-        return
-    try:
-        print(line, file=sys.stderr, flush=True)
-    except (OSError, ValueError):
-        return
+    if sys.stderr is not None:  # as without a console (pythonw); print would take stdout instead
+        with contextlib.suppress(OSError, ValueError):
+            print(line, file=sys.stderr, flush=True)
 
 
 def mask(token: DerivedToken) -> None:
@@ -60,9 +57,9 @@ def derived_line(projects: tuple[str, ...] | None, repository: str, account: str
     """Return the line about a derivation; its end is written in local time."""
     end, today = time.localtime(not_after), time.localtime()
     until = time.strftime("%H:%M:%S" if end[:3] == today[:3] else "%Y-%m-%d %H:%M:%S", end)
-    names = join_names(projects) if projects else "any project"
     where = repository if account == "default" else f"{repository} (account {account})"
-    return f"derived a token for {names} on {where}, valid until {until} (policy: {policy or 'none, the defaults'})"
+    policy = policy or "none, the defaults"
+    return f"derived a token for {join_names(projects)} on {where}, valid until {until} (policy: {policy})"
 
 
 def _is_new(line: str) -> bool:
@@ -91,9 +88,7 @@ def _is_new(line: str) -> bool:
 
 def _write_to_terminal(text: str) -> None:
     """Write to the terminal of this session if stderr does not lead there and the system has a name for it."""
-    try:
+    with contextlib.suppress(OSError, ValueError):  # there is none, as in a pipeline
         if os.name == "posix" and not sys.stderr.isatty():
             with open("/dev/tty", "w", encoding="utf-8") as terminal:
                 terminal.write(text)
-    except (OSError, ValueError):
-        return  # there is none, as in a pipeline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 
@@ -19,34 +20,20 @@ _MACOS = {
 }
 
 
-def user_policy() -> str:
-    """Return the path of the user's own policy file."""
-    return os.path.join(_directories("user_config")[0], "policy.toml")
+def _place(kind: str, name: str) -> str:
+    return os.path.join(_directories(kind)[0], name)
+
+
+user_policy = functools.partial(_place, "user_config", "policy.toml")
+accounts_directory = functools.partial(_place, "user_data", "accounts")  # with the labels of stored accounts
+age_file = functools.partial(_place, "user_data", "masters.age")  # masters on a machine without a keyring
+history_directory = functools.partial(_place, "user_state", "history")
+notices_directory = functools.partial(_place, "user_cache", "told")  # which lines were printed for an upload
 
 
 def site_policies() -> tuple[str, ...]:
     """Return the paths of the machine's policy files, one in each site configuration directory."""
     return tuple(os.path.join(directory, "policy.toml") for directory in _directories("site_config"))
-
-
-def accounts_directory() -> str:
-    """Return the directory that holds the labels of stored accounts."""
-    return os.path.join(_directories("user_data")[0], "accounts")
-
-
-def notices_directory() -> str:
-    """Return the directory that notes which lines were printed; nothing in it matters after an upload."""
-    return os.path.join(_directories("user_cache")[0], "told")
-
-
-def history_directory() -> str:
-    """Return the directory that holds the history of derived tokens."""
-    return os.path.join(_directories("user_state")[0], "history")
-
-
-def age_file() -> str:
-    """Return the path of the file that keeps masters on a machine without a keyring."""
-    return os.path.join(_directories("user_data")[0], "masters.age")
 
 
 def _directories(kind: str) -> tuple[str, ...]:
@@ -56,11 +43,12 @@ def _directories(kind: str) -> tuple[str, ...]:
 def find_directories(kind: str, platform: str) -> tuple[str, ...]:
     """Return the directories of a kind, such as `user_config`, on a platform, the most important first."""
     if platform == "darwin":
-        return (os.path.join(os.path.expanduser(_MACOS[kind]), _APP),)
+        return (os.path.join(os.sep, os.path.expanduser(_MACOS[kind]), _APP),)
     import platformdirs
 
     found: str = getattr(platformdirs.PlatformDirs(_APP, appauthor=False, multipath=True), f"{kind}_dir")
     if kind == "site_config":
         # A relative or empty entry of XDG_CONFIG_DIRS would take a file of somebody's checkout for the machine's.
         return tuple(dict.fromkeys(path for path in found.split(os.pathsep) if os.path.isabs(path)))
-    return (os.path.join(os.path.expanduser("~"), found),)
+    # A relative HOME would take files of somebody's checkout for the user's.
+    return (os.path.join(os.sep, os.path.expanduser("~"), found),)

@@ -39,8 +39,9 @@ class MasterToken(_Secret):
         return self._reveal()
 
     def is_token(self) -> bool:
-        """Return True if it begins as PyPI's tokens do."""
-        return self._reveal().strip().startswith("pypi-")
+        """Return True if it begins as PyPI's tokens do, or holds one within other text, such as quotes."""
+        text = self._reveal().strip().lower()
+        return text.startswith("pypi-") or "pypi-age" in text or "pypi-mda" in text  # versions 2 and 1, in base64
 
     def equals(self, other: MasterToken) -> bool:
         """Return True if two masters are the same."""

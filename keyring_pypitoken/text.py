@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
 _MAX_NAMES = 5
 _MAX_CHARACTERS = 100
@@ -41,11 +41,23 @@ def join_quoted(names: Collection[str]) -> str:
     return f"{shown} and {len(found) - _MAX_NAMES} more" if len(found) > _MAX_NAMES else shown
 
 
-def join_names(names: Collection[str]) -> str:
-    """Join project names for a line: the first few of many."""
+def join_names(names: Collection[str] | None) -> str:
+    """Join project names for a line: the first few of many. None is any project."""
+    if names is None:
+        return "any project"
     found = sorted(names)
-    shown = ", ".join(printable(name) for name in found[:_MAX_NAMES])
+    short = [
+        name if len(name) <= _MAX_CHARACTERS else f"a name of {len(name)} characters" for name in found[:_MAX_NAMES]
+    ]
+    shown = ", ".join(map(printable, short))
     return f"{shown} and {len(found) - _MAX_NAMES} more" if len(found) > _MAX_NAMES else shown
+
+
+def nearest(word: str, known: Sequence[str], cutoff: float = 0.6) -> str:
+    """Return the most similar of known words; an empty text if none is similar."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=cutoff)), "")
 
 
 def caret(name: str, text: str, line: int, column: int, problem: str) -> str:

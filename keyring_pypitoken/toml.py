@@ -34,11 +34,7 @@ class Place(NamedTuple):
 
 
 def load_toml(text: str, name: str) -> dict[str, Any]:
-    """Parse TOML; `name` is what messages call the file.
-
-    Raises:
-        PolicyError: it is not TOML, or too deep or too long to be read in time.
-    """
+    """Parse TOML. If it is not, or too deep or too long to be read in time, a PolicyError about `name` is raised."""
     return read_toml(text, name)[0]
 
 

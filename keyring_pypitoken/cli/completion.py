@@ -8,17 +8,14 @@ _KINDS = ("repositories", "accounts")
 _LIST = "keyring-pypitoken --list {} 2>/dev/null"
 
 
-def complete_names(action: argparse.Action, kind: str) -> None:
-    """Let shells complete an option with the `repositories` or the `accounts` that are known when it is typed."""
+def _names(kind: str) -> dict[str, str]:
+    """Return what completes names in each shell: those that are known when it is typed."""
     function = f"_keyring_pypitoken_{kind}"
-    functions = {"bash": function, "zsh": function, "fish": f"({_LIST.format(kind)})"}
-    action.complete = functions  # type: ignore[attr-defined]  # shtab's
+    return {"bash": function, "zsh": function, "fish": f"({_LIST.format(kind)})"}
 
 
-def complete_files(action: argparse.Action) -> None:
-    """Let shells complete an argument with files."""
-    functions = {"bash": "_shtab_compgen_files", "zsh": "_files", "fish": "(__fish_complete_path)"}
-    action.complete = functions  # type: ignore[attr-defined]  # shtab's
+REPOSITORIES, ACCOUNTS = map(_names, _KINDS)
+FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "fish": "(__fish_complete_path)"}
 
 
 def add_completion(parser: argparse.ArgumentParser) -> None:

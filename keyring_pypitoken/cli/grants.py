@@ -100,7 +100,7 @@ def _check(room: Uploader, process: Process, repository: Repository, config: Con
     if find_repository_at(address, config) != repository:
         raise Refusal(
             f"{room.name} would upload to {quoted(address.shown)} ({address.origin}), not to {repository.url}: leave "
-            "out what says so, or name that repository with --repository."
+            "out what names it, or name that repository with --repository."
         )
     room.check_sends(process, address, _STAND_IN)
 

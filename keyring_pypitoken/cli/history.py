@@ -31,10 +31,8 @@ def history(options: argparse.Namespace) -> int:
 
 def _describe(entry: Entry) -> str:
     account = "" if entry.account == "default" else f" ({entry.account})"
-    projects = "any project" if entry.projects is None else join_names(entry.projects)
     policy = f", under {entry.policy}" if entry.policy else ""
     note = f": {entry.note}" if entry.note else ""
-    return (
-        f"{entry.repository}{account}: {projects}, for {in_words(max(0, entry.not_after - entry.time))}, by "
-        f"{entry.program or 'a program without a name'}{policy}{note}"
-    )
+    token = f"{join_names(entry.projects)}, for {in_words(max(0, entry.not_after - entry.time))}"
+    program = entry.program or "a program without a name"
+    return f"{entry.repository}{account}: {token}, by {program}{policy}{note}"

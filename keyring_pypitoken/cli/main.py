@@ -10,14 +10,17 @@ import importlib
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from keyring_pypitoken.cli.completion import add_completion, complete_files, complete_names
+from keyring_pypitoken.cli.completion import ACCOUNTS, FILES, REPOSITORIES, add_completion
 from keyring_pypitoken.exceptions import PyPITokenException, Refusal
-from keyring_pypitoken.text import quoted
+from keyring_pypitoken.text import looks_like_token, nearest, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TypeAlias
+
+    _Option: TypeAlias = Callable[[Any], None]  # adds it to a parser
 
 _PROGRAM = "keyring-pypitoken"
 _DESCRIPTION = "Restricted, short-lived PyPI tokens for uploads, derived from one stored master."
@@ -33,253 +36,168 @@ An uploader that asks keyring (twine, uv, flit, hatch, poetry, pdm) needs none o
 """
 
 
-class _Subcommand(NamedTuple):
-    """A subcommand: the module and function that run it, what it does, how it is called."""
+def _option(flags: str, metavar: str, text: str, complete: dict[str, str] | None = None, **settings: Any) -> _Option:
+    """Return what adds an option to a parser; one without a `metavar` is a switch."""
+    settings |= {"help": text, "metavar": metavar} if metavar else {"help": text, "action": "store_true"}
 
-    run: str
-    help: str
-    examples: str
-    options: tuple[Callable[[argparse.ArgumentParser], object], ...] = ()
+    def add(parser: Any) -> None:
+        action = parser.add_argument(*flags.split(), **settings)
+        if complete is not None:
+            action.complete = complete  # for shtab
 
-
-def _repository(parser: argparse.ArgumentParser) -> None:
-    repository = parser.add_argument(
-        "-r", "--repository", metavar="NAME", help="pypi (the default), testpypi, one of your policy.toml, or a URL"
-    )
-    complete_names(repository, "repositories")
+    return add
 
 
-def _account(parser: argparse.ArgumentParser) -> None:
-    account = parser.add_argument(
-        "--account", metavar="LABEL", help="which of several masters (default: what the policies say)"
-    )
-    complete_names(account, "accounts")
+def _group(title: str, *options: _Option) -> _Option:
+    def add(parser: Any) -> None:
+        group = parser.add_argument_group(title)
+        for add_option in options:
+            add_option(group)
+
+    return add
 
 
-def _json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
-
-
-def _files(parser: argparse.ArgumentParser) -> None:
-    files = parser.add_argument("files", nargs="*", metavar="FILE", help="distribution files, as for an uploader")
-    complete_files(files)
-
-
-def _policies(parser: argparse.ArgumentParser) -> None:
-    files = parser.add_argument("files", nargs="*", metavar="FILE", help="policy files (default: those in force here)")
-    complete_files(files)
-
-
-def _limits(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--project", action="append", metavar="NAME", help="a project to upload; may be repeated")
-    parser.add_argument("--valid-for", metavar="DURATION", help="how long the token works: 90s, 15m, 1h30m, 7d")
-    parser.add_argument(
-        "--master-stdin", action="store_true", help="read the master from standard input, store nothing"
-    )
-    parser.add_argument("--note", metavar="TEXT", help="a note for the history")
-
-
-def _error(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--error", metavar="TEXT", help="explain what PyPI answered, such as '403 Invalid API Token: ...'"
-    )
-
-
-def _init(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--from-dist", nargs="?", const="dist", metavar="DIRECTORY", help="list the projects of the files in dist/"
-    )
-    parser.add_argument("--force", action="store_true", help="replace the policy that is there")
-
-
-def _dry_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="only show what would be moved")
-
-
-def _identity(parser: argparse.ArgumentParser) -> None:
-    identity = parser.add_argument(
-        "--identity", metavar="FILE", help="the age or SSH key that will open it (default: ask for a new passphrase)"
-    )
-    complete_files(identity)
-
-
-def _number(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-n", "--number", type=int, default=20, metavar="N", help="how many of the latest (default: 20)"
-    )
-
-
-def _restrictions(parser: argparse.ArgumentParser) -> None:
-    names = parser.add_argument_group("restrictions, each of which narrows the token further")
-    names.add_argument(
-        "--project", action="append", metavar="NAME", help="only uploads of this project; may be repeated"
-    )
-    names.add_argument(
-        "--project-id", action="append", metavar="UUID", help="only the project with this id; may be repeated"
-    )
-    names.add_argument("--user-id", metavar="ID", help="only for the user with this id")
-    names.add_argument("--not-before", metavar="TIME", help="from then on: 2026-01-31T18:00:00Z, or Unix seconds")
-    names.add_argument("--not-after", metavar="TIME", help="until then")
-    names.add_argument("--valid-for", metavar="DURATION", help="for this long from now on: 90s, 15m, 1h30m, 2d")
-    legacy = parser.add_argument_group("restrictions as PyPI wrote them until 2022")
-    legacy.add_argument("--legacy-project", action="append", metavar="NAME", help="only uploads of this project")
-    legacy.add_argument("--legacy-not-before", metavar="TIME", help="from then on")
-    legacy.add_argument("--legacy-not-after", metavar="TIME", help="until then")
-    legacy.add_argument("--legacy-noop", action="store_true", help="no restriction, written down")
-
-
-_SUBCOMMANDS = {
-    "login": _Subcommand(
-        "masters:login",
-        "store a master: the token that PyPI showed you",
-        "keyring-pypitoken login\nkeyring-pypitoken login -r testpypi --account work\n"
-        "pass show pypi | keyring-pypitoken login",
-        (_repository, _account),
-    ),
-    "logout": _Subcommand(
-        "masters:logout", "delete a stored master", "keyring-pypitoken logout --account work", (_repository, _account)
-    ),
-    "init": _Subcommand(
-        "policies:init",
-        "write a commented pypitoken.toml for this repository",
-        "keyring-pypitoken init\nkeyring-pypitoken init --from-dist",
-        (_init,),
-    ),
-    "explain": _Subcommand(
+_REPOSITORY = _option(
+    "-r --repository", "NAME", "pypi (the default), testpypi, one of your policy.toml, or a URL", REPOSITORIES
+)
+_ACCOUNT = _option("--account", "LABEL", "which of several masters (default: what the policies say)", ACCOUNTS)
+_JSON = _option("--json", "", "print JSON, for programs")
+_FILES = _option("files", "FILE", "distribution files, as for an uploader", FILES, nargs="*")
+_POLICIES = _option("files", "FILE", "policy files (default: those in force here)", FILES, nargs="*")
+_ERROR = _option("--error", "TEXT", "explain what PyPI answered, such as '403 Invalid API Token: ...'")
+_FROM_DIST = _option("--from-dist", "DIRECTORY", "list the projects of the files in dist/", nargs="?", const="dist")
+_FORCE = _option("--force", "", "replace the policy that is there")
+_DRY_RUN = _option("--dry-run", "", "only show what would be moved")
+_IDENTITY = _option(
+    "--identity", "FILE", "the age or SSH key that will open it (default: ask for a new passphrase)", FILES
+)
+_NUMBER = _option("-n --number", "N", "how many of the latest (default: 20)", type=int, default=20)
+_LIMITS = (
+    _option("--project", "NAME", "a project to upload; may be repeated", action="append"),
+    _option("--valid-for", "DURATION", "how long the token works: 90s, 15m, 1h30m, 7d"),
+    _option("--master-stdin", "", "read the master from standard input, store nothing"),
+    _option("--note", "TEXT", "a note for the history"),
+)
+_RESTRICTIONS = _group(
+    "restrictions, each of which narrows the token further",
+    _option("--project", "NAME", "only uploads of this project; may be repeated", action="append"),
+    _option("--project-id", "UUID", "only the project with this id; may be repeated", action="append"),
+    _option("--user-id", "ID", "only for the user with this id"),
+    _option("--not-before", "TIME", "from then on: 2026-01-31T18:00:00Z, or Unix seconds"),
+    _option("--not-after", "TIME", "until then"),
+    _option("--valid-for", "DURATION", "for this long from now on: 90s, 15m, 1h30m, 2d"),
+)
+_LEGACY_RESTRICTIONS = _group(
+    "restrictions as PyPI wrote them until 2022",
+    _option("--legacy-project", "NAME", "only uploads of this project", action="append"),
+    _option("--legacy-not-before", "TIME", "from then on"),
+    _option("--legacy-not-after", "TIME", "until then"),
+    _option("--legacy-noop", "", "no restriction, written down"),
+)
+# The module and function that run each subcommand, what it does, its options.
+_SUBCOMMANDS: dict[str, tuple[str, str, tuple[_Option, ...]]] = {
+    "login": ("masters:login", "store a master: the token that PyPI showed you", (_REPOSITORY, _ACCOUNT)),
+    "logout": ("masters:logout", "delete a stored master", (_REPOSITORY, _ACCOUNT)),
+    "init": ("policies:init", "write a commented pypitoken.toml for this repository", (_FROM_DIST, _FORCE)),
+    "explain": (
         "grants:explain",
         "show what an upload would be granted, and where every part of that comes from",
-        "keyring-pypitoken explain\nkeyring-pypitoken explain -r testpypi dist/*\n"
-        "keyring-pypitoken explain --error '403 Invalid API Token: token is expired'",
-        (_repository, _account, _files, _error, _json),
+        (_REPOSITORY, _ACCOUNT, _FILES, _ERROR, _JSON),
     ),
-    "status": _Subcommand(
+    "status": (
         "status:status",
         "show what an upload from here would do with each uploader, and what is wrong",
-        "keyring-pypitoken status\nkeyring-pypitoken status --json",
-        (_json,),
+        (_JSON,),
     ),
-    "adopt": _Subcommand(
-        "masters:adopt",
-        "move unprotected tokens out of uploaders' reach",
-        "keyring-pypitoken adopt --dry-run\nkeyring-pypitoken adopt",
-        (_dry_run, _json),
-    ),
-    "rekey": _Subcommand(
-        "masters:rekey",
-        "change the passphrase or the identity that opens the age file",
-        "keyring-pypitoken rekey\nkeyring-pypitoken rekey --identity ~/.ssh/id_ed25519",
-        (_identity,),
-    ),
-    "token": _Subcommand(
+    "adopt": ("masters:adopt", "move unprotected tokens out of uploaders' reach", (_DRY_RUN, _JSON)),
+    "rekey": ("masters:rekey", "change the passphrase or the identity that opens the age file", (_IDENTITY,)),
+    "token": (
         "grants:token",
         "print a restricted token, for tools that do not use keyring",
-        "MATURIN_PYPI_TOKEN=$(keyring-pypitoken token) maturin publish\n"
-        "keyring-pypitoken token --project my-project --valid-for 7d --note 'GitLab'",
-        (_repository, _account, _limits, _files),
+        (_REPOSITORY, _ACCOUNT, *_LIMITS, _FILES),
     ),
-    "exec": _Subcommand(
+    "exec": (
         "grants:execute",
         "run a command with a restricted token in the variables of its uploader",
-        "keyring-pypitoken exec -- maturin publish\nkeyring-pypitoken exec -r testpypi dist/* -- make release",
-        (_repository, _account, _limits, _files),
+        (_REPOSITORY, _ACCOUNT, *_LIMITS, _FILES),
     ),
-    "restrict": _Subcommand(
+    "restrict": (
         "tokens:restrict",
         "restrict the token on standard input, print the new one",
-        'echo "$TOKEN" | keyring-pypitoken restrict --project my-project --valid-for 1h',
-        (_restrictions,),
+        (_RESTRICTIONS, _LEGACY_RESTRICTIONS),
     ),
-    "inspect": _Subcommand(
-        "tokens:inspect",
-        "show what the token on standard input can do",
-        'echo "$TOKEN" | keyring-pypitoken inspect',
-        (_json,),
-    ),
-    "check": _Subcommand(
-        "policies:check",
-        "find all mistakes in policy files",
-        "keyring-pypitoken check\nkeyring-pypitoken check pypitoken.toml",
-        (_policies, _json),
-    ),
-    "history": _Subcommand(
-        "history:history",
-        "show which tokens were derived, when, and for what",
-        "keyring-pypitoken history -n 5",
-        (_number, _json),
-    ),
+    "inspect": ("tokens:inspect", "show what the token on standard input can do", (_JSON,)),
+    "check": ("policies:check", "find all mistakes in policy files", (_POLICIES, _JSON)),
+    "history": ("history:history", "show which tokens were derived, when, and for what", (_NUMBER, _JSON)),
 }
-_ALIASES = {"status": ["doctor"]}
+_STATUS_ALIAS = "doctor"
+# Each belongs to the subcommand that it shows.
+_EXAMPLES = """\
+  keyring-pypitoken login
+  keyring-pypitoken login -r testpypi --account work
+  pass show pypi | keyring-pypitoken login
+  keyring-pypitoken logout --account work
+  keyring-pypitoken init
+  keyring-pypitoken init --from-dist
+  keyring-pypitoken explain
+  keyring-pypitoken explain -r testpypi dist/*
+  keyring-pypitoken explain --error '403 Invalid API Token: token is expired'
+  keyring-pypitoken status
+  keyring-pypitoken status --json
+  keyring-pypitoken adopt --dry-run
+  keyring-pypitoken adopt
+  keyring-pypitoken rekey
+  keyring-pypitoken rekey --identity ~/.ssh/id_ed25519
+  MATURIN_PYPI_TOKEN=$(keyring-pypitoken token) maturin publish
+  keyring-pypitoken token --project my-project --valid-for 7d --note 'GitLab'
+  keyring-pypitoken exec -- maturin publish
+  keyring-pypitoken exec -r testpypi dist/* -- make release
+  echo "$TOKEN" | keyring-pypitoken restrict --project my-project --valid-for 1h
+  echo "$TOKEN" | keyring-pypitoken inspect
+  keyring-pypitoken check
+  keyring-pypitoken check pypitoken.toml
+  keyring-pypitoken history -n 5
+""".splitlines()
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
+    from importlib.metadata import version
+
     parser = argparse.ArgumentParser(
         _PROGRAM, description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--version", action="version", version=f"{_PROGRAM} {_version()}")
+    parser.add_argument("--version", action="version", version=f"{_PROGRAM} {version(_PROGRAM)}")
     add_completion(parser)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, subcommand in _SUBCOMMANDS.items():
+    for name, (run, text, options) in _SUBCOMMANDS.items():
         added = subparsers.add_parser(
             name,
-            aliases=_ALIASES.get(name, []),
-            help=subcommand.help,
-            description=f"{subcommand.help[0].upper()}{subcommand.help[1:]}.",
-            epilog="examples:\n" + "\n".join(f"  {line}" for line in subcommand.examples.splitlines()),
+            aliases=[_STATUS_ALIAS] if name == "status" else [],
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            epilog="\n".join(["examples:", *(line for line in _EXAMPLES if f"{_PROGRAM} {name}" in line)]),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        for add_options in subcommand.options:
-            add_options(added)
-        added.set_defaults(run=subcommand.run, name=name, command=[])
+        for add_option in options:
+            add_option(added)
+        added.set_defaults(run=run, name=name, command=[])
         if name == "exec":
             added.usage = f"{_PROGRAM} exec [-h] [-r NAME] [--account LABEL] [...] [FILE ...] -- COMMAND [ARGUMENT ...]"
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: the command line without the program; this process's if it is left out.
-
-    Returns:
-        The exit code.
-    """
+    """Run the command with `arguments`, by default this process's, and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may have letters that the locale lacks
-    return _finish(lambda: _run(_parse(words)))
-
-
-def _parse(words: list[str]) -> argparse.Namespace:
-    """Return the options, with what runs them; end if the command line is wrong."""
-    if not words:
-        return argparse.Namespace(run="status:welcome")
-    parser = build_parser()
-    command: list[str] = []
-    if "exec" in words[:1] and "--" in words:
-        at = words.index("--")
-        words, command = words[:at], words[at + 1 :]
-    _check_words(parser, words)
-    options = parser.parse_args(words)
-    if options.name == "exec" and not command:
-        parser.error("exec needs a command behind two dashes: keyring-pypitoken exec -- twine upload dist/*")
-    options.command = command
-    return options
-
-
-def _run(options: argparse.Namespace) -> int:
-    module, _, function = options.run.partition(":")
-    code = int(getattr(importlib.import_module(f"keyring_pypitoken.cli.{module}"), function)(options))
-    sys.stdout.flush()
-    return code
-
-
-def _finish(step: Callable[[], int]) -> int:
-    """Run a step; turn what it fails with into one sentence and an exit code."""
     try:
-        return step()
+        options = _parse(words)
+        module, _, function = options.run.partition(":")
+        code = int(getattr(importlib.import_module(f"keyring_pypitoken.cli.{module}"), function)(options))
+        sys.stdout.flush()
     except Refusal as refusal:
         return _fail(str(refusal))
     except PyPITokenException as error:
@@ -294,6 +212,24 @@ def _finish(step: Callable[[], int]) -> int:
         return _fail(f"the output cannot be written ({error.strerror}): free space there, or write elsewhere.")
     except Exception as error:  # noqa: BLE001 - its own words, and a traceback, may hold what was read or typed
         return _fail(f"internal error ({type(error).__name__}): please report it.")
+    return code
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    """Return the options, with what runs them; end if the command line is wrong."""
+    if not words:
+        return argparse.Namespace(run="status:welcome")
+    parser = build_parser()
+    command: list[str] = []
+    if words[0] == "exec" and "--" in words:
+        at = words.index("--")
+        words, command = words[:at], words[at + 1 :]
+    _check_words(parser, words)
+    options = parser.parse_args(words)
+    if options.name == "exec" and not command:
+        parser.error("exec needs a command behind two dashes: keyring-pypitoken exec -- twine upload dist/*")
+    options.command = command
+    return options
 
 
 def _drop_output() -> None:
@@ -304,29 +240,19 @@ def _drop_output() -> None:
 
 def _check_words(parser: argparse.ArgumentParser, words: list[str]) -> None:
     """End with a better sentence than argparse's, which would repeat a token that was pasted as an argument."""
-    from keyring_pypitoken.text import looks_like_token
-
     if any(looks_like_token(part) for word in words for part in word.split("=")):
         parser.exit(
             2,
             f"{_PROGRAM}: a token is never an argument, because shells and logs keep those: revoke it on the "
             "index, and store a new one with `keyring-pypitoken login`.\n",
         )
-    known = [*_SUBCOMMANDS, *(alias for aliases in _ALIASES.values() for alias in aliases)]
-    if words and not words[0].startswith("-") and words[0] not in known:
-        import difflib
-
-        nearest = difflib.get_close_matches(words[0], known, n=1)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}."
+    known = [*_SUBCOMMANDS, _STATUS_ALIAS]
+    if not words[0].startswith("-") and words[0] not in known:
+        likely = nearest(words[0], known)
+        hint = f"did you mean {likely!r}?" if likely else f"known are {', '.join(known)}."
         parser.exit(2, f"{_PROGRAM}: unknown command {quoted(words[0])}; {hint}\n")
 
 
 def _fail(message: str) -> int:
     print(f"{_PROGRAM}: {message}", file=sys.stderr)
     return 1
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version(_PROGRAM)

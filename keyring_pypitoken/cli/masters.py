@@ -28,42 +28,37 @@ if TYPE_CHECKING:
 
 def login(options: argparse.Namespace) -> int:
     """Store a master."""
-    repository = find_repository(options.repository, load_config())
-    _check_label(options.account)
+    repository, key = _parse(options)
     text = MasterToken(read_secret(f"API token for {repository.name}, as {repository.domain} shows it"))
-    saved = issue.save(Key.of(repository, options.account), text)
+    saved = issue.save(key, text)
     if saved is None:
         raise Refusal(f"no master can be stored for {repository.name}: see `keyring-pypitoken status`.")
     where = saved.repository.name + ("" if saved.account == masters.DEFAULT_ACCOUNT else f" (account {saved.account})")
-    replaced = ""
-    if saved.replaced:
-        replaced = f" It replaces the previous one; if you no longer need that, revoke it on {repository.domain}."
+    replaced = f" It replaces the previous one; if you no longer need that, revoke it on {repository.domain}."
     # twine knows the names of PyPI's two indexes; others only by their URL, unless .pypirc names them.
     names = {PYPI: "", TESTPYPI: " -r testpypi"}
     option = names.get(repository, f" --repository-url {repository.url}")
-    say(f"Stored for {where}.{replaced} Next: twine upload{option} dist/*", "good")
+    say(f"Stored for {where}.{replaced if saved.replaced else ''} Next: twine upload{option} dist/*", "good")
     return 0
 
 
 def logout(options: argparse.Namespace) -> int:
     """Delete a master."""
-    repository = find_repository(options.repository, load_config())
-    _check_label(options.account)
-    deleted = issue.delete(Key.of(repository, options.account))
-    account = options.account or masters.DEFAULT_ACCOUNT
-    if not deleted:
-        raise Refusal(
-            f"no master is stored for {repository.name} (account {account!r}), so there is nothing to delete."
-        )
-    say(f"Deleted the master for {repository.name} (account {account!r}).")
+    repository, key = _parse(options)
+    where = f"{repository.name} (account {options.account or masters.DEFAULT_ACCOUNT!r})"
+    if not issue.delete(key):
+        raise Refusal(f"no master is stored for {where}, so there is nothing to delete.")
+    say(f"Deleted the master for {where}.")
     return 0
 
 
-def _check_label(account: str | None) -> None:
+def _parse(options: argparse.Namespace) -> tuple[Repository, Key]:
+    repository, account = find_repository(options.repository, load_config()), options.account
     if account is not None and not valid_label(account):
         raise Refusal(
             f"{quoted(account)} is not a valid account label: use up to 64 letters, digits or any of . _ @ + -."
         )
+    return repository, Key.of(repository, account)
 
 
 def rekey(options: argparse.Namespace) -> int:
@@ -79,23 +74,14 @@ def rekey(options: argparse.Namespace) -> int:
 
 
 class Adopted(NamedTuple):
-    """What happened to one raw master; never its text.
+    """What happened to one raw master; never its text."""
 
-    Attributes:
-        repository: the name of the endpoint.
-        service: keyring's service that it was stored under.
-        username: keyring's user name.
-        store: the name of the backend that held it.
-        outcome: what was done, or would be.
-        problem: why it was left there; empty if it was not.
-    """
-
-    repository: str
-    service: str
+    repository: str  # the name of the endpoint
+    service: str  # what keyring knew it by
     username: str
-    store: str
-    outcome: str
-    problem: str = ""
+    store: str  # the name of the backend that held it
+    outcome: str  # what was done, or would be
+    problem: str = ""  # why it was left there
 
 
 def adopt(options: argparse.Namespace) -> int:

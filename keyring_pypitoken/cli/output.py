@@ -54,11 +54,7 @@ def local_time(timestamp: int) -> str:
 
 
 def read_secret(prompt: str) -> str:
-    """Read a secret: from the terminal without showing it, else all of standard input.
-
-    Raises:
-        Refusal: there is no input, or it is not text.
-    """
+    """Read a secret: from the terminal without showing it, else all of standard input; no text is a Refusal."""
     try:
         if sys.stdin is not None and sys.stdin.isatty():
             import getpass

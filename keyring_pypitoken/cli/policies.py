@@ -24,30 +24,7 @@ if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Layer, PolicyFile
 
 T = TypeVar("T")
-_TEMPLATE = """\
-# What may be uploaded from this repository, and with what kind of token. keyring-pypitoken reads it at every upload;
-# `keyring-pypitoken explain` shows what follows from it, `keyring-pypitoken check` finds mistakes.
-
-# Nothing else can be uploaded from here.
-projects = {projects}
-
-# How long a token works: "auto" is as long as the upload needs. Your own policy.toml sets the most that is allowed.
-# valid-for = "auto"
-
-# How far before now a token begins to work, for clocks that differ; at most "10m".
-# clock-skew = "60s"
-
-# Which of several stored masters is used.
-# account = "default"
-
-# No uploads before, or from then on.
-# not-before = 2030-01-31T18:00:00Z
-# not-after = 2030-12-31T18:00:00Z
-
-# The same keys for one repository alone go before those above.
-# [repository.testpypi]
-# valid-for = "5m"
-"""
+_TEMPLATE = Path(__file__).with_name("policy_template.toml")  # without projects
 
 
 class _Checked(NamedTuple):
@@ -78,7 +55,8 @@ def init(options: argparse.Namespace) -> int:
         )
     path = directory / discovery.POLICY_NAME
     shown = files.display_name(path, here)
-    _write(path, shown, _TEMPLATE.format(projects=json.dumps(names)), replace=options.force)
+    content = _TEMPLATE.read_text("utf-8").replace("projects = []", f"projects = {json.dumps(names)}")
+    _write(path, shown, content, replace=options.force)
     say(f"Wrote {shown}: only {', '.join(names)} can be uploaded from here. Commit it.", "good")
     above = [policy.origin for policy in discovery.find_way(directory, here, {}).policies if policy.origin != shown]
     if above:
@@ -120,14 +98,11 @@ def _check_file(path: Path) -> _Checked:
     shown = printable(str(path))
     table = PYPROJECT_TABLE if path.name == discovery.PYPROJECT else ()
     layer: Layer = "user" if path.name == "policy.toml" else "project"
-
-    def read() -> PolicyFile | None:
-        text = files.read_text(path, shown)
-        if text is None:
-            raise PolicyError(f"{shown} does not exist: correct its name.")
-        return parse_policy(text, layer=layer, name=shown, table=table)
-
-    _, problems = _problems_of(read, None)
+    text, problems = _problems_of(lambda: files.read_text(path, shown), None)
+    if text is not None:
+        _, problems = _problems_of(lambda: parse_policy(text, layer=layer, name=shown, table=table), None)
+    elif not problems:
+        problems = (f"{shown} does not exist: correct its name.",)
     alike = (misnamed_problem(shown),) if path.name in discovery.MISNAMED and layer == "project" else ()
     return _Checked(shown, (*alike, *problems))
 
@@ -143,7 +118,7 @@ def _check_all() -> list[_Checked]:
     checked += [found for _, found in own if found is not None]
     if not any(found.problems for found in checked):
         config = Config(tuple(policy for policy, _ in own if policy is not None))
-        together = list(find_contradictions(config.policies(way), config.repositories))
+        together = find_contradictions(config.policies(way), config.repositories)
         _, strange = _problems_of(lambda: check_repository_names(config.policies(way), config.repositories), None)
         if together or strange:
             checked.append(_Checked("together", (*together, *strange)))

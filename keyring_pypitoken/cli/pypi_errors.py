@@ -83,13 +83,11 @@ def _window_facts(grant: Grant | None, last: Entry | None) -> list[str]:
         facts += [f"{bound.origin} cuts the window" for bound in (grant.start, grant.end) if bound is not None]
     if last is not None:
         now = int(time.time())
-        ended = now >= last.not_after
-        state = (
-            f"ended {in_words(now - last.not_after)} ago" if ended else f"lasts {in_words(last.not_after - now)} more"
-        )
+        distance = in_words(abs(now - last.not_after))
+        state = f"ended {distance} ago" if now >= last.not_after else f"lasts {distance} more"
         facts.append(
-            f"the last token, for {_projects(last)}, was derived {in_words(max(0, now - last.time))} ago by this "
-            f"machine's clock, and its window {state}"
+            f"the last token, for {join_names(last.projects)}, was derived {in_words(max(0, now - last.time))} ago by "
+            f"this machine's clock, and its window {state}"
         )
     return facts
 
@@ -100,13 +98,9 @@ def _project_facts(text: str, grant: Grant | None, refusal: str, last: Entry | N
     if wanted:
         facts.append(f"the file was one of {quoted(wanted[1])}")
     if last is not None:
-        facts.append(f"the last token, for {last.program}, was for {_projects(last)}")
+        facts.append(f"the last token, for {last.program}, was for {join_names(last.projects)}")
     if grant is None:
         facts.append(f"an upload from here would be refused: {refusal}")
     elif grant.projects:
         facts.append(f"an upload from here would be for {join_names(grant.projects.value)} ({grant.projects.origin})")
     return facts
-
-
-def _projects(entry: Entry) -> str:
-    return "any project" if entry.projects is None else join_names(entry.projects)

@@ -24,11 +24,7 @@ _PASSWORD = re.compile(rb"password\s*[=:]", re.IGNORECASE)
 
 
 def raw_masters(repository: Repository) -> list[RawMaster]:
-    """List the tokens that ~/.pypirc holds for a repository.
-
-    Raises:
-        Refusal: the file cannot be read.
-    """
+    """List the tokens that ~/.pypirc holds for a repository; if it cannot be read that is a Refusal."""
     path = os.path.realpath(home(os.environ) / ".pypirc")  # a link to a managed file stays a link
     found = []
     for section, settings in read_pypirc(os.environ, home(os.environ)).items():

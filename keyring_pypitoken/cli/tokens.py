@@ -14,7 +14,7 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.decision import DEFAULT_CLOCK_SKEW
 from keyring_pypitoken.policy.values import WrongValueError, parse_duration
 from keyring_pypitoken.text import quoted
-from keyring_pypitoken.tokens.describe import HIDDEN_RESTRICTIONS, Standing, describe
+from keyring_pypitoken.tokens.describe import HIDDEN_RESTRICTIONS, describe
 
 if TYPE_CHECKING:
     import argparse
@@ -29,11 +29,10 @@ def restrict(options: argparse.Namespace) -> int:
         if options.not_after is not None:
             raise Refusal("--valid-for and --not-after both say when the token ends: leave one of them out.")
         not_after = now + _seconds(options.valid_for)
-    if (not_before is None) != (not_after is None):
-        # PyPI knows windows with both ends only.
-        not_before = now - DEFAULT_CLOCK_SKEW if not_before is None else not_before
-        if not_after is None:
-            raise Refusal("--not-before needs an end beside it: add --not-after or --valid-for.")
+    if not_before is not None and not_after is None:
+        raise Refusal("--not-before needs an end beside it: add --not-after or --valid-for.")
+    if not_before is None and not_after is not None:  # PyPI knows windows with both ends only
+        not_before = now - DEFAULT_CLOCK_SKEW
     token = Token.load(read_secret("token").strip())
     before = len(token.raw_caveats)
     token.restrict(
@@ -63,15 +62,9 @@ def inspect(options: argparse.Namespace) -> int:
         return 0
     state = description.state
     if state is not None:
-        say(f"{state[0].upper()}{state[1:]}.", "good" if description.standing is Standing.VALID else "bad")
-    table(
-        [
-            ("location", description.location),
-            ("identifier", description.identifier),
-            ("format", f"macaroon version {description.format}"),
-        ],
-        indent="",
-    )
+        say(f"{state[0].upper()}{state[1:]}.", "good" if description.standing == "valid" else "bad")
+    form = f"macaroon version {description.format}"
+    table([("location", description.location), ("identifier", description.identifier), ("format", form)], indent="")
     say("Restrictions:" if description.caveats else "No restriction can be seen in it.")
     rows: list[tuple[str, str]] = []
     for number, caveat in enumerate(description.caveats, 1):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.model import DEFAULT, Grant, Origin, Settings, WithOrigin, duration_text
-from keyring_pypitoken.text import in_words, join_quoted, quoted
+from keyring_pypitoken.text import in_words, join_quoted, nearest, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable
 
     from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.policy.model import Evidence, NamedFile, Policies, PolicyFile
@@ -26,10 +26,7 @@ _MAX_VALID_FOR = WithOrigin(DEFAULT_MAX_VALID_FOR, DEFAULT, "1h")
 _UPLINK = WithOrigin(5_000_000, DEFAULT, "5 Mbit/s")
 _AUTO: WithOrigin[int | Literal["auto"]] = WithOrigin("auto", DEFAULT)
 # The parts of `auto`, in seconds: an upload rarely has the whole line, and PyPI takes a while to answer for each file.
-_AUTO_MINIMUM = 5 * 60
-_AUTO_RESERVE = 3 * 60
-_AUTO_PER_FILE = 30
-_AUTO_FACTOR = 4
+_AUTO_MINIMUM, _AUTO_RESERVE, _AUTO_PER_FILE, _AUTO_FACTOR = 5 * 60, 3 * 60, 30, 4
 _SPEEDS = ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"))
 
 _NO_PROJECT = (
@@ -47,18 +44,10 @@ def decide(
     shorter: WithOrigin[int] | None = None,
     typed_valid_for: WithOrigin[int] | None = None,
 ) -> Grant:
-    """Decide what an upload is granted.
+    """Decide what an upload is granted; what the policies do not allow is a Refusal.
 
-    Args:
-        repository: the endpoint.
-        policies: every policy on the ways of this upload, the user's and the machine's.
-        evidence: what shows the projects.
-        account: the account that the lookup or a person named.
-        shorter: seconds that may only shorten the window (KEYRING_PYPITOKEN_VALID_FOR).
-        typed_valid_for: the seconds that a person typed (`--valid-for`).
-
-    Raises:
-        Refusal: the policies do not allow the upload.
+    The lookup or a person named the `account`. In seconds, `shorter` may only shorten the window
+    (KEYRING_PYPITOKEN_VALID_FOR), and a person typed `typed_valid_for` (`--valid-for`).
     """
     own = _tables(policies.own, repository)
     tables = [*_tables(_project_files(policies), repository), *own]
@@ -101,48 +90,39 @@ def misnamed_problem(name: str) -> str:
 
 
 def check_repository_names(policies: Policies, known: Iterable[Repository]) -> None:
-    """Check that the project policies mention known repositories only.
-
-    Raises:
-        Refusal: one mentions another, so that its limits would silently never apply.
-    """
+    """Refuse a project policy that mentions an unknown repository: its limits would silently never apply."""
     names = [repository.name for repository in known]
     for policy in _project_files(policies):
         for name, table in policy.repositories.items():
             if name not in names:
-                import difflib
-
-                nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-                hint = f"did you mean {quoted(nearest[0])}?" if nearest else f"known are {join_quoted(names)}:"
-                setting = _first(table)
+                likely = nearest(name, names, cutoff=0.5)
+                hint = f"did you mean {quoted(likely)}?" if likely else f"known are {join_quoted(names)}:"
+                setting = _first(table._asdict().values())
                 raise Refusal(
                     f"{setting.origin if setting else policy.origin} mentions an unknown repository {quoted(name)}; "
                     f"{hint} correct the name, or add its url to your own policy.toml."
                 )
 
 
-def find_contradictions(policies: Policies, repositories: Iterable[Repository]) -> Iterator[str]:
-    """Yield what no upload could ever meet, whatever is uploaded and whenever; no sentence twice."""
-    yield from dict.fromkeys(
-        problem for repository in repositories for problem in _contradictions(policies, repository)
-    )
-
-
-def _contradictions(policies: Policies, repository: Repository) -> Iterator[str]:
-    tables = _tables((*_project_files(policies), *policies.own), repository)
-    try:
-        _decide_valid_for(policies, repository, None, None)
-    except Refusal as refusal:
-        yield str(refusal)
-    start, end = _bounds(tables)
-    if start is not None and end is not None and start.value >= end.value:
-        yield (
-            f"not-before ({start.origin}) is not before not-after ({end.origin}), so no moment is allowed: "
-            "change one of them."
-        )
-    empty = next((t.projects for t in tables if t.projects is not None and not t.projects.value), None)
-    if empty is not None:
-        yield f"projects is empty ({empty.origin}), so nothing is allowed: list one, or leave it out."
+def find_contradictions(policies: Policies, repositories: Iterable[Repository]) -> list[str]:
+    """List what no upload could ever meet, whatever is uploaded and whenever; no sentence twice."""
+    found = []
+    for repository in repositories:
+        tables = _tables((*_project_files(policies), *policies.own), repository)
+        try:
+            _decide_valid_for(policies, repository, None, None)
+        except Refusal as refusal:
+            found.append(str(refusal))
+        start, end = _bounds(tables)
+        if start is not None and end is not None and start.value >= end.value:
+            found.append(
+                f"not-before ({start.origin}) is not before not-after ({end.origin}), so no moment is allowed: "
+                "change one of them."
+            )
+        empty = next((t.projects for t in tables if t.projects is not None and not t.projects.value), None)
+        if empty is not None:
+            found.append(f"projects is empty ({empty.origin}), so nothing is allowed: list one, or leave it out.")
+    return list(dict.fromkeys(found))
 
 
 def _project_files(policies: Policies) -> list[PolicyFile]:
@@ -189,10 +169,7 @@ def _uplink(own: list[Settings]) -> WithOrigin[int]:
 
 
 def _decide_valid_for(
-    policies: Policies,
-    repository: Repository,
-    files: tuple[NamedFile, ...] | None,
-    typed: WithOrigin[int] | None,
+    policies: Policies, repository: Repository, files: tuple[NamedFile, ...] | None, typed: WithOrigin[int] | None
 ) -> WithOrigin[int]:
     own = _tables(policies.own, repository)
     ceiling = _least(t.max_valid_for for t in own) or _MAX_VALID_FOR
@@ -208,9 +185,9 @@ def _decide_valid_for(
     lengths = []
     for wish in _wishes(policies, repository, lambda t: t.valid_for) or [_AUTO]:
         if isinstance(wish.value, str):
-            lengths.append(_auto(files, _uplink(own), ceiling, wish.origin))
-            continue
-        length = WithOrigin(wish.value, wish.origin, wish.spelling)
+            length = _auto(files, _uplink(own), ceiling, wish.origin)
+        else:
+            length = WithOrigin(wish.value, wish.origin, wish.spelling)
         if length.value > ceiling.value:
             raise Refusal(
                 f"valid-for is {duration_text(length)} ({length.origin}), above max-valid-for, which is "

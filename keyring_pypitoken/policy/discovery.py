@@ -25,10 +25,9 @@ PYPROJECT = "pyproject.toml"
 # A `.git` is a file in worktrees and submodules.
 _MARKERS = (".git", ".hg", ".svn", ".bzr", "_darcs", ".jj")
 MISNAMED = ("pypi-token.toml", "pypi_token.toml", ".pypitoken.toml", "keyring-pypitoken.toml", "policy.toml")
-_MISNAMED_TABLE = re.compile(
-    r"""^[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*["']?(pypitoken|pypi-token|keyring[_.]?pypitoken)\b""", re.MULTILINE
-)
-_TELLING_KEY = re.compile(r"^[ \t]*(?:projects|valid-for|max-valid-for|clock-skew|require-policy)[ \t]*=", re.MULTILINE)
+# Compiled when they are used: most lookups need neither.
+_MISNAMED_TABLE = r"""(?m)^[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*["']?(pypitoken|pypi-token|keyring[_.]?pypitoken)\b"""
+_TELLING_KEY = r"(?m)^[ \t]*(?:projects|valid-for|max-valid-for|clock-skew|require-policy)[ \t]*="
 _NAMES = (*_MARKERS, POLICY_NAME, PYPROJECT, *MISNAMED)
 
 
@@ -145,7 +144,7 @@ def _read_directory(
         if text is None:
             continue
         if name == PYPROJECT:
-            misnamed += [f"[tool.{table}] of {shown}" for table in _MISNAMED_TABLE.findall(text)]
+            misnamed += [f"[tool.{table}] of {shown}" for table in re.findall(_MISNAMED_TABLE, text)]
         policy = _parse(text, shown, name)
         if policy is not None:
             policies.append(policy._replace(trusted=_is_trusted(path, owners)))
@@ -202,4 +201,4 @@ def _looks_like_policy(path: Path) -> bool:
         text = read_text(path, str(path)) or ""
     except PolicyError:  # not ours
         return False
-    return os.path.realpath(path) not in followed and _TELLING_KEY.search(text) is not None
+    return os.path.realpath(path) not in followed and re.search(_TELLING_KEY, text) is not None

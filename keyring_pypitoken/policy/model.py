@@ -5,10 +5,11 @@ Every `keyring get` loads this: no dataclasses, which cost most of a millisecond
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, NewType, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, NewType, TypeVar
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import BUILT_IN
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import in_words, utc
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def duration_text(duration: WithOrigin[int]) -> str:
     return duration.spelling or in_words(duration.value)
 
 
-class Settings(NamedTuple):
+class Settings(Record):
     """What one table of a policy says; None for each key that is not in it.
 
     Durations are seconds, `uplink` is bits per second, `not_before` and `not_after` are Unix seconds. `projects` are
@@ -76,7 +77,7 @@ class Settings(NamedTuple):
     history: WithOrigin[bool] | None = None
 
 
-class StoreSettings(NamedTuple):
+class StoreSettings(Record):
     """What `[store]` says about where masters are kept; None for each key that is not in it."""
 
     backend: WithOrigin[str] | None = None  # the `module.Class` of a keyring backend, or `age`
@@ -84,7 +85,7 @@ class StoreSettings(NamedTuple):
     command: WithOrigin[tuple[str, ...]] | None = None  # a program and its arguments, which print the master
 
 
-class PolicyFile(NamedTuple):
+class PolicyFile(Record):
     """One policy file."""
 
     layer: Layer
@@ -101,7 +102,7 @@ class PolicyFile(NamedTuple):
         return (self.settings,) if own is None else (own, self.settings)
 
 
-class Way(NamedTuple):
+class Way(Record):
     """The directories from the start of an upload to the root of its project, and the policies in them."""
 
     start: Path
@@ -111,7 +112,7 @@ class Way(NamedTuple):
     misnamed: tuple[str, ...] = ()  # files and tables that look like a policy and are not read as one
 
 
-class Policies(NamedTuple):
+class Policies(Record):
     """All policies that an upload is judged by."""
 
     here: Way  # of the current directory, or of the project that the uploader was pointed at
@@ -124,7 +125,7 @@ class Policies(NamedTuple):
         return (self.here, *(way for way, _ in self.files))
 
 
-class Config(NamedTuple):
+class Config(Record):
     """The policies of the user and of the machine."""
 
     own: tuple[PolicyFile, ...] = ()  # the user's, then the machine's, the most important first
@@ -158,7 +159,7 @@ class Config(NamedTuple):
         return Policies(here, files, self.own)
 
 
-class NamedFile(NamedTuple):
+class NamedFile(Record):
     """A distribution file that will be uploaded: its path, its normalized project name, its size in bytes."""
 
     path: Path
@@ -166,7 +167,7 @@ class NamedFile(NamedTuple):
     size: int
 
 
-class Evidence(NamedTuple):
+class Evidence(Record):
     """What shows which projects an upload is for."""
 
     projects: WithOrigin[tuple[str, ...]] | None  # sorted normalized names; None if nothing names one
@@ -174,7 +175,7 @@ class Evidence(NamedTuple):
     files: tuple[NamedFile, ...] | None = None  # what will be uploaded; None if that is not known (yet)
 
 
-class Grant(NamedTuple):
+class Grant(Record):
     """What will be derived: everything that `derive` needs but the master and the clock."""
 
     repository: Repository

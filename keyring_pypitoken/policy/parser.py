@@ -1,68 +1,58 @@
-"""Policy files: parsed once into typed values that know where they come from.
-
-Pure: the text and its name go in, a `PolicyFile` or all of its problems come out.
-"""
+"""Policy files: a text goes in; typed values with their origins, or all of its problems, come out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyring_pypitoken.exceptions import PolicyError
 from keyring_pypitoken.lookup import BUILT_IN, Repository
 from keyring_pypitoken.names import valid_label
-from keyring_pypitoken.policy.model import (
-    AGE,
-    PYPROJECT_TABLE,
-    Layer,
-    Origin,
-    PolicyFile,
-    Settings,
-    StoreSettings,
-    WithOrigin,
-)
-from keyring_pypitoken.policy.values import KEYS, STORE_KEYS, WrongValueError, read_texts, shown
-from keyring_pypitoken.text import caret, quoted
+from keyring_pypitoken.policy.model import AGE, PYPROJECT_TABLE, Origin, PolicyFile, Settings, StoreSettings, WithOrigin
+from keyring_pypitoken.policy.values import ENDPOINT_KEYS, KEYS, STORE_KEYS, WrongValueError, endpoint_host, shown
+from keyring_pypitoken.text import caret, nearest, quoted
 from keyring_pypitoken.toml import Path, Place, entry, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-ENDPOINT_KEYS = ("url", "domain", "services")  # what makes an endpoint
+    from keyring_pypitoken.policy.model import Layer
+
 FIXED_ENDPOINT_KEYS = ("url", "domain")  # what a built-in one has already
 _NOT_FOR_PROJECTS = {*(name for name, key in KEYS.items() if not key.project_may), *ENDPOINT_KEYS, "store"}
 _START = Place(1, 1, 1)
 
 
-class _Problems:
-    """Collects all that is wrong in a file, each with its place."""
+class _Problems(NamedTuple):
+    """All that is wrong in a file, each with its place."""
 
-    def __init__(self, name: str, text: str, places: Mapping[Path, Place], root: Path) -> None:
-        self._name = name
-        self._text = text
-        self._places = places
-        self._root = root
-        self._found: list[tuple[int, int, str]] = []  # line, column, sentence
+    name: str
+    text: str
+    places: Mapping[Path, Place]
+    root: Path
+    found: list[tuple[int, int, str]]  # line, column, sentence
 
     def add(self, problem: str, *path: str) -> None:
         """Add what is wrong with a value: the rest of a sentence that begins with its key."""
         place = self._place(path)
-        subject = ".".join(part if valid_label(part) else quoted(part) for part in path or self._root)
-        self._found.append((place.line, place.value_column, f"{subject} {problem}"))
+        subject = ".".join(part if valid_label(part) else quoted(part) for part in path or self.root)
+        self.found.append((place.line, place.value_column, f"{subject} {problem}"))
 
     def add_key(self, sentence: str, *path: str) -> None:
         """Add what is wrong with a key itself."""
         place = self._place(path)
-        self._found.append((place.line, place.column, sentence))
+        self.found.append((place.line, place.column, sentence))
 
     def add_unknown(self, known: Iterable[str], *path: str) -> None:
         """Add a key that does not exist."""
-        self.add_key(f"unknown key {quoted(path[-1])}; {_did_you_mean(path[-1], list(known))}", *path)
+        keys = list(known)
+        likely = nearest(path[-1].lower().replace("_", "-"), keys)
+        hint = f"did you mean {likely!r}?" if likely else f"known here are {', '.join(keys)}"
+        self.add_key(f"unknown key {quoted(path[-1])}; {hint}", *path)
 
     def read(self, read: Callable[[object], object], value: object, *path: str) -> Any:
         """Return a value with its origin; None if it is wrong."""
         try:
-            origin = Origin(f"{self._name}:{self._place(path).line}")
+            origin = Origin(f"{self.name}:{self._place(path).line}")
             return WithOrigin(read(value), origin, value if isinstance(value, str) else "")
         except WrongValueError as error:
             self.add(str(error), *path)
@@ -70,40 +60,33 @@ class _Problems:
 
     def refuse(self) -> None:
         """Raise all that was found, if anything was."""
-        if not self._found:
+        if not self.found:
             return
-        found = sorted(self._found)
+        found = sorted(self.found)
         line, column, sentence = found[0]
         more = f"; and {len(found) - 1} more: run `keyring-pypitoken check`" if len(found) > 1 else "; correct it there"
         raise PolicyError(
-            f"the policy cannot be followed: {self._name}:{line}:{column}: {sentence}{more}.",
-            tuple(caret(self._name, self._text, *problem) for problem in found),
+            f"the policy cannot be followed: {self.name}:{line}:{column}: {sentence}{more}.",
+            tuple(caret(self.name, self.text, *problem) for problem in found),
         )
 
     def _place(self, path: Path) -> Place:
-        full = (*self._root, *path)
-        while full and full not in self._places:
+        full = (*self.root, *path)
+        while full and full not in self.places:
             full = full[:-1]
-        return self._places.get(full, _START)
+        return self.places.get(full, _START)
 
 
 def parse_policy(text: str, *, layer: Layer, name: str, table: Path = ()) -> PolicyFile | None:
-    """Parse a policy file; return None if the file has no such table.
+    """Parse the text of a file that messages call `name`; None if it has no such `table`, as a `pyproject.toml`.
 
-    Args:
-        text: the file's text.
-        layer: whose file it is; a project may say less than its user.
-        name: what messages call the file.
-        table: the table of the file that holds the policy, as in a `pyproject.toml`.
-
-    Raises:
-        PolicyError: the file cannot be followed; `problems` holds every mistake with its line and a caret.
+    If the file cannot be followed, that is a PolicyError whose `problems` are every mistake with its line and a caret.
     """
     document, places = read_toml(text, name)
     content: Any = entry(document, *table) if table else document
     if content is None:
         return None
-    problems = _Problems(name, text, places, table)
+    problems = _Problems(name, text, places, table, [])
     if not isinstance(content, dict):
         problems.add(f"is {shown(content)}, expected a table")
         content = {}
@@ -136,13 +119,6 @@ def _read_settings(
     return Settings(**found)
 
 
-def _did_you_mean(name: str, known: list[str]) -> str:
-    import difflib
-
-    nearest = difflib.get_close_matches(name.lower().replace("_", "-"), known, n=1)
-    return f"did you mean {nearest[0]!r}?" if nearest else f"known here are {', '.join(known)}"
-
-
 def _read_repositories(
     content: object, layer: Layer, problems: _Problems
 ) -> tuple[dict[str, Settings], tuple[Repository, ...]]:
@@ -160,7 +136,7 @@ def _read_repositories(
         if not isinstance(table, dict):
             problems.add(f"is {shown(table)}, expected a table", *path)
             continue
-        settings[name] = _read_settings(table, layer, problems, path, ENDPOINT_KEYS)
+        settings[name] = _read_settings(table, layer, problems, path, tuple(ENDPOINT_KEYS))
         if layer != "project":
             endpoints.append(_read_endpoint(name, table, problems))
     return settings, tuple(endpoints)
@@ -169,61 +145,22 @@ def _read_repositories(
 def _read_endpoint(name: str, table: dict[str, Any], problems: _Problems) -> Repository:
     """Read the keys that make an endpoint; the result counts only if there are no problems."""
     path = ("repository", name)
-    found = problems.read(_read_services, table.get("services", []), *path, "services")
-    services = found.value if found else []
-    known = {repository.name: repository for repository in BUILT_IN}
-    if built_in := known.get(name):
-        for key in FIXED_ENDPOINT_KEYS:
-            if key in table:
-                problems.add_key(f"{key} of {name} is fixed: it cannot be set", *path, key)
+    built_in = next((known for known in BUILT_IN if known.name == name), None)
+    found: dict[str, Any] = {}
+    for key in ENDPOINT_KEYS.keys() & table:
+        if built_in is not None and key in FIXED_ENDPOINT_KEYS:
+            problems.add_key(f"{key} of {name} is fixed: it cannot be set", *path, key)
+        elif (read := problems.read(ENDPOINT_KEYS[key], table[key], *path, key)) is not None:
+            found[key] = read.value
+    services = tuple(found.get("services", ()))
+    if built_in is not None:
         return built_in._replace(services=(*built_in.services, *services))
-    url = table.get("url")
-    host = _endpoint_host(url)
-    if url is None:
-        import difflib
-
-        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean [repository.{nearest[0]}]?" if nearest else "add the address that it is uploaded to"
+    if "url" not in table:
+        likely = nearest(name, [known.name for known in BUILT_IN], cutoff=0.5)
+        hint = f"did you mean [repository.{likely}]?" if likely else "add the address that it is uploaded to"
         problems.add(f"has no url; {hint}", *path)
-    elif host is None:
-        problems.add(
-            f"is {shown(url)}, expected an https URL (http for a loopback address only), without user, query or "
-            "fragment",
-            *path,
-            "url",
-        )
-    domain = table.get("domain", host or "unknown")
-    if not isinstance(domain, str) or not domain:
-        problems.add(f"is {shown(domain)}, expected a host name", *path, "domain")
-    return Repository(name, str(url), str(domain), tuple(services))
-
-
-def _read_services(value: object) -> list[str]:
-    return read_texts(value, "names", '["demo"]')
-
-
-def _endpoint_host(url: object) -> str | None:
-    """Return the host of a URL that tokens may be sent to, else None."""
-    if not isinstance(url, str) or not url.isprintable() or " " in url:
-        return None
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return None
-    host = parts.hostname
-    if not host or parts.query or parts.fragment or "@" in parts.netloc:
-        return None
-    return host if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)) else None
-
-
-def _is_loopback(host: str) -> bool:
-    import ipaddress
-
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    url = found.get("url", "")
+    return Repository(name, url, found.get("domain") or endpoint_host(url) or "unknown", services)
 
 
 def _read_store(content: object, problems: _Problems) -> StoreSettings:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import stat
 import sys
 from typing import TYPE_CHECKING
@@ -31,11 +30,7 @@ REPLACE_OR_WRITE = REPLACE | _RIGHTS["DC"] | _RIGHTS["LC"]
 
 
 def check_own(path: str, layer: Layer) -> None:
-    """Check a policy and everything that finding it passes: files, links, and directories up to the root.
-
-    Raises:
-        PolicyError: somebody else may write one of them.
-    """
+    """Refuse a policy (PolicyError) if others may write it, or a link or directory on the way to it from the root."""
     if sys.platform == "win32":  # pragma: no cover - Windows runs it
         if layer == "site":  # a profile directory is private by default, the machine's is not
             _check_windows(path)
@@ -47,6 +42,8 @@ def check_own(path: str, layer: Layer) -> None:
             except OSError:
                 continue  # reported when it is read
             if problem is not None:
+                import shlex
+
                 reason, fix = problem
                 shown = printable(passed)
                 raise PolicyError(f"{shown} {reason}, who could loosen the policy: run `{fix} {shlex.quote(shown)}`.")
@@ -55,10 +52,8 @@ def check_own(path: str, layer: Layer) -> None:
 def windows_problem(descriptor: str, user: str, forbidden: int = REPLACE_OR_WRITE) -> str:
     """Return why a file on Windows cannot be trusted; an empty text if it can.
 
-    Args:
-        descriptor: its owner and access list in Windows' SDDL.
-        user: the user's security identifier, `S-1-5-21-...`.
-        forbidden: the rights that nobody else may have.
+    The `descriptor` is its owner and access list in Windows' SDDL, the `user` a security identifier such as
+    `S-1-5-21-...`; nobody else may have `forbidden` rights.
     """
     safe = {*_SAFE_ON_WINDOWS, user}
     owner = re.match(r"O:(S-[0-9-]+|[A-Z]{2})", descriptor)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken.names import InvalidNameError, normalize, normalize_valid, valid_label
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import looks_like_token, quoted
 
 if TYPE_CHECKING:
@@ -15,19 +16,20 @@ if TYPE_CHECKING:
 _MAX_SHOWN = 10**12
 MAX_CLOCK_SKEW = 10 * 60  # seconds
 _MAX_DURATION = 3650 * 86_400  # seconds; more is a slip of the keyboard, and no date can hold the sum
-_DURATION = re.compile("(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?")
-_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\*")
-_SPEED = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?([kMG])bit/s")
+# Compiled when they are used: most policies have few of these keys.
+_DURATION = "(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?"
+_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*\*"
+_SPEED = r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?([kMG])bit/s"
 _BITS = {"k": 1e3, "M": 1e6, "G": 1e9}
-_AS_MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
-_SECRET = re.compile(r"AGE-SECRET-KEY-|^AGE-PLUGIN-[^/\\]+-1[A-Z0-9]{6,}$|-----BEGIN", re.IGNORECASE)
+_AS_MODULE = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+"
+_SECRET = r"(?i)AGE-SECRET-KEY-|^AGE-PLUGIN-[^/\\]+-1[A-Z0-9]{6,}$|-----BEGIN"  # noqa: S105 - how to recognize one
 
 
 class WrongValueError(ValueError):
     """A value is not what its key expects; the text is the rest of a sentence that begins with the key."""
 
 
-class Key(NamedTuple):
+class Key(Record):
     """How the value of a key is read; a function that reads it raises `WrongValueError`."""
 
     read: Callable[[object], object]
@@ -36,34 +38,39 @@ class Key(NamedTuple):
 
 
 def parse_duration(value: object) -> int:
-    """Read a length of time such as `"90s"`, `"15m"`, `"1h30m"`, `"2d"` or 900, and return it in seconds.
-
-    Raises:
-        WrongValueError: it is not one, or longer than 3650 days.
-    """
+    """Return a length of time such as `"90s"`, `"1h30m"`, `"2d"` or 900 in seconds; raise WrongValueError."""
     seconds = value if isinstance(value, int) and not isinstance(value, bool) else -1
-    if isinstance(value, str) and value and (found := _DURATION.fullmatch(value)):
+    if isinstance(value, str) and value and (found := re.fullmatch(_DURATION, value)):
         seconds = sum(int(part or 0) * unit for part, unit in zip(found.groups(), (86_400, 3600, 60, 1), strict=True))
     if not 0 <= seconds <= _MAX_DURATION:
-        raise WrongValueError(
-            f"is {shown(value)}, expected a length of time of at most 3650 days "
-            'such as "90s", "15m", "1h30m" or "2d", or whole seconds'
-        )
+        expected = 'a length of time of at most 3650 days such as "90s", "15m", "1h30m" or "2d", or whole seconds'
+        raise _wrong(value, expected)
     return seconds
 
 
 def read_texts(value: object, what: str, example: str) -> list[str]:
-    """Read a list of texts, which messages call `what`.
-
-    Raises:
-        WrongValueError: it is not one.
-    """
+    """Return a list of texts, which messages call `what`; raise WrongValueError if it is not one."""
     if not isinstance(value, list):
-        raise WrongValueError(f"is {shown(value)}, expected a list of {what} such as {example}")
+        raise _wrong(value, f"a list of {what} such as {example}")
     for item in value:
         if not isinstance(item, str) or not item:
             raise WrongValueError(f"holds {shown(item)}, expected {what} in quotes")
     return value
+
+
+def _wrong(value: object, expected: str) -> WrongValueError:
+    return WrongValueError(f"is {shown(value)}, expected {expected}")
+
+
+def _if(fits: Callable[[Any], object], expected: str) -> Callable[[object], object]:
+    """Return what reads a value as it is if it fits."""
+
+    def read(value: object) -> object:
+        if not fits(value):
+            raise _wrong(value, expected)
+        return value
+
+    return read
 
 
 def _read_projects(value: object) -> frozenset[str]:
@@ -75,23 +82,21 @@ def _read_projects(value: object) -> frozenset[str]:
 
 
 def _read_own_projects(value: object) -> frozenset[str]:
-    names = read_texts(value, "project names", '["demo"]')
-    return frozenset(_read_pattern(name) if name.endswith("*") else _read_name(name) for name in names)
+    return frozenset(map(_read_name, read_texts(value, "project names", '["demo"]')))
 
 
 def _read_name(name: str) -> str:
+    """Normalize a name, or the beginning of names with a `*` behind it."""
+    if name == "*":
+        raise WrongValueError("holds '*', which allows every project: leave projects out instead")
+    if name.endswith("*"):
+        if not re.fullmatch(_PATTERN, name):
+            raise WrongValueError(f'holds {quoted(name)}, expected the beginning of a name and one * such as "acme-*"')
+        return normalize(name)
     try:
         return normalize_valid(name)
     except InvalidNameError:
         raise WrongValueError(f"holds {quoted(name)}, which is not a valid project name") from None
-
-
-def _read_pattern(pattern: str) -> str:
-    if pattern == "*":
-        raise WrongValueError("holds '*', which allows every project: leave projects out instead")
-    if not _PATTERN.fullmatch(pattern):
-        raise WrongValueError(f'holds {quoted(pattern)}, expected the beginning of a name and one * such as "acme-*"')
-    return normalize(pattern[:-1]) + "*"
 
 
 def _read_positive_duration(value: object) -> int:
@@ -108,15 +113,15 @@ def _read_valid_for(value: object) -> int | str:
 def _read_skew(value: object) -> int:
     seconds = parse_duration(value)
     if seconds > MAX_CLOCK_SKEW:
-        raise WrongValueError(f'is {shown(value)}, expected at most "10m"')
+        raise _wrong(value, 'at most "10m"')
     return seconds
 
 
 def _read_uplink(value: object) -> int:
-    found = _SPEED.fullmatch(value) if isinstance(value, str) else None
+    found = re.fullmatch(_SPEED, value) if isinstance(value, str) else None
     bits = int(float(found[1]) * _BITS[found[2]]) if found else 0
     if not bits:
-        raise WrongValueError(f'is {shown(value)}, expected an upload speed such as "5 Mbit/s" or "500 kbit/s"')
+        raise _wrong(value, 'an upload speed such as "5 Mbit/s" or "500 kbit/s"')
     return bits
 
 
@@ -124,30 +129,65 @@ def _read_moment(value: object) -> int:
     if isinstance(value, str) and re.match("[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
         raise WrongValueError(f"is {quoted(value)}, which is a text: write the date-time without quotes")
     if not isinstance(value, datetime.datetime):
-        raise WrongValueError(f"is {shown(value)}, expected a date-time with its offset such as 2026-01-31T18:00:00Z")
+        raise _wrong(value, "a date-time with its offset such as 2026-01-31T18:00:00Z")
     if value.tzinfo is None:
         raise WrongValueError(f"has no time zone: write it with one, such as {value.isoformat()}Z")
     return int(value.timestamp())
 
 
-def _read_account(value: object) -> str:
-    if not isinstance(value, str) or not valid_label(value):
-        raise WrongValueError(f"is {shown(value)}, expected up to 64 letters, digits or any of . _ @ + -")
+def _read_identity(value: object) -> str:
+    expected = "the path of an age identity file or an SSH private key"
+    if not isinstance(value, str) or not value.strip():
+        raise _wrong(value, expected)
+    if not value.isprintable() or re.search(_SECRET, value):  # a secret in the wrong place is not shown
+        raise WrongValueError(f"is a key itself or not a path, expected {expected}")
     return value
 
 
-def _read_bool(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise WrongValueError(f"is {shown(value)}, expected true or false")
-    return value
+def _read_command(value: object) -> tuple[str, ...]:
+    words = read_texts(value, "a program and its arguments", '["pass", "show", "pypi"]')
+    if not words:
+        raise WrongValueError('is empty, expected a program and its arguments such as ["pass", "show", "pypi"]')
+    if any(looks_like_token(word) or "\0" in word for word in words):
+        raise WrongValueError("holds a token or a NUL, expected a program that prints the master")
+    return tuple(words)
 
 
-def _read_unscoped(value: object) -> str:
-    if value not in ("refuse", "allow") or not isinstance(value, str):
-        raise WrongValueError(f'is {shown(value)}, expected "refuse" or "allow"')
-    return value
+def endpoint_host(url: object) -> str | None:
+    """Return the host of a URL that tokens may be sent to, else None."""
+    from urllib.parse import urlsplit
+
+    if not isinstance(url, str) or not url.isprintable() or " " in url:
+        return None
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    host = parts.hostname
+    if not host or parts.query or parts.fragment or "@" in parts.netloc:
+        return None
+    return host if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)) else None
 
 
+def _is_loopback(host: str) -> bool:
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+_read_bool = _if(lambda value: isinstance(value, bool), "true or false")
+_read_unscoped = _if(lambda value: isinstance(value, str) and value in ("refuse", "allow"), '"refuse" or "allow"')
+_read_account = _if(
+    lambda value: isinstance(value, str) and valid_label(value), "up to 64 letters, digits or any of . _ @ + -"
+)
+_read_backend = _if(
+    lambda value: isinstance(value, str) and (value == "age" or re.fullmatch(_AS_MODULE, value)),
+    '"module.Class" of a keyring backend, or "age"',
+)
 KEYS: dict[str, Key] = {
     "projects": Key(_read_projects, read_own=_read_own_projects),
     "valid-for": Key(_read_valid_for),
@@ -164,36 +204,11 @@ KEYS: dict[str, Key] = {
     "notice": Key(_read_bool, project_may=False),
     "history": Key(_read_bool, project_may=False),
 }
-
-
-def _read_backend(value: object) -> str:
-    if not isinstance(value, str) or not (value == "age" or _AS_MODULE.fullmatch(value)):
-        raise WrongValueError(f'is {shown(value)}, expected "module.Class" of a keyring backend, or "age"')
-    return value
-
-
-def _read_identity(value: object) -> str:
-    expected = "expected the path of an age identity file or an SSH private key"
-    if not isinstance(value, str) or not value.strip():
-        raise WrongValueError(f"is {shown(value)}, {expected}")
-    if not value.isprintable() or _SECRET.search(value):  # a secret in the wrong place is not shown
-        raise WrongValueError(f"is a key itself or not a path, {expected}")
-    return value
-
-
-def _read_command(value: object) -> tuple[str, ...]:
-    words = read_texts(value, "a program and its arguments", '["pass", "show", "pypi"]')
-    if not words:
-        raise WrongValueError('is empty, expected a program and its arguments such as ["pass", "show", "pypi"]')
-    if any(looks_like_token(word) or "\0" in word for word in words):
-        raise WrongValueError("holds a token or a NUL, expected a program that prints the master")
-    return tuple(words)
-
-
-STORE_KEYS: dict[str, Callable[[object], object]] = {
-    "backend": _read_backend,
-    "identity": _read_identity,
-    "command": _read_command,
+STORE_KEYS = {"backend": _read_backend, "identity": _read_identity, "command": _read_command}
+ENDPOINT_KEYS: dict[str, Callable[[object], object]] = {
+    "url": _if(endpoint_host, "an https URL (http for a loopback address only), without user, query or fragment"),
+    "domain": _if(lambda value: isinstance(value, str) and value, "a host name"),
+    "services": lambda value: read_texts(value, "names", '["demo"]'),
 }
 
 

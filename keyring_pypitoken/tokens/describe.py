@@ -6,112 +6,68 @@ never shown.
 
 from __future__ import annotations
 
-import enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyring_pypitoken.names import normalize
 from keyring_pypitoken.text import in_words, join_quoted, printable, quoted, utc
-from keyring_pypitoken.tokens.restrictions import (
-    DateRestriction,
-    LegacyDateRestriction,
-    LegacyNoopRestriction,
-    LegacyProjectIDsRestriction,
-    LegacyProjectNamesRestriction,
-    OIDCPublisherRestriction,
-    ProjectIDsRestriction,
-    ProjectNamesRestriction,
-    UnknownCaveat,
-    UserIDRestriction,
-)
+from keyring_pypitoken.tokens import restrictions as kinds
 from keyring_pypitoken.tokens.token import Token
 
 if TYPE_CHECKING:
-    from keyring_pypitoken.tokens.restrictions import Restriction
+    from keyring_pypitoken.tokens.restrictions import Restriction, UnknownCaveat
 
 HIDDEN_RESTRICTIONS = "PyPI may apply further restrictions that are not visible in the token."
 
 # A class that is not among them fails, rather than being described as another one.
 _KINDS: dict[type[Restriction | UnknownCaveat], str] = {
-    DateRestriction: "date",
-    LegacyDateRestriction: "legacy_date",
-    ProjectNamesRestriction: "project_names",
-    LegacyProjectNamesRestriction: "legacy_project_names",
-    ProjectIDsRestriction: "project_ids",
-    LegacyProjectIDsRestriction: "legacy_project_ids",
-    UserIDRestriction: "user_id",
-    OIDCPublisherRestriction: "oidc_publisher",
-    LegacyNoopRestriction: "legacy_noop",
-    UnknownCaveat: "unknown",
+    kinds.DateRestriction: "date",
+    kinds.LegacyDateRestriction: "legacy_date",
+    kinds.ProjectNamesRestriction: "project_names",
+    kinds.LegacyProjectNamesRestriction: "legacy_project_names",
+    kinds.ProjectIDsRestriction: "project_ids",
+    kinds.LegacyProjectIDsRestriction: "legacy_project_ids",
+    kinds.UserIDRestriction: "user_id",
+    kinds.OIDCPublisherRestriction: "oidc_publisher",
+    kinds.LegacyNoopRestriction: "legacy_noop",
+    kinds.UnknownCaveat: "unknown",
 }
 
 
-class Standing(str, enum.Enum):
-    """A window of time, seen at a moment."""
-
-    FUTURE = "not yet valid"
-    VALID = "valid"
-    EXPIRED = "expired"
-    NEVER = "never valid"
-
-
 class CaveatDescription(NamedTuple):
-    """What one caveat demands, in words and values; fields about time are None if it is about something else.
+    """What one caveat demands, in words and values; fields about time are None if it is about something else."""
 
-    Attributes:
-        kind: `date`, `project_names`, `project_ids`, each also with `legacy_` before it, `user_id`, `oidc_publisher`,
-            `legacy_noop`, or `unknown`.
-        values: the names or ids that it lists, as they are in it.
-        not_before: first Unix second at which it is met.
-        not_after: first Unix second at which it no longer is.
-        state: the standing in words, such as `valid for another 4 minutes`.
-        raw: its text, or its bytes as Python writes them if a terminal should not show the text.
-    """
-
-    kind: str
+    kind: str  # one of _KINDS
     meaning: str
-    values: tuple[str, ...] = ()
-    not_before: int | None = None
-    not_after: int | None = None
-    standing: Standing | None = None
-    state: str | None = None
-    raw: str = ""
-
-    def as_dict(self) -> dict[str, object]:
-        """Return it as JSON holds it."""
-        return {**self._asdict(), "values": [*self.values]}
+    values: tuple[str, ...] = ()  # the names or ids that it lists, as they are in it
+    not_before: int | None = None  # first Unix second at which it is met
+    not_after: int | None = None  # first Unix second at which it no longer is
+    standing: str | None = None  # `not yet valid`, `valid`, `expired` or `never valid`
+    state: str | None = None  # the standing in words, such as `valid for another 4 minutes`
+    raw: str = ""  # its text, or its bytes as Python writes them if a terminal should not show the text
 
 
 class Description(NamedTuple):
-    """A token, for people and programs; its window is the time in which all caveats are met, or None.
+    """A token, for people and programs; its window is the time in which all caveats are met, or None."""
 
-    Attributes:
-        location: the index that it is for, as it says.
-        identifier: what the index finds it by, which every token derived from one master shares.
-        format: the version of its binary format, 1 or 2.
-    """
-
-    location: str
-    identifier: str
-    format: int
+    location: str  # the index that it is for, as it says
+    identifier: str  # what the index finds it by, which every token derived from one master shares
+    format: int  # the version of its binary format, 1 or 2
     not_before: int | None
     not_after: int | None
-    standing: Standing | None
+    standing: str | None
     state: str | None
     caveats: tuple[CaveatDescription, ...]
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
-        caveats = [caveat.as_dict() for caveat in self.caveats]
+        caveats = [{**caveat._asdict(), "values": [*caveat.values]} for caveat in self.caveats]
         return {**self._asdict(), "caveats": caveats, "note": HIDDEN_RESTRICTIONS}
 
 
 def describe(token: Token | str, now: int) -> Description:
     """Describe what can be seen in a token, or in its text, at a moment in Unix seconds.
 
-    Only PyPI knows whether it is valid.
-
-    Raises:
-        LoaderError: the text is not a token of PyPI's.
+    Only PyPI knows whether it is valid. A text that is not a token of PyPI's is a LoaderError.
     """
     try:
         loaded = Token.load(token) if isinstance(token, str) else token
@@ -119,14 +75,12 @@ def describe(token: Token | str, now: int) -> Description:
         del token  # nothing secret stays among the locals of a frame that raises
     found = loaded.caveats
     # All apply, so that the last beginning and the first end count.
-    dates = [caveat for caveat in found if isinstance(caveat, (DateRestriction, LegacyDateRestriction))]
+    dates = [caveat for caveat in found if isinstance(caveat, kinds.Dates)]
     begin = max((caveat.not_before for caveat in dates), default=None)
     end = min((caveat.not_after for caveat in dates), default=None)
     standing, state = (None, None) if begin is None or end is None else _standing(begin, end, now)
-    caveats = tuple(
-        _describe_caveat(caveat, now)._replace(raw=_shown(raw))
-        for raw, caveat in zip(loaded.raw_caveats, found, strict=True)
-    )
+    pairs = zip(loaded.raw_caveats, found, strict=True)
+    caveats = tuple(_describe_caveat(caveat, now)._replace(raw=_shown(raw)) for raw, caveat in pairs)
     location, identifier = printable(loaded.domain), printable(loaded.identifier)
     return Description(location, identifier, loaded.version, begin, end, standing, state, caveats)
 
@@ -134,37 +88,35 @@ def describe(token: Token | str, now: int) -> Description:
 def _describe_caveat(caveat: Restriction | UnknownCaveat, now: int) -> CaveatDescription:
     kind = _KINDS[type(caveat)]
     match caveat:
-        case DateRestriction(begin, end) | LegacyDateRestriction(begin, end):
-            standing, state = _standing(begin, end, now)
+        case kinds.Dates(begin, end):
             meaning = f"only from {utc(begin)} until {utc(end)}"
-            if standing is Standing.NEVER:
+            if end <= begin:
                 meaning = f"never: it would begin at {utc(begin)} and end at {utc(end)}"
-            return CaveatDescription(kind, meaning, (), begin, end, standing, state)
-        case ProjectNamesRestriction(names) | LegacyProjectNamesRestriction(names):
+            return CaveatDescription(kind, meaning, (), begin, end, *_standing(begin, end, now))
+        case kinds.Names(names):
             return CaveatDescription(kind, _meaning_of_names(names), tuple(names))
-        case ProjectIDsRestriction(ids) | LegacyProjectIDsRestriction(ids):
+        case kinds.IDs(ids):
             meaning = f"only the project{_plural(ids)} with the id{_plural(ids)} {join_quoted(ids)}"
-            return CaveatDescription(
-                kind, meaning if ids else "no project at all: its list of ids is empty", tuple(ids)
-            )
-        case UserIDRestriction(user_id):
+            meaning = meaning if ids else "no project at all: its list of ids is empty"
+            return CaveatDescription(kind, meaning, tuple(ids))
+        case kinds.UserIDRestriction(user_id):
             return CaveatDescription(kind, f"only for the user with the id {quoted(user_id)}", (user_id,))
-        case OIDCPublisherRestriction(publisher_id):
+        case kinds.OIDCPublisherRestriction(publisher_id):
             meaning = f"issued by Trusted Publishing, to the publisher with the id {quoted(publisher_id)}"
             return CaveatDescription(kind, meaning, (publisher_id,))
-        case UnknownCaveat():
+        case kinds.UnknownCaveat():
             return CaveatDescription(kind, f"unknown: PyPI would deny it ({caveat.problem})")
     return CaveatDescription(kind, "no restriction: all that its user may do")
 
 
-def _standing(begin: int, end: int, now: int) -> tuple[Standing, str]:
+def _standing(begin: int, end: int, now: int) -> tuple[str, str]:
     if end <= begin:
-        return Standing.NEVER, "never valid"
+        return "never valid", "never valid"
     if now < begin:
-        return Standing.FUTURE, f"begins in {in_words(begin - now)}"
+        return "not yet valid", f"begins in {in_words(begin - now)}"
     if now < end:
-        return Standing.VALID, f"valid for another {in_words(end - now)}"
-    return Standing.EXPIRED, f"expired {in_words(now - end)} ago" if now > end else "expired just now"
+        return "valid", f"valid for another {in_words(end - now)}"
+    return "expired", f"expired {in_words(now - end)} ago" if now > end else "expired just now"
 
 
 def _meaning_of_names(names: list[str]) -> str:
@@ -183,9 +135,5 @@ def _plural(values: list[str]) -> str:
 
 
 def _shown(raw: bytes) -> str:
-    """Return a caveat's text, or its bytes as Python writes them if a terminal should not show it."""
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        text = ""
-    return text if text.isprintable() and text else repr(raw)[2:-1]
+    text = raw.decode(errors="replace")
+    return text if raw and text.isprintable() and text.encode() == raw else repr(raw)[2:-1]

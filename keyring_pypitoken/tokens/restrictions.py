@@ -11,14 +11,11 @@ import json
 import reprlib
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from keyring_pypitoken.exceptions import InvalidRestriction, LoaderError, MissingContextError, ValidationError
+from keyring_pypitoken.exceptions import LoaderError, MissingContextError, ValidationError
 from keyring_pypitoken.names import normalize
-from keyring_pypitoken.tokens.values import Value, to_names, to_strings, to_timestamp
+from keyring_pypitoken.tokens.values import Value
 
 if TYPE_CHECKING:
-    import datetime
-    from collections.abc import Iterable
-
     from keyring_pypitoken.tokens.values import Context
 
 
@@ -26,15 +23,10 @@ class Restriction:
     """What one caveat demands, in typed form."""
 
     __slots__ = ()
-    _legacy: ClassVar[str] = ""  # what parameters of `Token.restrict` begin with, for messages
 
     @classmethod
     def load(cls, caveat: object) -> Restriction:
-        """Read a caveat from its JSON value; trailing fields and extra keys are ignored, as by PyPI.
-
-        Raises:
-            LoaderError: PyPI would not accept the value as a caveat.
-        """
+        """Read a caveat from its JSON value, or raise LoaderError; as PyPI, ignore trailing fields and extra keys."""
         if isinstance(caveat, list):
             return _read_array(caveat)
         if isinstance(caveat, dict):
@@ -43,11 +35,7 @@ class Restriction:
 
     @classmethod
     def load_json(cls, caveat: str | bytes) -> Restriction:
-        """Read a caveat from its JSON text, as it is in the macaroon; see `load`.
-
-        Raises:
-            LoaderError: the text is not JSON, or not a caveat that PyPI would accept.
-        """
+        """Read a caveat from its JSON text, as it is in the macaroon; raise LoaderError as `load`."""
         try:
             # json.loads would guess the encoding of bytes; PyPI reads UTF-8, without a byte order mark.
             value = json.loads(caveat if isinstance(caveat, str) else str(caveat, "utf-8"))
@@ -58,9 +46,6 @@ class Restriction:
 
     def dump(self) -> list[Any] | dict[str, Any]:
         """Return the JSON value of the caveat."""
-        return self._json()
-
-    def _json(self) -> list[Any] | dict[str, Any]:
         raise NotImplementedError
 
     def dump_json(self) -> str:
@@ -68,36 +53,21 @@ class Restriction:
         return json.dumps(self.dump())
 
     def check(self, context: Context) -> None:  # noqa: ARG002 - for the classes below
-        """Check that a use is within this restriction.
-
-        Raises:
-            MissingContextError: the context lacks what this restriction needs.
-            ValidationError: the use is not allowed.
-        """
+        """Raise ValidationError if a use is not allowed, MissingContextError if the context lacks what that needs."""
         # A subclass may call this, as in pypitoken; one without a check of its own must not allow everything.
         if type(self).check is Restriction.check:
             raise ValidationError(f"{type(self).__name__} has no check of its own, so it allows nothing")
 
 
-class _Dates(Value, Restriction):
+class Dates(Value, Restriction):
+    """A window of time, however it is written."""
+
     __slots__ = __match_args__ = ("not_before", "not_after")
     not_before: int
     not_after: int
 
     def __init__(self, not_before: int, not_after: int) -> None:
         self._set(not_before, not_after)
-
-    @classmethod
-    def from_parameters(
-        cls, not_before: int | datetime.datetime | None, not_after: int | datetime.datetime | None
-    ) -> Restriction | None:
-        """Return what parameters of `Token.restrict` ask for, or None; raise InvalidRestriction."""
-        if not_before is None and not_after is None:
-            return None
-        before, after = f"{cls._legacy}not_before", f"{cls._legacy}not_after"
-        if not_before is None or not_after is None:
-            raise InvalidRestriction(f"{before} and {after} belong together: pass both.")
-        return cls(to_timestamp(before, not_before), to_timestamp(after, not_after))
 
     def check(self, context: Context) -> None:
         if not self.not_before <= context.now < self.not_after:
@@ -107,93 +77,64 @@ class _Dates(Value, Restriction):
             )
 
 
-class _Names(Value, Restriction):
+class Names(Value, Restriction):
+    """A list of names, however it is written."""
+
     __slots__ = __match_args__ = ("project_names",)
     project_names: list[str]
 
     def __init__(self, project_names: list[str]) -> None:
         self._set(project_names)
 
-    @classmethod
-    def from_parameters(cls, project_names: Iterable[str] | None) -> Restriction | None:
-        """Return what a parameter of `Token.restrict` asks for, or None; raise InvalidRestriction."""
-        return None if project_names is None else cls(to_names(f"{cls._legacy}project_names", project_names))
-
     def check(self, context: Context) -> None:
-        name = normalize(_given(context.project_name, "project_name"))
-        if name not in self.project_names:
-            shown = reprlib.repr(self.project_names)
-            raise ValidationError(f"the token is for the projects {shown}, and it was used for {name!r}")
+        _check_listed(normalize(_given(context.project_name, "project_name")), self.project_names, "projects")
 
 
-class _IDs(Value, Restriction):
+class IDs(Value, Restriction):
+    """A list of ids, however it is written."""
+
     __slots__ = __match_args__ = ("project_ids",)
     project_ids: list[str]
 
     def __init__(self, project_ids: list[str]) -> None:
         self._set(project_ids)
 
-    @classmethod
-    def from_parameters(cls, project_ids: Iterable[str] | None) -> Restriction | None:
-        """Return what a parameter of `Token.restrict` asks for, or None; raise InvalidRestriction."""
-        return None if project_ids is None else cls(to_strings("project_ids", project_ids))
-
     def check(self, context: Context) -> None:
-        project_id = _given(context.project_id, "project_id")
-        if project_id not in self.project_ids:
-            shown = reprlib.repr(self.project_ids)
-            raise ValidationError(f"the token is for the project ids {shown}, and it was used for {project_id!r}")
+        _check_listed(_given(context.project_id, "project_id"), self.project_ids, "project ids")
 
 
-class DateRestriction(_Dates):
-    """The token works in one window of time only.
-
-    Attributes:
-        not_before: first Unix second at which it works.
-        not_after: first Unix second at which it no longer works.
-    """
+class DateRestriction(Dates):
+    """The token works in one window of time only: from the Unix second `not_before` until before `not_after`."""
 
     __slots__ = ()
     tag: ClassVar[int] = 0
 
-    def _json(self) -> list[Any]:
+    def dump(self) -> list[Any]:
         return [self.tag, self.not_after, self.not_before]  # the end comes first
 
 
-class ProjectNamesRestriction(_Names):
-    """The token works for the projects of these names only.
-
-    Attributes:
-        project_names: normalized names (PEP 503); an empty list allows none.
-    """
+class ProjectNamesRestriction(Names):
+    """The token works for the `project_names` only: normalized ones (PEP 503); an empty list allows none."""
 
     __slots__ = ()
     tag: ClassVar[int] = 1
 
-    def _json(self) -> list[Any]:
+    def dump(self) -> list[Any]:
         return [self.tag, self.project_names]
 
 
-class ProjectIDsRestriction(_IDs):
-    """The token works for the projects of these ids only.
-
-    Attributes:
-        project_ids: lower-case UUIDs; an empty list allows none.
-    """
+class ProjectIDsRestriction(IDs):
+    """The token works for the projects of the `project_ids` only: lower-case UUIDs; an empty list allows none."""
 
     __slots__ = ()
     tag: ClassVar[int] = 2
 
-    def _json(self) -> list[Any]:
+    def dump(self) -> list[Any]:
         return [self.tag, self.project_ids]
 
 
 class UserIDRestriction(Value, Restriction):
-    """The token works for the user of this id only.
-
-    Attributes:
-        user_id: a lower-case UUID.
-    """
+    """The token works for the user of the `user_id`, a lower-case UUID, only."""
 
     __slots__ = __match_args__ = ("user_id",)
     user_id: str
@@ -202,44 +143,30 @@ class UserIDRestriction(Value, Restriction):
     def __init__(self, user_id: str) -> None:
         self._set(user_id)
 
-    @classmethod
-    def from_parameters(cls, user_id: str | None) -> Restriction | None:
-        """Return what a parameter of `Token.restrict` asks for, or None; raise InvalidRestriction."""
-        if user_id is not None and not isinstance(user_id, str):
-            raise InvalidRestriction(f"user_id is of type {type(user_id).__name__}, expected a string.")
-        return None if user_id is None else cls(user_id)
-
-    def _json(self) -> list[Any]:
+    def dump(self) -> list[Any]:
         return [self.tag, self.user_id]
 
     def check(self, context: Context) -> None:
-        """Check that the user is this one; see `Restriction.check`."""
         user_id = _given(context.user_id, "user_id")
         if user_id != self.user_id:
             raise ValidationError(f"the token is for the user id {self.user_id!r}, and it was used by {user_id!r}")
 
 
 class OIDCPublisherRestriction(Value, Restriction):
-    """The token works within Trusted Publishing only: it was minted for a CI run.
-
-    Attributes:
-        publisher_id: PyPI's id of the publisher.
-        claims: what the CI claimed of itself, or None.
-    """
+    """The token works within Trusted Publishing only: it was minted for a CI run."""
 
     __slots__ = __match_args__ = ("publisher_id", "claims")
-    publisher_id: str
-    claims: dict[str, Any] | None
+    publisher_id: str  # PyPI's id of the publisher
+    claims: dict[str, Any] | None  # what the CI claimed of itself
     tag: ClassVar[int] = 4
 
     def __init__(self, publisher_id: str, claims: dict[str, Any] | None = None) -> None:
         self._set(publisher_id, claims)
 
-    def _json(self) -> list[Any]:
+    def dump(self) -> list[Any]:
         return [self.tag, self.publisher_id] + ([] if self.claims is None else [self.claims])
 
-    def check(self, context: Context) -> None:  # noqa: ARG002 - no context can meet it
-        """Raise ValidationError: only PyPI can see that a request comes from the publisher's CI."""
+    def check(self, context: Context) -> None:  # noqa: ARG002 - only PyPI sees that the publisher's CI asks
         raise ValidationError("the token works within Trusted Publishing only")
 
 
@@ -248,53 +175,45 @@ class LegacyNoopRestriction(Value, Restriction):
 
     __slots__ = ()
 
-    def _json(self) -> dict[str, Any]:
+    def dump(self) -> dict[str, Any]:
         return {"version": 1, "permissions": "user"}
 
     def check(self, context: Context) -> None:
-        """Check that there is a user, as PyPI does; see `Restriction.check`."""
-        _given(context.user_id, "user_id")
+        _given(context.user_id, "user_id")  # as PyPI does
 
 
-class LegacyProjectNamesRestriction(_Names):
+class LegacyProjectNamesRestriction(Names):
     """`ProjectNamesRestriction` as PyPI's first tokens wrote it; the attributes are the same."""
 
     __slots__ = ()
-    _legacy = "legacy_"
 
-    def _json(self) -> dict[str, Any]:
+    def dump(self) -> dict[str, Any]:
         return {"version": 1, "permissions": {"projects": self.project_names}}
 
 
-class LegacyProjectIDsRestriction(_IDs):
+class LegacyProjectIDsRestriction(IDs):
     """`ProjectIDsRestriction` as an object, which PyPI still reads, with the same attributes."""
 
     __slots__ = ()
 
-    def _json(self) -> dict[str, Any]:
+    def dump(self) -> dict[str, Any]:
         return {"project_ids": self.project_ids}
 
 
-class LegacyDateRestriction(_Dates):
+class LegacyDateRestriction(Dates):
     """`DateRestriction` as an object, which PyPI still reads, with the same attributes."""
 
     __slots__ = ()
-    _legacy = "legacy_"
 
-    def _json(self) -> dict[str, Any]:
+    def dump(self) -> dict[str, Any]:
         return {"nbf": self.not_before, "exp": self.not_after}
 
 
 class UnknownCaveat(NamedTuple):
-    """A caveat that this version cannot read; PyPI may know it.
+    """A caveat that this version cannot read; PyPI may know it."""
 
-    Attributes:
-        caveat_id: its bytes, as they are in the macaroon.
-        problem: why it cannot be read.
-    """
-
-    caveat_id: bytes
-    problem: str
+    caveat_id: bytes  # as in the macaroon
+    problem: str  # why it cannot be read
 
 
 def _read_array(caveat: list[Any]) -> Restriction:
@@ -347,3 +266,8 @@ def _given(value: str | None, what: str) -> str:
     if value is None:
         raise MissingContextError(f"the token's restrictions cannot be checked without {what}")
     return value
+
+
+def _check_listed(used: str, allowed: list[str], what: str) -> None:
+    if used not in allowed:
+        raise ValidationError(f"the token is for the {what} {reprlib.repr(allowed)}, and it was used for {used!r}")

@@ -5,26 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from keyring_pypitoken.exceptions import (
-    InvalidRestriction,
-    LoaderError,
-    MissingContextError,
-    PyPITokenException,
-    ValidationError,
-)
+from keyring_pypitoken.exceptions import LoaderError, MissingContextError, PyPITokenException, ValidationError
+from keyring_pypitoken.tokens import restrictions as kinds
 from keyring_pypitoken.tokens.macaroon import V1, V1_PACKET_LIMIT, V2, Macaroon, mint, read_text, write_text
-from keyring_pypitoken.tokens.restrictions import (
-    DateRestriction,
-    LegacyDateRestriction,
-    LegacyNoopRestriction,
-    LegacyProjectNamesRestriction,
-    ProjectIDsRestriction,
-    ProjectNamesRestriction,
-    Restriction,
-    UnknownCaveat,
-    UserIDRestriction,
-)
-from keyring_pypitoken.tokens.values import Context
+from keyring_pypitoken.tokens.restrictions import Restriction, UnknownCaveat
+from keyring_pypitoken.tokens.values import Context, to_names, to_string, to_strings, to_window
 
 if TYPE_CHECKING:
     import datetime
@@ -36,19 +21,13 @@ PREFIX = "pypi"
 
 
 class Token:
-    """A PyPI token: a macaroon and the prefix before it.
-
-    Attributes:
-        prefix: `pypi` for PyPI's tokens.
-    """
+    """A PyPI token: a macaroon and the `prefix` before it, which is `pypi` for PyPI's."""
 
     def __init__(self, prefix: str, macaroon: Macaroon | PyMacaroon) -> None:
         """Wrap a macaroon; `load` and `create` are the usual ways to a token.
 
-        What is later done to a `pymacaroons.Macaroon` is done to the token.
-
-        Raises:
-            LoaderError: PyPI issues no such macaroon. If it becomes one later, whatever needs it raises this.
+        What is later done to a `pymacaroons.Macaroon` is done to the token. If PyPI issues no such macaroon, or it
+        becomes one later, that is a LoaderError now, or when it is needed.
         """
         self.prefix = prefix
         self._own = macaroon
@@ -92,11 +71,8 @@ class Token:
 
         White space around it is stripped, as PyPI does. Otherwise only the text that `dump` writes is read: PyPI also
         takes base64 with padding or foreign characters, and bytes after the signature. The prefix may be any text, as
-        in pypitoken; PyPI takes `pypi` only.
-
-        Raises:
-            LoaderError: the text is not a token. Its cause names the type of the original exception, if there was
-                one, which itself could hold a part of the token.
+        in pypitoken; PyPI takes `pypi` only. Any other text raises LoaderError, whose cause names the type of the
+        original exception, which itself could hold a part of the token.
         """
         found = read_text(raw)
         del raw  # nothing secret stays among the locals of a frame that raises
@@ -105,21 +81,12 @@ class Token:
         return cls(*found)
 
     @classmethod
-    def create(
-        cls,
-        domain: str,
-        identifier: str,
-        key: str | bytes,
-        prefix: str = PREFIX,
-        version: int = V2,
-    ) -> Token:
+    def create(cls, domain: str, identifier: str, key: str | bytes, prefix: str = PREFIX, version: int = V2) -> Token:
         """Mint a token without restrictions, as PyPI does.
 
         `domain` is usually `pypi.org` or `test.pypi.org`, and `identifier` what the index finds the token by. `check`
         needs the secret `key`, with which every restriction can be lifted. `version` is that of the format, 1 or 2.
-
-        Raises:
-            PyPITokenException: a parameter cannot be part of a token.
+        What cannot be part of a token raises PyPITokenException.
         """
         problem = _creation_problem(domain, identifier, key, prefix, version)
         if problem is not None:
@@ -144,21 +111,24 @@ class Token:
         It works from `not_before` until before `not_after`, each in Unix seconds or a date-time with a time zone; they
         need each other. Project names are normalized (PEP 503), since PyPI compares normalized ones only. `legacy_`
         parameters write the formats of PyPI's first tokens; `legacy_noop=True` adds a caveat that restricts nothing.
-        Two restrictions of a kind both apply. If a parameter is wrong, nothing is added.
-
-        Raises:
-            InvalidRestriction: the parameters describe no restriction.
+        Two restrictions of a kind both apply. A wrong parameter raises InvalidRestriction, and nothing is added.
         """
-        given = (  # in the order in which pypitoken adds them
-            DateRestriction.from_parameters(not_before, not_after),
-            ProjectNamesRestriction.from_parameters(project_names),
-            ProjectIDsRestriction.from_parameters(project_ids),
-            UserIDRestriction.from_parameters(user_id),
-            LegacyNoopRestriction() if legacy_noop is True else None,
-            LegacyProjectNamesRestriction.from_parameters(legacy_project_names),
-            LegacyDateRestriction.from_parameters(legacy_not_before, legacy_not_after),
-        )
-        added = [restriction.dump_json() for restriction in given if restriction is not None]
+        given: list[Restriction] = []  # in the order in which pypitoken adds them
+        if (window := to_window("", not_before, not_after)) is not None:
+            given.append(kinds.DateRestriction(*window))
+        if project_names is not None:
+            given.append(kinds.ProjectNamesRestriction(to_names("project_names", project_names)))
+        if project_ids is not None:
+            given.append(kinds.ProjectIDsRestriction(to_strings("project_ids", project_ids)))
+        if user_id is not None:
+            given.append(kinds.UserIDRestriction(to_string("user_id", user_id)))
+        if legacy_noop is True:
+            given.append(kinds.LegacyNoopRestriction())
+        if legacy_project_names is not None:
+            given.append(kinds.LegacyProjectNamesRestriction(to_names("legacy_project_names", legacy_project_names)))
+        if (window := to_window("legacy_", legacy_not_before, legacy_not_after)) is not None:
+            given.append(kinds.LegacyDateRestriction(*window))
+        added = [restriction.dump_json() for restriction in given]
         self._read().append(*[caveat.encode() for caveat in added])
         if not isinstance(self._own, Macaroon):
             for caveat in added:
@@ -185,8 +155,7 @@ class Token:
 
         Raises:
             MissingContextError: every restriction that is not met lacks only its context.
-            ValidationError: the token is not valid for this use; the message has each reason. The cause is
-                the exception of the first restriction that is not met.
+            ValidationError: it is not valid for this use: with each reason, and the first one's exception as cause.
         """
         signed = _is_signed_with(self._read(), key)
         del key
@@ -194,7 +163,7 @@ class Token:
             raise ValidationError("the token is not valid: its signature does not match the key")
         try:
             context = Context(project_name, project_id, user_id, now)
-        except InvalidRestriction as error:
+        except PyPITokenException as error:
             raise ValidationError(f"the token cannot be checked: {error}") from error
         problems: list[PyPITokenException] = []
         for caveat in self.raw_caveats:
@@ -209,10 +178,9 @@ class Token:
 
     @property
     def restrictions(self) -> list[Restriction]:
-        """The restrictions in the token, in order. PyPI may hold further ones in its database.
+        """The restrictions in the token, in order; LoaderError if one cannot be read (`caveats` lists all).
 
-        Raises:
-            LoaderError: one of them cannot be read; `caveats` lists them all nevertheless.
+        PyPI may hold further ones in its database.
         """
         return [Restriction.load_json(caveat) for caveat in self.raw_caveats]
 
@@ -255,21 +223,17 @@ def _creation_problem(domain: object, identifier: object, key: object, prefix: o
         return f"the version is {version!r}, expected {V1} or {V2}"
     if not isinstance(key, (str, bytes)) or not key:
         return "the key must be text or bytes, and not empty"
-    if isinstance(key, str) and not _is_encodable(key, "utf-8"):
+    if isinstance(key, str) and not _can_encode(key, "utf-8"):
         return "the key has characters that cannot be encoded"
     # pymacaroons counts the characters of version 1's packets, not their bytes.
     encoding = "ascii" if version == V1 else "utf-8"
     for name, value in (("domain", domain), ("identifier", identifier)):
         if not isinstance(value, str) or len(value) > V1_PACKET_LIMIT // 8:
             return f"the {name} must be text of at most {V1_PACKET_LIMIT // 8} characters"
-        if not _is_encodable(value, encoding):
+        if not _can_encode(value, encoding):
             return f"the {name} has characters that cannot be encoded"
     return None
 
 
-def _is_encodable(text: str, encoding: str) -> bool:
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return False
-    return True
+def _can_encode(text: str, encoding: str) -> bool:
+    return text.encode(encoding, "ignore").decode(encoding) == text

@@ -51,20 +51,13 @@ class Value:
 
 
 class Context(Value):
-    """How a bearer is about to use a token.
-
-    Attributes:
-        project_name: the project uploaded to, in any spelling; None outside a project.
-        project_id: its id, a lower-case UUID.
-        user_id: the id of the user who uploads, a lower-case UUID.
-        now: the moment of the upload, in Unix seconds.
-    """
+    """How a bearer is about to use a token."""
 
     __slots__ = __match_args__ = ("project_name", "project_id", "user_id", "now")
-    project_name: str | None
-    project_id: str | None
+    project_name: str | None  # in any spelling; None outside a project
+    project_id: str | None  # a lower-case UUID, as is the user's
     user_id: str | None
-    now: int
+    now: int  # Unix seconds
 
     def __init__(
         self,
@@ -78,14 +71,9 @@ class Context(Value):
 
 
 def to_timestamp(parameter: str, moment: int | datetime.datetime) -> int:
-    """Return a moment, Unix seconds or a date-time with a time zone, as Unix seconds.
-
-    Raises:
-        InvalidRestriction: it is neither; the message names the parameter.
-    """
+    """Return Unix seconds, or those of a date-time with a time zone; raise InvalidRestriction if it is neither."""
     if isinstance(moment, int) and not isinstance(moment, bool):
-        if moment.bit_length() > _MAX_BITS:
-            bits = moment.bit_length()
+        if (bits := moment.bit_length()) > _MAX_BITS:
             raise InvalidRestriction(f"{parameter} is an integer of {bits} bits, expected Unix seconds.")
         return moment
     if not isinstance(moment, datetime.datetime):
@@ -98,6 +86,24 @@ def to_timestamp(parameter: str, moment: int | datetime.datetime) -> int:
             "write it with one, such as datetime.now(timezone.utc), or pass Unix seconds."
         )
     return int(moment.timestamp())
+
+
+def to_window(
+    kind: str, not_before: int | datetime.datetime | None, not_after: int | datetime.datetime | None
+) -> tuple[int, int] | None:
+    """Return a window that two parameters of a kind ask for, or None; raise InvalidRestriction."""
+    if not_before is None and not_after is None:
+        return None
+    if not_before is None or not_after is None:
+        raise InvalidRestriction(f"{kind}not_before and {kind}not_after belong together: pass both.")
+    return to_timestamp(f"{kind}not_before", not_before), to_timestamp(f"{kind}not_after", not_after)
+
+
+def to_string(parameter: str, value: str) -> str:
+    """Return a string; raise InvalidRestriction if it is anything else."""
+    if not isinstance(value, str):
+        raise InvalidRestriction(f"{parameter} is of type {type(value).__name__}, expected a string.")
+    return value
 
 
 def to_strings(parameter: str, values: Iterable[str]) -> list[str]:

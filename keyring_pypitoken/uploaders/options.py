@@ -5,9 +5,10 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import quoted
 
 if TYPE_CHECKING:
@@ -15,12 +16,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAX_LOOKED_AT = 40_000  # directory entries, for one pattern: less than 5 seconds even on a busy machine
-_MAGIC = re.compile(r"[*?\[]")
-_CLASS = re.compile(r"\[!?.[^\]]*\]")
-_SEPARATORS = re.compile(r"[/\\]+" if os.name == "nt" else "/+")
+_MAGIC = r"[*?\[]"
+_CLASS = r"\[!?.[^\]]*\]"
+_SEPARATORS = r"[/\\]+" if os.name == "nt" else "/+"
 
 
-class Parsed(NamedTuple):
+class Parsed(Record):
     """A command line.
 
     Attributes:
@@ -46,7 +47,7 @@ class Parsed(NamedTuple):
         return any(found in names for found, _ in self.options)
 
 
-class Command(NamedTuple):
+class Command(Record):
     """A command line with a subcommand, which is empty if there is none."""
 
     name: str
@@ -148,7 +149,7 @@ def expand(directory: Path, pattern: str) -> list[str]:
     for part in parts:
         further: list[str] = []
         for above in found:
-            if _MAGIC.search(part):
+            if re.search(_MAGIC, part):
                 names = _names_in(above)
                 inside = [name for name in fnmatch.filter(names, part) if part[0] == "." or name[0] != "."]
             else:
@@ -178,9 +179,9 @@ def expand_rust(directory: Path, pattern: str) -> list[str]:
         Refusal: it is not a valid pattern, looks at too much, or meets a directory that cannot be read.
     """
     drive, rest = os.path.splitdrive(pattern)
-    found = [os.path.join(directory, drive + os.sep if _SEPARATORS.match(rest) else drive)]
+    found = [os.path.join(directory, drive + os.sep if re.match(_SEPARATORS, rest) else drive)]
     left = _MAX_LOOKED_AT
-    for part in _rust_parts(rest) if _MAGIC.search(pattern) else [rest]:
+    for part in _rust_parts(rest) if re.search(_MAGIC, pattern) else [rest]:
         todo, found = found, []
         seen: set[object] = set()
         while todo:
@@ -216,16 +217,16 @@ def fits_rust(path: Sequence[str], pattern: str) -> bool:
 
 
 def _rust_parts(pattern: str) -> list[str]:
-    parts = [part for part in _SEPARATORS.split(pattern) if part not in ("", ".")]
+    parts = [part for part in re.split(_SEPARATORS, pattern) if part not in ("", ".")]
     for part in parts:
-        if "[" in _CLASS.sub("", part) or ("**" in _CLASS.sub("", part) and part != "**"):
+        if "[" in re.sub(_CLASS, "", part) or ("**" in re.sub(_CLASS, "", part) and part != "**"):
             raise Refusal(f"{quoted(pattern)} is not a valid pattern of file names: correct it.")
     return parts
 
 
 def _rust_names(path: str, part: str, pattern: str) -> list[str]:
     """Return the names that a part of a pattern may find in a directory."""
-    if not _MAGIC.search(part):
+    if not re.search(_MAGIC, part):
         return [part] if os.path.lexists(os.path.join(path, part)) else []
     try:
         with os.scandir(path) as entries:

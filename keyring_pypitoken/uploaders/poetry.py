@@ -239,7 +239,7 @@ def _find_source(run: _Run, *, is_configured: bool) -> Setting:
 
 
 def _keyring(run: _Run) -> tuple[bool, str]:
-    """Return whether it asks keyring, and what says so."""
+    """Return whether it asks keyring, and what sets that."""
     variable = "POETRY_KEYRING_ENABLED"
     found: list[tuple[object, str]] = (
         [(run.sources.environ[variable], variable)] if variable in run.sources.environ else []

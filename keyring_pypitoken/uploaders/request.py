@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from keyring_pypitoken.policy.decision import check_repository_names, decide
 from keyring_pypitoken.policy.discovery import find_way
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.uploaders.evidence import find_evidence, read_override
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from keyring_pypitoken.uploaders.uploader import Process
 
 
-class Request(NamedTuple):
+class Request(Record):
     """A wish for a token.
 
     Attributes:

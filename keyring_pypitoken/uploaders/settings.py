@@ -22,7 +22,7 @@ Table = tuple[object, str]  # the content of a settings file, or a part of it, a
 
 
 class Setting(NamedTuple):
-    """A value, and what says so, for people: `--repository`, `TWINE_REPOSITORY`, `~/.pypirc`; None if nothing does."""
+    """A value, and what sets it, for people: `--repository`, `TWINE_REPOSITORY`, `~/.pypirc`; None if nothing does."""
 
     value: str | None
     origin: str

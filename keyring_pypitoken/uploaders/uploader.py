@@ -9,11 +9,12 @@ from __future__ import annotations
 import importlib
 import re
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TOKEN_USERNAME
 from keyring_pypitoken.memory import recall
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import printable, quoted
 from keyring_pypitoken.uploaders.options import Command, Grammar, Parsed
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 Lookups = tuple[tuple[str, "str | None"], ...]
 
 
-class Process(NamedTuple):
+class Process(Record):
     """A process that uploads, or may.
 
     Attributes:
@@ -50,13 +51,13 @@ class Process(NamedTuple):
         return find_room(self.program)
 
 
-class Address(NamedTuple):
+class Address(Record):
     """Where a run uploads to.
 
     Attributes:
         url: the upload URL, as the uploader has it: a user name and a password may be in it.
         name: what the uploader calls the repository; empty if it has no name for it.
-        origin: what says so, for people: `--repository-url`, `TWINE_REPOSITORY`, `~/.pypirc`, `default`.
+        origin: what names it, for people: `--repository-url`, `TWINE_REPOSITORY`, `~/.pypirc`, `default`.
     """
 
     url: str
@@ -72,7 +73,7 @@ class Address(NamedTuple):
 BYPASS, STOP, RISK = "bypass", "stop", "risk"
 
 
-class Credentials(NamedTuple):
+class Credentials(Record):
     """What a run sends without asking keyring; a value is None if it asks.
 
     Attributes:
@@ -88,7 +89,7 @@ class Credentials(NamedTuple):
     in_url: bool = False
 
 
-class Problem(NamedTuple):
+class Problem(Record):
     """What keeps an uploader from sending a restricted token: a clause, and an imperative to mend it.
 
     Attributes:

@@ -98,7 +98,7 @@ class Uv(Uploader):
         for pattern in patterns:
             paths = expand_rust(self._directory(process), pattern)
             if not paths and not re.search(r"[*?\[]", pattern):
-                raise Refusal(f"there is no file {quoted(pattern)}: build it, or correct its name.")
+                raise Refusal(f"{quoted(pattern)} does not exist: build it, or correct its name.")
             found.update(path for path in paths if _is_distribution(os.path.basename(path)) and os.path.isfile(path))
         if not found:
             raise Refusal("uv finds no distributions to publish: build them, or name them.")
@@ -109,7 +109,7 @@ class Uv(Uploader):
 
     def find_lookups(self, process: Process, address: Address) -> Lookups:
         run = self._read(process)
-        user, password = run.credentials[:2]
+        user, password = run.credentials.username, run.credentials.password
         if password.value is not None or user.value is None or not run.uses_keyring:
             return ()
         scheme, host = address.url.split("/")[:3:2]

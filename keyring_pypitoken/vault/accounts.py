@@ -21,11 +21,7 @@ _MAX_BYTES = 10_000  # a note has about a hundred
 
 
 def noted_accounts(repository: Repository) -> dict[str, int]:
-    """Return the sorted labels of a repository's stored accounts, and when each was stored, in Unix seconds.
-
-    Raises:
-        Refusal: the notes cannot be read; which accounts there are is unknown then.
-    """
+    """Return the sorted labels of a repository's accounts, and when (Unix seconds) each was stored, or refuse."""
     directory = paths.accounts_directory()
     found: dict[str, int] = {}
     for name in files.list_directory(directory, directory):
@@ -39,11 +35,7 @@ def noted_accounts(repository: Repository) -> dict[str, int]:
 
 
 def refuse_similar(repository: Repository, account: str) -> None:
-    """Refuse a label that differs from a stored one in case only: Windows' keyring takes them for the same.
-
-    Raises:
-        Refusal: it does, or the notes cannot be read.
-    """
+    """Refuse a label that differs from a stored one in case only: Windows' keyring takes them for the same."""
     for label in noted_accounts(repository):
         if label != account and label.casefold() == account.casefold():
             raise Refusal(
@@ -53,11 +45,7 @@ def refuse_similar(repository: Repository, account: str) -> None:
 
 
 def note_account(repository: Repository, account: str) -> None:
-    """Note a stored account with the current time.
-
-    Raises:
-        Refusal: the label differs from a noted one in case only, or the note cannot be written.
-    """
+    """Note a stored account with the current time; a similar label, or no place for the note, is a Refusal."""
     import tempfile
 
     refuse_similar(repository, account)
@@ -78,11 +66,7 @@ def note_account(repository: Repository, account: str) -> None:
 
 
 def forget_account(repository: Repository, account: str) -> None:
-    """Delete the note of an account.
-
-    Raises:
-        Refusal: it cannot be deleted.
-    """
+    """Delete the note of an account; if it cannot be deleted that is a Refusal."""
     note = _note_file(repository, account)
     try:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):

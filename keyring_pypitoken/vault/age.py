@@ -6,6 +6,7 @@ document: `{"version": 1, "masters": {SERVICE: {ACCOUNT: TOKEN}}}`. Without that
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, NamedTuple
@@ -41,17 +42,11 @@ class AgeFile(NamedTuple):
         """Where the file is."""
         return paths.age_file()
 
-    @property
-    def needs_identity(self) -> bool:
-        """True if an identity opens the file, or will open the one that is not there yet."""
-        try:
-            data = self._read()
-        except Refusal:
-            data = None
-        return self.identity is not None if data is None else not data.startswith(_PASSPHRASE_BEGIN)
-
     def __str__(self) -> str:
-        if not self.needs_identity:
+        data = None
+        with contextlib.suppress(Refusal):
+            data = self._read()
+        if self.identity is None if data is None else data.startswith(_PASSPHRASE_BEGIN):
             return "age file, passphrase"
         return f"age file, identity {_below_home(self.identity.value) if self.identity else 'that no policy names'}"
 
@@ -109,9 +104,9 @@ class AgeFile(NamedTuple):
                 content = PassphraseKey(self.path, passphrase).decrypt(data, parse_document)
             except Refusal as refusal:
                 problem = refusal
-                continue
-            remember(passphrase)
-            return self._checked(content)
+            else:
+                remember(passphrase)
+                return self._checked(content)
         raise problem
 
     def _checked(self, content: _Masters | str) -> _Masters:
@@ -129,10 +124,9 @@ class AgeFile(NamedTuple):
 
     def _write(self, masters: _Masters, key: _Key) -> None:
         data = key.encrypt(lambda: _document(masters))
-        try:
+        opens = False
+        with contextlib.suppress(Refusal):
             opens = key.decrypt(data, lambda plain: plain == _document(masters))
-        except Refusal:
-            opens = False
         if not opens:
             raise Refusal(
                 f"what {self.path} would hold cannot be opened again, so nothing was stored: check the identity and "
@@ -145,12 +139,8 @@ class AgeFile(NamedTuple):
 def rekey(opened_by: WithOrigin[str] | None, identity: WithOrigin[str] | None) -> str:
     """Encrypt the age file anew, and return what is left to do, as sentences for a person.
 
-    Args:
-        opened_by: the identity file that opens it today; None if a passphrase does.
-        identity: the identity file that will open it; None to ask for a new passphrase on the terminal.
-
-    Raises:
-        Refusal: there is no file, or it cannot be opened or written, and is as it was.
+    `opened_by` is the identity file that opens it today, `identity` the one that will; without it a passphrase does,
+    a new one asked for on the terminal. If there is a Refusal, the file is as it was.
     """
     store = AgeFile(opened_by)
     path, policy = store.path, paths.user_policy()
@@ -184,22 +174,17 @@ def _document(masters: _Masters) -> bytes:
 
 
 def parse_document(plain: bytes) -> _Masters | str:
-    """Parse a decrypted document, which is not trusted: anybody can encrypt to the public half of an identity.
-
-    Returns:
-        The masters by service and account; or what is wrong, as the rest of a sentence.
-    """
+    """Return the masters of a decrypted document; or what is wrong with it, as the rest of a sentence."""
+    # It is not trusted: anybody can encrypt to the public half of an identity.
     damaged = "does not hold masters in a known form: restore it from a backup"
     try:
         content = json.loads(plain)
         version = content["version"]
-        if type(version) is not int or version < _VERSION:
-            return damaged
-        if version > _VERSION:
+        if type(version) is int and version > _VERSION:
             return "was written by a newer version of keyring-pypitoken: upgrade this one"
         found = [(service, *entry) for service, accounts in content["masters"].items() for entry in accounts.items()]
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return damaged
-    if not all(isinstance(token, str) for _, _, token in found):
+    if type(version) is not int or version < _VERSION or not all(isinstance(token, str) for _, _, token in found):
         return damaged
     return {(service, account): MasterToken(token) for service, account, token in found}

@@ -6,13 +6,14 @@ text passes through here only in the `Store` methods that others implement.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from keyring.backend import KeyringBackend
 from keyring.backends import chainer, fail, null
 
 from keyring_pypitoken import files, paths
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import StoreSettings, WithOrigin
     from keyring_pypitoken.vault.age import AgeFile
 
-AGE = "age"  # stands in a policy where a keyring backend could be named
+AGE = "age"  # named in a policy instead of a keyring backend
 _RECOMMENDED_PRIORITY = 1  # what keyring itself calls a recommended backend
 _KINDS = {
     "keyring.backends.SecretService": "the desktop's keyring (Secret Service)",
@@ -44,7 +45,7 @@ class Store(Protocol):
         """Forget a password."""
 
 
-class KnownStore(NamedTuple):
+class KnownStore(Record):
     """A store, described for people.
 
     Attributes:
@@ -64,7 +65,7 @@ def list_stores(settings: StoreSettings) -> list[KnownStore]:
     At most one of them `keeps`. The age file is in the list if it is there, or would be made.
 
     Raises:
-        Refusal: the backend that a policy names cannot be used, or the system cannot say what is there.
+        Refusal: the backend that a policy names cannot be used, or the system reports an error.
     """
     program = [KnownStore(settings.command.value[0], "a program", keeps=False)] if settings.command else []
     readers, keepers = readable(settings), writable(settings)
@@ -76,7 +77,7 @@ def has_age_file() -> bool:
     """Return True if there is an age file, whatever it holds.
 
     Raises:
-        Refusal: the system cannot say.
+        Refusal: the system reports an error.
     """
     return files.status(paths.age_file(), paths.age_file()) is not None
 

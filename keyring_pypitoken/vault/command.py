@@ -51,11 +51,7 @@ class CommandStore(NamedTuple):
         return f"the program {quoted(self.command[0])}"
 
     def read_master(self) -> MasterToken:
-        """Return what the program prints. It runs once per process, even if it fails.
-
-        Raises:
-            Refusal: it cannot be found or started, fails, does not end, or does not print exactly one line.
-        """
+        """Return the one line that the program prints, else refuse. It runs once per process, even if it fails."""
         refuse_recursion(os.environ)
         outcome = recall(("command", self), self._run)
         if isinstance(outcome, str):

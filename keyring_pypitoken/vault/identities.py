@@ -30,9 +30,9 @@ _EXPECTED = (
 
 
 class PassphraseKey(NamedTuple):
-    """A passphrase; `path` is the file that it opens, for the messages. Scrypt takes about a second either way."""
+    """A passphrase. Scrypt takes about a second either way."""
 
-    path: str
+    path: str  # the file that it opens, for the messages
     passphrase: Passphrase
 
     def encrypt(self, make: Callable[[], bytes]) -> bytes:
@@ -60,11 +60,7 @@ class IdentityKey(NamedTuple):
     identity: WithOrigin[str]  # the identity file, and what names it
 
     def encrypt(self, make: Callable[[], bytes]) -> bytes:
-        """Encrypt what a function makes to every identity, by a plugin's program if one needs it.
-
-        Raises:
-            Refusal: the identity file or its plugin is missing or unusable.
-        """
+        """Encrypt what a function makes to every identity; a file or plugin that cannot be used is a Refusal."""
         found = self._read()
         data: bytes = with_pyrage(
             lambda pyrage: pyrage.encrypt(make(), [recipient() for _, recipient in found]),
@@ -73,11 +69,7 @@ class IdentityKey(NamedTuple):
         return data
 
     def decrypt(self, data: bytes, read: Callable[[bytes], T]) -> T:
-        """Decrypt with any of the identities; a plugin's program may wait for a touch.
-
-        Raises:
-            Refusal: as `encrypt`; or the data is damaged or not for them.
-        """
+        """Decrypt with any of the identities, as `PassphraseKey`; a plugin's program may wait for a touch."""
         found = self._read()
         return with_pyrage(
             lambda pyrage: read(pyrage.decrypt(data, [identity for identity, _ in found])),
@@ -92,19 +84,17 @@ class IdentityKey(NamedTuple):
     def _read(self) -> list[_Pair]:
         subject = f"the identity {self._name} ({self.identity.origin})"
 
-        def parse(pyrage: Any) -> list[_Pair] | str | None:
+        def parse(pyrage: Any) -> list[_Pair]:
             text = files.read_bytes(self.identity.value, subject)
-            return None if text is None else _parse(pyrage, text)
+            if text is None:
+                raise Refusal(
+                    f"{subject} does not exist: copy it from the machine that has it, or name another; if it is lost, "
+                    f"delete {self.path} and store a new token with `keyring-pypitoken login`."
+                )
+            ssh = text.lstrip().startswith(b"-----BEGIN")
+            return _parse_ssh_key(pyrage, text, subject) if ssh else _parse(pyrage, text, subject)
 
-        found = with_pyrage(parse, "")
-        if found is None:
-            raise Refusal(
-                f"{subject} does not exist: copy it from the machine that has it, or name another; if it is lost, "
-                f"delete {self.path} and store a new token with `keyring-pypitoken login`."
-            )
-        if isinstance(found, str):
-            raise Refusal(f"{subject} {found}.")
-        return found
+        return with_pyrage(parse, "")
 
 
 class _Plugged:
@@ -130,11 +120,7 @@ class _Plugged:
 
 
 def with_pyrage(step: Callable[[Any], T], failure: str) -> T:
-    """Do something with pyrage; what it raises is dropped.
-
-    Raises:
-        Refusal: the step raised one, or pyrage or what it needs is not installed; else with the `failure`.
-    """
+    """Do something with pyrage. What it raises is dropped: the Refusal is the step's own, or has the `failure`."""
     try:
         import pyrage
 
@@ -150,10 +136,7 @@ def with_pyrage(step: Callable[[Any], T], failure: str) -> T:
     raise Refusal(failure)
 
 
-def _parse(pyrage: Any, text: bytes) -> list[_Pair] | str:
-    """Parse an identity file; return what is wrong with it as the rest of a sentence."""
-    if text.lstrip().startswith(b"-----BEGIN"):
-        return _parse_ssh_key(pyrage, text)
+def _parse(pyrage: Any, text: bytes, subject: str) -> list[_Pair]:
     found: list[_Pair] = []
     for number, line in enumerate(text.decode("utf-8-sig", "replace").splitlines(), 1):
         word = line.strip()
@@ -169,13 +152,16 @@ def _parse(pyrage: Any, text: bytes) -> list[_Pair] | str:
                 identity = pyrage.x25519.Identity.from_str(word)
                 found.append((identity, identity.to_public))
         except pyrage.IdentityError:
-            return f"has no identity in line {number}: {_EXPECTED}"
+            raise Refusal(f"{subject} has no identity in line {number}: {_EXPECTED}.") from None
         except pyrage.DecryptError:
-            return f"needs the program age-plugin-{identity.plugin()}, which is not on PATH: install it"
-    return found or f"has no identity: {_EXPECTED}"
+            program = f"age-plugin-{identity.plugin()}"
+            raise Refusal(f"{subject} needs the program {program}, which is not on PATH: install it.") from None
+    if not found:
+        raise Refusal(f"{subject} has no identity: {_EXPECTED}.")
+    return found
 
 
-def _parse_ssh_key(pyrage: Any, text: bytes) -> list[_Pair] | str:
+def _parse_ssh_key(pyrage: Any, text: bytes, subject: str) -> list[_Pair]:
     def recipient() -> Any:
         # From the key itself: a `.pub` file beside it may be missing, or that of another key.
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
@@ -188,5 +174,8 @@ def _parse_ssh_key(pyrage: Any, text: bytes) -> list[_Pair] | str:
             return [(pyrage.ssh.Identity.from_buffer(text), recipient)]
     except pyrage.IdentityError as error:
         if "must be decrypted" in str(error):
-            return "is an SSH key with a passphrase of its own, which age's library does not open: name one without"
-    return f"is not a key that age takes: {_EXPECTED}"
+            raise Refusal(
+                f"{subject} is an SSH key with a passphrase of its own, which age's library does not open: name one "
+                "without."
+            ) from None
+    raise Refusal(f"{subject} is not a key that age takes: {_EXPECTED}.")

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from keyring_pypitoken.vault.backends import Store
 
 DEFAULT_ACCOUNT = "default"
-_PREFIX = "pypi-"
 
 
 def find_master(repository: Repository, account: str, settings: StoreSettings) -> MasterToken | None:
@@ -142,7 +141,7 @@ def _asked_for(backend: KeyringBackend, key: Key) -> str | None:
         return credential.password
     # Another user's password is not ours, but a token is, whoever it is stored for. macOS finds it only like this.
     found = credential.password if credential is not None else backend.get_password(key.service, "")
-    return found if found and found.strip().startswith(_PREFIX) else None
+    return found if found and MasterToken(found).is_token() else None
 
 
 def read(store: Store, service: str, username: str) -> MasterToken | None:

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.memory import recall
+from keyring_pypitoken.memory import forget, recall
 from keyring_pypitoken.secret import Passphrase
 
 if TYPE_CHECKING:
@@ -19,11 +19,7 @@ _TRIES = 3
 
 
 def passphrases(path: str) -> Iterator[Passphrase]:
-    """Yield what may open a file: the variable's value; else what was typed before, then up to three answers.
-
-    Raises:
-        Refusal: nobody can be asked, or nothing was typed.
-    """
+    """Yield what may open a file: the variable's value; else what was typed before, then up to three answers."""
     given = _given()
     if given is not None:
         yield given
@@ -44,11 +40,7 @@ def passphrase_to_store(path: str) -> Passphrase:
 
 
 def new_passphrase(path: str) -> Passphrase:
-    """Ask on the terminal for a passphrase, and again to be sure; a slip may be corrected.
-
-    Raises:
-        Refusal: nobody can be asked, nothing was typed, or never the same twice.
-    """
+    """Ask on the terminal for a passphrase, and again to be sure; three slips, or no answer, are a Refusal."""
     question = f"New passphrase for {path}: "
     for _ in range(_TRIES):
         first = _ask(question, path)
@@ -60,7 +52,8 @@ def new_passphrase(path: str) -> Passphrase:
 
 def remember(passphrase: Passphrase) -> None:
     """Remember what opened or will open the file, so that this process asks once."""
-    _remembered()[:] = [passphrase]
+    forget("passphrase")
+    recall("passphrase", lambda: passphrase)
 
 
 def ask_terminal(question: str) -> Passphrase | None:
@@ -97,14 +90,11 @@ def has_terminal() -> bool:
 
 def _given() -> Passphrase | None:
     text = os.environ.get(VARIABLE)
-    return Passphrase(text) if text else next(iter(_remembered()), None)
-
-
-def _remembered() -> list[Passphrase]:
-    return recall("passphrase", list)
+    return Passphrase(text) if text else recall("passphrase", lambda: None)
 
 
 def _ask(question: str, path: str) -> Passphrase:
+    """Ask on the terminal; if nobody can be asked, or nothing is typed, that is a Refusal."""
     if not has_terminal():
         raise Refusal(
             f"the masters in {path} need a passphrase, and there is no terminal to ask for it: "

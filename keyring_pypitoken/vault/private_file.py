@@ -17,26 +17,17 @@ _LOCK_SECONDS = 60  # another writer may wait for a touch, or for scrypt on a sl
 
 @contextlib.contextmanager
 def locked(path: str) -> Iterator[None]:
-    """Let one process at a time change a file; make its directory if it is absent.
+    """Let one process at a time change a file, in a directory that is made if it is absent.
 
-    The lock is a file beside it, which stays; the system releases it when its process ends.
-
-    Raises:
-        Refusal: another process keeps the lock for a minute, or there can be no lock.
+    The lock is a file beside it, which stays; the system releases it when its process ends. It is a Refusal if another
+    process keeps it for a minute, or there can be none.
     """
-    lock = _take_lock(path)
-    try:
+    with _take_lock(path):
         yield
-    finally:
-        lock.release()
 
 
 def replace_private(path: str, data: bytes) -> None:
-    """Replace the content of a file, or make the file; the caller holds its lock.
-
-    Raises:
-        Refusal: it cannot be written, and is as it was.
-    """
+    """Replace or make a file whose lock the caller holds; if it cannot be written it stays as it was: a Refusal."""
     new = f"{path}.new"
     _refuse_link(path)
     try:
@@ -59,11 +50,7 @@ def replace_private(path: str, data: bytes) -> None:
 
 
 def remove_private(path: str) -> None:
-    """Remove a file; the caller holds its lock.
-
-    Raises:
-        Refusal: it cannot be removed.
-    """
+    """Remove a file whose lock the caller holds; if it cannot be removed that is a Refusal."""
     _refuse_link(path)
     try:
         insist(lambda: os.unlink(path))
@@ -83,8 +70,7 @@ def _take_lock(path: str) -> Any:
 
         os.makedirs(directory, mode=0o700, exist_ok=True)
         os.chmod(directory, 0o700)  # notes of accounts may have made it before
-        lock = filelock.FileLock(f"{path}.lock", timeout=_LOCK_SECONDS, mode=0o600)
-        lock.acquire()
+        lock = filelock.FileLock(f"{path}.lock", timeout=_LOCK_SECONDS, mode=0o600).acquire()
     except ImportError:
         problem = "masters in a file need filelock, which is not installed: install `keyring-pypitoken[age]`."
     except filelock.Timeout:

@@ -57,12 +57,7 @@ def refuse_without_memory(data: bytes, path: str) -> None:
 
 
 def encrypt(plain: bytes, passphrase: str, path: str) -> bytes:
-    """Encrypt to a passphrase, in a process of its own that may be aborted.
-
-    Raises:
-        UnicodeEncodeError: the passphrase is not text.
-        Refusal: the process failed.
-    """
+    """Encrypt in a process of its own that may be aborted; raise UnicodeEncodeError for a passphrase, or a Refusal."""
     import pyrage
 
     free = free_memory()

@@ -1,4 +1,7 @@
-"""Masters that other programs stored under the names that uploaders ask for: found, to be moved or reported."""
+"""Masters that other programs stored under the names that uploaders ask for: found, to be moved or reported.
+
+A backend that cannot be asked is a Refusal.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,7 @@ class RawMaster(NamedTuple):
 
 
 def raw_masters(repository: Repository, settings: StoreSettings) -> list[RawMaster]:
-    """List what is stored under the names that uploaders ask for, other than names of the user's choice.
-
-    Raises:
-        Refusal: a backend cannot be asked.
-    """
+    """List what is stored under the names that uploaders ask for, other than names of the user's choice."""
     return [
         RawMaster(name_of(backend), service, username, master, functools.partial(delete, backend, service, username))
         for backend in keyring_backends(settings)
@@ -42,11 +41,7 @@ def raw_masters(repository: Repository, settings: StoreSettings) -> list[RawMast
 
 
 def find_unprotected(pairs: Sequence[tuple[str, str]], settings: StoreSettings) -> list[tuple[str, str]]:
-    """Return the (backend, service) of each pair of service and user name that something is stored under.
-
-    Raises:
-        Refusal: a backend cannot be asked.
-    """
+    """Return the (backend, service) of each pair of service and user name that something is stored under."""
     return [
         (name_of(backend), service)
         for backend in keyring_backends(settings)

@@ -106,6 +106,15 @@ def test_delete_also_forgets_a_raw_token_under_the_same_key() -> None:
         del os.environ["TEST_KEYRINGS"]
 
 
+@pytest.mark.parametrize("username", ["pypi_token:project:demo", "pypi_token:user:alice", TOKEN, "", None])
+def test_delete_forgets_a_raw_token_of_the_very_user_that_is_named(username: str | None) -> None:
+    """flit stores a typed token under a user name of its own; nobody's name stands for PyPI's."""
+    FileKeyring().plant(PYPI, username or TOKEN, new_master())
+    FileKeyring().plant(PYPI, "pypi_token:project:other", new_master())
+    keyring.delete_password(PYPI, username)  # type: ignore[arg-type]  # nobody's name, too
+    assert passwords() == {(PYPI, "pypi_token:project:other"): new_master()}
+
+
 def test_testpypi_has_a_master_of_its_own() -> None:
     keyring.set_password(PYPI, TOKEN, new_master())
     assert keyring.get_password(TEST, TOKEN) is None
@@ -597,6 +606,19 @@ def test_github_actions_are_told_to_mask_the_token(
     ]
 
 
+@pytest.mark.parametrize("value", ["false", "", "1", "True", None])
+def test_outside_of_github_actions_no_token_is_printed_to_mask_it(
+    value: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("GITHUB_ACTIONS", value)
+    keyring.set_password(PYPI, TOKEN, new_master())
+    token = get().dump()
+    printed = "".join(capsys.readouterr())
+    assert "add-mask" not in printed
+    assert token not in printed
+
+
 def test_a_closed_or_missing_stderr_loses_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -624,6 +646,13 @@ def test_asked_twice_the_store_is_asked_once(work: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(time, "time", lambda: now + 8 * 60)
     with pytest.raises(RefusedError, match=gone):  # half of the time is over
         keyring.get_password(PYPI, TOKEN)
+
+
+def test_what_is_remembered_for_one_service_answers_no_other() -> None:
+    FileKeyring().plant(PYPI, TOKEN, new_master(identifier="under the URL"))
+    FileKeyring().plant("upload.pypi.org", TOKEN, new_master(identifier="under the host"))
+    found = [get(service).identifier for service in (PYPI, "upload.pypi.org", PYPI)]
+    assert found == ["under the URL", "under the host", "under the URL"]
 
 
 def test_a_new_master_is_used_at_once() -> None:

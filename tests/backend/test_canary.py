@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import logging
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keyring
 import keyring.core
@@ -119,33 +120,65 @@ def functions(module: ModuleType) -> list[str]:
     ]
 
 
-def break_step(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, error: Exception) -> None:
-    """Let a function raise, wherever in the package it was imported."""
+# The net itself is left out: what it catches is what is tested.
+NET = {(issue, "sealed"), (issue, "answer")}
+EVERY_STEP = [(module, name) for module in STEPS for name in functions(module) if (module, name) not in NET]
+AGE_STEPS = (age, identities, passphrase, private_file)
+IDENTITY_SETTING = '[store]\nidentity = "~/identity"\n'
 
-    def broken(*_arguments: object, **_named: object) -> object:
-        raise error
 
+def replace_step(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, make: Callable[[Any], Callable[..., object]]
+) -> None:
+    """Replace a function, wherever in the package it was imported, by what is made of it."""
     original = getattr(module, name)
+    new = make(original)
     for user in [found for key, found in sys.modules.items() if key.startswith("keyring_pypitoken.")]:
         for attribute, value in list(vars(user).items()):
             if value is original:
-                monkeypatch.setattr(user, attribute, broken)
+                monkeypatch.setattr(user, attribute, new)
 
 
-# The net itself is left out: what it catches is what is tested.
-AGE_STEPS = (age, identities, passphrase, private_file)
-IDENTITY_SETTING = '[store]\nidentity = "~/identity"\n'
-NET = {(issue, "sealed"), (issue, "answer")}
-EVERY_STEP = [(module, name) for module in STEPS for name in functions(module) if (module, name) not in NET]
+def called_steps(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> list[tuple[ModuleType, str]]:
+    """Return the steps that an action calls: breaking any other one would show nothing."""
+    called: set[tuple[ModuleType, str]] = set()
+
+    def watched(step: tuple[ModuleType, str]) -> Callable[[Any], Callable[..., object]]:
+        def make(original: Any) -> Callable[..., object]:
+            def watch(*arguments: object, **named: object) -> object:
+                called.add(step)
+                found: object = original(*arguments, **named)
+                return found
+
+            return watch
+
+        return make
+
+    act()  # loads what is loaded late
+    with monkeypatch.context() as patch:
+        for step in EVERY_STEP:
+            replace_step(patch, *step, watched(step))
+        act()
+    return [step for step in EVERY_STEP if step in called]
+
+
+@contextlib.contextmanager
+def broken(monkeypatch: pytest.MonkeyPatch, step: tuple[ModuleType, str], error: Exception) -> Iterator[None]:
+    """Let a step raise, which must be called."""
+    fired = []
+
+    def fail(*_arguments: object, **_named: object) -> object:
+        fired.append(step)
+        raise error
+
+    with monkeypatch.context() as patch:
+        replace_step(patch, *step, lambda _original: fail)
+        yield
+    assert fired, step
 
 
 @pytest.mark.parametrize("where", ["keyring", "passphrase", "identity"])
-@pytest.mark.parametrize(
-    ("module", "name"), EVERY_STEP, ids=[f"{m.__name__.rpartition('.')[2]}.{n}" for m, n in EVERY_STEP]
-)
 def test_whatever_step_fails_nothing_gets_out(
-    module: ModuleType,
-    name: str,
     where: str,
     stage: Stage,
     monkeypatch: pytest.MonkeyPatch,
@@ -163,25 +196,30 @@ def test_whatever_step_fails_nothing_gets_out(
     stage.project('projects = ["demo"]\nvalid-for = "5m"\n')
     stage.user(f"max-valid-for = 3600\n{IDENTITY_SETTING if where == 'identity' else ''}")
 
-    break_step(monkeypatch, module, name, ArithmeticError(master, *OPENERS))
-    forget()
-    told = ""
-    try:
-        found = keyring.get_password(PYPI, TOKEN)
-    except RefusedError as refused:
-        told = everything_about(refused, all_frames=True)
-    else:
-        monkeypatch.undo()
-        assert found is not None
-        assert len(Token.load(found).restrictions) == 2
-    told += caplog.text + "".join(capfd.readouterr())
-    assert not [secret for secret in (master, *OPENERS) if leaks(told, secret)]
+    def ask() -> str | None:
+        forget()
+        return keyring.get_password(PYPI, TOKEN)
+
+    steps = called_steps(monkeypatch, ask)
+    assert {issue, discovery, decision, evidence, masters, backends, derive, macaroon} <= {step[0] for step in steps}
+    if where != "keyring":
+        assert {age, identities} <= {step[0] for step in steps}
+    for step in steps:
+        told = ""
+        with broken(monkeypatch, step, ArithmeticError(master, *OPENERS)):
+            try:
+                found = ask()
+            except RefusedError as refused:
+                told = everything_about(refused, all_frames=True)
+            else:
+                assert found is not None, step
+                assert len(Token.load(found).raw_caveats) == 2, step
+        told += caplog.text + "".join(capfd.readouterr())
+        caplog.clear()
+        assert not [secret for secret in (master, *OPENERS) if leaks(told, secret)], step
 
 
-@pytest.mark.parametrize(("module", "name"), [step for step in EVERY_STEP if step[0] in AGE_STEPS])
 def test_whatever_step_fails_nothing_is_lost(
-    module: ModuleType,
-    name: str,
     stage: Stage,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -191,16 +229,24 @@ def test_whatever_step_fails_nothing_is_lost(
     path = Path(stage.age(identity=RECIPIENT))
     before, master = path.read_bytes(), new_master(identifier="another")
 
-    break_step(monkeypatch, module, name, ArithmeticError(master, *OPENERS))
-    told = ""
-    try:
+    def save() -> None:
+        path.write_bytes(before)
+        forget()
         keyring.set_password(PYPI, TOKEN, master)
-    except RefusedSetError as refused:
-        told = everything_about(refused, all_frames=False)
-        if name != "_sync_directory":  # the last step, behind which the new file is in place
-            assert path.read_bytes() == before
-    told += caplog.text + "".join(capfd.readouterr())
-    assert not [secret for secret in (master, new_master(), *OPENERS) if leaks(told, secret)]
+
+    steps = [step for step in called_steps(monkeypatch, save) if step[0] in AGE_STEPS]
+    assert {step[0] for step in steps} == {age, identities, private_file}
+    for step in steps:
+        told = ""
+        with broken(monkeypatch, step, ArithmeticError(master, *OPENERS)):
+            try:
+                save()
+            except RefusedSetError as refused:
+                told = everything_about(refused, all_frames=False)
+                assert path.read_bytes() == before, step
+        told += caplog.text + "".join(capfd.readouterr())
+        caplog.clear()
+        assert not [secret for secret in (master, new_master(), *OPENERS) if leaks(told, secret)], step
 
 
 COMMANDS = [
@@ -217,9 +263,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("words", COMMANDS)
-@pytest.mark.parametrize("module", STEPS, ids=lambda module: module.__name__.rpartition(".")[2])
 def test_whatever_step_of_the_command_fails_it_shows_no_master(
-    module: ModuleType,
     words: str,
     stage: Stage,
     monkeypatch: pytest.MonkeyPatch,
@@ -229,26 +273,33 @@ def test_whatever_step_of_the_command_fails_it_shows_no_master(
     from keyring_pypitoken.cli.main import main
 
     master, raw = new_master(), new_master(identifier="of a raw one, which nothing may show either")
-    for name in functions(module):
-        with monkeypatch.context() as patch:
-            for key in list(stage.stored.passwords()):
-                stage.stored.delete_password(*key)
-            stage.master(master)
-            stage.stored.plant("upload.pypi.org", TOKEN, raw)
-            patch.setattr(sys, "stdin", io.StringIO(raw))
-            break_step(patch, module, name, ArithmeticError(master, raw))
-            forget()
-            code = main(words.split())
+
+    def act() -> int:
+        for key in list(stage.stored.passwords()):
+            stage.stored.delete_password(*key)
+        stage.master(master)
+        stage.stored.plant("upload.pypi.org", TOKEN, raw)
+        monkeypatch.setattr(sys, "stdin", io.StringIO(raw))
+        forget()
+        return main(words.split())
+
+    steps = called_steps(monkeypatch, act)
+    assert steps
+    capfd.readouterr()
+    for step in steps:
+        with broken(monkeypatch, step, ArithmeticError(master, raw)):
+            code = act()
         out, err = capfd.readouterr()
-        assert code in (0, 1)
-        assert "Traceback" not in err
+        assert code in (0, 1), step
+        assert "Traceback" not in err, step
         told = out + err + caplog.text
+        caplog.clear()
         restricted = [line for line in out.split() if line.startswith("pypi-")]
-        assert [len(Token.load(line).raw_caveats) > 0 for line in restricted] == [True] * len(restricted)
+        assert [len(Token.load(line).raw_caveats) > 0 for line in restricted] == [True] * len(restricted), step
         for line in restricted:  # it begins as its master does, and may be shown: it is what was asked for
             told = told.replace(line, "")
-        assert not leaks(told, master), name
-        assert not leaks(told, raw), name
+        assert not leaks(told, master), step
+        assert not leaks(told, raw), step
 
 
 def test_the_store_still_holds_the_master(stage: Stage) -> None:

@@ -79,7 +79,7 @@ def site_directory(directory: Path, *, ours: bool) -> Path:
     return directory
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     """Return the directories with this package and without it."""
     directory = tmp_path_factory.mktemp("sites")

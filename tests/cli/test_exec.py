@@ -204,7 +204,7 @@ def test_exec_refuses_an_address_that_is_not_known(
     words = ["twine", "upload", "--repository-url", "https://evil.example/", "demo-1.0.zip"]
     assert command.refused("exec", "-r", "pypi", "--", *words) == (
         "twine would upload to 'https://evil.example/' (--repository-url), not to https://upload.pypi.org/legacy/: "
-        "leave out what says so, or name that repository with --repository."
+        "leave out what names it, or name that repository with --repository."
     )
     assert read_history() == []
 

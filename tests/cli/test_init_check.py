@@ -206,6 +206,11 @@ CONTRADICTIONS = {
         "not-before (pypitoken.toml:1) is not before not-after ({user}:1), so no moment is allowed: ",
     ),
     "no project": ("projects = []\n", "", "projects is empty (pypitoken.toml:1), so nothing is allowed: "),
+    "no project behind a table without projects": (
+        'valid-for = "5m"\n',
+        "projects = []\n",
+        "projects is empty ({user}:1), so nothing is allowed: ",
+    ),
     "no such repository": ("[repository.testpipy]\n", "", "pypitoken.toml mentions an unknown repository "),
 }
 

@@ -17,9 +17,8 @@ from sandbox import ROOT
 
 import keyring_pypitoken
 from keyring_pypitoken.policy.model import PYPROJECT_TABLE
-from keyring_pypitoken.policy.parser import ENDPOINT_KEYS
 from keyring_pypitoken.policy.schema import tool_schema
-from keyring_pypitoken.policy.values import KEYS, STORE_KEYS
+from keyring_pypitoken.policy.values import ENDPOINT_KEYS, KEYS, STORE_KEYS
 from keyring_pypitoken.toml import load_toml
 
 if TYPE_CHECKING:

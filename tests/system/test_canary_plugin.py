@@ -83,7 +83,7 @@ def fixture_of(code: str) -> str:
     return next((name for name in ("capsys", "capfd") if name in code), "request")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """Run all samples with the plugin, and return the line that pytest prints of each."""
     directory = tmp_path_factory.mktemp("samples")

@@ -14,7 +14,7 @@ import keyring_pypitoken
 PACKAGE = Path(keyring_pypitoken.__file__).parent
 # The floors of the house. A module may import those on the floors before its own, and those of its own sub-package.
 FLOORS = (
-    {"exceptions", "secret", "text", "names", "paths", "memory"},
+    {"exceptions", "record", "secret", "text", "names", "paths", "memory"},
     {"files", "toml"},
     {"lookup"},
     {"policy", "tokens"},
@@ -139,6 +139,7 @@ def test_importing_the_backend_loads_nothing_heavy() -> None:
         "keyring_pypitoken.backend",
         "keyring_pypitoken.exceptions",
         "keyring_pypitoken.lookup",
+        "keyring_pypitoken.record",
     }
 
 
@@ -168,6 +169,7 @@ def test_declining_a_foreign_index_loads_only_what_finds_the_users_policy() -> N
         "keyring_pypitoken.exceptions",
         "keyring_pypitoken.files",
         "keyring_pypitoken.lookup",
+        "keyring_pypitoken.record",
         "keyring_pypitoken.memory",
         "keyring_pypitoken.paths",
         "keyring_pypitoken.text",

@@ -60,7 +60,12 @@ LIKE_CLAP = Grammar(VALUES, FLAGS)
 def test_options_values_and_positional_arguments_are_told_apart(
     line: str, found: list[tuple[str, str | None]], positional: list[str], doubtful: list[str]
 ) -> None:
-    assert LIKE_CLAP.parse(line.split())[:3] == (tuple(found), tuple(positional), tuple(doubtful))
+    parsed = LIKE_CLAP.parse(line.split())
+    assert (parsed.options, parsed.positional_args, parsed.doubtful) == (
+        tuple(found),
+        tuple(positional),
+        tuple(doubtful),
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,7 +84,8 @@ def test_options_values_and_positional_arguments_are_told_apart(
 def test_a_long_option_may_be_shortened_while_it_stays_unique(
     line: str, found: list[tuple[str, str | None]], doubtful: list[str]
 ) -> None:
-    assert LIKE_ARGPARSE.parse(line.split())[:3] == (tuple(found), (), tuple(doubtful))
+    parsed = LIKE_ARGPARSE.parse(line.split())
+    assert (parsed.options, parsed.positional_args, parsed.doubtful) == (tuple(found), (), tuple(doubtful))
 
 
 def test_an_unknown_option_with_a_space_is_positional_only_for_argparse() -> None:

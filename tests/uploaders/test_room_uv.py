@@ -118,7 +118,7 @@ def test_files(line: str, expected: list[str], work: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("publish x.whl", "there is no file 'x.whl': build it, or correct its name."),
+        ("publish x.whl", "'x.whl' does not exist: build it, or correct its name."),
         ("publish", "uv finds no distributions to publish: build them, or name them."),
         ("publish a**", "'a**' is not a valid pattern of file names: correct it."),
         ("publish a[b*", "'a[b*' is not a valid pattern of file names: correct it."),

@@ -151,6 +151,30 @@ def test_what_a_stopped_writer_left_is_not_written_into(path: Path) -> None:
     assert (victim.read_bytes(), path.read_bytes()) == (b"precious", NEW)
 
 
+def test_a_link_that_is_planted_while_it_is_written_is_not_followed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(path, OLD)
+    victim, new = path.parent / "victim", path.with_name("masters.age.new")
+    victim.write_bytes(b"precious")
+    try:
+        new.symlink_to(victim)
+    except OSError:
+        pytest.skip("this system lets nobody make links")
+    real = os.unlink
+
+    def replanted(name: str) -> None:
+        real(name)
+        monkeypatch.setattr(os, "unlink", real)
+        new.symlink_to(victim)
+
+    monkeypatch.setattr(os, "unlink", replanted)
+    assert refused_write(path) == (
+        f"{path} cannot be written (File exists) and is as it was: make it a file that you can write, and try again."
+    )
+    assert (victim.read_bytes(), path.read_bytes()) == (b"precious", OLD)
+
+
 def test_what_was_written_can_be_removed(path: Path) -> None:
     write(path, OLD)
     remove_private(str(path))

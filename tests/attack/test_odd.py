@@ -1,0 +1,274 @@
+"""Odd values in all that a lookup depends on: what is stored, users, labels, threads, the clock, the environment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import keyring
+import keyring.errors
+import pytest
+from file_keyring import FileKeyring
+from sandbox import Run, WritePolicy, forget, new_master
+
+from keyring_pypitoken import Token, memory, paths
+from keyring_pypitoken.backend import RefusedError, RefusedSetError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("project")
+
+PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
+OWN = "keyring_pypitoken.backend.PyPITokenKeyring"
+# How people paste tokens.
+WRITTEN = ['"{}"', "'{}'", "token {}", "Bearer {}", "{}\n{}", "password = {}", "\ufeff{}", "\u200b{}"]
+SERVICES = [PYPI, "https://upload.pypi.org//legacy/", "upload.pypi.org.", "main", "pdm-repository-mine"]
+
+
+def is_derived(text: str | None, project: str = "demo") -> bool:
+    return text is not None and Token.load(text).raw_caveats[1:] == [f'[1, ["{project}"]]'.encode()]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("written", [*WRITTEN, "PYPI"], ids=ascii)
+def test_a_token_within_other_text_is_neither_handed_out_nor_stored(written: str, service: str, version: int) -> None:
+    token = Token.create("pypi.org", "an identifier", b"a key of thirty-two bytes, no more", version=version).dump()
+    text = token.replace("pypi", "PYPI") if written == "PYPI" else written.format(token, token)
+    with pytest.raises(RefusedSetError):
+        keyring.set_password(service, TOKEN, text)
+    assert FileKeyring().passwords() == {}
+    FileKeyring().plant(service, TOKEN, text)
+    with pytest.raises(RefusedError):
+        keyring.get_password(service, TOKEN)
+    for username in (TOKEN, None):
+        with pytest.raises(RefusedError):
+            keyring.get_credential(service, username)
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        *("..", "__token__", "keyring-pypitoken:x", "a&b", "%00", "%0a", "?demo", "de%mo", "%FF", "\ufb01"),
+        *("pypi-AgEIcHlwaS5vcmc", "%70ypi-AgEIcHlwaS5vcmcCJ"),
+    ],
+)
+def test_a_label_that_is_neither_an_account_nor_a_project_is_refused(label: str, stored: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        keyring.get_password(f"{PYPI}?{label}", TOKEN)
+    assert "internal" not in str(refused.value)
+    assert stored not in str(refused.value)
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_very_long_project_makes_a_short_notice(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a" * 100_000
+    assert is_derived(keyring.get_password(f"{PYPI}?{name}", TOKEN), name)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("keyring-pypitoken: derived a token for a name of 100000 characters on pypi, valid until ")
+
+
+@pytest.mark.parametrize(
+    ("before", "arguments", "is_answered"),
+    [
+        (("--mode", "creds"), (PYPI,), True),
+        (("--mode", "creds"), (PYPI, ""), True),
+        (("--mode", "creds", "--output", "json"), (PYPI, TOKEN), True),
+        (("-b", OWN), (PYPI, TOKEN), True),
+        (("-b", OWN, "--mode", "creds"), (PYPI,), True),
+        (("-b", "keyring.backends.chainer.ChainerBackend"), (PYPI, ""), True),
+        ((), (f"keyring-pypitoken:{PYPI}", "default"), False),
+        ((), (f"x@KEYRING-pypitoken:{PYPI}", ""), False),
+        (("-b", OWN), (f"keyring-pypitoken:{PYPI}", "default"), False),
+        (("--mode", "creds"), (f"keyring-pypitoken:{PYPI}",), False),
+    ],
+)
+def test_every_way_to_ask_the_keyring_command_is_answered_by_us(
+    before: tuple[str, ...], arguments: tuple[str, ...], is_answered: bool, stored: str, run: Run
+) -> None:
+    done = run("keyring", *before, "get", *arguments)
+    assert stored[-40:] not in done.stdout + done.stderr
+    assert done.returncode == (0 if is_answered else 1)
+    assert ("pypi-" in done.stdout) is is_answered
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("named", [".", "/dev/stdin", "/dev/null", "missing", " ", "~"])
+def test_a_named_policy_that_is_not_a_file_lifts_no_limit(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEYRING_PYPITOKEN_POLICY", named)
+    with pytest.raises(RefusedError):
+        keyring.get_password(PYPI, TOKEN)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows asks the system, not HOME")
+@pytest.mark.parametrize("relative", [".", "checkout", "../checkout"])
+@pytest.mark.parametrize("platform", ["darwin", "linux"])
+def test_a_relative_home_makes_no_file_of_a_checkout_the_users_own(
+    platform: str, relative: str, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", relative)
+    for name in ("CONFIG", "DATA", "STATE", "CACHE"):
+        monkeypatch.delenv(f"XDG_{name}_HOME")
+    for kind in ("user_config", "user_data", "user_state", "user_cache"):
+        (directory,) = paths.find_directories(kind, platform)
+        assert os.path.isabs(directory)
+        assert not directory.startswith(str(work.parent))
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("seconds", [0, -5, 2**31, 2**63, 1e300, float("inf"), float("nan")])
+def test_whatever_the_clock_says_no_token_is_longer_than_granted(
+    seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: seconds)
+    try:
+        found = keyring.get_password(PYPI, TOKEN)
+    except RefusedError:
+        return
+    assert found is not None
+    (end, start) = Token.load(found).raw_caveats[0].decode().strip("[]").split(", ")[1:]
+    assert int(end) - int(start) == 16 * 60
+
+
+@pytest.mark.usefixtures("stored")
+def test_after_the_clock_was_set_forward_a_new_token_is_derived(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, now = keyring.get_password(PYPI, TOKEN), time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 24 * 3600)
+    second = keyring.get_password(PYPI, TOKEN)
+    assert is_derived(first)
+    assert is_derived(second)
+    assert first != second
+
+
+@pytest.mark.usefixtures("stored")
+def test_threads_that_ask_and_forget_all_get_derived_tokens() -> None:
+    found: list[object] = []
+
+    def ask() -> None:
+        for _ in range(20):
+            memory.forget()
+            found.append(is_derived(keyring.get_password(PYPI, TOKEN)))
+
+    keyring.get_keyring()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=ask) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert found == [True] * 120
+
+
+def test_what_is_forgotten_meanwhile_is_returned_nevertheless(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Forgetful(dict[object, object]):
+        def __setitem__(self, key: object, value: object) -> None:
+            """Forget it at once, as another thread may."""
+
+    monkeypatch.setattr(memory, "_values", Forgetful())
+    assert memory.recall("key", lambda: "value") == "value"
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX systems fork")
+def test_a_forked_process_is_answered_alike() -> None:
+    first = keyring.get_password(PYPI, TOKEN)
+    child = os.fork()
+    if child == 0:  # pragma: no cover - in the child
+        os._exit(0 if keyring.get_password(PYPI, TOKEN) == first else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.usefixtures("stored")
+def test_properties_for_every_backend_let_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """keyring sets them on each backend, whatever they are called."""
+    for name in ("PRIORITY", "NAME", "VIABLE", "GET_PASSWORD", "GET_CREDENTIAL", "BACKENDS", "__CLASS__", "LABEL"):
+        monkeypatch.setenv(f"KEYRING_PROPERTY_{name}", "first")
+        forget()
+        with contextlib.suppress(Exception):  # whatever keyring makes of it
+            assert is_derived(keyring.get_password(PYPI, TOKEN)), name
+        monkeypatch.delenv(f"KEYRING_PROPERTY_{name}")
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_store_that_asks_keyring_again_is_refused_and_not_asked_forever(
+    user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin that wraps keyring's own functions, as caches do."""
+    asked: list[str] = []
+
+    def get_password(_self: object, service: str, username: str) -> str | None:
+        asked.append(service)
+        return keyring.get_password(service, username)
+
+    user_policy("")
+    monkeypatch.setattr(FileKeyring, "get_password", get_password)
+    with pytest.raises((RefusedError, SystemExit)):
+        keyring.get_password(PYPI, TOKEN)
+    assert len(asked) < 10
+
+
+def test_a_second_chain_below_us_hands_out_nothing_raw(stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from keyring.backends.chainer import ChainerBackend
+
+    class SecondChain(ChainerBackend):
+        priority = 3
+
+        def get_password(self, service: str, username: str) -> str | None:
+            return FileKeyring().get_password(service, username) or stored
+
+    monkeypatch.setattr(ChainerBackend, "_classes", {*ChainerBackend._classes, SecondChain}, raising=False)
+    forget()
+    assert SecondChain in ChainerBackend._classes
+    assert is_derived(keyring.get_password(PYPI, TOKEN))
+    assert is_derived(keyring.get_password("upload.pypi.org", ""))
+
+
+def test_a_store_may_answer_with_any_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    master = new_master()
+    for answer in (master.encode(), [master], {"password": master}, 3, True):
+
+        def get_password(_self: object, _service: str, _username: str, answer: object = answer) -> object:
+            return answer
+
+        forget()
+        monkeypatch.setattr(FileKeyring, "get_password", get_password)
+        with pytest.raises(RefusedError) as refused:
+            keyring.get_password(PYPI, TOKEN)
+        assert master[-40:] not in str(refused.value)
+
+
+@pytest.mark.skipif(os.name != "posix" or sys.platform == "darwin", reason="elsewhere every path is text")
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("keyring", "get", PYPI, TOKEN), 0),
+        *(((("keyring_pypitoken", *words.split())), 0) for words in ("check", "explain", "status", "token", "history")),
+        *((("keyring_pypitoken", words, "--json"), 0) for words in ("check", "explain", "status", "history")),
+        (("keyring_pypitoken", "check", os.fsdecode(b"no\xff.toml")), 1),
+        (("keyring_pypitoken", "explain", os.fsdecode(b"no-1.0\xff.tar.gz")), 1),
+        (("keyring_pypitoken", "explain", os.fsdecode(b"*\xff.whl")), 1),
+    ],
+    ids=ascii,
+)
+@pytest.mark.usefixtures("stored")
+def test_paths_that_are_not_utf_8_break_no_command(arguments: tuple[str, ...], code: int, work: Path, run: Run) -> None:
+    directory = work / os.fsdecode(b"a\xff\x1b[31m")
+    directory.mkdir()
+    (directory / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+    (directory / "pypitoken.toml").write_text('projects = ["demo"]\n')
+    for encoding in ("utf-8", "ascii"):
+        done = run(*arguments, cwd=directory, PYTHONIOENCODING=encoding)
+        assert done.returncode == code, done.stderr
+        assert "Error" not in done.stderr
+        assert "internal" not in done.stderr
+        assert "\x1b" not in done.stdout + done.stderr
