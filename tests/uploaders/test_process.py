@@ -63,7 +63,7 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="another process's command
 )
 def test_reads_a_command_line(words: str, program: str, arguments: str) -> None:
     found = read_command_line(words.split(" ") if words else [], Path("/d"), {"A": "1"})
-    assert found[:3] == (program, tuple(arguments.split()), Path("/d"))
+    assert (found.program, found.arguments, found.directory) == (program, tuple(arguments.split()), Path("/d"))
     assert {name: value for name, value in found.environ.items() if value} == {"A": "1"}
     assert not found.is_parent
 
