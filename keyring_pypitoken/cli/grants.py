@@ -155,14 +155,10 @@ def find_repository_at(address: Address, config: Config) -> Repository | None:
 
 
 def _find_command(name: str) -> str:
-    if os.path.basename(name) != name:
-        path = os.path.abspath(name)  # the user named a path
-        if not (os.path.isfile(path) and os.access(path, os.X_OK)):
-            raise Refusal(
-                f"{quoted(name)} is not a program that can be started: correct its path, or make it executable."
-            )
-        return path
-    program = find_program(name, os.environ)
+    is_path = os.path.basename(name) != name
+    program = find_program(os.path.abspath(name) if is_path else name, os.environ)
+    if program is None and is_path:
+        raise Refusal(f"{quoted(name)} is not a program that can be started: correct its path, or make it executable.")
     if program is None:
         raise Refusal(f"the program {quoted(name)} is not on PATH: install it, or correct its name.")
     return program

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 _MAX_BYTES = 10_000_000
 _INIT = 1  # the process that adopts orphans: its arguments are not those of whoever started them
+_MOVING = ("UV_WORKING_DIR", "UV_WORKING_DIRECTORY")  # then uv runs it in another directory
 # Programs that run the rest of their command line in another way. Options that are not listed give no evidence.
 _LAUNCHERS = {
     ("nice",): Grammar("-n/--adjustment", ""),
@@ -31,8 +32,12 @@ _LAUNCHERS = {
     ),
     ("uv", "tool", "run"): Grammar("--from -w/--with -p/--python --index", "-q/--quiet --isolated --offline"),
     ("uv", "run"): Grammar(
-        "--with --extra --group --only-group -p/--python --project --directory --env-file --package",
-        "-q/--quiet --frozen --locked --no-sync --isolated --active --no-project --all-extras --dev --no-dev",
+        "-w/--with --with-editable --with-requirements --extra --no-extra --group --no-group --only-group -p/--python "
+        "--project --env-file --package --index --default-index --cache-dir --config-file --color",
+        "-q/--quiet -v/--verbose --frozen --locked --exact --no-sync --isolated --active --no-project --all-extras "
+        "--all-groups --dev --no-dev --only-dev --no-default-groups --all-packages --no-editable --no-env-file "
+        "-m/--module --offline -n/--no-cache --no-config --no-progress --no-sources --managed-python "
+        "--no-managed-python",
     ),
     ("pipx", "run"): Grammar("--spec --python --index-url", "--no-cache --quiet -q --verbose -v"),
 }
@@ -82,12 +87,12 @@ def read_command_line(words: Sequence[str], directory: Path, environ: Mapping[st
     What cannot be looked through, such as a shell's `-c`, has no name and no arguments: no evidence is better than
     wrong evidence. Variables that `env` sets are in the result's environment.
     """
-    program, arguments, changes = _read(words)
+    program, arguments, changes = _read(words, environ)
     changed = {name: value for name, value in {**environ, **changes}.items() if value is not None}
     return Process(program, arguments, directory, changed)
 
 
-def _read(words: Sequence[str]) -> tuple[str, tuple[str, ...], dict[str, str | None]]:
+def _read(words: Sequence[str], environ: Mapping[str, str]) -> tuple[str, tuple[str, ...], dict[str, str | None]]:
     """Return the program, its arguments, and what `env` changes in its environment."""
     rest, changes = list(words), dict[str, "str | None"]()
     while rest:
@@ -100,7 +105,8 @@ def _read(words: Sequence[str]) -> tuple[str, tuple[str, ...], dict[str, str | N
             launcher = next((launcher for launcher in _LAUNCHERS if _starts(rest, launcher)), None)
             if launcher is None:
                 return name, tuple(rest[1:]), changes
-            found = _behind(launcher, rest[len(launcher) :])
+            moves = launcher[0] in ("uv", "uvx") and any({**environ, **changes}.get(name) for name in _MOVING)
+            found = None if moves else _behind(launcher, rest[len(launcher) :])
         if found is None:
             break
         rest = found
@@ -112,7 +118,7 @@ def _starts(words: list[str], launcher: tuple[str, ...]) -> bool:
 
 
 def _behind(launcher: tuple[str, ...], words: list[str]) -> list[str] | None:
-    """Return the command that a launcher runs; None if an option is not known, so that no one can say where it is."""
+    """Return the command that a launcher runs; None if an option is not known, so that it may be anywhere."""
     parsed = _LAUNCHERS[launcher].parse(words, stop=True)
     if parsed.unknown:
         return None

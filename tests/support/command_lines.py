@@ -42,7 +42,12 @@ LINES = {
         "twine upload 'mixed/*.whl'",
         "twine upload 'mixed/pkg_[ot]*-1.0*'",
         "twine upload 'mixed/pkg_[!o]*'",
-        "twine upload 'mixed/.*'",
+        "twine upload hidden/*",
+        "twine upload 'hidden/.*'",
+        "twine upload dist//* ./mixed/../packages/one/dist/*",
+        "twine upload '[dx]ist/*'",
+        "@packages/one twine upload '../*/dist/*'",
+        "$twine upload {{elsewhere,dist}}/*.whl dist/*",
         "twine upload odd/legacy_demo-1.0.zip",
         "twine upload odd/legacy_demo-1.0.zip odd/legacy_demo-1.0.zip.asc",
         "twine upload odd/*",
@@ -85,6 +90,20 @@ LINES = {
         "timeout 100 twine upload dist/*",
         "sh -c 'twine upload dist/*'",
         "uv run --no-project --offline twine upload packages/one/dist/*",
+        "uv run --no-project --directory packages/one twine upload dist/*",
+        "UV_WORKING_DIR=packages/one uv run --no-project twine upload dist/*",
+        "env UV_WORKING_DIRECTORY=packages/one uv run --no-project twine upload dist/*",
+        "uv --directory packages/one run --no-project twine upload dist/*",
+        "uv run --no-project --isolated -q twine upload packages/two/dist/*",
+        "uv run --no-project -m twine upload packages/two/dist/*",
+        "env -C packages/one twine upload dist/*",
+        "env --chdir=packages/one twine upload dist/*",
+        "env -S 'twine upload dist/*'",
+        "bash -ec 'cd packages/one && exec twine upload dist/*'",
+        "stdbuf -oL twine upload dist/*",
+        "setsid -w twine upload dist/*",
+        "nohup twine upload dist/*",
+        "xargs twine upload dist/mono_root-1.0.tar.gz",
         "uv run --no-project --offline python -m twine upload packages/one/dist/*",
     ),
     "uv": (
@@ -103,6 +122,18 @@ LINES = {
         "uv publish packages/one",
         "uv publish dist",
         "uv publish mixed/*",
+        "uv publish hidden/*",
+        "uv publish '[dx]ist/*'",
+        "uv publish dist//* ./mixed/../packages/one/dist/*",
+        "uv publish dist/",
+        "uv publish '?ist/*'",
+        "uv publish 'packages/*/*/*'",
+        "@packages/one uv publish '../*/dist/*'",
+        "uv --directory packages/one --project ../two publish",
+        "uv --directory packages --directory packages/one publish",
+        "timeout 100 uv --directory packages/one publish",
+        "sh -c 'uv publish packages/one/dist/*'",
+        "bash -ec 'cd packages/one; exec uv publish'",
         "uv publish 'mixed/pkg_[ot]*-1.0*'",
         "uv publish 'mixed/pkg_[!o]*'",
         "uv publish 'mixed/pkg_{{one,two}}*'",
@@ -155,6 +186,10 @@ LINES = {
         "hatch publish packages/one/dist packages/two/dist",
         "hatch publish packages",
         "hatch publish mixed",
+        "hatch publish hidden",
+        "hatch publish mixed/ packages/one/dist",
+        "sh -c 'hatch publish packages/one/dist'",
+        "env -C packages/one hatch publish",
         "hatch publish odd",
         "hatch publish odd/legacy_demo-1.0.zip dist",
         "hatch publish odd/Old.Name-1.0.tar.gz",
@@ -210,6 +245,10 @@ LINES = {
         "poetry --project=packages/two publish -r local",
         "poetry -C packages -P one publish -r local",
         "poetry -C packages/one publish -r local --dist-dir ../../mixed",
+        "poetry -C packages -C packages/one publish -r local",
+        "poetry --no-plugins --no-cache publish -r local",
+        "sh -c 'poetry -C packages/one publish -r local'",
+        "env -C packages/one poetry publish -r local",
         "poetry -C {elsewhere} publish -r local",
         "!poetry -C {forbidding} publish -r local",
         "!poetry -P {forbidding} publish -r local",
@@ -232,6 +271,9 @@ LINES = {
         "pdm publish --no-build --dest=packages/one/dist",
         "pdm publish --no-build -d packages/one/dist -d mixed",
         "pdm publish --no-build -d odd",
+        "pdm publish --no-build -d hidden",
+        "sh -c 'pdm publish --no-build -d packages/one/dist'",
+        "env -C packages/one pdm publish --no-build",
         "pdm publish --no-build -d nothing",
         "pdm publish --no-build -d linked",
         "!pdm publish --no-build -d linked-forbidding",
@@ -355,7 +397,8 @@ def write_projects(work: Path) -> None:
     for name, version in (("Pkg.One", "0.9"), ("Pkg.One", "1.0"), ("pkg-two", "1.0"), ("mono.Root", "0.9")):
         make_wheel(work / "mixed", name, version)
         make_sdist(work / "mixed", name, version)
-    make_sdist(work / "mixed", "hidden", "1.0").rename(work / "mixed" / ".hidden-1.0.tar.gz")
+    make_wheel(work / "hidden", "pkg-two", "1.0")
+    make_sdist(work / "hidden", "hidden", "1.0").rename(work / "hidden" / ".hidden-1.0.tar.gz")
     make_sdist(work / "my dir", "mono.Root", "1.0")
     _write_odd(work / "odd")
     (work / "linked").symlink_to(work.parent / "elsewhere" / "dist")
@@ -387,6 +430,7 @@ def _write_odd(directory: Path) -> None:
     make_sdist(directory, "Old.Name", "1.0").rename(directory / "Old.Name-1.0.tar.gz")
     with zipfile.ZipFile(directory / "legacy_demo-1.0.zip", "w") as archive:
         archive.writestr("legacy_demo-1.0/PKG-INFO", metadata("legacy-demo", "1.0"))
+        archive.writestr("legacy_demo-1.0/setup.py", "")
     for ending in (".asc", ".publish.attestation"):
         (directory / f"legacy_demo-1.0.zip{ending}").write_text("{}")
     os.utime(directory)

@@ -50,6 +50,9 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="another process's command
         ("uv run --with twine -- twine upload", "twine", "upload"),
         ("uv run --frozen python -m twine upload", "twine", "upload"),
         ("uv run --new-option twine upload", "", ""),
+        ("uv run --offline --no-project -m twine upload", "twine", "upload"),
+        ("uv run --directory elsewhere twine upload", "", ""),
+        ("env UV_WORKING_DIR= uv run twine upload", "twine", "upload"),
         ("pipx run --spec twine==6.1.0 twine upload", "twine", "upload"),
         ("env -S twine upload", "", ""),
         ("env -- twine upload", "twine", "upload"),
@@ -60,13 +63,25 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="another process's command
 )
 def test_reads_a_command_line(words: str, program: str, arguments: str) -> None:
     found = read_command_line(words.split(" ") if words else [], Path("/d"), {"A": "1"})
-    assert found == (program, tuple(arguments.split()), Path("/d"), {"A": "1"}, False)
+    assert (found.program, found.arguments, found.directory) == (program, tuple(arguments.split()), Path("/d"))
+    assert {name: value for name, value in found.environ.items() if value} == {"A": "1"}
+    assert not found.is_parent
 
 
 def test_reads_what_env_changes() -> None:
     words = ["env", "-u", "A", "--unset", "gone", "B=2", "C=x=y", "python", "-m", "twine", "upload"]
     found = read_command_line(words, Path("/d"), {"A": "1", "Z": "9"})
     assert (found.program, found.arguments, found.environ) == ("twine", ("upload",), {"B": "2", "C": "x=y", "Z": "9"})
+
+
+@pytest.mark.parametrize("variable", ["UV_WORKING_DIR", "UV_WORKING_DIRECTORY"])
+@pytest.mark.parametrize(
+    "words", ["uv run twine upload", "uvx twine upload", "env {}=elsewhere uv tool run twine upload"]
+)
+def test_no_evidence_comes_from_a_launcher_that_changes_the_directory(variable: str, words: str) -> None:
+    environ = {} if "{}" in words else {variable: "elsewhere"}
+    found = read_command_line(words.format(variable).split(), Path("/d"), environ)
+    assert (found.program, found.arguments) == ("", ())
 
 
 @pytest.mark.parametrize(
