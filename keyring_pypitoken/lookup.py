@@ -26,6 +26,7 @@ KEPT_SERVICES = ("poetry-repository-", "pdm-repository-", "main", "test")
 # What poetry asks for before anything else, to see whether there is a keyring (poetry 2, `utils/password_manager.py`).
 _PROBES = ("python-poetry-check",)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_NO_HOST = str.maketrans(dict.fromkeys(" !\"$%&'()*+,;<=>^`{|}~", ":"))  # what ends a host for a reader, as a port does
 
 Endpoint = tuple[str, str, int, str]  # scheme, host, port, path without its last slash; all without case
 
@@ -235,4 +236,4 @@ def _written_hosts(name: str) -> frozenset[str]:
         text = unicodedata.normalize("NFKC", text)
     text = text.casefold().replace("\\", "/").replace("\u3002", ".").replace("#", "/").replace("?", "/")
     authorities = [part.lstrip("/ ").partition("/")[0].rpartition("@")[2] for part in (text, text.partition(":")[2])]
-    return frozenset(authority.partition(":")[0].strip(". []") for authority in authorities)
+    return frozenset(authority.translate(_NO_HOST).partition(":")[0].strip(". []") for authority in authorities)

@@ -92,7 +92,7 @@ def spellings(draw: st.DrawFn) -> str:
         else letter
         for letter in draw(st.sampled_from(["upload.pypi.org", "test.pypi.org"]))
     )
-    end = draw(st.sampled_from(["", "", ".", ":443", ":80", ":", ":0443", ". ", ":443:443"]))
+    end = draw(st.sampled_from(["", "", ".", ":443", ":80", ":", ":0443", ". ", ":443:443", ";", ",x", "&", "!"]))
     path = draw(
         st.sampled_from(
             [

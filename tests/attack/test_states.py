@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 PYPI = "https://upload.pypi.org/legacy/"
 TOKEN = "__token__"
 MASTERS = [new_master(identifier=f"master {number}") for number in range(4)]
-SPELLINGS = (PYPI, PYPI.upper().replace("HTTPS", "https"), PYPI[:-1], "upload.pypi.org", "poetry-repository-pypi")
+IN_CAPITALS = "https://UPLOAD.PYPI.ORG/LEGACY/"
+SPELLINGS = (PYPI, IN_CAPITALS, PYPI[:-1], "upload.pypi.org", "poetry-repository-pypi")
 LABELS = ("", "?work", "?Other")
 LEVELS = ("", "a", "a/b")
 STORES = ("first", "second")
@@ -182,8 +183,9 @@ class Chain(RuleBasedStateMachine):
         self.asked[kind] = self.asked.get(kind, 0) + 1
         if result is None and not refused:
             # Other labels than the default one are projects if no account has them.
-            held = [store for store in self.viable for key in self.content(store)]
-            assert held == [], "None, while a master exists"
+            held = {json.loads(key)[0] for store in self.viable for key in self.content(store)}
+            # A store that tells cases apart has a raw one in another case for whoever asks in that very case only.
+            assert held - ({IN_CAPITALS} - {service}) == set(), "None, while a master exists"
         elif isinstance(result, str):
             self.check(result, label.strip("?").lower() if "://" in service else "")
 

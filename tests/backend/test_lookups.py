@@ -65,6 +65,7 @@ CASES = [
     Case("https://upload.pypi.org/legacy/?demo", TOKEN, "pypi", "demo"),
     Case("https://upload.pypi.org/legacy?demo", TOKEN, "pypi", "demo"),
     Case("https://upload.pypi.org/legacy/?de%6do", TOKEN, "pypi", "demo"),
+    Case("https://upload.pypi.org/legacy/?demo#x", TOKEN, "pypi", "demo"),
     Case(TEST, TOKEN, "testpypi"),
     Case("https://test.pypi.org/legacy", TOKEN, "testpypi"),
     Case("https://TEST.pypi.org:443/legacy/", TOKEN, "testpypi"),
@@ -192,6 +193,13 @@ CASES = [
     Case("https://upload.pypi.org/legacy/../legacy/", TOKEN, "look-alike"),
     Case("https://user@upload.pypi.org./legacy/", TOKEN, "look-alike"),
     Case("upload.pypi.org.", TOKEN, "look-alike"),
+    # What no name of a host can hold ends it for a reader.
+    Case("https://upload.pypi.org;x", TOKEN, "look-alike"),
+    Case("https://upload.pypi.org,x/legacy/", TOKEN, "look-alike"),
+    Case("https://user:wo;rd@upload.pypi.org&/legacy/", TOKEN, "look-alike"),
+    Case("upload.pypi.org legacy", TOKEN, "look-alike"),
+    Case("https://upload.pypi.org;x@evil.com/legacy/", TOKEN, None),
+    Case("https://upload.pypi.org-x/legacy/", TOKEN, None),
 ]
 
 
