@@ -586,3 +586,13 @@ def test_a_file_that_becomes_a_terminal_is_opened_without_waiting_and_not_taken(
     monkeypatch.setattr(os, "open", watched)
     assert files.read_bytes(work / "x", "x") == b""
     assert [flags & (os.O_NONBLOCK | os.O_NOCTTY) for flags in seen] == [os.O_NONBLOCK | os.O_NOCTTY]
+
+
+def test_a_pattern_may_find_as_many_directories_as_the_bound_says(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_MAX_FOUND", 3)
+    for name in "abc":
+        (work / name).mkdir()
+    assert files.find_inside(work, "*") == [work / name for name in "abc"]
+    (work / "d").mkdir()
+    with pytest.raises(PolicyError, match=r"^the pattern '\*' finds too many directories: make it narrower\.$"):
+        files.find_inside(work, "*")
