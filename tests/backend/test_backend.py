@@ -328,6 +328,21 @@ def test_a_label_stores_and_finds_an_account(work: Path) -> None:
     assert passwords().keys() == {(PRIVATE, "default")}
 
 
+def test_an_account_whose_note_is_lost_is_found_in_its_store() -> None:
+    keyring.set_password(f"{PYPI}?work", TOKEN, new_master(identifier="at work"))
+    for note in Path(paths.accounts_directory()).iterdir():
+        note.unlink()
+    assert get(f"{PYPI}?work").identifier == "at work"
+
+
+def test_an_account_that_is_noted_is_no_project_even_if_its_master_is_gone() -> None:
+    keyring.set_password(f"{PYPI}?work", TOKEN, new_master())
+    keyring.set_password(PYPI, TOKEN, new_master())
+    FileKeyring().delete_password(PRIVATE, "work")
+    with pytest.raises(RefusedError, match=r"^no master is stored for the account 'work' of pypi \(the lookup\): "):
+        keyring.get_password(f"{PYPI}?work", TOKEN)
+
+
 def test_a_label_that_is_no_account_is_a_project() -> None:
     keyring.set_password(PYPI, TOKEN, new_master())
     assert get(f"{PYPI}?Other.Project").restrictions[1] == ProjectNamesRestriction(["other-project"])

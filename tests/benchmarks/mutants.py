@@ -116,7 +116,7 @@ def variants(node: ast.AST) -> Iterator[ast.AST]:
     elif isinstance(new, ast.Call) and len(new.args) > 1 and not isinstance(new.args[1], ast.Starred):
         new.args[:2] = new.args[1::-1]
         yield new
-    elif isinstance(new, ast.Return) and new.value is not None:
+    elif isinstance(new, ast.Return) and new.value is not None and ast.unparse(new.value) != "None":
         yield ast.Return(ast.Constant(None))
     elif isinstance(new, (ast.Expr, ast.Raise, ast.AugAssign, ast.Delete, ast.Continue, ast.Break)):
         yield ast.Pass()

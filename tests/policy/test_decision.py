@@ -762,6 +762,13 @@ def test_auto_is_as_long_as_the_upload_needs(
             ("1 file, 97.7 KiB: needs 26.7 kbit/s to finish within 1 minute",),
         ),
         ((1, 1), "valid-for = 60", ("2 files, 2 bytes: may not finish within 1 minute",)),
+        ((1,), "valid-for = 31", ()),  # one second is left
+        ((1_000_000,), "valid-for = 31", ("1 file, 976.6 KiB: needs 8.0 Mbit/s to finish within 31 seconds",)),
+        (
+            (125_000,),
+            'uplink = "500 kbit/s"\nvalid-for = 31',
+            ("1 file, 122.1 KiB: needs 1.0 Mbit/s to finish within 31 seconds",),
+        ),
     ],
 )
 def test_warns_if_an_upload_cannot_finish_in_time(

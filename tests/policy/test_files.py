@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import sys
+import time
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
@@ -555,3 +556,33 @@ def test_names_that_are_not_utf_8_are_read_and_shown(work: Path) -> None:
     assert files.read_bytes(path, str(path)) == b"x"
     assert stat.S_ISREG(os.stat(path).st_mode)
     assert refused(lambda: files.read_bytes(path, str(path), max_bytes=0)).isprintable()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows denies for a moment what another process opens")
+def test_what_posix_denies_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied() -> None:
+        raise PermissionError(13, "Permission denied")
+
+    def pause(_seconds: float) -> None:
+        pytest.fail("nobody waits for it")
+
+    monkeypatch.setattr(time, "sleep", pause)
+    with pytest.raises(PermissionError):
+        files.insist(denied)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX systems open terminals as files")
+def test_a_file_that_becomes_a_terminal_is_opened_without_waiting_and_not_taken(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (work / "x").touch()
+    seen: list[int] = []
+    real = os.open
+
+    def watched(path: str, flags: int) -> int:
+        seen.append(flags)
+        return real(path, flags)
+
+    monkeypatch.setattr(os, "open", watched)
+    assert files.read_bytes(work / "x", "x") == b""
+    assert [flags & (os.O_NONBLOCK | os.O_NOCTTY) for flags in seen] == [os.O_NONBLOCK | os.O_NOCTTY]

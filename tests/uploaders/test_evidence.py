@@ -98,6 +98,11 @@ def test_refuses_a_file_that_vanished_meanwhile(work: Path) -> None:
     assert str(caught.value) == "the file 'demo-1.0.zip' does not exist: build it, or correct its name."
 
 
+def test_a_file_is_found_by_its_path_and_not_by_what_messages_call_it(work: Path) -> None:
+    (work / "demo-1.0.zip").write_bytes(b"12345")
+    assert read_file(work / "demo-1.0.zip", "elsewhere/demo-1.0.zip").size == 5
+
+
 @pytest.mark.parametrize("pattern", ["demo-1.0.zip", "dist/*"])
 def test_refuses_a_pattern_of_the_command_that_finds_nothing(work: Path, pattern: str) -> None:
     with pytest.raises(Refusal) as caught:
