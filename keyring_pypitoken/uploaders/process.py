@@ -36,7 +36,8 @@ _LAUNCHERS = {
         "--project --env-file --package --index --default-index --cache-dir --config-file --color",
         "-q/--quiet -v/--verbose --frozen --locked --exact --no-sync --isolated --active --no-project --all-extras "
         "--all-groups --dev --no-dev --only-dev --no-default-groups --all-packages --no-editable --no-env-file "
-        "-m/--module --offline -n/--no-cache --no-config --no-progress --no-sources --managed-python --no-managed-python",
+        "-m/--module --offline -n/--no-cache --no-config --no-progress --no-sources --managed-python "
+        "--no-managed-python",
     ),
     ("pipx", "run"): Grammar("--spec --python --index-url", "--no-cache --quiet -q --verbose -v"),
 }
