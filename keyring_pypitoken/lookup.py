@@ -16,7 +16,8 @@ from keyring_pypitoken.record import Record
 TOKEN_USERNAME = "__token__"  # noqa: S105 - PyPI's user name for every token, no secret
 _PRIVATE_PREFIX = "keyring-pypitoken:"
 # What stands for any user: nothing, and what poetry writes instead of nothing.
-_TOKEN_USERNAMES = ("", TOKEN_USERNAME, "__poetry_source_empty_username__")
+_SOURCE_USERNAME = "__poetry_source_empty_username__"
+_TOKEN_USERNAMES = ("", TOKEN_USERNAME, _SOURCE_USERNAME)
 # What flit asks for first: the token of one project, then that of one user (flit, `upload.py`).
 _FLIT_PROJECT = "pypi_token:project:"
 _FLIT_USER = "pypi_token:user:"
@@ -111,9 +112,9 @@ class Match(Record):
     """How a key fits a repository.
 
     Attributes:
-        kind: `endpoint`: it is ours. `host`: the bare host of a configured repository; `kept`: a name under which an
-            uploader keeps tokens of any repository; both are ours if a token is there. `look-alike`: a wrong spelling
-            of an endpoint, `http`: an endpoint without encryption, `quoted`: an endpoint in quotes.
+        kind: `endpoint`: it is ours. `host`: the bare host of a configured repository, or a source of poetry; `kept`:
+            a name under which an uploader keeps tokens of any repository; both are ours if a token is there.
+            `look-alike`: a wrong spelling of an endpoint, `http`: one without encryption, `quoted`: one in quotes.
         repository: the endpoint; None if only the token that is kept there can say.
     """
 
@@ -218,7 +219,10 @@ def _fit(key: Key, repository: Repository) -> Literal["endpoint", "host", "http"
             return "http"
     if key.name in repository.hosts:
         return "endpoint" if repository in BUILT_IN or key.username else "host"
-    return "endpoint" if any(key.name == service.casefold() for service in repository.services) else None
+    if not any(key.name == service.casefold() for service in repository.services):
+        return None
+    # poetry asks so for the sources of a checkout, which may be anywhere.
+    return "host" if key.username and key.username.lower() == _SOURCE_USERNAME else "endpoint"
 
 
 @functools.lru_cache(maxsize=64)

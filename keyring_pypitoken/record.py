@@ -17,12 +17,14 @@ else:
 
 @dataclass_transform(frozen_default=True)
 class Record:
-    """A value that cannot be changed: its fields are the annotations of the class, in their order."""
+    """A value that cannot be changed: its fields are the annotations of its classes, in their order."""
 
     _fields: ClassVar[tuple[str, ...]] = ()
+    __match_args__: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
-        cls._fields = tuple(cls.__annotations__)
+        cls._fields = (*cls._fields, *cls.__annotations__)
+        cls.__match_args__ = cls._fields  # type: ignore[misc]  # as a dataclass does
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Take the fields by position or by name; a class attribute is a default."""
@@ -33,12 +35,14 @@ class Record:
         if len(values) != len(args) + len(kwargs) or (wrong and not all(hasattr(cls, name) for name in wrong)):
             raise TypeError(f"{cls.__name__} takes the fields {', '.join(cls._fields)}")
 
-    def __setattr__(self, name: str, value: object) -> NoReturn:
+    def __setattr__(self, name: str, value: object = None) -> NoReturn:
         """Refuse."""
         raise AttributeError(f"{type(self).__name__} cannot be changed: use _replace")
 
+    __delattr__ = __setattr__
+
     def _values(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in self._fields)
+        return tuple(getattr(self, name, None) for name in self._fields)  # None: a traceback shows half-made values
 
     def _asdict(self) -> dict[str, Any]:
         """Return the fields by name."""

@@ -224,22 +224,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     if words[0] == "exec" and "--" in words:
         at = words.index("--")
         words, command = words[:at], words[at + 1 :]
-    _check_words(parser, words)
-    options = parser.parse_args(words)
-    if options.name == "exec" and not command:
-        parser.error("exec needs a command behind two dashes: keyring-pypitoken exec -- twine upload dist/*")
-    options.command = command
-    return options
-
-
-def _drop_output() -> None:
-    """Let Python flush the rest of the output into nothing when it ends, instead of failing once more."""
-    if sys.stdout is sys.__stdout__:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the process ends
-
-
-def _check_words(parser: argparse.ArgumentParser, words: list[str]) -> None:
-    """End with a better sentence than argparse's, which would repeat a token that was pasted as an argument."""
+    # Better sentences than argparse's, which would repeat a token that was pasted as an argument.
     if any(looks_like_token(part) for word in words for part in word.split("=")):
         parser.exit(
             2,
@@ -251,6 +236,17 @@ def _check_words(parser: argparse.ArgumentParser, words: list[str]) -> None:
         likely = nearest(words[0], known)
         hint = f"did you mean {likely!r}?" if likely else f"known are {', '.join(known)}."
         parser.exit(2, f"{_PROGRAM}: unknown command {quoted(words[0])}; {hint}\n")
+    options = parser.parse_args(words)
+    if options.name == "exec" and not command:
+        parser.error("exec needs a command behind two dashes: keyring-pypitoken exec -- twine upload dist/*")
+    options.command = command
+    return options
+
+
+def _drop_output() -> None:
+    """Let Python flush the rest of the output into nothing when it ends, instead of failing once more."""
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the process ends
 
 
 def _fail(message: str) -> int:

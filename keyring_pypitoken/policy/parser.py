@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken.exceptions import PolicyError
 from keyring_pypitoken.lookup import BUILT_IN, Repository
 from keyring_pypitoken.names import valid_label
 from keyring_pypitoken.policy.model import AGE, PYPROJECT_TABLE, Origin, PolicyFile, Settings, StoreSettings, WithOrigin
 from keyring_pypitoken.policy.values import ENDPOINT_KEYS, KEYS, STORE_KEYS, WrongValueError, endpoint_host, shown
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import caret, nearest, quoted
 from keyring_pypitoken.toml import Path, Place, entry, read_toml
 
@@ -22,7 +23,7 @@ _NOT_FOR_PROJECTS = {*(name for name, key in KEYS.items() if not key.project_may
 _START = Place(1, 1, 1)
 
 
-class _Problems(NamedTuple):
+class _Problems(Record):
     """All that is wrong in a file, each with its place."""
 
     name: str

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import reprlib
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyring_pypitoken.exceptions import LoaderError, MissingContextError, ValidationError
 from keyring_pypitoken.names import normalize
-from keyring_pypitoken.tokens.values import Value
+from keyring_pypitoken.record import Record
 
 if TYPE_CHECKING:
     from keyring_pypitoken.tokens.values import Context
@@ -59,15 +59,11 @@ class Restriction:
             raise ValidationError(f"{type(self).__name__} has no check of its own, so it allows nothing")
 
 
-class Dates(Value, Restriction):
+class Dates(Record, Restriction):
     """A window of time, however it is written."""
 
-    __slots__ = __match_args__ = ("not_before", "not_after")
     not_before: int
     not_after: int
-
-    def __init__(self, not_before: int, not_after: int) -> None:
-        self._set(not_before, not_after)
 
     def check(self, context: Context) -> None:
         if not self.not_before <= context.now < self.not_after:
@@ -77,27 +73,19 @@ class Dates(Value, Restriction):
             )
 
 
-class Names(Value, Restriction):
+class Names(Record, Restriction):
     """A list of names, however it is written."""
 
-    __slots__ = __match_args__ = ("project_names",)
     project_names: list[str]
-
-    def __init__(self, project_names: list[str]) -> None:
-        self._set(project_names)
 
     def check(self, context: Context) -> None:
         _check_listed(normalize(_given(context.project_name, "project_name")), self.project_names, "projects")
 
 
-class IDs(Value, Restriction):
+class IDs(Record, Restriction):
     """A list of ids, however it is written."""
 
-    __slots__ = __match_args__ = ("project_ids",)
     project_ids: list[str]
-
-    def __init__(self, project_ids: list[str]) -> None:
-        self._set(project_ids)
 
     def check(self, context: Context) -> None:
         _check_listed(_given(context.project_id, "project_id"), self.project_ids, "project ids")
@@ -106,8 +94,7 @@ class IDs(Value, Restriction):
 class DateRestriction(Dates):
     """The token works in one window of time only: from the Unix second `not_before` until before `not_after`."""
 
-    __slots__ = ()
-    tag: ClassVar[int] = 0
+    tag = 0
 
     def dump(self) -> list[Any]:
         return [self.tag, self.not_after, self.not_before]  # the end comes first
@@ -116,8 +103,7 @@ class DateRestriction(Dates):
 class ProjectNamesRestriction(Names):
     """The token works for the `project_names` only: normalized ones (PEP 503); an empty list allows none."""
 
-    __slots__ = ()
-    tag: ClassVar[int] = 1
+    tag = 1
 
     def dump(self) -> list[Any]:
         return [self.tag, self.project_names]
@@ -126,22 +112,17 @@ class ProjectNamesRestriction(Names):
 class ProjectIDsRestriction(IDs):
     """The token works for the projects of the `project_ids` only: lower-case UUIDs; an empty list allows none."""
 
-    __slots__ = ()
-    tag: ClassVar[int] = 2
+    tag = 2
 
     def dump(self) -> list[Any]:
         return [self.tag, self.project_ids]
 
 
-class UserIDRestriction(Value, Restriction):
+class UserIDRestriction(Record, Restriction):
     """The token works for the user of the `user_id`, a lower-case UUID, only."""
 
-    __slots__ = __match_args__ = ("user_id",)
     user_id: str
-    tag: ClassVar[int] = 3
-
-    def __init__(self, user_id: str) -> None:
-        self._set(user_id)
+    tag = 3
 
     def dump(self) -> list[Any]:
         return [self.tag, self.user_id]
@@ -152,16 +133,12 @@ class UserIDRestriction(Value, Restriction):
             raise ValidationError(f"the token is for the user id {self.user_id!r}, and it was used by {user_id!r}")
 
 
-class OIDCPublisherRestriction(Value, Restriction):
+class OIDCPublisherRestriction(Record, Restriction):
     """The token works within Trusted Publishing only: it was minted for a CI run."""
 
-    __slots__ = __match_args__ = ("publisher_id", "claims")
     publisher_id: str  # PyPI's id of the publisher
-    claims: dict[str, Any] | None  # what the CI claimed of itself
-    tag: ClassVar[int] = 4
-
-    def __init__(self, publisher_id: str, claims: dict[str, Any] | None = None) -> None:
-        self._set(publisher_id, claims)
+    claims: dict[str, Any] | None = None  # what the CI claimed of itself
+    tag = 4
 
     def dump(self) -> list[Any]:
         return [self.tag, self.publisher_id] + ([] if self.claims is None else [self.claims])
@@ -170,10 +147,8 @@ class OIDCPublisherRestriction(Value, Restriction):
         raise ValidationError("the token works within Trusted Publishing only")
 
 
-class LegacyNoopRestriction(Value, Restriction):
+class LegacyNoopRestriction(Record, Restriction):
     """A caveat of PyPI's first tokens: the token works for its own user, which restricts nothing."""
-
-    __slots__ = ()
 
     def dump(self) -> dict[str, Any]:
         return {"version": 1, "permissions": "user"}
@@ -185,8 +160,6 @@ class LegacyNoopRestriction(Value, Restriction):
 class LegacyProjectNamesRestriction(Names):
     """`ProjectNamesRestriction` as PyPI's first tokens wrote it; the attributes are the same."""
 
-    __slots__ = ()
-
     def dump(self) -> dict[str, Any]:
         return {"version": 1, "permissions": {"projects": self.project_names}}
 
@@ -194,16 +167,12 @@ class LegacyProjectNamesRestriction(Names):
 class LegacyProjectIDsRestriction(IDs):
     """`ProjectIDsRestriction` as an object, which PyPI still reads, with the same attributes."""
 
-    __slots__ = ()
-
     def dump(self) -> dict[str, Any]:
         return {"project_ids": self.project_ids}
 
 
 class LegacyDateRestriction(Dates):
     """`DateRestriction` as an object, which PyPI still reads, with the same attributes."""
-
-    __slots__ = ()
 
     def dump(self) -> dict[str, Any]:
         return {"nbf": self.not_before, "exp": self.not_after}

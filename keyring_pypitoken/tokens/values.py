@@ -1,4 +1,4 @@
-"""What callers pass: the context of a check, moments, names. And the base of immutable values."""
+"""What callers pass: the context of a check, moments, names."""
 
 from __future__ import annotations
 
@@ -8,52 +8,18 @@ from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import InvalidRestriction
 from keyring_pypitoken.names import InvalidNameError, normalize_valid
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import NoReturn
 
 _MAX_BITS = 63  # as clocks count; Python writes no integer of more than 4300 digits, and PyPI reads none
 
 
-class Value:
-    """An immutable value; its fields are `__match_args__`. Importing dataclasses would take too long."""
-
-    __slots__ = ()
-    __match_args__: tuple[str, ...] = ()
-
-    def _set(self, *values: object) -> None:
-        for name, value in zip(self.__match_args__, values, strict=True):
-            object.__setattr__(self, name, value)
-
-    def _values(self) -> tuple[object, ...]:
-        # None: a traceback may show a value before it has its fields.
-        return tuple([getattr(self, name, None) for name in self.__match_args__])
-
-    def _refuse(self, *_: object) -> NoReturn:
-        raise AttributeError(f"a {type(self).__name__} cannot be changed")
-
-    __setattr__ = __delattr__ = _refuse
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Value) and type(other) is type(self) and other._values() == self._values()
-
-    def __hash__(self) -> int:
-        return hash((type(self), self._values()))
-
-    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
-        return type(self), self._values()  # copied and pickled by its constructor
-
-    def __repr__(self) -> str:
-        fields = zip(self.__match_args__, self._values(), strict=True)
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in fields)})"
-
-
-class Context(Value):
+class Context(Record):
     """How a bearer is about to use a token."""
 
-    __slots__ = __match_args__ = ("project_name", "project_id", "user_id", "now")
     project_name: str | None  # in any spelling; None outside a project
     project_id: str | None  # a lower-case UUID, as is the user's
     user_id: str | None
@@ -67,7 +33,8 @@ class Context(Value):
         now: int | datetime.datetime | None = None,
     ) -> None:
         """Take the moment as `to_timestamp` does; by default it is the current time."""
-        self._set(project_name, project_id, user_id, int(time.time()) if now is None else to_timestamp("now", now))
+        moment = int(time.time()) if now is None else to_timestamp("now", now)
+        super().__init__(project_name, project_id, user_id, moment)
 
 
 def to_timestamp(parameter: str, moment: int | datetime.datetime) -> int:

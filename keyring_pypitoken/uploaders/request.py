@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.lookup import split_url
 from keyring_pypitoken.policy.decision import check_repository_names, decide
 from keyring_pypitoken.policy.discovery import find_way
 from keyring_pypitoken.record import Record
+from keyring_pypitoken.text import quoted
 from keyring_pypitoken.uploaders.evidence import find_evidence, read_override
 
 if TYPE_CHECKING:
@@ -54,6 +57,8 @@ def plan(request: Request) -> Grant:
         Refusal: the policies do not allow the upload, or one cannot be followed.
     """
     process, repository = request.process, request.repository
+    if request.key is not None and request.key.endpoint is None:
+        _check_address(process, repository)
     evidence = find_evidence(process, request.project, request.projects, request.files)
     starts: dict[Path, set[str]] = {}
     for file in evidence.files or ():
@@ -70,3 +75,16 @@ def plan(request: Request) -> Grant:
     )
     grant.window(int(time.time()))
     return grant
+
+
+def _check_address(process: Process, repository: Repository) -> None:
+    """Refuse an uploader that asks for a repository by a name, and uploads elsewhere: a checkout may say where."""
+    room = process.room
+    if room is None or not room.is_uploading(process):
+        return
+    address = room.find_address(process)
+    if split_url(address.url) != split_url(repository.url):
+        raise Refusal(
+            f"{room.name} would upload to {quoted(address.shown)} with the token for {repository.name}, which it asked "
+            "for by a name: correct the URL in its settings, or give that repository a token of its own."
+        )

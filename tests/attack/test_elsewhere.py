@@ -116,7 +116,7 @@ def test_exec_sends_a_token_only_where_it_is_for(
     (project / "pyproject.toml").write_text(f'[project]\nname = "demo"\n{settings}')
     make_wheel(project / "dist", "demo", "1.0")
     sent = home / "sent"
-    program = write(home / "bin/uv", f"#!/bin/sh\nenv | grep -E '^(UV_PUBLISH|KEYRING_PYPITOKEN)_' > {sent}\n")
+    program = write(home / "bin/uv", f"#!/bin/sh\nenv | grep -E '^(UV_PUBLISH|KEYRING_PYPITOKEN)_' > '{sent}'\n")
     program.chmod(0o755)
     environ = {"PATH": f"{program.parent}:/usr/bin:/bin", **variables}
     command = ["keyring_pypitoken", "exec", "--", "uv", "publish", *arguments]
@@ -132,7 +132,7 @@ def test_exec_sends_a_token_only_where_it_is_for(
 def test_exec_passes_on_an_address_beside_the_token_and_no_passphrase(project: Path, home: Path) -> None:
     make_wheel(project / "dist", "demo", "1.0")
     sent = home / "sent"
-    program = write(home / "bin/uv", f"#!/bin/sh\nenv | grep -E '^(UV_PUBLISH|KEYRING_PYPITOKEN)_' > {sent}\n")
+    program = write(home / "bin/uv", f"#!/bin/sh\nenv | grep -E '^(UV_PUBLISH|KEYRING_PYPITOKEN)_' > '{sent}'\n")
     program.chmod(0o755)
     environ = {"PATH": f"{program.parent}:/usr/bin:/bin", "KEYRING_PYPITOKEN_PASSPHRASE": "opens the age file"}
     done = start("keyring_pypitoken", "exec", "--", "uv", "publish", cwd=project, environ=environ)

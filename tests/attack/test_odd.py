@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import keyring
@@ -272,3 +273,77 @@ def test_paths_that_are_not_utf_8_break_no_command(arguments: tuple[str, ...], c
         assert "Error" not in done.stderr
         assert "internal" not in done.stderr
         assert "\x1b" not in done.stdout + done.stderr
+
+
+# What is asked for by a name goes where the uploader's settings say, and a checkout may hold some of them.
+
+EVIL, HTTP = "https://evil.example/legacy/", "http://upload.pypi.org/legacy/"
+PDM = '[repository.{name}]\nurl = "{url}"\n'
+POETRY = '[repositories.{name}]\nurl = "{url}"\n'
+
+
+@pytest.mark.parametrize("username", ["__token__", None])
+@pytest.mark.parametrize(
+    ("program", "service", "file", "content", "domain"),
+    [
+        ("pdm publish", "pdm-repository-pypi", "pdm.toml", PDM.format(name="pypi", url=EVIL), "pypi.org"),
+        ("pdm publish -r testpypi", "pdm-repository-testpypi", "pdm.toml", PDM.format(name="testpypi", url=EVIL), "t"),
+        ("pdm publish -r mine", "pdm-repository-mine", "pdm.toml", PDM.format(name="mine", url=EVIL), "pypi.org"),
+        (
+            "pdm publish",
+            "upload.pypi.org",
+            "pdm.toml",
+            PDM.format(name="pypi", url="http://upload.pypi.org/legacy/"),
+            "",
+        ),
+        ("poetry publish -r pypi", "poetry-repository-pypi", "poetry.toml", POETRY.format(name="pypi", url=EVIL), ""),
+        ("poetry publish -r mine", "poetry-repository-mine", "poetry.toml", POETRY.format(name="mine", url=EVIL), ""),
+    ],
+)
+def test_a_checkout_cannot_choose_where_a_token_goes_that_is_asked_for_by_name(
+    program: str,
+    service: str,
+    file: str,
+    content: str,
+    domain: str,
+    username: str | None,
+    work: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name, *_ = program.split()
+    (work / "dist").mkdir()
+    (work / "dist" / "demo-1.0.tar.gz").touch()
+    (work / file).write_text(content)
+    monkeypatch.setattr(sys, "argv", program.split())
+    monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    domain = "test.pypi.org" if domain == "t" else "pypi.org"
+    FileKeyring().plant(service, "__token__", new_master(domain))
+    with pytest.raises(SystemExit):
+        keyring.get_credential(service, username)
+    known = "testpypi" if "test" in domain else "pypi"
+    assert capsys.readouterr().err == (
+        f"keyring-pypitoken: {name} would upload to {EVIL if EVIL in content else HTTP!r} with the token for {known}, "
+        "which it asked for by a name: correct the URL in its settings, or give that repository a token of its own.\n"
+    )
+    (work / file).unlink()
+    if name == "pdm" and "mine" not in program:  # whose own address that is
+        found = keyring.get_credential(service, username)
+        assert found is not None
+        assert Token.load(found.password).domain == domain
+
+
+@pytest.mark.parametrize("service", ["poetry-repository-pypi", "poetry-repository-testpypi", "poetry-repository-mine"])
+@pytest.mark.parametrize("is_raw", [True, False])
+def test_what_poetry_asks_for_a_source_of_a_checkout_gets_no_token(service: str, is_raw: bool) -> None:
+    """`poetry install` asks so for every `[[tool.poetry.source]]`, and sends the answer to its URL."""
+    domain = "test.pypi.org" if "test" in service else "pypi.org"
+    if is_raw:
+        FileKeyring().plant(service, "__token__", new_master(domain))
+    else:
+        keyring.set_password(service, "__token__", new_master(domain))
+    assert keyring.get_password(service, "__poetry_source_empty_username__") is None
+    FileKeyring().plant(service, "__poetry_source_empty_username__", new_master(domain))
+    found = keyring.get_password(service, "__poetry_source_empty_username__")
+    assert found is not None
+    assert Token.load(found).raw_caveats[1:] == [b'[1, ["demo"]]']

@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keyring
 import pyrage
@@ -19,6 +21,9 @@ from sandbox import STORES, WritePolicy, new_master
 
 import keyring_pypitoken
 from keyring_pypitoken import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
 
@@ -80,10 +85,11 @@ def site_directory(directory: Path, *, ours: bool) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
-    """Return the directories with this package and without it."""
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Path]]:
+    """Make the directories with this package and without it."""
     directory = tmp_path_factory.mktemp("sites")
-    return {ours: site_directory(directory / str(ours), ours=ours) for ours in (True, False)}
+    yield {ours: site_directory(directory / str(ours), ours=ours) for ours in (True, False)}
+    shutil.rmtree(directory)  # pytest keeps what the workers of a parallel run leave
 
 
 def ask(site: Path, keys: list[tuple[str, str]], directory: Path, **environ: str) -> tuple[object, bool, str]:

@@ -34,8 +34,19 @@ def test_nothing_can_be_changed() -> None:
     point = Point(1)
     with pytest.raises(AttributeError, match=r"^Point cannot be changed: use _replace$"):
         point.x = 3  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        del point.x
     assert point._replace(y=5) == Point(1, 5)
     assert point == Point(1, 2)
+
+
+def test_a_class_adds_its_fields_to_those_of_its_base() -> None:
+    class Solid(Point):
+        z: int = 3
+
+    match Solid(1):
+        case Point(x) as point:
+            assert (x, repr(point)) == (1, "Solid(x=1, y=2, z=3)")
 
 
 def test_equal_records_of_one_class_have_one_hash() -> None:

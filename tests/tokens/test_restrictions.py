@@ -32,7 +32,7 @@ from keyring_pypitoken import (
 )
 
 if TYPE_CHECKING:
-    from keyring_pypitoken.tokens.values import Value
+    from keyring_pypitoken.record import Record
 
 VERDICTS = json.loads((DATA / "pypi_verdicts.json").read_text("utf-8"))["cases"]
 
@@ -402,12 +402,12 @@ VALUES = [*(restriction for restriction, _ in WRITTEN), Context("demo", PROJECT,
 
 
 @pytest.mark.parametrize("value", VALUES, ids=short)
-def test_a_value_cannot_be_changed(value: Value) -> None:
+def test_a_value_cannot_be_changed(value: Record) -> None:
     before = repr(value)
     for name in (*value.__match_args__, "anything"):
         with pytest.raises(AttributeError) as caught:
             setattr(value, name, None)
-        assert str(caught.value) == f"a {type(value).__name__} cannot be changed"
+        assert str(caught.value) == f"{type(value).__name__} cannot be changed: use _replace"
         with pytest.raises(AttributeError):
             delattr(value, name)
 
@@ -415,7 +415,7 @@ def test_a_value_cannot_be_changed(value: Value) -> None:
 
 
 @pytest.mark.parametrize("value", VALUES, ids=short)
-def test_copies_and_pickles_are_equal(value: Value) -> None:
+def test_copies_and_pickles_are_equal(value: Record) -> None:
     for again in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value))):  # noqa: S301 - our own
         assert again == value
 

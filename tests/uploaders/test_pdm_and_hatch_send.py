@@ -6,6 +6,7 @@ import base64
 import http.server
 import os
 import re
+import shlex
 import subprocess
 import threading
 from typing import TYPE_CHECKING
@@ -81,7 +82,7 @@ def environ_with_keyring(home: Path, script: str) -> dict[str, str]:
     """Return an environment with a `keyring` command, of which pdm knows nothing but what it prints."""
     command = home / "bin" / "keyring"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\necho "$@" >> {home}/asked\n{script}\n')
+    command.write_text(f'#!/bin/sh\necho "$@" >> {shlex.quote(str(home / "asked"))}\n{script}\n')
     command.chmod(0o755)
     path = os.pathsep.join([str(command.parent), "/usr/bin", "/bin"])
     return {**os.environ, "PATH": path, "PDM_CHECK_UPDATE": "false", "PDM_USE_VENV": "false", "LANG": "C.UTF-8"}

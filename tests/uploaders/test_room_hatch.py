@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ STORE = "store that token with `keyring-pypitoken login`, then delete it there"
 
 def hatch(line: str = "publish", directory: Path | None = None, variables: dict[str, str] | None = None) -> Process:
     """Return a run of hatch."""
-    return Process("hatch", tuple(line.split()), directory or Path.cwd(), {**os.environ, **(variables or {})})
+    return Process("hatch", tuple(shlex.split(line)), directory or Path.cwd(), {**os.environ, **(variables or {})})
 
 
 def write(file: Path, text: str = "") -> Path:
@@ -314,7 +315,7 @@ def test_a_user_name_that_was_typed_before_counts(
     file = write(cache / "publish" / "index" / "previous_working_users.json", '{"main": "bob"}')
     monkeypatch.setenv("MINE", str(cache))
     config.write_text('[dirs]\ncache = "$MINE"\n' if place == "settings" else "")
-    line = f"--cache-dir {cache} publish" if place == "option" else "publish"
+    line = f"--cache-dir {shlex.quote(str(cache))} publish" if place == "option" else "publish"
     process = hatch(line, variables={"HATCH_CACHE_DIR": str(cache)} if place == "variable" else {})
     shown = str(file)
     assert ask(process) == (((PYPI, "bob"),), [other("bob", shown)])
