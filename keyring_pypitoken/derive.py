@@ -35,7 +35,7 @@ def check_master(text: MasterToken, repository: Repository) -> MasterToken:
         raise Refusal(f"no token given: {create}")
     found = read_text(stripped.reveal())
     if isinstance(found, LoaderError):
-        reason = str(found) if stripped.is_token() else "it does not begin with 'pypi-'"
+        reason = str(found) if stripped.reveal().startswith("pypi-") else "it does not begin with 'pypi-'"
         raise Refusal(f"this is not a PyPI API token ({reason}); a password cannot be restricted: {create}")
     prefix, macaroon = found
     if prefix != _PREFIX:

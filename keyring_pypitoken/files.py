@@ -37,10 +37,21 @@ def status(path: Name, name: str) -> os.stat_result | None:
     Raises:
         PolicyError: the system reports another error, or a link on the path leads nowhere.
     """
+    found = follow(path, name)
+    if found is None:
+        _refuse_dangling(path, name)
+    return found
+
+
+def follow(path: Name, name: str) -> os.stat_result | None:
+    """Return what `status` does, but None for a link that leads nowhere: uploaders pass over what it should lead to.
+
+    Raises:
+        PolicyError: the system reports another error.
+    """
     try:
         return insist(lambda: os.stat(path))
     except (FileNotFoundError, NotADirectoryError):
-        _refuse_dangling(path, name)
         return None
     except (OSError, ValueError) as error:
         raise PolicyError(_cannot_read(name, error)) from None
@@ -153,7 +164,7 @@ def climb(start: Path, names: tuple[str, ...]) -> Iterator[tuple[Path, frozenset
     try:
         directory = Path(_real_path(start, handle))
         for current in (directory, *directory.parents):
-            yield current, frozenset(name for name in names if _is_there(name, current, handle))
+            yield current, frozenset(name for name in names if is_present(name, current, handle))
             if handle is not None:
                 above = _open_directory("..", handle)
                 os.close(handle)
@@ -242,7 +253,7 @@ def _matches(directory: Path, wanted: tuple[str, ...]) -> tuple[list[tuple[Path,
 def _refuse_dangling(path: Name, name: str) -> None:
     """Refuse if a link on the path leads nowhere: what it should lead to may only be unmounted."""
     prefix = os.path.abspath(path)
-    while not _is_there(prefix) and prefix != os.path.dirname(prefix):
+    while not is_present(prefix) and prefix != os.path.dirname(prefix):
         prefix = os.path.dirname(prefix)
     try:
         os.stat(prefix)
@@ -282,7 +293,12 @@ def _open_directory(path: Name, above: int | None) -> int | None:
         return None
 
 
-def _is_there(name: str, directory: Name = "", handle: int | None = None) -> bool:
+def is_present(name: str, directory: Name = "", handle: int | None = None) -> bool:
+    """Return True if something has a name in a directory, which may be open: a link counts, wherever it leads.
+
+    Raises:
+        PolicyError: the system reports another error than its absence.
+    """
     try:
         if handle is None:
             os.lstat(os.path.join(directory, name))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
+import stat
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.files import follow, is_present
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import quoted
 
@@ -153,7 +155,7 @@ def expand(directory: Path, pattern: str) -> list[str]:
                 names = _names_in(above)
                 inside = [name for name in fnmatch.filter(names, part) if part[0] == "." or name[0] != "."]
             else:
-                names = inside = [part] if os.path.lexists(os.path.join(above, part)) else []
+                names = inside = [part] if is_present(part, above) else []
             left -= len(names) + 1
             if left < 0:
                 raise Refusal(f"the pattern {quoted(pattern)} looks at too many files: name them.")
@@ -192,13 +194,13 @@ def expand_rust(directory: Path, pattern: str) -> list[str]:
                 raise Refusal(f"the pattern {quoted(pattern)} looks at too many files: name a smaller directory.")
             if part != "**":
                 found += [os.path.join(path, name) for name in names if name == part or fnmatch.fnmatchcase(name, part)]
-            elif os.path.isdir(path):
-                # Links may lead back: what a directory holds is the same by whichever path.
-                status = os.stat(path)
-                if (status.st_dev, status.st_ino) not in seen:
-                    seen.add((status.st_dev, status.st_ino))
-                    found.append(path)
-                    todo += [os.path.join(path, name) for name in names]
+                continue
+            status = follow(path, path)
+            # Links may lead back: what a directory holds is the same by whichever path.
+            if status and stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) not in seen:
+                seen.add((status.st_dev, status.st_ino))
+                found.append(path)
+                todo += [os.path.join(path, name) for name in names]
     return found
 
 
@@ -227,7 +229,7 @@ def _rust_parts(pattern: str) -> list[str]:
 def _rust_names(path: str, part: str, pattern: str) -> list[str]:
     """Return the names that a part of a pattern may find in a directory."""
     if not re.search(_MAGIC, part):
-        return [part] if os.path.lexists(os.path.join(path, part)) else []
+        return [part] if is_present(part, path) else []
     try:
         with os.scandir(path) as entries:
             return [entry.name for entry in entries]

@@ -26,7 +26,7 @@ class Request(Record):
     """A wish for a token.
 
     Attributes:
-        repository: where it shall be used.
+        repository: where it is to be used.
         process: the upload: what shows the projects, and where their policies are.
         config: the policies of the user and of the machine.
         key: what keyring was asked for; None if a person asks with the command.

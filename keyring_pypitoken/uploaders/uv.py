@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.files import climb, display_name, find_program, is_directory, status
+from keyring_pypitoken.files import climb, display_name, find_program, follow, is_directory, status
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME
 from keyring_pypitoken.text import printable, quoted
 from keyring_pypitoken.toml import entry
@@ -99,7 +100,7 @@ class Uv(Uploader):
             paths = expand_rust(self._directory(process), pattern)
             if not paths and not re.search(r"[*?\[]", pattern):
                 raise Refusal(f"{quoted(pattern)} does not exist: build it, or correct its name.")
-            found.update(path for path in paths if _is_distribution(os.path.basename(path)) and os.path.isfile(path))
+            found.update(path for path in paths if _is_distribution(os.path.basename(path)) and _is_file(path))
         if not found:
             raise Refusal("uv finds no distributions to publish: build them, or name them.")
         return tuple(sorted(Path(os.path.normpath(path)) for path in found))
@@ -129,9 +130,9 @@ class Uv(Uploader):
         if trusted.value == "always":
             yield Problem(f"{trusted.origin} is always, and uv then refuses to ask keyring", "set it to automatic")
         if not run.uses_keyring:
-            yield Problem("uv does not ask keyring unless told to", "set UV_KEYRING_PROVIDER=subprocess")
+            yield Problem("uv does not ask keyring without a setting", "set UV_KEYRING_PROVIDER=subprocess")
         elif find_program("keyring", process.environ) is None:
-            problem = "there is no `keyring` command on PATH, which uv asks by"
+            problem = "the `keyring` command, by which uv asks, is not on PATH"
             yield Problem(problem, "install keyring-pypitoken, and put it on PATH")
         yield from _sent_instead(process.environ, address, user or TOKEN_USERNAME)
 
@@ -170,6 +171,11 @@ class Uv(Uploader):
         in_url = password.value is None and bool(own_password)
         password = Setting(own_password, url.origin) if in_url else password
         return _Run(sources, Address(plain, name, url.origin), Credentials(user, password, in_url=in_url))
+
+
+def _is_file(path: str) -> bool:
+    found = follow(path, path)
+    return found is not None and stat.S_ISREG(found.st_mode)
 
 
 def _is_distribution(name: str) -> bool:

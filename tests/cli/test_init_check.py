@@ -241,13 +241,15 @@ def test_check_reads_the_files_that_are_named(command: Command, work: Path) -> N
         "No mistakes found in pyproject.toml, policy.toml.\n",
         "",
     )
-    code, out, _ = command("check", str(other), "gone.toml", "pyproject.toml")
+    (work / "directory.toml").mkdir()
+    code, out, _ = command("check", str(other), "gone.toml", "directory.toml", "pyproject.toml")
     assert code == 1
     assert out.split("\n") == [
         f"- {other}:1:11: account is 1, expected up to 64 letters, digits or any of . _ @ + -",
         " 1 | account = 1",
         "   |           ^",
         "- gone.toml does not exist: correct its name.",
+        "- directory.toml is not a regular file: replace it with one.",
         "",
     ]
     (work / "pyproject.toml").write_text("[tool.keyring-pypitoken]\nvalid_for = 1\n")

@@ -251,7 +251,7 @@ def test_uv_needs_the_keyring_command(command: Command, place: Place) -> None:
     (place.home / "environment" / "bin" / "keyring").unlink()
     assert problems(command) == [
         (
-            "there is no `keyring` command on PATH, which uv asks by",
+            "the `keyring` command, by which uv asks, is not on PATH",
             "install keyring-pypitoken, and put it on PATH",
         )
     ]

@@ -15,6 +15,7 @@ from sandbox import Run, new_master
 from keyring_pypitoken.backend import REFUSED, RefusedDeleteError, RefusedError, RefusedSetError
 from keyring_pypitoken.uploaders import process
 from keyring_pypitoken.uploaders.process import parent_process, read_command_line, this_process
+from keyring_pypitoken.uploaders.uploader import Process
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
 HTTP = "http://upload.pypi.org/legacy/"
@@ -128,7 +129,7 @@ def test_a_release_tool_that_runs_twine_is_described_as_twine(work: Path, monkey
     monkeypatch.setitem(sys.modules, "twine", sys)
     monkeypatch.setitem(sys.modules, "twine.cli", SimpleNamespace(args=parsed))
     monkeypatch.setattr(sys, "argv", ["/usr/bin/fullrelease", "--no-input"])
-    assert this_process() == ("twine", ("upload", "demo-1.0.tar.gz"), work, os.environ, False)
+    assert this_process() == Process("twine", ("upload", "demo-1.0.tar.gz"), work, os.environ)
 
 
 @pytest.mark.parametrize("parent", [0, 1])

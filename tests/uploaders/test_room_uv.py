@@ -269,7 +269,7 @@ def taken(origin: str, remedy: str) -> Problem:
             {},
             [
                 Problem("uv has no user name, and asks keyring only with one", "set UV_PUBLISH_USERNAME=__token__"),
-                Problem("uv does not ask keyring unless told to", "set UV_KEYRING_PROVIDER=subprocess"),
+                Problem("uv does not ask keyring without a setting", "set UV_KEYRING_PROVIDER=subprocess"),
             ],
         ),
         (
@@ -287,7 +287,7 @@ def taken(origin: str, remedy: str) -> Problem:
             {**READY, "PATH": ""},
             [
                 Problem(
-                    "there is no `keyring` command on PATH, which uv asks by",
+                    "the `keyring` command, by which uv asks, is not on PATH",
                     "install keyring-pypitoken, and put it on PATH",
                 )
             ],
