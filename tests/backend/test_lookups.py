@@ -165,6 +165,8 @@ CASES = [
     Case("Pdm-Repository-mine", TOKEN, "kept"),
     Case("POETRY-REPOSITORY-mine", TOKEN, "kept"),
     Case("maintest", TOKEN, None),
+    Case("main?demo", TOKEN, None),
+    Case("my-index?demo", TOKEN, None),
     Case("main2", TOKEN, None),
     # Bare hosts of configured repositories, and an IPv6 address.
     Case("127.0.0.1:8080", TOKEN, "local"),

@@ -10,7 +10,7 @@ from distributions import make_sdist, make_wheel
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.model import Origin, WithOrigin
-from keyring_pypitoken.uploaders.evidence import find_evidence, project_of_file, read_file
+from keyring_pypitoken.uploaders.evidence import expand, find_evidence, find_workspace, project_of_file, read_file
 from keyring_pypitoken.uploaders.uploader import Process
 
 VARIABLE = "KEYRING_PYPITOKEN_PROJECT"
@@ -101,6 +101,26 @@ def test_refuses_a_file_that_vanished_meanwhile(work: Path) -> None:
 def test_a_file_is_found_by_its_path_and_not_by_what_messages_call_it(work: Path) -> None:
     (work / "demo-1.0.zip").write_bytes(b"12345")
     assert read_file(work / "demo-1.0.zip", "elsewhere/demo-1.0.zip").size == 5
+
+
+def test_what_arguments_name_is_found_in_their_directory_wherever_this_process_is(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("demo-1.0[1].zip", "demo-1.01.zip"):
+        (work / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert expand(["demo-1.0[1].zip"], work) == (work / "demo-1.0[1].zip",)
+    assert expand(["demo-1.0?.zip"], work) == (work / "demo-1.01.zip",)
+
+
+def test_a_workspace_ends_at_the_nearest_metadata_wherever_this_process_is(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (work / "pyproject.toml").write_text('[project]\nname = "outer"\n')
+    (work / "inner").mkdir()
+    (work / "inner" / "setup.cfg").write_text("[metadata]\n")
+    monkeypatch.chdir(tmp_path)
+    assert find_workspace(work / "inner", tmp_path) == (work / "inner", [])
 
 
 @pytest.mark.parametrize("pattern", ["demo-1.0.zip", "dist/*"])
