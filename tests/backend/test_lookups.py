@@ -65,7 +65,7 @@ CASES = [
     Case("https://upload.pypi.org/legacy/?demo", TOKEN, "pypi", "demo"),
     Case("https://upload.pypi.org/legacy?demo", TOKEN, "pypi", "demo"),
     Case("https://upload.pypi.org/legacy/?de%6do", TOKEN, "pypi", "demo"),
-    Case("https://upload.pypi.org/legacy/?demo#x", TOKEN, "pypi", "demo"),
+    Case("https://upload.pypi.org/legacy/?demo#top", TOKEN, "pypi", "demo"),
     Case(TEST, TOKEN, "testpypi"),
     Case("https://test.pypi.org/legacy", TOKEN, "testpypi"),
     Case("https://TEST.pypi.org:443/legacy/", TOKEN, "testpypi"),
