@@ -8,23 +8,23 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from devpi_server import DevpiServer
 from distributions import make_sdist, make_wheel
-from environments import Environments
 from file_keyring import FileKeyring
 from sandbox import STORES, Result, WritePolicy, new_master
+from wire import open_environments
 
 from keyring_pypitoken import Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
+    from environments import Environments
     from loopback_index import IndexProcess, Upload
 
 pytestmark = [
@@ -169,14 +169,7 @@ class Uploader:
 
 @pytest.fixture(scope="session")
 def environments(pytestconfig: pytest.Config) -> Iterator[Environments]:
-    """Keep the uploaders' environments in pytest's cache, or for this run alone if that cannot be written."""
-    with tempfile.TemporaryDirectory(prefix="uploaders-") as directory:
-        try:
-            cache = getattr(pytestconfig, "cache", None)  # there is none with `-p no:cacheprovider`
-            kept = cache.mkdir("uploaders") if cache else Path(directory)
-        except OSError:
-            kept = Path(directory)
-        yield Environments(kept, os.environ)
+    yield from open_environments(pytestconfig)
 
 
 @pytest.fixture
