@@ -269,9 +269,8 @@ def _real_path(path: Name, handle: int | None) -> str:
     if handle is not None:
         try:
             found = os.readlink(f"/proc/self/fd/{handle}")
-            if os.path.isabs(found) and os.path.samestat(
-                os.stat(found), os.fstat(handle)
-            ):  # it is another one if the directory is gone
+            is_same = os.path.samestat(os.stat(found), os.fstat(handle))  # not if the directory is gone
+            if is_same and os.path.isabs(found):
                 return found
         except OSError:
             pass  # not on Linux

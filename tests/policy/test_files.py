@@ -320,6 +320,14 @@ def test_climbs_from_what_does_not_exist(work: Path) -> None:
 
 
 @POSIX
+def test_the_systems_name_of_a_directory_counts_only_if_it_is_that_directory(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "readlink", lambda _path: "/")
+    assert next(files.climb(work, ())) == (work, NOTHING)
+
+
+@POSIX
 def test_climbing_is_refused_if_the_system_cannot_say(
     climbing: bool, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
