@@ -120,7 +120,7 @@ def variants(node: ast.AST) -> Iterator[ast.AST]:
         yield ast.Return(ast.Constant(None))
     elif isinstance(new, (ast.Expr, ast.Raise, ast.AugAssign, ast.Delete, ast.Continue, ast.Break)):
         yield ast.Pass()
-    if isinstance(node, (ast.If, ast.IfExp, ast.While)):
+    if isinstance(node, (ast.If, ast.IfExp, ast.While)) and ast.unparse(node.test) != "TYPE_CHECKING":
         yield ast.UnaryOp(ast.Not(), copy.deepcopy(node.test))
 
 
