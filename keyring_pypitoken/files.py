@@ -252,9 +252,9 @@ def _matches(directory: Path, wanted: tuple[str, ...]) -> tuple[list[tuple[Path,
 
 def _refuse_dangling(path: Name, name: str) -> None:
     """Refuse if a link on the path leads nowhere: what it should lead to may only be unmounted."""
-    prefix = os.path.abspath(path)
-    while not is_present(prefix) and prefix != os.path.dirname(prefix):
-        prefix = os.path.dirname(prefix)
+    prefix = os.fspath(path) if os.path.isabs(path) else os.path.abspath(path)
+    while not is_present(prefix) and (above := os.path.dirname(prefix)) != prefix:
+        prefix = above
     try:
         os.stat(prefix)
     except OSError:
@@ -300,7 +300,7 @@ def is_present(name: str, directory: Name = "", handle: int | None = None) -> bo
     """
     try:
         if handle is None:
-            os.lstat(os.path.join(directory, name))
+            os.lstat(os.path.join(directory, name) if directory else name)
         else:
             os.stat(name, dir_fd=handle, follow_symlinks=False)
     except (FileNotFoundError, NotADirectoryError):

@@ -230,8 +230,7 @@ def save(key: Key, text: MasterToken) -> Saved | None:
     from keyring_pypitoken.derive import check_master
 
     account = _label_or_default(key)
-    master = check_master(text, repository)
-    store, replaced = masters.save_master(repository, account, master, config.store)
+    store, replaced = masters.save_master(repository, account, check_master(text, repository), config.store)
     memory.forget()
     return Saved(repository, account, store, replaced)
 

@@ -29,8 +29,10 @@ class Record:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Take the fields by position or by name; a class attribute is a default."""
         cls = type(self)
-        values = dict(zip(cls._fields, args), **kwargs)  # noqa: B905 - of another length if there are defaults
-        self.__dict__.update(values)
+        values = self.__dict__
+        values.update(zip(cls._fields, args), **kwargs)  # noqa: B905 - of another length if there are defaults
+        if len(args) == len(cls._fields) and not kwargs:
+            return
         wrong = values.keys() ^ cls._fields
         if len(values) != len(args) + len(kwargs) or (wrong and not all(hasattr(cls, name) for name in wrong)):
             raise TypeError(f"{cls.__name__} takes the fields {', '.join(cls._fields)}")

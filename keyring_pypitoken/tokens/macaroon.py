@@ -164,7 +164,8 @@ def _packets(data: bytes) -> Iterator[tuple[int, bytes]]:
             length = _LENGTH.match(data, at)
             if length is None:
                 raise LoaderError("a length in the token is wrong")
-            at = length.end() + sum((byte & 0x7F) << 7 * place for place, byte in enumerate(length[0]))
+            size = length[0]
+            at = length.end() + (size[0] if len(size) == 1 else sum((b & 0x7F) << 7 * i for i, b in enumerate(size)))
             if at > len(data):
                 raise LoaderError("the token is cut short")
             value = data[length.end() : at]
