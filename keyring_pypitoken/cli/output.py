@@ -21,7 +21,7 @@ _PLAIN = "\x1b[0m"
 
 def say(text: str, tone: str = "") -> None:
     """Write a paragraph; a tone colours it on a terminal, unless NO_COLOR is set."""
-    wrapped = "\n".join(_wrapped(line, "", "") for line in text.split("\n"))
+    wrapped = _wrapped(text, "", "")
     colour = _COLOURS.get(tone) if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
     print(f"{colour}{wrapped}{_PLAIN}" if colour else wrapped)
 
@@ -69,11 +69,12 @@ def read_secret(prompt: str) -> str:
 
 
 def _wrapped(text: str, first: str, further: str) -> str:
-    """Break a line where a terminal would end it; elsewhere lines are as long as they are."""
+    """Break a line where a terminal would end it; elsewhere, and behind it, lines are as long as they are."""
     if not sys.stdout.isatty():
         return first + text
     width = max(40, shutil.get_terminal_size().columns)
+    sentence, *excerpt = text.split("\n")  # of a file, with a caret below it
     lines = textwrap.wrap(
-        text, width, initial_indent=first, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
+        sentence, width, initial_indent=first, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
     )
-    return "\n".join(lines) or first.rstrip()
+    return "\n".join([*(lines or [first.rstrip()]), *(further + line for line in excerpt)])
