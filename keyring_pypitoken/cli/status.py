@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _RESTRICTED, _REFUSED, _BYPASS, _OTHER = "restricted", "refused", "bypass", "other"
 _PYPIS = ("pypi.org", "pypi.python.org")
+_LACKING = "no master is stored"
 
 
 class Report(NamedTuple):
@@ -76,9 +77,13 @@ def status(options: argparse.Namespace) -> int:
     reports = [_simulate(room, program, config, pinned) for room, program in find_programs(os.environ)]
     known = _find_accounts(config, problems)
     problems += _raw_problems(config)
-    if not known and config.store.command is None and not any(report.problems for report in reports):
-        problems.append(Problem("no master is stored", "`keyring-pypitoken login`"))
-    every = list(dict.fromkeys([*problems, *(problem for report in reports for problem in report.problems)]))
+    general = {problem.problem for problem in problems}
+    for report in reports:
+        prefix = _would_be_refused(report.uploader)
+        problems += [found for found in report.problems if found.problem.removeprefix(prefix) not in general]
+    if not known and config.store.command is None and not any(_LACKING in found.problem for found in problems):
+        problems.append(Problem(_LACKING, "`keyring-pypitoken login`"))
+    every = list(dict.fromkeys(problems))
     try:
         stores = list_stores(config.store)
     except Refusal:
@@ -181,13 +186,12 @@ def _judge(
         found = _has_master(repository, grant.account.value, config, key)
     except Refusal as refusal:
         problem = Problem.of_refusal(refusal)
-        return _report(
-            room, program, _REFUSED, problem._replace(problem=f"{room.name} would be refused: {problem.problem}")
-        )
+        sentence = f"{_would_be_refused(room.name)}{problem.problem}"
+        return _report(room, program, _REFUSED, problem._replace(problem=sentence))
     if not found:
         suffix = "" if grant.account.value == masters.DEFAULT_ACCOUNT else f" --account {grant.account.value}"
         option = "" if repository.name == "pypi" else f" -r {repository.name}"
-        shown = f"no master is stored for {repository.name}" + (
+        shown = f"{_LACKING} for {repository.name}" + (
             f" (account {grant.account.value!r}: {grant.account.origin})" if suffix or noted else ""
         )
         return _report(room, program, if_lacking, Problem(shown, f"`keyring-pypitoken login{option}{suffix}`"))
@@ -217,8 +221,12 @@ def _is_built() -> bool:
 def _report(room: Uploader, program: str, verdict: str, problem: Problem) -> Report:
     text = f"would bypass keyring-pypitoken: {problem.problem}"
     if verdict == _REFUSED:
-        text = f"would be refused: {problem.problem.removeprefix(f'{room.name} would be refused: ')}"
+        text = f"would be refused: {problem.problem.removeprefix(_would_be_refused(room.name))}"
     return Report(room.name, program, verdict, text, (problem,))
+
+
+def _would_be_refused(uploader: str) -> str:
+    return f"{uploader} would be refused: "
 
 
 def _as_dict(problem: Problem) -> dict[str, str]:
@@ -241,10 +249,12 @@ def _find_accounts(config: Config, problems: list[Problem]) -> list[dict[str, st
     return found
 
 
+def _policy_problem(refusal: Refusal) -> Problem:
+    return Problem.of_refusal(refusal)._replace(remedy="`keyring-pypitoken check` shows all of it")
+
+
 def _config_problems(config: Config) -> list[Problem]:
-    if config.problem is None:
-        return []
-    return [Problem(str(config.problem).rstrip("."), "`keyring-pypitoken check` shows all of it")]
+    return [] if config.problem is None else [_policy_problem(config.problem)]
 
 
 def _way_problems() -> list[Problem]:
@@ -252,7 +262,7 @@ def _way_problems() -> list[Problem]:
     try:
         way = find_way(here, here, os.environ)
     except Refusal as refusal:
-        return [Problem(str(refusal).rstrip("."), "`keyring-pypitoken check` shows all of it")]
+        return [_policy_problem(refusal)]
     return [
         Problem(f"{name} looks like a policy, but is not read as one", "rename it to pypitoken.toml")
         for name in way.misnamed

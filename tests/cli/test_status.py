@@ -206,6 +206,17 @@ def test_a_store_that_is_missing_is_a_problem(command: Command, user_policy: Wri
     assert "[store] names the backend 'no.such.Backend', which cannot be loaded" in problems(command)[0][0]
 
 
+def test_what_keeps_every_uploader_is_one_problem_beside_the_missing_master(
+    command: Command, work: Path, place: Place
+) -> None:
+    install(place, Situation("", "twine", "refused"))
+    (work / "pypitoken.toml").write_text("y = 1\n")
+    assert [remedy for _, remedy in problems(command)] == [
+        "`keyring-pypitoken check` shows all of it",
+        "`keyring-pypitoken login`",
+    ]
+
+
 @pytest.mark.usefixtures("stored")
 def test_policies_that_cannot_be_followed_are_problems(command: Command, work: Path, user_policy: WritePolicy) -> None:
     user_policy("x = 1\n")
