@@ -115,6 +115,7 @@ def _syntax_error(message: str, found: list[tuple[Path, Place]], text: str, name
         problem = f"{quoted('.'.join(path))} is there twice, first in line {first.line}"
     elif place is not None and at is None:
         line, column = place.line, place.value_column
+        problem = problem.replace("invalid value", "the value is not closed")
     elif place is not None and place.line == line and problem.startswith(("invalid value", "expected newline")):
         problem += "; put text in quotes"
     shown = caret(name, text, line, column, problem)

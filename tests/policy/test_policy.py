@@ -490,6 +490,7 @@ BROKEN = [
         ),
     ),
     ("account = work", "p.toml:1:11: invalid value; put text in quotes\n 1 | account = work\n   |           ^"),
+    ("a = [1,\n", "p.toml:1:5: the value is not closed\n 1 | a = [1,\n   |     ^"),
     ("[a]\n[a]", "p.toml:2:2: 'a' is there twice, first in line 1\n 2 | [a]\n   |  ^"),
     ("a.b = 1\r\na.b = 2", "p.toml:2:1: 'a.b' is there twice, first in line 1\n 2 | a.b = 2\n   | ^"),
     ("[x]\na = 1\n[y]\na = 1\na = 2", "p.toml:5:1: 'y.a' is there twice, first in line 4\n 5 | a = 2\n   | ^"),
