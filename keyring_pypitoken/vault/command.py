@@ -22,6 +22,7 @@ from keyring_pypitoken.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from types import FrameType
 
 GUARD = "KEYRING_PYPITOKEN_COMMAND"
 _TERMINAL = "/dev/tty"
@@ -67,27 +68,57 @@ class CommandStore(NamedTuple):
             part.replace("{repository}", self.repository_name).replace("{account}", self.account)
             for part in self.command[1:]
         ]
+        running: _Running | None = None
         try:
-            process = _start([program, *arguments])
-        except (OSError, ValueError) as error:
-            return f"cannot be started ({getattr(error, 'strerror', None) or type(error).__name__}): repair it"
-        outcome: list[MasterToken | str] = []
-        reader = threading.Thread(target=lambda: outcome.append(_outcome(process)), daemon=True)
-        with _terminal_lent_to(process.pid):
-            reader.start()
             try:
-                reader.join(_NOTICE_SECONDS)
-                if reader.is_alive():
-                    notify(f"waiting for {self} to print the master, for at most {_LIMIT_SECONDS} seconds")
-                    reader.join(_LIMIT_SECONDS - _NOTICE_SECONDS)
-            finally:
-                if reader.is_alive():
-                    _kill(process)
-                    reader.join(_KILL_SECONDS)
-                    outcome[:] = [f"did not end within {_LIMIT_SECONDS} seconds: see what it waits for"]
-        if process.returncode == -signal.SIGINT:  # Ctrl-C went to the program, which had the terminal
+                with _interrupt_held():
+                    running = _Running([program, *arguments])
+            except (OSError, ValueError) as error:
+                return f"cannot be started ({getattr(error, 'strerror', None) or type(error).__name__}): repair it"
+            return self._wait_for(running)
+        finally:
+            if running is not None and running.reader.is_alive():
+                _kill(running.process)
+                running.reader.join(_KILL_SECONDS)
+
+    def _wait_for(self, running: _Running) -> MasterToken | str:
+        with _terminal_lent_to(running.process.pid):
+            running.reader.join(_NOTICE_SECONDS)
+            if running.reader.is_alive():
+                notify(f"waiting for {self} to print the master, for at most {_LIMIT_SECONDS} seconds")
+                running.reader.join(_LIMIT_SECONDS - _NOTICE_SECONDS)
+        if running.reader.is_alive():
+            return f"did not end within {_LIMIT_SECONDS} seconds: see what it waits for"
+        if running.process.returncode == -signal.SIGINT:  # Ctrl-C went to the program, which had the terminal
             raise KeyboardInterrupt
-        return outcome[0] if outcome else "could not be read: try again"
+        return running.outcome[0] if running.outcome else "could not be read: try again"
+
+
+class _Running:
+    """A program that was started, and the thread that reads what it prints."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        self.outcome: list[MasterToken | str] = []
+        self.process = _start(arguments)
+        self.reader = threading.Thread(target=lambda: self.outcome.append(_outcome(self.process)), daemon=True)
+        self.reader.start()
+
+
+@contextlib.contextmanager
+def _interrupt_held() -> Iterator[None]:
+    """Hold a Ctrl-C back until the end, so that no program is started that nobody knows of."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield  # nothing is raised here
+        return
+    held: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda *received: held.append(received))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if held:
+            before(*held[0])
 
 
 def _start(arguments: list[str]) -> subprocess.Popen[bytes]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -28,6 +30,7 @@ from keyring_pypitoken.vault.command import GUARD, CommandStore, refuse_recursio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import NoReturn
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the programs are scripts, which Windows does not run")
 MASTER = new_master()
@@ -207,7 +210,7 @@ def in_terminal(path: str, typed: bytes) -> str:
         os.execv(sys.executable, [sys.executable, "-c", ASK.format(path=path)])  # noqa: S606 - the forked one
     screen = b""
     try:
-        while data := os.read(terminal, 1000):
+        while select.select([terminal], [], [], 60)[0] and (data := os.read(terminal, 1000)):
             screen += data
             if data.endswith(b"PIN? "):
                 os.write(terminal, typed)
@@ -266,6 +269,48 @@ def test_an_interrupt_kills_the_program(monkeypatch: pytest.MonkeyPatch) -> None
         found.read_master()
     with pytest.raises(ProcessLookupError):
         os.kill(int(Path("pid").read_text()), 0)
+
+
+def test_an_interrupt_while_the_program_starts_kills_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = command._start
+    started: list[subprocess.Popen[bytes]] = []
+
+    def interrupted(arguments: list[str]) -> subprocess.Popen[bytes]:
+        started.append(real(arguments))
+        signal.raise_signal(signal.SIGINT)
+        return started[0]
+
+    monkeypatch.setattr(command, "_start", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test run in the background ignores
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            store("exec sleep 1000").read_master()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert started[0].poll() == -signal.SIGKILL
+
+
+def test_an_interrupt_before_the_program_has_the_terminal_kills_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    def interrupt(group: int) -> NoReturn:
+        started.append(group)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_terminal_lent_to", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        store("exec sleep 1000").read_master()
+    with pytest.raises(ProcessLookupError):
+        os.kill(started[0], 0)
+
+
+def test_the_program_may_be_started_from_a_thread() -> None:
+    found: list[str] = []
+    thread = threading.Thread(target=lambda: found.append(read(store("echo " + MASTER))))
+    thread.start()
+    thread.join(30)
+    assert found == [MASTER]
 
 
 # Which accounts are passed on
