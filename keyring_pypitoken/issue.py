@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from keyring_pypitoken import memory
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.lookup import KEPT_SERVICES, TOKEN_USERNAME, Key, Repository, check_kind, match
+from keyring_pypitoken.lookup import TOKEN_USERNAME, Key, Repository, check_kind, match, named_by
 from keyring_pypitoken.names import valid_label
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
@@ -85,7 +85,7 @@ def answer(key: Key) -> Issued | None:
     repository = found.repository
     if found.kind in ("kept", "host", "look-alike"):
         token = masters.peek(key, config.store)
-        repository = None if token is None else repository or _repository_of(token, config)
+        repository = None if token is None else repository or _repository_of(token, key, config)
         if repository is None:
             if token is not None and config.problem is not None:
                 raise config.problem
@@ -203,11 +203,12 @@ def _refuse_token(label: str) -> None:
         )
 
 
-def _repository_of(token: MasterToken, config: Config) -> Repository | None:
+def _repository_of(token: MasterToken, key: Key, config: Config) -> Repository | None:
     from keyring_pypitoken.derive import domain_of
 
-    domain = domain_of(token)
-    return next((repository for repository in config.repositories if repository.domain == domain), None)
+    domain, named = domain_of(token), named_by(key, config.repositories)
+    possible = (*([named] if named else []), *config.repositories)
+    return next((repository for repository in possible if repository.domain == domain), None)
 
 
 @sealed
@@ -222,7 +223,7 @@ def save(key: Key, text: MasterToken) -> Saved | None:
             raise config.problem
         return None
     check_kind(found)
-    repository = found.repository or _repository_of(text, config)
+    repository = found.repository or _repository_of(text, key, config)
     if config.problem is not None:
         raise config.problem
     if repository is None:
@@ -242,8 +243,7 @@ def delete(key: Key) -> bool | None:
     found = match(key, config.repositories)
     repository = found.repository if found else None
     if found is not None and found.kind == "kept":
-        names = [key.name.removeprefix(prefix) for prefix in KEPT_SERVICES]
-        repository = next((known for known in config.repositories if known.name in names), None)
+        repository = named_by(key, config.repositories)
     if found is None or repository is None or found.kind in ("look-alike", "host"):
         return None
     check_kind(found)

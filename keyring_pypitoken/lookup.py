@@ -147,6 +147,12 @@ def match(key: Key, repositories: tuple[Repository, ...]) -> Match | None:
     return None if found is None else Match("look-alike", found)
 
 
+def named_by(key: Key, repositories: tuple[Repository, ...]) -> Repository | None:
+    """Return the repository whose name is in a kept key, such as `poetry-repository-pypi`; None if there is none."""
+    names = [key.name.removeprefix(prefix) for prefix in KEPT_SERVICES]
+    return next((repository for repository in repositories if repository.name in names), None)
+
+
 def check_kind(found: Match) -> None:
     """Refuse what could only be answered under another spelling.
 

@@ -275,6 +275,16 @@ def test_a_raw_master_under_an_uploaders_key_serves_as_master(
         assert get(service).restrictions[1:] == [ProjectNamesRestriction(["demo"])]
 
 
+@pytest.mark.parametrize("service", ["poetry-repository-mirror", "pdm-repository-Mirror"])
+def test_a_token_under_the_name_of_a_configured_repository_is_for_that(
+    service: str, user_policy: WritePolicy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user_policy('[repository.mirror]\nurl = "https://mirror.example/legacy/"\ndomain = "pypi.org"\n')
+    FileKeyring().plant(service, TOKEN, new_master())
+    assert get(service).restrictions[1:] == [ProjectNamesRestriction(["demo"])]
+    assert "keyring-pypitoken: derived a token for demo on mirror, valid until" in capsys.readouterr().err
+
+
 def test_the_private_master_goes_before_a_raw_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_KEYRINGS", "first,second")
     FileKeyring().plant(PYPI, TOKEN, new_master(identifier="raw"))
