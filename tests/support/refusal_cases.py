@@ -167,7 +167,7 @@ def broken_toml(stage: Stage) -> str:
     """No TOML at all."""
     stage.master()
     stage.project("projects = [\n")
-    return "pypitoken.toml:1:12 is not valid TOML: invalid value; correct it there."
+    return "pypitoken.toml:1:12 is not valid TOML: the value is not closed; correct it there."
 
 
 @case
