@@ -305,7 +305,7 @@ def is_present(name: str, directory: Name = "", handle: int | None = None) -> bo
             os.stat(name, dir_fd=handle, follow_symlinks=False)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise PolicyError(_cannot_read(os.path.join(directory, name), error)) from None
     return True
 

@@ -303,6 +303,12 @@ def test_climbs_to_the_root_and_finds_names(work: Path) -> None:
     assert [directory for directory, _ in found] == [work / "x" / "y", *(work / "x" / "y").parents]
 
 
+def test_a_name_that_no_file_can_have_is_refused(work: Path) -> None:
+    sentence = "cannot be read (valueerror): repair it or its directory."
+    assert refused(lambda: files.is_present("\0")) == f"\\x00 {sentence}"
+    assert refused(lambda: files.is_present("\0", work)).endswith(sentence)
+
+
 @POSIX
 @pytest.mark.usefixtures("climbing")
 def test_a_link_counts_as_present_wherever_it_leads(work: Path) -> None:
