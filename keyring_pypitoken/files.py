@@ -135,7 +135,7 @@ def list_directory(path: Name, name: str) -> list[str]:
         if status(path, name) is None:
             return []
         raise PolicyError(f"{printable(name)} is not a directory: replace it with one.") from None
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise PolicyError(_cannot_read(name, error)) from None
 
 
@@ -237,7 +237,7 @@ def _matches(directory: Path, wanted: tuple[str, ...]) -> tuple[list[tuple[Path,
         with os.scandir(directory) as entries:
             seen = list(islice(entries, _MAX_VISITED + 1))
             inside = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in seen if not entry.is_symlink()]
-    except OSError:
+    except (OSError, ValueError):
         return [], 0  # what cannot be listed holds nothing that the pattern can name
     if part == "**":
         below = [(directory / name, wanted) for name, is_dir in inside if is_dir and not name.startswith(".")]
@@ -278,7 +278,7 @@ def _real_path(path: Name, handle: int | None) -> str:
         return os.path.realpath(path, strict=True)
     except (FileNotFoundError, NotADirectoryError):
         return os.path.realpath(path)
-    except OSError as error:  # another directory would be climbed
+    except (OSError, ValueError) as error:  # another directory would be climbed
         raise PolicyError(_cannot_read(str(path), error)) from None
 
 
@@ -288,7 +288,7 @@ def _open_directory(path: Name, above: int | None) -> int | None:
     try:
         # O_PATH needs no permission to read the directory, only to search it.
         return os.open(path, getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0), dir_fd=above)
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 

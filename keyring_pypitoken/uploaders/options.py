@@ -168,7 +168,7 @@ def _names_in(directory: str) -> list[str]:
     try:
         with os.scandir(directory) as entries:  # in its order, which is that of the upload
             return [entry.name for entry in entries]
-    except OSError:
+    except (OSError, ValueError):
         return []  # as for glob
 
 
@@ -235,8 +235,8 @@ def _rust_names(path: str, part: str, pattern: str) -> list[str]:
             return [entry.name for entry in entries]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or type(error).__name__).lower()
         raise Refusal(
             f"a directory that the pattern {quoted(pattern)} looks into cannot be read ({reason}): name another one."
         ) from None

@@ -303,10 +303,18 @@ def test_climbs_to_the_root_and_finds_names(work: Path) -> None:
     assert [directory for directory, _ in found] == [work / "x" / "y", *(work / "x" / "y").parents]
 
 
-def test_a_name_that_no_file_can_have_is_refused(work: Path) -> None:
-    sentence = "cannot be read (valueerror): repair it or its directory."
-    assert refused(lambda: files.is_present("\0")) == f"\\x00 {sentence}"
-    assert refused(lambda: files.is_present("\0", work)).endswith(sentence)
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda: files.is_present("\0"),
+        lambda: files.is_present("\0", "x"),
+        lambda: files.status("\0", "\0"),
+        lambda: files.list_directory("\0", "\0"),
+        lambda: list(files.climb(Path("\0"), ())),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_refused(step: Callable[[], object]) -> None:
+    assert refused(step).endswith("\\x00 cannot be read (valueerror): repair it or its directory.")
 
 
 @POSIX
