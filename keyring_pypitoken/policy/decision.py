@@ -242,7 +242,7 @@ def _amount(files: tuple[NamedFile, ...]) -> str:
 
 
 def _speed(bits: float) -> str:
-    size, unit = next((entry for entry in _SPEEDS if bits >= entry[0]), _SPEEDS[-1])
+    size, unit = ([entry for entry in _SPEEDS if bits >= entry[0]] or _SPEEDS[-1:])[0]
     return f"{bits / size:.1f} {unit}"
 
 
