@@ -268,7 +268,7 @@ def test_paths_that_are_not_utf_8_break_no_command(arguments: tuple[str, ...], c
     (directory / "pyproject.toml").write_text('[project]\nname = "demo"\n')
     (directory / "pypitoken.toml").write_text('projects = ["demo"]\n')
     for encoding in ("utf-8", "ascii"):
-        done = run(*arguments, cwd=directory, PYTHONIOENCODING=encoding)
+        done = run(*arguments, cwd=directory, PYTHONIOENCODING=encoding, PATH=str(work))  # with no uploader on it
         assert done.returncode == code, done.stderr
         assert "Error" not in done.stderr
         assert "internal" not in done.stderr
