@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -68,8 +69,9 @@ def _write(path: Path, shown: str, content: str, *, replace: bool) -> None:
     """Write a new file, never through a link that somebody may have planted."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     try:
-        if replace and os.path.lexists(path):
-            os.unlink(path)
+        if replace:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
         with open(os.open(path, flags, 0o666), "w", encoding="utf-8", newline="\n") as file:
             file.write(content)
     except FileExistsError:

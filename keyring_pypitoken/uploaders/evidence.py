@@ -144,7 +144,7 @@ def find_workspace(directory: Path, here: Path) -> tuple[Path, list[str]]:
 
 
 def expand(patterns: Iterable[str], directory: Path) -> tuple[Path, ...]:
-    """Return the files that arguments stand for: themselves, or what they find as patterns if there is no such file.
+    """Return the files that arguments name: each a path, or a pattern if no file has that name.
 
     Raises:
         Refusal: one stands for nothing.

@@ -145,7 +145,9 @@ def rekey(opened_by: WithOrigin[str] | None, identity: WithOrigin[str] | None) -
     store = AgeFile(opened_by)
     path, policy = store.path, paths.user_policy()
     if not store._open():  # noqa: SLF001 - a function of the store, but not one of a keyring backend
-        raise Refusal(f"there is no age file {path} to encrypt anew: `keyring-pypitoken login` stores a master.")
+        raise Refusal(
+            f"{path} does not exist, so there is nothing to encrypt anew: `keyring-pypitoken login` stores a master."
+        )
     if identity is None:
         key: _Key = PassphraseKey(path, new_passphrase(path))
         left = f"The new passphrase opens {path}: set {VARIABLE} to it wherever you set that variable"

@@ -101,7 +101,11 @@ class _Running:
         self.outcome: list[MasterToken | str] = []
         self.process = _start(arguments)
         self.reader = threading.Thread(target=lambda: self.outcome.append(_outcome(self.process)), daemon=True)
-        self.reader.start()
+        try:
+            self.reader.start()
+        except BaseException:
+            _kill(self.process)
+            raise
 
 
 @contextlib.contextmanager

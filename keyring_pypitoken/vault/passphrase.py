@@ -57,7 +57,7 @@ def remember(passphrase: Passphrase) -> None:
 
 
 def ask_terminal(question: str) -> Passphrase | None:
-    """Ask on the terminal without showing what is typed; None if there is no terminal or nothing is typed."""
+    """Ask on the terminal without showing what is typed; None without a terminal or an answer."""
     if not has_terminal():
         return None
     import getpass
@@ -97,7 +97,7 @@ def _ask(question: str, path: str) -> Passphrase:
     """Ask on the terminal; if nobody can be asked, or nothing is typed, that is a Refusal."""
     if not has_terminal():
         raise Refusal(
-            f"the masters in {path} need a passphrase, and there is no terminal to ask for it: "
+            f"the masters in {path} need a passphrase, which cannot be asked for without a terminal: "
             f"set {VARIABLE}, or run this in a terminal."
         )
     passphrase = ask_terminal(question)

@@ -171,7 +171,7 @@ def test_alone_without_a_master_every_lookup_is_declined(monkeypatch: pytest.Mon
     assert isinstance(keyring.get_keyring(), PyPITokenKeyring)
     assert keyring.get_password(PYPI, TOKEN) is None
     assert keyring.get_credential(PYPI, None) is None
-    with pytest.raises(RefusedSetError, match=r"need a passphrase, and there is no terminal to ask for it"):
+    with pytest.raises(RefusedSetError, match=r"need a passphrase, which cannot be asked for without a terminal"):
         keyring.set_password(PYPI, TOKEN, new_master())
     with pytest.raises(RefusedDeleteError):
         keyring.delete_password(PYPI, TOKEN)

@@ -297,7 +297,8 @@ def test_zsh_and_fish_complete_repositories(name: str, repositories: str, comman
 
 def test_rekey_needs_an_age_file(command: Command) -> None:
     assert command.refused("rekey") == (
-        f"there is no age file {paths.age_file()} to encrypt anew: `keyring-pypitoken login` stores a master."
+        f"{paths.age_file()} does not exist, so there is nothing to encrypt anew: "
+        "`keyring-pypitoken login` stores a master."
     )
 
 

@@ -322,7 +322,7 @@ def age_file_without_a_passphrase(stage: Stage) -> str:
     path = stage.age()
     stage.env("KEYRING_PYPITOKEN_PASSPHRASE", "")
     return (
-        f"the masters in {path} need a passphrase, and there is no terminal to ask for it: "
+        f"the masters in {path} need a passphrase, which cannot be asked for without a terminal: "
         "set KEYRING_PYPITOKEN_PASSPHRASE, or run this in a terminal."
     )
 
@@ -647,7 +647,7 @@ def set_without_a_store_or_a_passphrase(stage: Stage) -> tuple[str, str]:
     """No backend but one that writes plain text, and nobody to ask for a passphrase."""
     stage.env("TEST_KEYRINGS", "plaintext")
     return new_master(), (
-        f"the masters in {paths.age_file()} need a passphrase, and there is no terminal to ask for it: "
+        f"the masters in {paths.age_file()} need a passphrase, which cannot be asked for without a terminal: "
         "set KEYRING_PYPITOKEN_PASSPHRASE, or run this in a terminal."
     )
 

@@ -387,7 +387,7 @@ def test_rekey_that_fails_leaves_the_old_file(monkeypatch: pytest.MonkeyPatch) -
 
 def test_rekey_without_a_file_is_refused() -> None:
     assert refused(lambda: rekey(None, None)) == (
-        f"there is no age file {path()} to encrypt anew: `keyring-pypitoken login` stores a master."
+        f"{path()} does not exist, so there is nothing to encrypt anew: `keyring-pypitoken login` stores a master."
     )
 
 

@@ -305,6 +305,24 @@ def test_an_interrupt_before_the_program_has_the_terminal_kills_it(monkeypatch: 
         os.kill(started[0], 0)
 
 
+def test_a_program_whose_output_cannot_be_read_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = command._start
+    started: list[subprocess.Popen[bytes]] = []
+    monkeypatch.setattr(command, "_start", lambda arguments: started.append(real(arguments)) or started[0])  # type: ignore[func-returns-value]  # append returns None
+
+    def fail(_thread: threading.Thread) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(RuntimeError):
+        store("exec sleep 1000").read_master()
+    with started[0]:
+        try:
+            assert started[0].wait(10) == -signal.SIGKILL
+        finally:
+            started[0].kill()
+
+
 def test_the_program_may_be_started_from_a_thread() -> None:
     found: list[str] = []
     thread = threading.Thread(target=lambda: found.append(read(store("echo " + MASTER))))

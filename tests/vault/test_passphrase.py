@@ -79,7 +79,7 @@ def first(path: str) -> Passphrase:
 
 
 NO_TERMINAL = (
-    "the masters in masters.age need a passphrase, and there is no terminal to ask for it: "
+    "the masters in masters.age need a passphrase, which cannot be asked for without a terminal: "
     "set KEYRING_PYPITOKEN_PASSPHRASE, or run this in a terminal."
 )
 NOTHING_GIVEN = "no passphrase given for the masters in masters.age: try again, or set KEYRING_PYPITOKEN_PASSPHRASE."
