@@ -7,6 +7,7 @@ to encrypt or decrypt, and its exceptions end here, since they may hold what it 
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -146,8 +147,8 @@ def _parse(pyrage: Any, text: bytes, subject: str) -> list[_Pair]:
             if word.upper().startswith("AGE-PLUGIN-"):
                 identity = pyrage.plugin.Identity.from_str(word)
                 about = (identity.plugin(), [identity], _Plugged())
-                recipient = functools.partial(pyrage.plugin.RecipientPluginV1, about[0], [], *about[1:])
-                found.append((pyrage.plugin.IdentityPluginV1(*about), recipient))
+                recipient = functools.partial(_plug, pyrage.plugin.RecipientPluginV1, about[0], [], *about[1:])
+                found.append((_plug(pyrage.plugin.IdentityPluginV1, *about), recipient))
             else:
                 identity = pyrage.x25519.Identity.from_str(word)
                 found.append((identity, identity.to_public))
@@ -159,6 +160,17 @@ def _parse(pyrage: Any, text: bytes, subject: str) -> list[_Pair]:
     if not found:
         raise Refusal(f"{subject} has no identity: {_EXPECTED}.")
     return found
+
+
+def _plug(make: Callable[..., Any], *about: object) -> Any:
+    """Let pyrage find a plugin's program in absolute entries of PATH only: others may be somebody's checkout."""
+    path = os.environ.get("PATH", os.defpath)
+    entries = [entry for entry in path.split(os.pathsep) if os.path.isabs(entry)]
+    os.environ["PATH"] = os.pathsep.join(entries) or os.devnull
+    try:
+        return make(*about)
+    finally:
+        os.environ["PATH"] = path
 
 
 def _parse_ssh_key(pyrage: Any, text: bytes, subject: str) -> list[_Pair]:

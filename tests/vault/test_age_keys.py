@@ -13,6 +13,7 @@ import pyrage
 import pytest
 from age_plugin import PLUGIN_IDENTITY, POSIX, install_plugin
 from age_writer import encrypt_cheaply
+from sandbox import write_program
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.model import Origin, WithOrigin
@@ -260,6 +261,31 @@ def test_a_plugin_opens_what_it_encrypted(
     assert decrypt(key_of(path), data) == PLAIN
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "keyring-pypitoken: touch the demo key\n")
+
+
+@POSIX
+@pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.parametrize("entries", ["", ".", "bin"])
+def test_a_plugin_of_a_checkout_is_never_started(
+    entries: str, installed: bool, path: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative entries of PATH lead into whatever directory an upload is started in."""
+    if installed:
+        install_plugin(path.parent, monkeypatch)
+    (work / "bin").mkdir()
+    for program in (work / "age-plugin-demo", work / "bin" / "age-plugin-demo"):
+        write_program(program, "/bin/sh", "-c", "touch started; exit 1")
+    before = os.environ["PATH"]
+    monkeypatch.setenv("PATH", os.pathsep.join([entries, before if installed else ""]))
+    path.write_text(PLUGIN_IDENTITY)
+    if installed:
+        assert decrypt(key_of(path), encrypt(key_of(path))) == PLAIN
+    else:
+        assert refused(encrypt, key_of(path)) == (
+            f"the identity {path} (policy.toml:2) needs the program age-plugin-demo, which is not on PATH: install it."
+        )
+    assert not (work / "started").exists()
+    assert os.environ["PATH"] == os.pathsep.join([entries, before if installed else ""])
 
 
 @POSIX
