@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import os
+import re
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -84,6 +86,10 @@ class IdentityKey(NamedTuple):
 
     def _read(self) -> list[_Pair]:
         subject = f"the identity {self._name} ({self.identity.origin})"
+
+        if sys.platform == "win32" and not re.match(r"[A-Za-z]:[\\/]", self.identity.value):
+            # Windows would show the user's credentials to whichever computer a path such as \\host\share names.
+            raise Refusal(f"{subject} is not on a drive of this machine: copy it there, and name it by its drive.")
 
         def parse(pyrage: Any) -> list[_Pair]:
             text = files.read_bytes(self.identity.value, subject)

@@ -15,6 +15,7 @@ from age_plugin import PLUGIN_IDENTITY, POSIX, install_plugin
 from age_writer import encrypt_cheaply
 from sandbox import write_program
 
+from keyring_pypitoken import files
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import Passphrase
@@ -243,6 +244,37 @@ def test_another_identity_does_not_open_it(path: Path) -> None:
         f"masters.age cannot be opened with the identity {path}, because it was encrypted to another, is "
         "damaged, or the identity's plugin refused: name the right identity, or restore the file from a backup."
     )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        r"\\host\share\key.txt",
+        "//host/share/key.txt",
+        r"\/host\share\key.txt",
+        r"\\?\UNC\host\share\key.txt",
+        "//?/UNC/host/share/key.txt",
+        r"\\?\C:\key.txt",
+        r"\??\UNC\host\share\key.txt",
+        r"\\.\pipe\key",
+        r"\key.txt",
+        "C:key.txt",
+    ],
+)
+def test_an_identity_on_a_network_path_is_not_opened_on_windows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(files, "read_bytes", lambda *asked: opened.append(asked))
+    key = IdentityKey("masters.age", WithOrigin(name, ORIGIN))
+    sentence = (
+        f"the identity {name} (policy.toml:2) is not on a drive of this machine: copy it there, and name it by its "
+        "drive."
+    )
+    assert refused(encrypt, key) == refused(decrypt, key, b"") == sentence
+    assert opened == []
+    for local in (r"C:\key.txt", "c:/my keys/key.txt"):
+        assert "does not exist" in refused(encrypt, IdentityKey("masters.age", WithOrigin(local, ORIGIN)))
+    assert len(opened) == 2
 
 
 # Plugins, which are programs of their own.
