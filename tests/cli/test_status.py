@@ -156,7 +156,7 @@ def test_a_master_that_no_note_knows_counts(stored: str, command: Command) -> No
 
     assert stored
     forget_account(REPOSITORY, "default")
-    assert command.json("status")["accounts"] == [{"repository": "pypi", "account": "default"}]
+    assert command.json("status")["accounts"] == [{"repository": "pypi", "account": "default", "stored": None}]
 
 
 def test_without_a_master_nothing_is_ready(command: Command) -> None:

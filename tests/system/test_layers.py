@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ FLOORS = (
     {"uploaders"},
     {"notices"},
     {"vault"},
-    {"derive", "history"},
+    {"derive", "history", "index"},
     {"issue"},
     {"backend"},
     {"cli"},
@@ -117,6 +118,13 @@ def test_pure_modules_see_no_files_environment_or_clock(module: str) -> None:
 
 def test_one_module_imports_pymacaroons() -> None:
     assert [module for module in MODULES if "pymacaroons" in imports(module)[1]] == ["tokens.macaroon"]
+
+
+def test_one_module_uses_the_network_and_only_for_audit() -> None:
+    names = re.compile(r"^ *(from|import) (http|socket|ssl|urllib import|urllib\.(request|error))\b", re.MULTILINE)
+    texts = {module: PACKAGE.joinpath(*module.split(".")).with_suffix(".py").read_text("utf-8") for module in MODULES}
+    assert [module for module, text in texts.items() if names.search(text)] == ["index"]
+    assert [module for module in MODULES if "index" in imports(module)[0]] == ["cli.audit"]
 
 
 def test_only_edges_know_keyring() -> None:
