@@ -476,7 +476,9 @@ def test_refuses_a_projects_own_list_beyond_its_users() -> None:
         (None, '[repository.testpypi]\nunscoped = "allow"', None),
         # A user's list is a ceiling, and tells nothing about this upload.
         (None, 'projects = ["demo"]', None),
+        (None, 'projects = ["acme-*"]', 'projects = ["acme-*"]'),
         # A token for any project would go beyond these lists.
+        (None, 'unscoped = "allow"\nprojects = ["acme-*"]', None),
         (None, 'unscoped = "allow"\nprojects = ["demo"]', None),
         (None, 'unscoped = "allow"', "projects = []"),
         ("projects = []", 'unscoped = "allow"', None),
@@ -687,6 +689,19 @@ def test_a_pattern_allows_every_name_that_begins_so(name: str, allowed: bool) ->
     else:
         with pytest.raises(Refusal, match=r"user\.toml:1 allows only 'acme-\*', 'b'; "):
             decide(PYPI, policies, shown(named(name)))
+
+
+def test_patterns_of_several_ceilings_intersect() -> None:
+    policies = layers('projects = ["acme-x", "acme-y", "b"]', 'projects = ["acme-*"]', 'projects = ["acme-x*"]')
+    assert decide(PYPI, policies, shown(named("acme-x"))).projects == named("acme-x")
+    for name, place in (("acme-y", "site"), ("b", "user"), ("acme-x2", "project")):
+        with pytest.raises(Refusal, match=rf"'{name}' is not allowed here: {place}\.toml:1 allows only "):
+            decide(PYPI, policies, shown(named(name)))
+
+
+def test_one_pattern_allows_25_projects() -> None:
+    names = tuple(sorted(f"acme-{number}" for number in range(25)))
+    assert decide(PYPI, layers(None, 'projects = ["acme-*"]'), shown(named(*names))).projects == named(*names)
 
 
 # A length that a person types
