@@ -79,8 +79,10 @@ def execute(options: argparse.Namespace) -> int:
     if room is not None:
         handed = environ | _variables(room, _STAND_IN, repository, process)
         _check(room, read_command_line(options.command, current_directory(), handed), repository, config)
-    issued = _issue(_request(options, repository, process if room else process._replace(program=""), config))
-    text = _hand_out(issued, process, options)
+    request = _request(options, repository, process if room else process._replace(program=""), config)
+    text = _hand_out(_issue(request), process, options)
+    if (master := request.master) is not None:  # in CI it is in a variable too, which the command must not have
+        environ = {name: value for name, value in environ.items() if not master.equals(MasterToken(value.strip()))}
     for found in rooms:
         environ |= _variables(found, text, repository, process)
     return _run(program, options.command, environ)
@@ -175,7 +177,7 @@ def _request(options: argparse.Namespace, repository: Repository, process: Proce
         projects=None if not projects else _project_names(projects),
         files=tuple(options.files),
         valid_for=None if valid_for is None else _duration(valid_for),
-        master=MasterToken(read_secret("API token")) if getattr(options, "master_stdin", False) else None,
+        master=MasterToken(read_secret("API token").strip()) if getattr(options, "master_stdin", False) else None,
     )
 
 

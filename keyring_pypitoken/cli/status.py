@@ -106,11 +106,13 @@ def status(options: argparse.Namespace) -> int:
         )
         return 1 if every else 0
     _print_verdict(every, reports, known)
+    command, see_above = config.store.command, "nothing: see above"
+    none = "none" if command is None else "read from the program when a token is derived"
     table(
         [
             *((report.uploader, report.text) for report in reports),
-            ("masters", ", ".join(f"{a['repository']} ({a['account']})" for a in known) or "none"),
-            ("kept in", next((f"{store.name}, {store.kind}" for store in stores if store.keeps), "nothing: see above")),
+            ("masters", ", ".join(f"{a['repository']} ({a['account']})" for a in known) or none),
+            ("kept in", next((f"{store.name}, {store.kind}" for store in stores if store.keeps or command), see_above)),
             ("policies", ", ".join(_policies(config)) or "none, the defaults"),
         ]
     )
@@ -125,7 +127,8 @@ def _print_verdict(problems: list[Problem], reports: list[Report], known: list[d
         items(f"{found.problem}: {found.remedy}." for found in problems)
         return
     names = " and ".join(sorted({account["repository"] for account in known}))
-    say(f"Ready. Uploads to {names} use restricted tokens; nothing bypasses them.", "good")
+    where = f" to {names}" if names else ""  # a program does not say what it has
+    say(f"Ready. Uploads{where} use restricted tokens; nothing bypasses them.", "good")
     if not reports:
         say("No uploader was found on PATH: install one, such as `pip install twine`.")
 

@@ -48,8 +48,20 @@ class PassphraseKey(NamedTuple):
     def decrypt(self, data: bytes, read: Callable[[bytes], T]) -> T:
         """Decrypt, and return what a function makes of that; little memory, or data it cannot open, is a Refusal."""
         scrypt.refuse_without_memory(data, self.path)
+
+        def step(pyrage: Any) -> T:
+            try:
+                return read(pyrage.passphrase.decrypt(data, self.passphrase.reveal_to_age()))
+            except pyrage.DecryptError as error:
+                if not str(error).startswith("Excessive work"):  # more than 16 seconds
+                    raise
+            raise Refusal(
+                f"{self.path} takes too long to open on this machine: open it on a faster one, and run "
+                "`keyring-pypitoken rekey` there to encrypt it to an identity."
+            )
+
         return with_pyrage(
-            lambda pyrage: read(pyrage.passphrase.decrypt(data, self.passphrase.reveal_to_age())),
+            step,
             f"{self.path} cannot be opened, because the passphrase is wrong or the file is damaged: try again, or "
             "restore the file from a backup; if the passphrase is lost, delete the file and store a new token with "
             "`keyring-pypitoken login`.",

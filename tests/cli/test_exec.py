@@ -107,6 +107,18 @@ def test_exec_gives_every_tool_a_derived_token(run: Run, project: Path) -> None:
     assert token not in "".join(path.read_text(errors="replace") for path in project.rglob("*") if path.is_file())
 
 
+@pytest.mark.usefixtures("project")
+def test_the_variable_that_a_master_was_piped_from_does_not_reach_the_command(run: Run) -> None:
+    master = new_master()
+    words = ("keyring_pypitoken", "exec", "--master-stdin", "-r", "pypi", "--", sys.executable, "-c", SHOW)
+    done = run(*words, stdin=f"{master}\n", CI_SECRET=master, CI_LINE=f" {master}\n", CI_NAME="demo")
+    assert done.returncode == 0, done.stderr
+    environ = json.loads(done.stdout)
+    assert environ["CI_NAME"] == "demo"
+    assert restrictions_of(environ["TWINE_PASSWORD"]) == [b'[1, ["demo"]]']
+    assert [name for name, value in environ.items() if master in value] == []
+
+
 def test_exec_sends_another_index_its_own_token(run: Run, project: Path) -> None:
     url = "https://test.pypi.org/legacy/"
     keyring.set_password(url, TOKEN, new_master("test.pypi.org"))

@@ -19,7 +19,7 @@ from keyring_pypitoken import files
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import Passphrase
-from keyring_pypitoken.vault import identities
+from keyring_pypitoken.vault import identities, scrypt
 from keyring_pypitoken.vault.identities import IdentityKey, PassphraseKey
 
 if TYPE_CHECKING:
@@ -101,6 +101,15 @@ def test_a_wrong_passphrase_and_a_damaged_file_are_told(spoil: Callable[[bytes],
         "masters.age cannot be opened, because the passphrase is wrong or the file is damaged: try again, or "
         "restore the file from a backup; if the passphrase is lost, delete the file and store a new token with "
         "`keyring-pypitoken login`."
+    )
+
+
+def test_a_file_that_takes_this_machine_too_long_is_not_called_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrypt, "refuse_without_memory", lambda *_: None)  # the library looks at the time, too
+    slow = encrypt_cheaply(PLAIN, "correct horse").replace(b" 1\n", b" 40\n", 1)
+    assert refused(decrypt, PassphraseKey("masters.age", Passphrase("correct horse")), slow) == (
+        "masters.age takes too long to open on this machine: open it on a faster one, and run `keyring-pypitoken "
+        "rekey` there to encrypt it to an identity."
     )
 
 
