@@ -47,7 +47,7 @@ def main() -> None:
             demonstrate(Path(directory).resolve())
         return
     with tempfile.TemporaryDirectory(prefix="keyring-pypitoken-") as directory:
-        say("Installing this clone, twine and build into a temporary directory ...")
+        say("Installing this clone, twine and build into a temporary directory, for half a minute or so ...")
         environment = Path(directory) / "environment"
         python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         pip = [str(python), "-m", "pip"]

@@ -24,6 +24,7 @@ PICTURE = ROOT / ".github" / "images" / "terminal.svg"
 WIDTH = 82  # columns, of which one is free on either side
 # What is shown of the demonstration: these steps, and nothing behind them.
 FIRST, BEHIND = "Store a master", "... and no project"
+TIME = r"\d\d:\d\d:\d\d"
 TIMES = ("14:06:07", "14:00:07")  # until when the token works, since when
 STYLES = {
     r"(?m)^\$ .*?(?=  +#|$)": "bold white",
@@ -74,10 +75,10 @@ def record() -> str:
         check=True,
     )
     printed = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8000", done.stdout)
-    printed = re.sub(r"\d{4}-\d\d-\d\d (?=\d\d:\d\d:\d\d)", "", printed)
-    for time, shown in zip(dict.fromkeys(re.findall(r"\d\d:\d\d:\d\d", printed)), TIMES, strict=True):
-        printed = printed.replace(time, shown)
-    return printed
+    printed = re.sub(rf"\d{{4}}-\d\d-\d\d (?={TIME})", "", printed)
+    found = dict.fromkeys(re.findall(TIME, printed))
+    shown = dict(zip(found, TIMES, strict=True))
+    return re.sub(TIME, lambda time: shown[time[0]], printed)
 
 
 def select(printed: str) -> str:
