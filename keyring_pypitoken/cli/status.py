@@ -53,20 +53,22 @@ class Report(NamedTuple):
 
 
 def welcome(_options: argparse.Namespace) -> int:
-    """Show the next step, by what is still missing."""
-    config, problems = load_config(), list[Problem]()
-    masters_found = _find_accounts(config, problems)
-    say("keyring-pypitoken gives uploaders restricted, short-lived tokens derived from one stored master.")
-    steps = [
-        (bool(masters_found) or config.store.command is not None, "store your API token: keyring-pypitoken login"),
-        (bool(_policies(config)), "say what may be uploaded from here: keyring-pypitoken init"),
-        (any(find_programs(os.environ)), "install an uploader, such as: pip install twine"),
-    ]
-    missing = [step for done, step in steps if not done]
-    items(f"Next, {step}" for step in missing)
-    if not missing:
-        say("Ready to upload; what an upload would get: keyring-pypitoken explain")
-    say("All commands: keyring-pypitoken --help")
+    """Show what is there and the next step; no store is asked, since a desktop's keyring may open a dialog."""
+    config = load_config()
+    program = [f"printed by {printable(config.store.command.value[0])}"] if config.store.command else []
+    uploaders = [room.name for room, _ in find_programs(os.environ)]
+    policy = ", ".join(_policies(config)) or "none, the defaults; `keyring-pypitoken init` writes one"
+    if _config_problems(config) or _way_problems():
+        policy = "there is a mistake"
+    try:
+        known = [f"{found.name} ({label})" for found in config.repositories for label in accounts.noted_accounts(found)]
+        master = ", ".join([*program, *known])
+    except Refusal:
+        master = "cannot be found"
+    say("Uploads get restricted, short-lived tokens, derived from one PyPI token.")
+    table([("master", master or "none is stored"), ("uploader", ", ".join(uploaders) or "none"), ("policy", policy)])
+    step = "keyring-pypitoken status" if uploaders else "pip install twine"
+    say(f"Next: {step if master else 'keyring-pypitoken login'} (all commands: keyring-pypitoken --help)")
     return 0
 
 

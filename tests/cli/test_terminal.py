@@ -33,6 +33,7 @@ MASTER = new_master()
 EXPIRED = Token.load(MASTER).restrict(not_before=1, not_after=2).dump()
 RUN = shlex.join([sys.executable, "-c", "print('ran')"])
 SESSION = [
+    Step("", "", 0, "Uploads get restricted, short-lived tokens, derived from one PyPI token."),
     Step("status", "", 1, "Not ready: 1 problem."),
     Step("login", "hunter2", 1, "keyring-pypitoken: this is not a PyPI API token"),
     Step("login", EXPIRED, 1, "keyring-pypitoken: this token expires: it is a derived token"),
