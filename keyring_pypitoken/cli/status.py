@@ -55,20 +55,25 @@ class Report(NamedTuple):
 def welcome(_options: argparse.Namespace) -> int:
     """Show what is there and the next step; no store is asked, since a desktop's keyring may open a dialog."""
     config = load_config()
-    program = [f"printed by {printable(config.store.command.value[0])}"] if config.store.command else []
-    uploaders = [room.name for room, _ in find_programs(os.environ)]
+    step = "keyring-pypitoken status"
+    uploaders = ", ".join(room.name for room, _ in find_programs(os.environ))
+    if not uploaders:
+        uploaders, step = "none", "pip install twine"
+    try:
+        kept = [f"{found.name} ({label})" for found in config.repositories for label in accounts.noted_accounts(found)]
+        master = ", ".join(kept)
+    except Refusal:
+        master = "cannot be found"
+    if config.store.command is not None:
+        master = f"printed by {printable(config.store.command.value[0])}"
+    if not master:
+        master, step = "none stored by keyring-pypitoken yet", "keyring-pypitoken login"
     policy = ", ".join(_policies(config)) or "none, the defaults; `keyring-pypitoken init` writes one"
     if _config_problems(config) or _way_problems():
         policy = "there is a mistake"
-    try:
-        known = [f"{found.name} ({label})" for found in config.repositories for label in accounts.noted_accounts(found)]
-        master = ", ".join([*program, *known])
-    except Refusal:
-        master = "cannot be found"
     say("Uploads get restricted, short-lived tokens, derived from one PyPI token.")
-    table([("master", master or "none is stored"), ("uploader", ", ".join(uploaders) or "none"), ("policy", policy)])
-    step = "keyring-pypitoken status" if uploaders else "pip install twine"
-    say(f"Next: {step if master else 'keyring-pypitoken login'} (all commands: keyring-pypitoken --help)")
+    table([("master", master), ("uploader", uploaders), ("policy", policy)])
+    say(f"Next: {step} (all commands: keyring-pypitoken --help)")
     return 0
 
 

@@ -295,7 +295,7 @@ def test_library_directories_that_cannot_be_read_are_passed_over(file: str, plac
     assert surroundings.lacks_plugin(room, str(program), {}) is None
 
 
-NO_MASTER, NO_UPLOADER = "none is stored", "none"
+NO_MASTER, NO_UPLOADER = "none stored by keyring-pypitoken yet", "none"
 NO_POLICY = "none, the defaults; `keyring-pypitoken init` writes one"
 
 
