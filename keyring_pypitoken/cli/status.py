@@ -12,6 +12,7 @@ from keyring_pypitoken.cli.surroundings import find_keyring_problems, find_progr
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory, find_program, list_directory
 from keyring_pypitoken.lookup import PYPI, TESTPYPI, Key, match, raw_keys
+from keyring_pypitoken.manual import DOCS
 from keyring_pypitoken.policy.discovery import find_way, load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.text import join_names, printable, quoted
@@ -112,6 +113,8 @@ def status(options: argparse.Namespace) -> int:
             ("policies", ", ".join(_policies(config)) or "none, the defaults"),
         ]
     )
+    if every:
+        say(f"More: {DOCS}troubleshooting.md")
     return 1 if every else 0
 
 

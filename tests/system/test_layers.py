@@ -15,7 +15,7 @@ PACKAGE = Path(keyring_pypitoken.__file__).parent
 # The floors of the house. A module may import those on the floors before its own, and those of its own sub-package.
 FLOORS = (
     {"exceptions", "record", "secret", "text", "names", "paths", "memory"},
-    {"files", "toml"},
+    {"files", "manual", "toml"},
     {"lookup"},
     {"policy", "tokens"},
     {"uploaders"},
