@@ -82,8 +82,8 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 def test_every_refusal_and_answer_names_a_section_that_is_there() -> None:
-    pages = [entry["page"] for entry in manual.read_entries()] + ["troubleshooting.md#what-pypi-answers"]
-    for page in pages:
+    entries = [*manual.read_entries(), *manual.read_entries(ANSWERS)]
+    for page in [entry.get("page", "troubleshooting.md#what-pypi-answers") for entry in entries]:
         name, _, anchor = page.partition("#")
         assert not anchor or anchor in anchors(PAGES[name]), page
 
@@ -147,17 +147,18 @@ def test_the_library_works_as_shown() -> None:
 
 
 def test_documents_have_the_keys_that_are_listed(run: Run, work: Path) -> None:
-    rows = dict(re.findall(r"^\| `([a-z -]+)` \| (.*) \|$", PAGES["command.md"], re.MULTILINE))
-    rows = {name: row for name, row in rows.items() if "--json" not in row and "`, `" in row and name[0] != "-"}
+    section = PAGES["command.md"].split("## JSON\n")[1].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| `([a-z -]+)` \| (.*) \|$", section, re.MULTILINE))
+    shown = re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", PAGES["command.md"], re.DOTALL | re.MULTILINE)
+    assert rows.keys() == {"explain --error", *(name for name, text in shown if "`--json`" in text)}
     (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
     assert run("keyring_pypitoken", "login", stdin=new_master()).returncode == 0
     assert run("keyring_pypitoken", "token").returncode == 0
-    for command, listed in rows.items():
+    for command in ("explain", "explain --error", "status", "adopt", "inspect", "check", "history"):
         words = [*command.split(), *(["token is expired"] if command.endswith("--error") else [])]
         document = json.loads(run("keyring_pypitoken", *words, "--json", stdin=new_master()).stdout)
         keys = set(document[0] if isinstance(document, list) else document)
-        assert keys == set(re.findall("`([a-z_]+)`", listed)) - ({"refusal"} if command == "explain" else set())
-    assert {"explain", "explain --error", "status", "adopt", "inspect", "check", "history"} <= rows.keys()
+        assert keys == set(re.findall("`([a-z_]+)`", rows[command])) - ({"refusal"} if command == "explain" else set())
 
 
 # What we refuse, and where that is explained
