@@ -285,14 +285,14 @@ def _refuse_get(message: str) -> str:
     One that started the `keyring` command and would go on gets a text that is not a token, which the index refuses.
     """
     if _goes_on():
-        _notify(message)
+        _notify_refusal(message)
         return REFUSED
     return _refuse(message, RefusedError)
 
 
 def _refuse(message: str, kind: type[RefusedError]) -> NoReturn:
     """Print the refusal on stderr, the one channel that nearly every uploader shows, and end what must not go on."""
-    _notify(message)
+    _notify_refusal(message)
     if _must_end(kind):
         raise SystemExit(1)
     raise kind(message)
@@ -328,3 +328,11 @@ def _notify(line: str) -> None:
 
     with contextlib.suppress(Exception):  # a line that cannot be printed changes no answer
         notices.notify(line)
+
+
+def _notify_refusal(message: str) -> None:
+    from keyring_pypitoken import notices
+
+    _notify(message)
+    with contextlib.suppress(Exception):  # as above
+        notices.name_page(message)

@@ -12,6 +12,7 @@ from keyring_pypitoken.cli.output import dump, local_time, read_secret, say, tab
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory, find_program
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME, Key, Repository, match
+from keyring_pypitoken.notices import name_page
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import MasterToken
@@ -46,6 +47,7 @@ def explain(options: argparse.Namespace) -> int:
             dump({"granted": False, "refusal": str(refusal)})
         else:
             say(f"Refused: {refusal}", "bad")
+            name_page(str(refusal))
         return 1
     if options.json:
         dump(_as_dict(grant, origin))

@@ -34,6 +34,8 @@ examples:
   keyring-pypitoken audit                            find uploads that this machine did not make
 
 An uploader that asks keyring (twine, uv, flit, hatch, poetry, pdm) needs none of these.
+
+All about it: https://github.com/keyring-pypitoken/keyring-pypitoken/tree/main/.github/docs
 """
 
 
@@ -269,5 +271,8 @@ def _drop_output() -> None:
 
 
 def _fail(message: str) -> int:
+    from keyring_pypitoken.notices import name_page
+
     print(f"{_PROGRAM}: {message}", file=sys.stderr)
+    name_page(message)
     return 1

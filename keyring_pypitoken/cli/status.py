@@ -12,6 +12,7 @@ from keyring_pypitoken.cli.surroundings import find_keyring_problems, find_progr
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory, find_program, list_directory
 from keyring_pypitoken.lookup import PYPI, TESTPYPI, Key, match, raw_keys
+from keyring_pypitoken.manual import DOCS
 from keyring_pypitoken.policy.decision import least_of
 from keyring_pypitoken.policy.discovery import find_way, load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
@@ -125,6 +126,8 @@ def status(options: argparse.Namespace) -> int:
     )
     if unknown_ages:
         say(f"When the master for {join_names(unknown_ages)} was stored is not noted, so its age cannot be checked.")
+    if every:
+        say(f"More: {DOCS}troubleshooting.md")
     return 1 if every else 0
 
 

@@ -19,7 +19,7 @@ PICTURE = ROOT / ".github" / "images" / "house.svg"
 # The floors, the lowest first. A module may import those on the floors below its own, and those of its own room.
 FLOORS = (
     {"exceptions", "record", "secret", "text", "names", "paths", "memory"},
-    {"files", "toml"},
+    {"files", "manual", "toml"},
     {"lookup"},
     {"policy", "tokens"},
     {"uploaders"},
