@@ -53,20 +53,22 @@ class Report(NamedTuple):
 
 
 def welcome(_options: argparse.Namespace) -> int:
-    """Show the next step, by what is still missing."""
-    config, problems = load_config(), list[Problem]()
-    masters_found = _find_accounts(config, problems)
-    say("keyring-pypitoken gives uploaders restricted, short-lived tokens derived from one stored master.")
-    steps = [
-        (bool(masters_found) or config.store.command is not None, "store your API token: keyring-pypitoken login"),
-        (bool(_policies(config)), "say what may be uploaded from here: keyring-pypitoken init"),
-        (any(find_programs(os.environ)), "install an uploader, such as: pip install twine"),
-    ]
-    missing = [step for done, step in steps if not done]
-    items(f"Next, {step}" for step in missing)
-    if not missing:
-        say("Ready to upload; what an upload would get: keyring-pypitoken explain")
-    say("All commands: keyring-pypitoken --help")
+    """Show what is there and the next step; no store is asked, since a desktop's keyring may open a dialog."""
+    config = load_config()
+    program = [f"printed by {printable(config.store.command.value[0])}"] if config.store.command else []
+    uploaders = [room.name for room, _ in find_programs(os.environ)]
+    policy = ", ".join(_policies(config)) or "none, the defaults; `keyring-pypitoken init` writes one"
+    if _config_problems(config) or _way_problems():
+        policy = "there is a mistake"
+    try:
+        known = [f"{found.name} ({label})" for found in config.repositories for label in accounts.noted_accounts(found)]
+        master = ", ".join([*program, *known])
+    except Refusal:
+        master = "cannot be found"
+    say("Uploads get restricted, short-lived tokens, derived from one PyPI token.")
+    table([("master", master or "none is stored"), ("uploader", ", ".join(uploaders) or "none"), ("policy", policy)])
+    step = "keyring-pypitoken status" if uploaders else "pip install twine"
+    say(f"Next: {step if master else 'keyring-pypitoken login'} (all commands: keyring-pypitoken --help)")
     return 0
 
 
@@ -106,11 +108,13 @@ def status(options: argparse.Namespace) -> int:
         )
         return 1 if every else 0
     _print_verdict(every, reports, known)
+    command, see_above = config.store.command, "nothing: see above"
+    none = "none" if command is None else "read from the program when a token is derived"
     table(
         [
             *((report.uploader, report.text) for report in reports),
-            ("masters", ", ".join(f"{a['repository']} ({a['account']})" for a in known) or "none"),
-            ("kept in", next((f"{store.name}, {store.kind}" for store in stores if store.keeps), "nothing: see above")),
+            ("masters", ", ".join(f"{a['repository']} ({a['account']})" for a in known) or none),
+            ("kept in", next((f"{store.name}, {store.kind}" for store in stores if store.keeps or command), see_above)),
             ("policies", ", ".join(_policies(config)) or "none, the defaults"),
         ]
     )
@@ -125,7 +129,8 @@ def _print_verdict(problems: list[Problem], reports: list[Report], known: list[d
         items(f"{found.problem}: {found.remedy}." for found in problems)
         return
     names = " and ".join(sorted({account["repository"] for account in known}))
-    say(f"Ready. Uploads to {names} use restricted tokens; nothing bypasses them.", "good")
+    where = f" to {names}" if names else ""  # a program does not say what it has
+    say(f"Ready. Uploads{where} use restricted tokens; nothing bypasses them.", "good")
     if not reports:
         say("No uploader was found on PATH: install one, such as `pip install twine`.")
 
