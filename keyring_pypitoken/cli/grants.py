@@ -214,13 +214,13 @@ def _hand_out(issued: Issued, process: Process, options: argparse.Namespace) -> 
     return hand_out(issued, process.program or f"keyring-pypitoken {options.name}", getattr(options, "note", None))
 
 
-def _run(program: str, command: list[str], environ: dict[str, str]) -> int:
+def _run(program: str, command: list[str], environ: dict[str, str], platform: str = os.name) -> int:
     """Become the command, so that its signals and its exit code are its own; if that cannot be, wait for it."""
     import subprocess
 
     sys.stdout.flush()
     try:
-        if os.name == "posix":  # pragma: no branch - each kind of system takes one way
+        if platform == "posix":
             os.execve(program, command, environ)  # noqa: S606 - it is what the user typed
         started = subprocess.Popen([program, *command[1:]], env=environ)  # noqa: S603 - it is what the user typed
     except OSError as error:

@@ -89,6 +89,13 @@ def misnamed_problem(name: str) -> str:
     return f"{name} is not read as a policy: rename it to pypitoken.toml or [tool.keyring-pypitoken]"
 
 
+def least_of(
+    files: Iterable[PolicyFile], repository: Repository, read: Callable[[Settings], WithOrigin[int] | None]
+) -> WithOrigin[int] | None:
+    """Return the least value that policies have for a repository; None if they have none."""
+    return _least(map(read, _tables(files, repository)))
+
+
 def check_repository_names(policies: Policies, known: Iterable[Repository]) -> None:
     """Refuse a project policy that mentions an unknown repository: its limits would silently never apply."""
     names = [repository.name for repository in known]

@@ -14,6 +14,7 @@ from file_keyring import FileKeyring
 from sandbox import Command, Run, WritePolicy, new_master, write_program
 
 from keyring_pypitoken import Token, paths
+from keyring_pypitoken.cli import grants
 from keyring_pypitoken.history import read_history
 from keyring_pypitoken.uploaders.uploader import all_rooms
 
@@ -439,6 +440,14 @@ def test_exec_ends_as_its_command_does(run: Run) -> None:
     assert done.stderr == (
         "keyring-pypitoken: no master is stored for testpypi: run `keyring-pypitoken login -r testpypi`.\n"
     )
+
+
+@POSIX
+def test_on_windows_exec_starts_what_it_found_and_waits(work: Path) -> None:
+    (work / "bin").mkdir()
+    for program, code in ((work / "tool", 1), (work / "bin" / "tool", 7)):
+        write_program(program, "/bin/sh", "-c", f"exit {code}")
+    assert grants._run(str(work / "bin" / "tool"), ["tool"], {"PATH": f".{os.pathsep}{work}"}, "nt") == 7
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere there are no such signals")

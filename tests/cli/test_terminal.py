@@ -33,6 +33,7 @@ MASTER = new_master()
 EXPIRED = Token.load(MASTER).restrict(not_before=1, not_after=2).dump()
 RUN = shlex.join([sys.executable, "-c", "print('ran')"])
 SESSION = [
+    Step("", "", 0, "Uploads get restricted, short-lived tokens, derived from one PyPI token."),
     Step("status", "", 1, "Not ready: 1 problem."),
     Step("login", "hunter2", 1, "keyring-pypitoken: this is not a PyPI API token"),
     Step("login", EXPIRED, 1, "keyring-pypitoken: this token expires: it is a derived token"),
@@ -50,7 +51,8 @@ SESSION = [
     Step("inspect", EXPIRED, 0, "Expired "),
     Step("inspect", "hunter2", 1, "keyring-pypitoken: "),
     Step("history", "", 0, "20"),
-    Step("history -n 0", "", 1, "keyring-pypitoken: --number is 0, expected at least 1."),
+    Step("history -n -1", "", 1, "keyring-pypitoken: --number is -1, expected at least 0, which"),
+    Step("history -n 0", "", 0, "20"),
     Step("adopt --dry-run", "", 0, "No unprotected tokens found in your keyrings, nor in"),
     Step("doctor", "", 0, "Ready. Uploads to pypi use restricted tokens; nothing bypasses them."),
     Step("logout", "", 0, "Deleted the master for pypi (account 'default')."),

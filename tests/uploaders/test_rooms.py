@@ -101,7 +101,7 @@ def test_no_fact_is_missing(room: Uploader, record_property: Callable[[str, obje
 
 def test_modules_that_are_not_rooms_are_the_shared_ones() -> None:
     modules = {path.stem for path in (PACKAGE / "uploaders").glob("*.py")} - {"__init__", *NAMES}
-    assert modules == {"uploader", "options", "settings", "evidence", "process", "request"}
+    assert modules == {"uploader", "options", "settings", "evidence", "process", "parent", "windows", "request"}
 
 
 def test_the_light_table_keeps_the_services_that_rooms_keep() -> None:
