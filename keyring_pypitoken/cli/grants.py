@@ -278,7 +278,7 @@ def _print(grant: Grant, origin: str, remark: str) -> None:
             ("policy", ", ".join(grant.policies) or "none, the defaults"),
         ]
     )
-    for sentence in (*grant.warnings, remark):
+    for sentence in filter(None, (*grant.warnings, remark)):
         say(sentence)
 
 
