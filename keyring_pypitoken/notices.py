@@ -39,6 +39,15 @@ def notify(line: str) -> None:
         _write_to_terminal(f"keyring-pypitoken: {line}\n")
 
 
+def name_page(refusal: str) -> None:
+    """Write the address of the page that helps with a refusal, if a person reads it on a terminal."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # no stderr, or a closed one
+        if sys.stderr.isatty():
+            from keyring_pypitoken.manual import find_page
+
+            notify(f"see {find_page(refusal)}")
+
+
 def write(line: str) -> None:
     """Write a line to stderr as it is. If that is closed, nobody is there to read it."""
     if sys.stderr is not None:  # as without a console (pythonw); print would take stdout instead
