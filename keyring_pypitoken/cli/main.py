@@ -10,7 +10,7 @@ import importlib
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from keyring_pypitoken.cli.completion import ACCOUNTS, FILES, REPOSITORIES, add_completion
 from keyring_pypitoken.exceptions import PyPITokenException, Refusal
@@ -190,6 +190,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments`, by default this process's, and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # Closed, or without a console (pythonw): print would take stdout instead of stderr, which is for the token alone.
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may have letters that the locale lacks
@@ -246,7 +248,11 @@ def _parse(words: list[str]) -> argparse.Namespace:
 def _drop_output() -> None:
     """Let Python flush the rest of the output into nothing when it ends, instead of failing once more."""
     if sys.stdout is sys.__stdout__:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the process ends
+        sys.stdout = _nowhere()
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # until the process ends
 
 
 def _fail(message: str) -> int:
