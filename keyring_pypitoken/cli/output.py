@@ -57,11 +57,12 @@ def read_secret(prompt: str) -> str:
     """Read a secret: from the terminal without showing it, else all of standard input; no text is a Refusal."""
     try:
         if sys.stdin is not None and sys.stdin.isatty():
-            import getpass
+            from keyring_pypitoken.vault.passphrase import ask_terminal
 
-            return getpass.getpass(f"{prompt}: ")
-        text = sys.stdin.read() if sys.stdin is not None else ""
-    except (EOFError, OSError, ValueError):  # Ctrl-D, a closed input, bytes that are not text
+            text = ask_terminal(f"{prompt}: ")
+        else:
+            text = sys.stdin.read() if sys.stdin is not None else ""
+    except (OSError, ValueError):  # a closed input, bytes that are not text
         text = ""
     if not text.strip():
         raise Refusal("no token given: paste it at the prompt, or send it to standard input.")

@@ -16,6 +16,7 @@ from sandbox import STORES, new_master, write_program
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.cli.main import build_parser, main
+from keyring_pypitoken.vault import passphrase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +58,7 @@ def test_ctrl_d_at_the_prompt_is_one_sentence(
     def ended(_prompt: str) -> str:
         raise EOFError
 
+    monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
     monkeypatch.setattr(getpass, "getpass", ended)
     monkeypatch.setattr(sys, "stdin", Terminal())
     assert main(["login"]) == 1

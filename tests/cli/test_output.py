@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyring_pypitoken.cli.main import main
+from keyring_pypitoken.vault import passphrase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,9 +79,24 @@ def test_a_secret_is_asked_for_without_showing_it(monkeypatch: pytest.MonkeyPatc
 
     from keyring_pypitoken.cli.output import read_secret
 
+    monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
     asked: list[str] = []
     answer: Callable[[str], str] = lambda prompt: asked.append(prompt) or "secret"  # type: ignore[func-returns-value]  # noqa: E731 - append returns None
     monkeypatch.setattr(getpass, "getpass", answer)
     monkeypatch.setattr(sys, "stdin", Terminal())
     assert read_secret("API token") == "secret"
     assert asked == ["API token: "]
+
+
+@pytest.mark.parametrize("stdin", [None, Terminal()], ids=["none", "a terminal"])
+def test_if_nobody_can_be_asked_login_does_not_wait(
+    stdin: Terminal | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import getpass
+
+    monkeypatch.delattr(getpass, "getpass")
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert main(["login"]) == 1
+    assert capsys.readouterr().err == (
+        "keyring-pypitoken: no token given: paste it at the prompt, or send it to standard input.\n"
+    )

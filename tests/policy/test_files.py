@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import ntpath
 import os
@@ -166,7 +167,10 @@ def test_refuses_what_is_too_long(work: Path) -> None:
 
 @pytest.mark.parametrize(
     ("data", "kind"),
-    [(b"\xff\xfea\0", "UTF-16"), (b"\xfe\xff\0a", "UTF-16"), (b"# \xff", "not UTF-8"), (b"\xc3", "not UTF-8")],
+    [
+        *[(codecs.BOM_UTF16_LE + b"a\0", "UTF-16"), (codecs.BOM_UTF16_BE + b"\0a", "UTF-16")],
+        *[(b"a\0=\0", "UTF-16"), (b"\0a\0=", "UTF-16"), (b"# \xff", "not UTF-8"), (b"\xc3", "not UTF-8")],
+    ],
 )
 def test_refuses_text_that_is_not_utf_8(data: bytes, kind: str, work: Path) -> None:
     (work / "file").write_bytes(data)

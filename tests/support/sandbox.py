@@ -25,7 +25,7 @@ DATA = Path(__file__).parent.parent / "data"
 STORES = Path(__file__).parent / "stores"
 # Variables of the developer's that would reach uploaders, keyring or this package.
 FOREIGN = (
-    *("KEYRING_", "PYTHON_KEYRING", "GITHUB_", "ACTIONS_", "DBUS_", "XDG_", "PIP_"),
+    *("KEYRING_", "PYTHON_KEYRING", "CI", "GITHUB_", "ACTIONS_", "DBUS_", "XDG_", "PIP_"),
     *("TWINE_", "UV_PUBLISH_", "UV_KEYRING_", "FLIT_", "HATCH_", "POETRY_", "PDM_"),
 )
 

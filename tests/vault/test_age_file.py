@@ -25,7 +25,7 @@ from keyring_pypitoken.backend import RefusedError
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, StoreSettings, WithOrigin
-from keyring_pypitoken.secret import MasterToken, Passphrase
+from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.vault import age, backends, passphrase, scrypt
 from keyring_pypitoken.vault.age import AgeFile, parse_document, rekey
 
@@ -88,9 +88,9 @@ def answers(monkeypatch: pytest.MonkeyPatch, *typed: str) -> list[str]:
     """Type answers on a terminal, one after the other; return the questions, which come in later."""
     questions: list[str] = []
 
-    def ask(question: str) -> Passphrase:
+    def ask(question: str) -> str:
         questions.append(question)
-        return Passphrase(typed[len(questions) - 1])
+        return typed[len(questions) - 1]
 
     monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
     monkeypatch.setattr(passphrase, "ask_terminal", ask)

@@ -227,6 +227,23 @@ def test_the_program_may_ask_on_the_terminal() -> None:
     assert screen[-2:] == ["answer: 1234", "foreground: True"]
 
 
+@pytest.mark.parametrize(("ci", "answer"), [("", "got a"), ("true", "got nothing")])
+def test_on_a_terminal_that_nobody_sees_the_program_reads_nothing(
+    ci: str, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    path = script("printf 'PIN? ' > /dev/tty; read line || line=nothing; echo got $line")
+    assert in_terminal(path, b"a\n").splitlines()[-2] == f"answer: {answer}"
+
+
+def test_closed_streams_are_not_what_the_program_opens_next() -> None:
+    found = store("[ -e /dev/fd/0 ] && [ -e /dev/fd/2 ] && echo open")
+    code = f"from keyring_pypitoken.vault.command import *; print({found!r}.read_master().reveal())"
+    line = shlex.join([sys.executable, "-c", code])
+    done = subprocess.run(f"{line} <&- 2>&-", shell=True, stdout=subprocess.PIPE, check=True)  # noqa: S602 - closes them
+    assert done.stdout == b"open\n"
+
+
 def test_ctrl_c_ends_the_program_and_interrupts() -> None:
     path = script("printf 'PIN? ' > /dev/tty; read pin < /dev/tty; echo $pin")
     assert in_terminal(path, b"\x03").splitlines()[-2:] == ["PIN? ^Cinterrupted", "foreground: True"]
