@@ -141,7 +141,7 @@ _EXAMPLES = """\
   keyring-pypitoken init --from-dist
   keyring-pypitoken explain
   keyring-pypitoken explain -r testpypi dist/*
-  keyring-pypitoken explain --error '403 Invalid API Token: token is expired'
+  keyring-pypitoken explain --error "403 Invalid API Token: token is expired"
   keyring-pypitoken status
   keyring-pypitoken status --json
   keyring-pypitoken adopt --dry-run
@@ -149,7 +149,7 @@ _EXAMPLES = """\
   keyring-pypitoken rekey
   keyring-pypitoken rekey --identity ~/.ssh/id_ed25519
   MATURIN_PYPI_TOKEN=$(keyring-pypitoken token) maturin publish
-  keyring-pypitoken token --project my-project --valid-for 7d --note 'GitLab'
+  keyring-pypitoken token --project my-project --valid-for 7d --note "GitLab"
   keyring-pypitoken exec -- maturin publish
   keyring-pypitoken exec -r testpypi dist/* -- make release
   echo "$TOKEN" | keyring-pypitoken restrict --project my-project --valid-for 1h

@@ -20,10 +20,24 @@ _PLAIN = "\x1b[0m"
 
 
 def say(text: str, tone: str = "") -> None:
-    """Write a paragraph; a tone colours it on a terminal, unless NO_COLOR is set."""
+    """Write a paragraph; a tone colours it on a terminal that shows colours."""
     wrapped = _wrapped(text, "", "")
-    colour = _COLOURS.get(tone) if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
+    colour = _COLOURS.get(tone) if shows_colours() else None
     print(f"{colour}{wrapped}{_PLAIN}" if colour else wrapped)
+
+
+def shows_colours(platform: str = sys.platform) -> bool:
+    """Return True if stdout is a terminal that obeys colour sequences, unless NO_COLOR is set."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    if platform != "win32":
+        return True
+    import ctypes
+
+    # A Windows console prints the sequences as they are, unless its virtual terminal processing (4) is switched on.
+    kernel32, mode = vars(ctypes)["windll"].kernel32, ctypes.c_uint32()
+    is_console = kernel32.GetConsoleMode(kernel32.GetStdHandle(-11), ctypes.byref(mode))  # STD_OUTPUT_HANDLE
+    return bool(is_console and mode.value & 4)
 
 
 def table(rows: Iterable[tuple[str, str]], indent: str = "  ") -> None:

@@ -309,7 +309,8 @@ def test_refuses_a_variable_that_names_no_policy(work: Path, write: Write, named
     write("pypitoken.toml", policy_of("nearest"))
     write("pyproject.toml", '[project]\nname = "demo"\n')
     assert refused(lambda: way_of(work, KEYRING_PYPITOKEN_POLICY=named)) == (
-        f"KEYRING_PYPITOKEN_POLICY names {os.path.normpath(named)}, but {missing}: correct it, or unset it."
+        f"KEYRING_PYPITOKEN_POLICY names {os.path.normpath(named)}, but {missing}: correct it, "
+        "or run `unset KEYRING_PYPITOKEN_POLICY`."
     )
 
 

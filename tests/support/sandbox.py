@@ -26,6 +26,7 @@ STORES = Path(__file__).parent / "stores"
 # Variables of the developer's that would reach uploaders, keyring or this package.
 FOREIGN = (
     *("KEYRING_", "PYTHON_KEYRING", "CI", "GITHUB_", "ACTIONS_", "DBUS_", "XDG_", "PIP_"),
+    *("PSModulePath", "PSMODULEPATH"),
     *("TWINE_", "UV_PUBLISH_", "UV_KEYRING_", "FLIT_", "HATCH_", "POETRY_", "PDM_"),
 )
 
