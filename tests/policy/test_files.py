@@ -14,6 +14,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
 import pytest
+from sandbox import make_pipe
 
 from keyring_pypitoken import files
 from keyring_pypitoken.exceptions import PolicyError, Refusal
@@ -119,7 +120,7 @@ def test_a_path_with_a_nul_is_refused() -> None:
     )
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may search every directory")
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may search every directory")
 def test_a_directory_that_may_not_be_searched_is_refused(work: Path) -> None:
     (work / "closed").mkdir(mode=0)
     assert refused(lambda: files.read_bytes(work / "closed" / "file", "it")) == (
@@ -233,8 +234,10 @@ def test_refuses_what_is_not_a_regular_file_unopened(
 ) -> None:
     import socket
 
+    if sys.platform == "win32":
+        pytest.skip("Windows has no such files")
     monkeypatch.chdir(work)
-    os.mkfifo("pipe")
+    make_pipe("pipe")
     (work / "directory").mkdir()
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket")
@@ -248,7 +251,7 @@ def test_refuses_what_is_not_a_regular_file_unopened(
 def test_does_not_wait_for_a_pipe_that_replaces_a_file(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (work / "file").touch()
     regular = os.stat(work / "file")
-    os.mkfifo(work / "pipe")
+    make_pipe(work / "pipe")
     monkeypatch.setattr(files, "status", lambda *_: regular)
     assert refused(lambda: files.read_bytes(work / "pipe", "it")) == "it is not a regular file: replace it with one."
 
@@ -441,7 +444,7 @@ def test_finds_programs_in_absolute_entries_of_path_only(work: Path) -> None:
 def test_a_program_is_a_regular_file_that_may_be_run(work: Path) -> None:
     program(work / "a" / "tool", 0o644)
     (work / "b" / "tool").mkdir(parents=True)
-    os.mkfifo(work / "pipe")
+    make_pipe(work / "pipe")
     entries = {"PATH": os.pathsep.join(str(work / name) for name in "ab")}
     assert files.find_program("tool", entries) is None
     assert files.find_program(program(work / "c" / "tool"), {}) == str(work / "c" / "tool")
@@ -602,6 +605,8 @@ def test_a_file_that_becomes_a_terminal_is_opened_without_waiting_and_not_taken(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (work / "x").touch()
+    if sys.platform == "win32":
+        pytest.skip("Windows has no such files")
     seen: list[int] = []
     real = os.open
 

@@ -18,7 +18,7 @@ from age_writer import encrypt_cheaply
 from file_keyring import FileKeyring
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox import STORES, Run, WritePolicy, forget, new_master
+from sandbox import STORES, Run, WritePolicy, forget, make_pipe, new_master
 
 from keyring_pypitoken import ProjectNamesRestriction, Token, memory, paths
 from keyring_pypitoken.backend import RefusedError
@@ -282,7 +282,7 @@ def test_a_document_of_another_form_is_refused_without_asking_again(
 @pytest.mark.parametrize("target", ["/dev/tty", "/dev/stdin", "pipe", "masters.age", "missing"])
 def test_a_link_to_anything_but_a_file_is_refused_and_never_waited_for(target: str) -> None:
     path().parent.mkdir(parents=True)
-    os.mkfifo(path().parent / "pipe")
+    make_pipe(path().parent / "pipe")
     path().symlink_to(target)
     assert str(path()) in refused(lambda: AgeFile().get_password(PRIVATE, "default"))
     assert str(path()) in refused(lambda: AgeFile().set_password(PRIVATE, "default", new_master()))

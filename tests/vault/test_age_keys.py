@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import codecs
-import os
 import subprocess
 import sys
 import traceback
@@ -14,6 +13,7 @@ import pyrage
 import pytest
 from age_plugin import PLUGIN_IDENTITY, POSIX, install_plugin
 from age_writer import encrypt_cheaply
+from sandbox import make_pipe
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.model import Origin, WithOrigin
@@ -221,9 +221,9 @@ def test_an_unreadable_identity_is_refused(path: Path) -> None:
     path.mkdir()
     expected = f"the identity {path} (policy.toml:2) is not a regular file: replace it with one."
     assert refused(decrypt, key_of(path)) == expected
-    if os.name == "posix":
+    if sys.platform != "win32":
         path.rmdir()
-        os.mkfifo(path)
+        make_pipe(path)
         assert refused(encrypt, key_of(path)) == expected, "nobody waits until somebody writes into it"
         path.unlink()
         path.symlink_to("missing")

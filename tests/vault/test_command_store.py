@@ -204,6 +204,8 @@ def in_terminal(path: str, typed: bytes) -> str:
     """Run a program that uses the store, in a terminal of its own; return what is on the screen."""
     import pty
 
+    if sys.platform == "win32":
+        pytest.skip("only POSIX has pseudo-terminals and process groups")
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover - another process
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # which a test run in the background ignores
@@ -264,6 +266,8 @@ def test_the_terminal_is_lent_and_taken_back_unless_we_are_in_the_background(
 ) -> None:
     import pty
 
+    if sys.platform == "win32":
+        pytest.skip("only POSIX has pseudo-terminals and process groups")
     asked, terminal = pty.openpty()
     front = [os.getpgrp() if in_front else 1]
     monkeypatch.setattr(command, "_TERMINAL", os.ttyname(terminal))
@@ -289,6 +293,8 @@ def test_an_interrupt_kills_the_program(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_an_interrupt_while_the_program_starts_kills_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    if sys.platform == "win32":
+        pytest.skip("only POSIX has pseudo-terminals and process groups")
     real = command._start
     started: list[subprocess.Popen[bytes]] = []
 
@@ -326,6 +332,9 @@ def test_a_program_whose_output_cannot_be_read_is_killed(monkeypatch: pytest.Mon
     real = command._start
     started: list[subprocess.Popen[bytes]] = []
     monkeypatch.setattr(command, "_start", lambda arguments: started.append(real(arguments)) or started[0])  # type: ignore[func-returns-value]  # append returns None
+
+    if sys.platform == "win32":
+        pytest.skip("only POSIX has pseudo-terminals and process groups")
 
     def fail(_thread: threading.Thread) -> NoReturn:
         raise RuntimeError("can't start new thread")

@@ -47,6 +47,8 @@ def in_terminal(asks: str, *typed: str, stdin: int | None = None, before: str = 
     """Run a program that asks, in a terminal of its own; type a line at each question; return what is on the screen."""
     import pty
 
+    if sys.platform == "win32":
+        pytest.skip("only POSIX has pseudo-terminals to test with")
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover - another process
         if stdin is not None:
@@ -165,6 +167,8 @@ def test_a_pipe_is_never_read() -> None:
 def test_in_the_background_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     import pty
 
+    if sys.platform == "win32":
+        pytest.skip("only POSIX has pseudo-terminals to test with")
     master, slave = pty.openpty()
     monkeypatch.setattr(passphrase, "_TERMINAL", os.ttyname(slave))
     try:
