@@ -128,7 +128,7 @@ def test_can_be_switched_off(demo: Path, user_policy: WritePolicy) -> None:
 def test_names_the_program(argv: list[str], program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import keyring.cli  # noqa: F401 - it is what the command loads
 
-    monkeypatch.setitem(process._READERS, sys.platform, lambda _pid: ["uv", "help"])
+    monkeypatch.setattr(process, "_parents_command_line", lambda: ["uv", "help"])
     monkeypatch.setitem(sys.modules, "twine", sys)
     monkeypatch.setattr(sys, "argv", argv)
     upload()

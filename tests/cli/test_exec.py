@@ -14,6 +14,7 @@ from file_keyring import FileKeyring
 from sandbox import Command, Run, WritePolicy, new_master, write_program
 
 from keyring_pypitoken import Token, paths
+from keyring_pypitoken.cli import grants
 from keyring_pypitoken.history import read_history
 from keyring_pypitoken.uploaders.uploader import all_rooms
 
@@ -104,6 +105,18 @@ def test_exec_gives_every_tool_a_derived_token(run: Run, project: Path) -> None:
     users = {environ[name] for name in ("TWINE_USERNAME", "FLIT_USERNAME", "HATCH_INDEX_USER", "PDM_PUBLISH_USERNAME")}
     assert users == {TOKEN}
     assert token not in "".join(path.read_text(errors="replace") for path in project.rglob("*") if path.is_file())
+
+
+@pytest.mark.usefixtures("project")
+def test_the_variable_that_a_master_was_piped_from_does_not_reach_the_command(run: Run) -> None:
+    master = new_master()
+    words = ("keyring_pypitoken", "exec", "--master-stdin", "-r", "pypi", "--", sys.executable, "-c", SHOW)
+    done = run(*words, stdin=f"{master}\n", CI_SECRET=master, CI_LINE=f" {master}\n", CI_NAME="demo")
+    assert done.returncode == 0, done.stderr
+    environ = json.loads(done.stdout)
+    assert environ["CI_NAME"] == "demo"
+    assert restrictions_of(environ["TWINE_PASSWORD"]) == [b'[1, ["demo"]]']
+    assert [name for name, value in environ.items() if master in value] == []
 
 
 def test_exec_sends_another_index_its_own_token(run: Run, project: Path) -> None:
@@ -407,6 +420,14 @@ def test_exec_ends_as_its_command_does(run: Run) -> None:
     assert done.stderr == (
         "keyring-pypitoken: no master is stored for testpypi: run `keyring-pypitoken login -r testpypi`.\n"
     )
+
+
+@POSIX
+def test_on_windows_exec_starts_what_it_found_and_waits(work: Path) -> None:
+    (work / "bin").mkdir()
+    for program, code in ((work / "tool", 1), (work / "bin" / "tool", 7)):
+        write_program(program, "/bin/sh", "-c", f"exit {code}")
+    assert grants._run(str(work / "bin" / "tool"), ["tool"], {"PATH": f".{os.pathsep}{work}"}, "nt") == 7
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere there are no such signals")
