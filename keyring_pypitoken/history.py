@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from keyring_pypitoken import files, paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.record import Record
+from keyring_pypitoken.text import printable
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Grant
@@ -25,6 +26,7 @@ _CURRENT, _PREVIOUS, _ROTATING = "current.jsonl", "previous.jsonl", "rotating"
 _LOCKED_BYTE = 2**30  # behind the end: Windows lets nobody read what is locked
 _MAX_IN_FILE = 512 * 1024  # about two thousand lines; at least one full file is always kept
 # Whatever a policy lists and however a program is called, a line is far smaller than a file.
+_MAX_EXPORTED = 16 * _MAX_IN_FILE  # both files, with a line for each field and project
 _MAX_PROJECTS = 500
 _MAX_CHARACTERS = 400
 _MAX_ROTATION = 60  # seconds after which a process that rotated the files is taken for dead
@@ -87,6 +89,22 @@ def read_history() -> list[Entry]:
             raise Refusal(f"the history cannot be read: {error}") from None
     found = [entry for entry in map(_parse, lines) if entry is not None]
     return sorted(found, key=lambda entry: entry.time)
+
+
+def read_exported(path: str) -> list[Entry]:
+    """Return the entries that `history --json` printed into a file, the oldest first; any other file is a Refusal."""
+    text = files.read_text(path, path, max_bytes=_MAX_EXPORTED)
+    try:
+        found = [_entry(fields) for fields in json.loads(text or "null")]
+    except (ValueError, TypeError, RecursionError):
+        found = [None]
+    entries = [entry for entry in found if entry is not None]
+    if len(entries) < len(found):
+        raise Refusal(
+            f"{printable(path)} is not the history of another machine: write it there with "
+            "`keyring-pypitoken history --json -n 0 > FILE`."
+        )
+    return sorted(entries, key=lambda entry: entry.time)
 
 
 def _plain(value: object) -> object:
@@ -152,10 +170,17 @@ def _rotate(directory: str, length: int) -> None:
 def _parse(line: bytes) -> Entry | None:
     """Read a line; None if it is not an entry, whoever wrote it."""
     try:
-        fields: Any = json.loads(str(line, "utf-8"))
+        return _entry(json.loads(str(line, "utf-8")))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _entry(fields: Any) -> Entry | None:
+    """Return the entry with these fields; None if it cannot be one."""
+    try:
         entry = Entry(**{name: fields[name] for name in Entry._fields if name != "note"}, note=fields.get("note"))
         entry = entry._replace(projects=None if entry.projects is None else tuple(entry.projects))
-    except (ValueError, TypeError, LookupError, RecursionError, AttributeError):
+    except (TypeError, LookupError, AttributeError):
         return None
     texts: list[object] = [entry.repository, entry.account, entry.program, *(entry.projects or ())]
     texts += [text for text in (entry.policy, entry.note) if text is not None]

@@ -39,11 +39,24 @@ def notify(line: str) -> None:
         _write_to_terminal(f"keyring-pypitoken: {line}\n")
 
 
+def name_page(refusal: str) -> None:
+    """Write the address of the page that helps with a refusal, if a person reads it on a terminal."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # no stderr, or a closed one
+        if sys.stderr.isatty():
+            from keyring_pypitoken.manual import find_page
+
+            notify(f"see {find_page(refusal)}")
+
+
 def write(line: str) -> None:
-    """Write a line to stderr as it is. If that is closed, nobody is there to read it."""
-    if sys.stderr is not None:  # as without a console (pythonw); print would take stdout instead
-        with contextlib.suppress(OSError, ValueError):
-            print(line, file=sys.stderr, flush=True)
+    """Write a line to stderr: as it is, or escaped if its encoding lacks a letter. A closed one has no reader."""
+    if sys.stderr is None:  # as without a console (pythonw); print would take stdout instead
+        return
+    # The stream may be an uploader's own: it is never reconfigured, and may have any fault.
+    for text in (line, line.encode("ascii", "backslashreplace").decode()):
+        with contextlib.suppress(Exception):
+            print(text, file=sys.stderr, flush=True)
+            return
 
 
 def mask(token: DerivedToken) -> None:
@@ -88,7 +101,7 @@ def _is_new(line: str) -> bool:
 
 def _write_to_terminal(text: str) -> None:
     """Write to the terminal of this session if stderr does not lead there and the system has a name for it."""
-    with contextlib.suppress(OSError, ValueError):  # there is none, as in a pipeline
-        if os.name == "posix" and not sys.stderr.isatty():
-            with open("/dev/tty", "w", encoding="utf-8") as terminal:
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # there is none, as in a pipeline
+        if os.name == "posix" and not (sys.stderr and sys.stderr.isatty()):
+            with open("/dev/tty", "w", encoding="locale", errors="backslashreplace") as terminal:
                 terminal.write(text)

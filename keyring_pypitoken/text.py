@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 _MAX_NAMES = 5
 _MAX_CHARACTERS = 100
@@ -73,6 +75,20 @@ def caret(name: str, text: str, line: int, column: int, problem: str) -> str:
     margin = " " * len(str(line))
     below = f" {margin} | {' ' * len(printable(before))}^"
     return f"{place}\n {line} | {printable(before)}{printable(after)}\n{below}"
+
+
+def in_shell(
+    name: str, value: str = "", *, environ: Mapping[str, str] = os.environ, platform: str = sys.platform
+) -> str:
+    """Return the command, quoted, that sets a variable in the reader's shell, or removes it if there is no value.
+
+    PowerShell sets PSModulePath, but Windows has it set always, so that it says nothing there: both shells are named.
+    """
+    posix = f"`export {name}={value}`" if value else f"`unset {name}`"
+    powershell = f'`$env:{name} = "{value}"`' if value else f"`Remove-Item Env:{name}`"
+    if platform == "win32" and "MSYSTEM" not in environ:  # which Git's and MSYS2's bash set
+        return f"{powershell}, or `set {name}={value}` in cmd.exe"
+    return f"{posix}, or {powershell} in PowerShell" if "PSModulePath" in environ else posix
 
 
 def utc(timestamp: int) -> str:

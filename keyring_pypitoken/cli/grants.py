@@ -12,6 +12,7 @@ from keyring_pypitoken.cli.output import dump, read_secret, say, table
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory, find_program
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME, Key, Repository, match
+from keyring_pypitoken.notices import name_page
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import MasterToken
@@ -46,6 +47,7 @@ def explain(options: argparse.Namespace) -> int:
             dump({"granted": False, "refusal": str(refusal)})
         else:
             say(f"Refused: {refusal}", "bad")
+            name_page(str(refusal))
         return 1
     if options.json:
         dump(_as_dict(grant, origin))
@@ -79,8 +81,10 @@ def execute(options: argparse.Namespace) -> int:
     if room is not None:
         handed = environ | _variables(room, _STAND_IN, repository, process)
         _check(room, read_command_line(options.command, current_directory(), handed), repository, config)
-    issued = _issue(_request(options, repository, process if room else process._replace(program=""), config))
-    text = _hand_out(issued, process, options)
+    request = _request(options, repository, process if room else process._replace(program=""), config)
+    text = _hand_out(_issue(request), process, options)
+    if (master := request.master) is not None:  # in CI it is in a variable too, which the command must not have
+        environ = {name: value for name, value in environ.items() if not master.equals(MasterToken(value.strip()))}
     for found in rooms:
         environ |= _variables(found, text, repository, process)
     return _run(program, options.command, environ)
@@ -175,7 +179,7 @@ def _request(options: argparse.Namespace, repository: Repository, process: Proce
         projects=None if not projects else _project_names(projects),
         files=tuple(options.files),
         valid_for=None if valid_for is None else _duration(valid_for),
-        master=MasterToken(read_secret("API token")) if getattr(options, "master_stdin", False) else None,
+        master=MasterToken(read_secret("API token").strip()) if getattr(options, "master_stdin", False) else None,
     )
 
 
@@ -274,7 +278,7 @@ def _print(grant: Grant, origin: str, remark: str) -> None:
             ("policy", ", ".join(grant.policies) or "none, the defaults"),
         ]
     )
-    for sentence in (*grant.warnings, remark):
+    for sentence in filter(None, (*grant.warnings, remark)):
         say(sentence)
 
 

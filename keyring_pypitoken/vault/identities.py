@@ -48,8 +48,20 @@ class PassphraseKey(NamedTuple):
     def decrypt(self, data: bytes, read: Callable[[bytes], T]) -> T:
         """Decrypt, and return what a function makes of that; little memory, or data it cannot open, is a Refusal."""
         scrypt.refuse_without_memory(data, self.path)
+
+        def step(pyrage: Any) -> T:
+            try:
+                return read(pyrage.passphrase.decrypt(data, self.passphrase.reveal_to_age()))
+            except pyrage.DecryptError as error:
+                if not str(error).startswith("Excessive work"):  # more than 16 seconds
+                    raise
+            raise Refusal(
+                f"{self.path} takes too long to open on this machine: open it on a faster one, and run "
+                "`keyring-pypitoken rekey` there to encrypt it to an identity."
+            )
+
         return with_pyrage(
-            lambda pyrage: read(pyrage.passphrase.decrypt(data, self.passphrase.reveal_to_age())),
+            step,
             f"{self.path} cannot be opened, because the passphrase is wrong or the file is damaged: try again, or "
             "restore the file from a backup; if the passphrase is lost, delete the file and store a new token with "
             "`keyring-pypitoken login`.",
@@ -92,14 +104,14 @@ class IdentityKey(NamedTuple):
             raise Refusal(f"{subject} is not on a drive of this machine: copy it there, and name it by its drive.")
 
         def parse(pyrage: Any) -> list[_Pair]:
-            text = files.read_bytes(self.identity.value, subject)
+            text = files.read_text(self.identity.value, subject)
             if text is None:
                 raise Refusal(
                     f"{subject} does not exist: copy it from the machine that has it, or name another; if it is lost, "
                     f"delete {self.path} and store a new token with `keyring-pypitoken login`."
                 )
-            ssh = text.lstrip().startswith(b"-----BEGIN")
-            return _parse_ssh_key(pyrage, text, subject) if ssh else _parse(pyrage, text, subject)
+            ssh = text.lstrip().startswith("-----BEGIN")
+            return _parse_ssh_key(pyrage, text.encode(), subject) if ssh else _parse(pyrage, text, subject)
 
         return with_pyrage(parse, "")
 
@@ -120,10 +132,9 @@ class _Plugged:
     def request_passphrase(self, description: str) -> str | None:
         """Ask for the PIN of a key."""
         try:
-            typed = ask_terminal(f"{printable(description)}: ")
+            return ask_terminal(f"{printable(description)}: ") or None
         except KeyboardInterrupt:
             return None
-        return None if typed is None else typed.reveal_to_age()
 
 
 def with_pyrage(step: Callable[[Any], T], failure: str) -> T:
@@ -143,9 +154,9 @@ def with_pyrage(step: Callable[[Any], T], failure: str) -> T:
     raise Refusal(failure)
 
 
-def _parse(pyrage: Any, text: bytes, subject: str) -> list[_Pair]:
+def _parse(pyrage: Any, text: str, subject: str) -> list[_Pair]:
     found: list[_Pair] = []
-    for number, line in enumerate(text.decode("utf-8-sig", "replace").splitlines(), 1):
+    for number, line in enumerate(text.splitlines(), 1):
         word = line.strip()
         if not word or word.startswith("#"):
             continue

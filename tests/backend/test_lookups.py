@@ -480,7 +480,7 @@ def test_if_a_policy_cannot_be_read_only_tokens_are_refused(which: str, spoil: o
     assert keyring.get_password("mail", "joe") is None
 
 
-@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="root may search every directory")
+@pytest.mark.skipif(sys.platform == "win32" or os.getuid() == 0, reason="root may search every directory")
 def test_a_home_that_cannot_be_searched_breaks_no_unrelated_lookup(
     below: FileKeyring, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:  # pragma: no cover - not as root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyring_pypitoken import memory, notices, paths
+from keyring_pypitoken.secret import DerivedToken
 from keyring_pypitoken.uploaders.uploader import Process
 
 if TYPE_CHECKING:
@@ -88,6 +90,27 @@ def test_a_person_sees_it_each_time(started_by: Callable[[str], None], capsys: p
     assert not os.path.exists(paths.notices_directory())
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "cp437", "cp1252", "utf-8"])
+def test_letters_that_stderr_cannot_encode_are_escaped(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(raw, encoding=encoding, errors="strict", newline="\n"))
+    notices.notify("łódź/pypitoken.toml")
+    shown = "łódź" if encoding == "utf-8" else r"\u0142\xf3d\u017a"
+    assert raw.getvalue().decode(encoding) == f"keyring-pypitoken: {shown}/pypitoken.toml\n"
+    assert sys.stderr.errors == "strict", "the stream is the uploader's"
+
+
+@pytest.mark.parametrize("stderr", [None, object()], ids=["none", "strange"])
+def test_without_stderr_nothing_fails(
+    stderr: object, started_by: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started_by("pdm")
+    monkeypatch.setattr(notices, "open", lambda *_, **_settings: io.StringIO(), raising=False)
+    monkeypatch.setattr(sys, "stderr", stderr)
+    notices.notify("a line")
+    notices.mask(DerivedToken("pypi-token"))
+
+
 def test_another_uploader_sees_it_again(
     started_by: Callable[[str], None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,15 +150,15 @@ def test_what_pdm_would_swallow_goes_to_the_terminal(
     terminal = tmp_path / "tty"
     opened: list[object] = []
 
-    def open_terminal(name: str, mode: str, encoding: str) -> object:
-        opened.append((name, mode))
-        return terminal.open(mode, encoding=encoding)
+    def open_terminal(name: str, mode: str, *, encoding: str, errors: str) -> object:
+        opened.append((name, mode, encoding))
+        return terminal.open(mode, encoding="ascii", errors=errors)
 
     monkeypatch.setattr(notices, "open", open_terminal, raising=False)
     started_by("pdm")
-    notices.notify("a line")
-    assert opened == [("/dev/tty", "w")]
-    assert terminal.read_text() == LINE
+    notices.notify("an übung")
+    assert opened == [("/dev/tty", "w", "locale")]
+    assert terminal.read_text() == "keyring-pypitoken: an \\xfcbung\n"
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     notices.notify("another")
     assert len(opened) == 1

@@ -53,6 +53,7 @@ def facts(room: Uploader) -> dict[str, str]:
         "before keyring": "; ".join(room.before_keyring),
         "saves": room.saves,
         "prompts": "yes" if room.prompts else "",
+        "resumes": room.resume,
         "goes on after a refusal": "yes" if room.goes_on else "",
         "hides stderr": "yes" if room.hides_stderr else "",
         "token variables": ", ".join(room.token_variables),
