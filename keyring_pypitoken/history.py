@@ -7,6 +7,7 @@ one, and the one before that goes.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Grant
 
 _CURRENT, _PREVIOUS, _ROTATING = "current.jsonl", "previous.jsonl", "rotating"
+_LOCKED_BYTE = 2**30  # behind the end: Windows lets nobody read what is locked
 _MAX_IN_FILE = 512 * 1024  # about two thousand lines; at least one full file is always kept
 # Whatever a policy lists and however a program is called, a line is far smaller than a file.
 _MAX_EXPORTED = 16 * _MAX_IN_FILE  # both files, with a line for each field and project
@@ -119,6 +121,8 @@ def _append(directory: str, line: bytes, most: int) -> bool:
     """Append a line to the current file; return False if it has no room for it."""
     handle = _open_to_append(os.path.join(directory, _CURRENT))
     try:
+        if sys.platform == "win32":
+            _lock(handle)
         if os.fstat(handle).st_size + len(line) > most:
             return False
         os.write(handle, line)
@@ -128,17 +132,19 @@ def _append(directory: str, line: bytes, most: int) -> bool:
 
 
 def _open_to_append(path: str) -> int:
-    """Open or make a file, so that what is written goes to its end."""
-    if sys.platform == "win32":  # pragma: no cover - one system takes this branch
-        import msvcrt
+    """Open or make a file, so that what is written goes to its end.
 
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_BINARY, 0o600)
-        # The C library looks for the end first and writes then: nobody else may come between.
-        msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
-        return handle
-    else:  # pragma: no cover - and the others this one  # noqa: RET505 - mypy reads one branch for each system
-        # Neither through somebody's link, nor waiting for whoever reads from a pipe.
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    Neither through somebody's link, nor waiting for whoever reads from a pipe; line breaks stay as they are.
+    """
+    flags = sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | flags, 0o600)
+
+
+def _lock(handle: int) -> None:
+    """Keep other writers out on Windows, whose C library looks for the end first and writes then."""
+    msvcrt: Any = importlib.import_module("msvcrt")
+    os.lseek(handle, _LOCKED_BYTE, os.SEEK_SET)
+    msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
 
 
 def _rotate(directory: str, length: int) -> None:

@@ -24,8 +24,8 @@ _SECONDS = 30  # for an answer, from the connection to the last byte
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,6})?Z", re.ASCII)  # PEP 700
 
 
-class AnswerError(Refusal):
-    """The index answered something that cannot be used; about another project it may answer better."""
+class UnreachableError(Refusal):
+    """The index cannot be reached, or is too slow: asking for more would be as vain."""
 
 
 class UploadedFile(NamedTuple):
@@ -48,8 +48,8 @@ def list_files(index_url: str, project: str) -> list[UploadedFile]:
     """Ask an index for all files of a project, given by its normalized name.
 
     Raises:
-        AnswerError: the answer cannot be used.
-        Refusal: the index cannot be reached, or is too slow.
+        UnreachableError: the index cannot be reached, or is too slow.
+        Refusal: its answer cannot be used.
     """
     url = f"{index_url.removesuffix('/')}/{project}/"
     try:
@@ -57,21 +57,21 @@ def list_files(index_url: str, project: str) -> list[UploadedFile]:
     except error.HTTPError as answer:
         answer.close()
         if answer.code == http.client.NOT_FOUND:
-            raise AnswerError(
+            raise Refusal(
                 f"{url} does not exist: if the project was deleted or never uploaded, name the others."
             ) from None
-        raise AnswerError(f"{url} answered {answer.code}: try again later, or correct --index-url.") from None
+        raise Refusal(f"{url} answered {answer.code}: try again later, or correct --index-url.") from None
     except (TimeoutError, futures.TimeoutError):  # another class before Python 3.11
-        raise Refusal(f"{url} did not answer within {_SECONDS} seconds: try again later.") from None
+        raise UnreachableError(f"{url} did not answer within {_SECONDS} seconds: try again later.") from None
     except (OSError, http.client.HTTPException, ValueError) as problem:
-        name = type(getattr(problem, "reason", problem)).__name__
-        raise Refusal(f"{url} cannot be read ({name}): check the network, or correct --index-url.") from None
+        name = type(problem.reason if isinstance(problem, error.URLError) else problem).__name__
+        raise UnreachableError(f"{url} cannot be read ({name}): check the network, or correct --index-url.") from None
     if len(body) > _MAX_BYTES:
-        raise AnswerError(f"the answer of {url} is longer than {_MAX_BYTES} bytes: name the other projects.")
+        raise Refusal(f"the answer of {url} is longer than {_MAX_BYTES} bytes: name the other projects.")
     try:
         return _parse(body, project)
     except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
-        raise AnswerError(
+        raise Refusal(
             f"the answer of {url} is not JSON with the upload time of every file (PEP 691, PEP 700): name an index "
             "that has them with --index-url."
         ) from None
@@ -94,7 +94,7 @@ def _get_in_time(url: str) -> bytes:
 def _get(url: str) -> bytes:
     opener = request.OpenerDirector()  # with nothing that follows redirects, opens files, or logs in
     # Those of the environment, but none for loopback, which alone may be asked by http.
-    proxies: dict[str, str] | None = {} if url.startswith("http:") else None
+    proxies: dict[str, str] | None = {} if url.lower().startswith("http:") else None
     for handler in (
         request.ProxyHandler(proxies),
         request.HTTPHandler(),

@@ -73,7 +73,7 @@ def audit(options: argparse.Namespace) -> int:
     since = begins[_HERE] if _HERE in begins else min(begins.values())
     known = [entry for _, entries in histories for entry in entries if entry.repository == repository.name]
     projects = _projects(options.projects, known, repository)
-    skew = least_of(config.own, repository, lambda table: table.clock_skew)
+    skew = least_of(config.own, repository, lambda settings: settings.clock_skew)
     verdict = _judge(index_url, projects, known, since, DEFAULT_CLOCK_SKEW if skew is None else skew.value)
     if options.json:
         head = {"ok": verdict.is_clean, "repository": repository.name, "index": index_url, "projects": projects}
@@ -85,7 +85,7 @@ def audit(options: argparse.Namespace) -> int:
         }
         dump({**head, "since": since, "histories": begins, **files, "problems": verdict.problems})
     else:
-        _print(verdict, repository, projects, since)
+        _print(verdict, repository, since)
         counts = [
             f"{len(verdict.foreign)} foreign",
             f"{len(verdict.in_windows)} in windows of derived tokens",
@@ -142,12 +142,16 @@ def _normalized(name: str) -> str | None:
 
 def _judge(index_url: str, projects: list[str], known: list[Entry], since: int, skew: int) -> Verdict:
     verdict = Verdict([], [], [], [], [])
-    for project in projects:
+    for at, project in enumerate(projects):
         windows = [(entry.not_before - skew, entry.not_after + skew) for entry in known if _is_for(entry, project)]
         try:
             files = index.list_files(index_url, project)
-        except index.AnswerError as problem:
+        except Refusal as problem:
             verdict.problems.append(str(problem))
+            rest = projects[at + 1 :]
+            if rest and isinstance(problem, index.UnreachableError):
+                verdict.problems.append(f"after that the index was not asked for {join_names(rest)}: try again later.")
+                break
             continue
         for file in files:
             if file.uploaded < since:
@@ -166,7 +170,7 @@ def _is_for(entry: Entry, project: str) -> bool:
     return entry.projects is None or project in entry.projects or any(" " in name for name in entry.projects[-1:])
 
 
-def _print(verdict: Verdict, repository: Repository, projects: list[str], since: int) -> None:
+def _print(verdict: Verdict, repository: Repository, since: int) -> None:
     if verdict.foreign:
         count = len(verdict.foreign)
         what = "1 upload to {} is" if count == 1 else f"{count} uploads to {{}} are"
@@ -180,7 +184,7 @@ def _print(verdict: Verdict, repository: Repository, projects: list[str], since:
             "--history FILE here."
         )
     elif verdict.problems:
-        say(f"Not complete: {len(verdict.problems)} of {len(projects)} projects could not be judged.", "bad")
+        say("Not complete: some projects could not be judged.", "bad")
     else:
         say(f"No foreign upload to {repository.name} since {local_time(since)}.", "good")
     items(verdict.problems)

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken import issue
-from keyring_pypitoken.cli.output import dump, local_time, read_secret, say, table
+from keyring_pypitoken.cli.output import dump, read_secret, say, table
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory, find_program
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME, Key, Repository, match
@@ -16,7 +16,7 @@ from keyring_pypitoken.notices import name_page
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import MasterToken
-from keyring_pypitoken.text import in_words, join_names, join_quoted, quoted
+from keyring_pypitoken.text import in_words, join_names, join_quoted, local_time, quoted
 from keyring_pypitoken.uploaders.process import read_command_line
 from keyring_pypitoken.uploaders.request import Request, plan
 from keyring_pypitoken.uploaders.uploader import Process, all_rooms
@@ -278,7 +278,7 @@ def _print(grant: Grant, origin: str, remark: str) -> None:
             ("policy", ", ".join(grant.policies) or "none, the defaults"),
         ]
     )
-    for sentence in (*grant.warnings, remark):
+    for sentence in filter(None, (*grant.warnings, remark)):
         say(sentence)
 
 

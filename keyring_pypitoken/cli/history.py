@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keyring_pypitoken.cli.output import dump, local_time, say, table
+from keyring_pypitoken.cli.output import dump, say, table
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.history import read_history
-from keyring_pypitoken.text import in_words, join_names
+from keyring_pypitoken.text import in_words, join_names, local_time
 
 if TYPE_CHECKING:
     import argparse

@@ -10,7 +10,7 @@ import importlib
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from keyring_pypitoken.cli.completion import ACCOUNTS, FILES, REPOSITORIES, add_completion
 from keyring_pypitoken.exceptions import PyPITokenException, Refusal
@@ -159,7 +159,7 @@ _EXAMPLES = """\
   keyring-pypitoken init --from-dist
   keyring-pypitoken explain
   keyring-pypitoken explain -r testpypi dist/*
-  keyring-pypitoken explain --error '403 Invalid API Token: token is expired'
+  keyring-pypitoken explain --error "403 Invalid API Token: token is expired"
   keyring-pypitoken status
   keyring-pypitoken status --json
   keyring-pypitoken adopt --dry-run
@@ -167,7 +167,7 @@ _EXAMPLES = """\
   keyring-pypitoken rekey
   keyring-pypitoken rekey --identity ~/.ssh/id_ed25519
   MATURIN_PYPI_TOKEN=$(keyring-pypitoken token) maturin publish
-  keyring-pypitoken token --project my-project --valid-for 7d --note 'GitLab'
+  keyring-pypitoken token --project my-project --valid-for 7d --note "GitLab"
   keyring-pypitoken exec -- maturin publish
   keyring-pypitoken exec -r testpypi dist/* -- make release
   echo "$TOKEN" | keyring-pypitoken restrict --project my-project --valid-for 1h
@@ -211,6 +211,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments`, by default this process's, and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # Closed, or without a console (pythonw): print would take stdout instead of stderr, which is for the token alone.
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may have letters that the locale lacks
@@ -267,7 +269,11 @@ def _parse(words: list[str]) -> argparse.Namespace:
 def _drop_output() -> None:
     """Let Python flush the rest of the output into nothing when it ends, instead of failing once more."""
     if sys.stdout is sys.__stdout__:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the process ends
+        sys.stdout = _nowhere()
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # until the process ends
 
 
 def _fail(message: str) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.model import DEFAULT, Grant, Origin, Settings, WithOrigin, duration_text
-from keyring_pypitoken.text import in_words, join_quoted, nearest, quoted
+from keyring_pypitoken.text import in_shell, in_words, join_quoted, nearest, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -61,7 +61,7 @@ def decide(
     if shorter is not None and shorter.value > valid_for.value:
         raise Refusal(
             f"{shorter.origin} asks for {duration_text(shorter)}, and it may only shorten valid-for, which is "
-            f"{duration_text(valid_for)} ({valid_for.origin}): set it to less, or unset it."
+            f"{duration_text(valid_for)} ({valid_for.origin}): set it to less, or run {in_shell(str(shorter.origin))}."
         )
     valid_for = shorter or valid_for
     start, end = _bounds(tables)

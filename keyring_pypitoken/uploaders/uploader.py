@@ -15,7 +15,7 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TOKEN_USERNAME
 from keyring_pypitoken.memory import recall
 from keyring_pypitoken.record import Record
-from keyring_pypitoken.text import printable, quoted
+from keyring_pypitoken.text import in_shell, printable, quoted
 from keyring_pypitoken.uploaders.options import Command, Grammar, Parsed
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def _where(found: Credentials) -> tuple[str, str]:
     if origin.startswith("-"):
         return f"the option {where} is given", f"leave out `{where}`"
     if origin.isupper():
-        return f"the variable {where} is set", f"`unset {where}`"
+        return f"the variable {where} is set", in_shell(where)
     what = f"{where} holds a password" + (f" for [{printable(section)}]" if section else "")
     line = "the line `password`" if section else "it"
     return what, f"store that token with `keyring-pypitoken login`, then delete {line} there"

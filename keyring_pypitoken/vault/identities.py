@@ -104,14 +104,14 @@ class IdentityKey(NamedTuple):
             raise Refusal(f"{subject} is not on a drive of this machine: copy it there, and name it by its drive.")
 
         def parse(pyrage: Any) -> list[_Pair]:
-            text = files.read_bytes(self.identity.value, subject)
+            text = files.read_text(self.identity.value, subject)
             if text is None:
                 raise Refusal(
                     f"{subject} does not exist: copy it from the machine that has it, or name another; if it is lost, "
                     f"delete {self.path} and store a new token with `keyring-pypitoken login`."
                 )
-            ssh = text.lstrip().startswith(b"-----BEGIN")
-            return _parse_ssh_key(pyrage, text, subject) if ssh else _parse(pyrage, text, subject)
+            ssh = text.lstrip().startswith("-----BEGIN")
+            return _parse_ssh_key(pyrage, text.encode(), subject) if ssh else _parse(pyrage, text, subject)
 
         return with_pyrage(parse, "")
 
@@ -132,10 +132,9 @@ class _Plugged:
     def request_passphrase(self, description: str) -> str | None:
         """Ask for the PIN of a key."""
         try:
-            typed = ask_terminal(f"{printable(description)}: ")
+            return ask_terminal(f"{printable(description)}: ") or None
         except KeyboardInterrupt:
             return None
-        return None if typed is None else typed.reveal_to_age()
 
 
 def with_pyrage(step: Callable[[Any], T], failure: str) -> T:
@@ -155,9 +154,9 @@ def with_pyrage(step: Callable[[Any], T], failure: str) -> T:
     raise Refusal(failure)
 
 
-def _parse(pyrage: Any, text: bytes, subject: str) -> list[_Pair]:
+def _parse(pyrage: Any, text: str, subject: str) -> list[_Pair]:
     found: list[_Pair] = []
-    for number, line in enumerate(text.decode("utf-8-sig", "replace").splitlines(), 1):
+    for number, line in enumerate(text.splitlines(), 1):
         word = line.strip()
         if not word or word.startswith("#"):
             continue

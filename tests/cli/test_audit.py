@@ -384,8 +384,10 @@ def test_the_number_of_requests_is_bounded(command: Command, served: Served, mon
 @pytest.mark.parametrize(("repository", "host"), [("pypi", "pypi.org"), ("testpypi", "test.pypi.org")])
 def test_the_index_of_a_repository_is_known(repository: str, host: str, command: Command, hosts: list[str]) -> None:
     record(derived(BEGIN, "demo", repository=repository))
-    assert command.refused("audit", "-r", repository) == (
-        f"https://{host}/simple/demo/ cannot be read (gaierror): check the network, or correct --index-url."
+    document = command.json("audit", "-r", repository, code=1)
+    assert (document["index"], document["problems"]) == (
+        f"https://{host}/simple/",
+        [f"https://{host}/simple/demo/ cannot be read (gaierror): check the network, or correct --index-url."],
     )
     assert set(hosts) == {host}
 
@@ -440,7 +442,7 @@ def test_an_error_of_the_index_is_a_problem(status: int, command: Command, serve
         if status == 204
         else f"{served.url}other/ answered {status}: try again later, or correct --index-url."
     )
-    assert out.startswith(f"Not complete: 1 of 2 projects could not be judged.\n- {reason}\n  projects  demo, other, ")
+    assert out.startswith(f"Not complete: some projects could not be judged.\n- {reason}\n  projects  demo, other, ")
     assert "0 foreign, 1 in windows of derived tokens" in out
 
 
@@ -533,9 +535,9 @@ def test_a_server_that_never_ends_is_refused(
     monkeypatch.setattr(index, "_SECONDS", 0.5)
     record(derived(BEGIN, "demo"))
     served.drips = drips
-    assert command.refused("audit", "--index-url", served.url) == (
+    assert found(command, served, code=1)["problems"] == [
         f"{served.url}demo/ did not answer within 0.5 seconds: try again later."
-    )
+    ]
 
 
 @pytest.mark.parametrize(
@@ -544,20 +546,43 @@ def test_a_server_that_never_ends_is_refused(
 def test_what_is_not_http_is_refused(answer: bytes, name: str, command: Command, served: Served) -> None:
     record(derived(BEGIN, "demo"))
     served.drips = [answer]
-    assert command.refused("audit", "--index-url", served.url) == (
+    assert found(command, served, code=1)["problems"] == [
         f"{served.url}demo/ cannot be read ({name}): check the network, or correct --index-url."
-    )
+    ]
 
 
-def test_an_index_that_is_not_there_is_refused(command: Command, served: Served) -> None:
+@pytest.mark.parametrize("path", ["", "\xe9"])
+def test_an_index_that_is_not_there_is_a_problem(path: str, command: Command) -> None:
     record(derived(BEGIN, "demo"))
+    name = "UnicodeEncodeError" if path else "ConnectionRefusedError"
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}/simple"
-        assert command.refused("audit", "--index-url", url) == (
-            f"{url}/demo/ cannot be read (ConnectionRefusedError): check the network, or correct --index-url."
-        )
-    assert served.asked == []
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/{path}"
+        assert command.json("audit", "--index-url", url, code=1)["problems"] == [
+            f"{url}{'/' if path else ''}demo/ cannot be read ({name}): check the network, or correct --index-url."
+        ]
+
+
+def test_an_alarm_is_not_lost_if_the_index_goes_away(
+    command: Command, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = index._get
+    record(derived(BEGIN, "a", "b", "c", "d"))
+    served.serve(uploaded("a-1.tar.gz", NOW), project="a")
+
+    def get(url: str) -> bytes:
+        if url.endswith("/b/"):
+            raise ConnectionResetError
+        return real(url)
+
+    monkeypatch.setattr(index, "_get", get)
+    document = found(command, served, code=1)
+    assert names(document["foreign"]) == ["a-1.tar.gz"]
+    assert document["problems"] == [
+        f"{served.url}b/ cannot be read (ConnectionResetError): check the network, or correct --index-url.",
+        "after that the index was not asked for c, d: try again later.",
+    ]
+    assert len(served.asked) == 1
 
 
 # For real

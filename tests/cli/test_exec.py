@@ -107,18 +107,6 @@ def test_exec_gives_every_tool_a_derived_token(run: Run, project: Path) -> None:
     assert token not in "".join(path.read_text(errors="replace") for path in project.rglob("*") if path.is_file())
 
 
-@pytest.mark.usefixtures("project")
-def test_the_variable_that_a_master_was_piped_from_does_not_reach_the_command(run: Run) -> None:
-    master = new_master()
-    words = ("keyring_pypitoken", "exec", "--master-stdin", "-r", "pypi", "--", sys.executable, "-c", SHOW)
-    done = run(*words, stdin=f"{master}\n", CI_SECRET=master, CI_LINE=f" {master}\n", CI_NAME="demo")
-    assert done.returncode == 0, done.stderr
-    environ = json.loads(done.stdout)
-    assert environ["CI_NAME"] == "demo"
-    assert restrictions_of(environ["TWINE_PASSWORD"]) == [b'[1, ["demo"]]']
-    assert [name for name, value in environ.items() if master in value] == []
-
-
 def test_exec_sends_another_index_its_own_token(run: Run, project: Path) -> None:
     url = "https://test.pypi.org/legacy/"
     keyring.set_password(url, TOKEN, new_master("test.pypi.org"))
@@ -228,6 +216,38 @@ def became(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     environ: dict[str, str] = {}
     monkeypatch.setattr(os, "execve", lambda _program, _arguments, given: environ.update(given), raising=False)
     return environ
+
+
+@POSIX
+@pytest.mark.usefixtures("stored")
+def test_exec_takes_a_project_a_length_and_a_note(
+    command: Command, became: dict[str, str], user_policy: WritePolicy
+) -> None:
+    words = ("exec", "-r", "pypi", "--project", "One", "--valid-for", "7d", "--note", "Jenkins", "--", sys.executable)
+    assert command.refused(*words) == (
+        "--valid-for is 7d, above max-valid-for, which is 1h (its default): shorten it, or raise max-token-valid-for "
+        "in your own policy.toml."
+    )
+    assert became == {}
+    user_policy('max-token-valid-for = "7d"\n')
+    command(*words)
+    assert restrictions_of(became["TWINE_PASSWORD"]) == [b'[1, ["one"]]']
+    (entry,) = read_history()
+    assert (entry.note, entry.projects, entry.not_after - entry.not_before) == ("Jenkins", ("one",), 7 * 86_400 + 60)
+
+
+@POSIX
+@pytest.mark.usefixtures("project")
+def test_a_variable_with_the_master_that_was_piped_does_not_reach_the_command(
+    command: Command, became: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master = new_master()
+    for name, value in {"CI_SECRET": master, "CI_LINE": f" {master}\n", "CI_NAME": "demo"}.items():
+        monkeypatch.setenv(name, value)
+    command("exec", "--master-stdin", "-r", "pypi", "--", sys.executable, stdin=f"{master}\n")
+    assert became["CI_NAME"] == "demo"
+    assert restrictions_of(became["TWINE_PASSWORD"]) == [b'[1, ["demo"]]']
+    assert [name for name, value in became.items() if master in value] == []
 
 
 INSTEAD = "would send that instead of the restricted token"

@@ -260,7 +260,7 @@ def test_refuses_an_environment_that_asks_for_longer(project: str | None, user: 
     """What a job's variable says is no reason to grant more."""
     assert refusal(project, user, shorter=901) == (
         f"VALID_FOR asks for 15 minutes 1 second, and it may only shorten valid-for, which is {wish}: "
-        "set it to less, or unset it."
+        "set it to less, or run `unset VALID_FOR`."
     )
 
 

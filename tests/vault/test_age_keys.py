@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import os
+import codecs
 import subprocess
 import sys
 import traceback
@@ -13,7 +13,7 @@ import pyrage
 import pytest
 from age_plugin import PLUGIN_IDENTITY, POSIX, install_plugin
 from age_writer import encrypt_cheaply
-from sandbox import write_program
+from sandbox import make_pipe, write_program
 
 from keyring_pypitoken import files
 from keyring_pypitoken.exceptions import Refusal
@@ -145,6 +145,8 @@ def test_an_ssh_key_opens_what_is_encrypted_to_it(path: Path, kind: str) -> None
     data = encrypt(key_of(path))
     assert pyrage.decrypt(data, [pyrage.ssh.Identity.from_buffer(path.read_bytes())]) == PLAIN
     assert decrypt(key_of(path), pyrage.encrypt(PLAIN, [public])) == PLAIN
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert decrypt(key_of(path), data) == PLAIN
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,8 @@ def test_an_ssh_key_that_only_pyrage_finds_damaged_is_told(path: Path) -> None:
         (b"# nothing but a comment\n", f"has no identity: {EXPECTED}"),
         (b"# x\nAGE-SECRET-KEY-1SECRET\n", f"has no identity in line 2: {EXPECTED}"),
         (b"AGE-PLUGIN-DEMO-1SECRET\n", f"has no identity in line 1: {EXPECTED}"),
-        (b"\xff\xfe\0", f"has no identity in line 1: {EXPECTED}"),
+        ("AGE-SECRET-KEY-1SECRET".encode("utf-16"), "is UTF-16 text: save it as UTF-8"),
+        ("# Schl\xfcssel".encode("latin-1"), "is not UTF-8 text: save it as UTF-8"),
         (b"age-encryption.org/v1\n", f"has no identity in line 1: {EXPECTED}"),
     ],
 )
@@ -228,9 +231,9 @@ def test_an_unreadable_identity_is_refused(path: Path) -> None:
     path.mkdir()
     expected = f"the identity {path} (policy.toml:2) is not a regular file: replace it with one."
     assert refused(decrypt, key_of(path)) == expected
-    if os.name == "posix":
+    if sys.platform != "win32":
         path.rmdir()
-        os.mkfifo(path)
+        make_pipe(path)
         assert refused(encrypt, key_of(path)) == expected, "nobody waits until somebody writes into it"
         path.unlink()
         path.symlink_to("missing")
@@ -346,10 +349,10 @@ def test_a_plugin_may_ask_for_a_pin(
 ) -> None:
     """On the terminal; whoever interrupts the question refuses."""
 
-    def ask(question: str) -> Passphrase:
+    def ask(question: str) -> str:
         assert question == "PIN of the demo key: "
         if isinstance(typed, str):
-            return Passphrase(typed)
+            return typed
         raise typed
 
     install_plugin(path.parent, monkeypatch)

@@ -204,6 +204,8 @@ def in_terminal(path: str, typed: bytes) -> str:
     """Run a program that uses the store, in a terminal of its own; return what is on the screen."""
     import pty
 
+    if sys.platform == "win32":
+        pytest.skip("only POSIX has pseudo-terminals and process groups")
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover - another process
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # which a test run in the background ignores
@@ -227,6 +229,23 @@ def test_the_program_may_ask_on_the_terminal() -> None:
     assert screen[-2:] == ["answer: 1234", "foreground: True"]
 
 
+@pytest.mark.parametrize(("ci", "answer"), [("", "got a"), ("true", "got nothing")])
+def test_on_a_terminal_that_nobody_sees_the_program_reads_nothing(
+    ci: str, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    path = script("printf 'PIN? ' > /dev/tty; read line || line=nothing; echo got $line")
+    assert in_terminal(path, b"a\n").splitlines()[-2] == f"answer: {answer}"
+
+
+def test_closed_streams_are_not_what_the_program_opens_next() -> None:
+    found = store("[ -e /dev/fd/0 ] && [ -e /dev/fd/2 ] && echo open")
+    code = f"from keyring_pypitoken.vault.command import *; print({found!r}.read_master().reveal())"
+    line = shlex.join([sys.executable, "-c", code])
+    done = subprocess.run(f"{line} <&- 2>&-", shell=True, stdout=subprocess.PIPE, check=True)  # noqa: S602 - closes them
+    assert done.stdout == b"open\n"
+
+
 def test_ctrl_c_ends_the_program_and_interrupts() -> None:
     path = script("printf 'PIN? ' > /dev/tty; read pin < /dev/tty; echo $pin")
     assert in_terminal(path, b"\x03").splitlines()[-2:] == ["PIN? ^Cinterrupted", "foreground: True"]
@@ -247,6 +266,8 @@ def test_the_terminal_is_lent_and_taken_back_unless_we_are_in_the_background(
 ) -> None:
     import pty
 
+    if sys.platform == "win32":
+        pytest.skip("only POSIX has pseudo-terminals and process groups")
     asked, terminal = pty.openpty()
     front = [os.getpgrp() if in_front else 1]
     monkeypatch.setattr(command, "_TERMINAL", os.ttyname(terminal))
@@ -272,6 +293,8 @@ def test_an_interrupt_kills_the_program(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_an_interrupt_while_the_program_starts_kills_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    if sys.platform == "win32":
+        pytest.skip("only POSIX has pseudo-terminals and process groups")
     real = command._start
     started: list[subprocess.Popen[bytes]] = []
 
@@ -309,6 +332,9 @@ def test_a_program_whose_output_cannot_be_read_is_killed(monkeypatch: pytest.Mon
     real = command._start
     started: list[subprocess.Popen[bytes]] = []
     monkeypatch.setattr(command, "_start", lambda arguments: started.append(real(arguments)) or started[0])  # type: ignore[func-returns-value]  # append returns None
+
+    if sys.platform == "win32":
+        pytest.skip("only POSIX has pseudo-terminals and process groups")
 
     def fail(_thread: threading.Thread) -> NoReturn:
         raise RuntimeError("can't start new thread")
