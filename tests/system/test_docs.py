@@ -160,11 +160,11 @@ def test_documents_have_the_keys_that_are_listed(run: Run, work: Path, index: In
         "explain --error": ["token is expired"],
         "audit": ["--index-url", index.upload_url.replace("/legacy/", "/simple/")],
     }
-    for command in rows:
+    for command, listed in rows.items():
         words = [*command.split(), *more.get(command, [])]
         document = json.loads(run("keyring_pypitoken", *words, "--json", stdin=new_master()).stdout)
         keys = set(document[0] if isinstance(document, list) else document)
-        assert keys == set(re.findall("`([a-z_]+)`", rows[command])) - ({"refusal"} if command == "explain" else set())
+        assert keys == set(re.findall("`([a-z_]+)`", listed)) - ({"refusal"} if command == "explain" else set())
 
 
 # What we refuse, and where that is explained
