@@ -106,11 +106,12 @@ def read_text(path: Name, name: str, *, max_bytes: int = MAX_BYTES) -> str | Non
     data = read_bytes(path, name, max_bytes=max_bytes)
     if data is None:
         return None
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:2]:  # as `>` writes in Windows' own PowerShell
+        raise PolicyError(f"{printable(name)} is UTF-16 text: save it as UTF-8.")
     try:
         return data.removeprefix(b"\xef\xbb\xbf").decode()  # Windows editors begin a file with a mark
     except UnicodeDecodeError:
-        found = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "not UTF-8"
-        raise PolicyError(f"{printable(name)} is {found} text: save it as UTF-8.") from None
+        raise PolicyError(f"{printable(name)} is not UTF-8 text: save it as UTF-8.") from None
 
 
 def is_directory(path: Name, name: str) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 _MAX_NAMES = 5
 _MAX_CHARACTERS = 100
@@ -75,15 +77,39 @@ def caret(name: str, text: str, line: int, column: int, problem: str) -> str:
     return f"{place}\n {line} | {printable(before)}{printable(after)}\n{below}"
 
 
+def in_shell(
+    name: str, value: str = "", *, environ: Mapping[str, str] = os.environ, platform: str = sys.platform
+) -> str:
+    """Return the command, quoted, that sets a variable in the reader's shell, or removes it if there is no value.
+
+    PowerShell sets PSModulePath, but Windows has it set always, so that it says nothing there: both shells are named.
+    """
+    posix = f"`export {name}={value}`" if value else f"`unset {name}`"
+    powershell = f'`$env:{name} = "{value}"`' if value else f"`Remove-Item Env:{name}`"
+    if platform == "win32" and "MSYSTEM" not in environ:  # which Git's and MSYS2's bash set
+        return f"{powershell}, or `set {name}={value}` in cmd.exe"
+    return f"{posix}, or {powershell} in PowerShell" if "PSModulePath" in environ else posix
+
+
 def utc(timestamp: int) -> str:
     """Write Unix seconds as a date and time."""
     import datetime
 
-    try:
-        moment = datetime.datetime.fromtimestamp(timestamp, datetime.timezone.utc)
-    except (OverflowError, ValueError, OSError):  # beyond the years that Python, or the platform, can write
+    try:  # added up, since Windows converts nothing beyond the year 3000
+        moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=timestamp)  # noqa: DTZ001 - UTC
+    except OverflowError:  # beyond the years that Python can write
         return f"the Unix second {timestamp}"
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"{moment.isoformat(' ', 'seconds')} UTC"
+
+
+def local_time(timestamp: int, form: str = "%Y-%m-%d %H:%M:%S %Z") -> str:
+    """Write Unix seconds as local date and time; as UTC if they are beyond the years that the system converts."""
+    import time
+
+    try:
+        return time.strftime(form, time.localtime(timestamp))
+    except (OverflowError, ValueError, OSError):
+        return utc(timestamp)
 
 
 def in_words(seconds: int) -> str:

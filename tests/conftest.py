@@ -49,6 +49,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "XDG_CACHE_HOME": home / "cache",
         "XDG_RUNTIME_DIR": home / "runtime",
         "TEST_KEYRING_DIRECTORY": home / "keyrings",
+        "MSYSTEM": "TESTS",  # so that messages name the commands of POSIX shells on Windows, too
     }.items():
         monkeypatch.setenv(name, str(directory))
     (home / "keyrings").mkdir(parents=True, mode=0o700)

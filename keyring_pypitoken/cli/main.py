@@ -10,7 +10,7 @@ import importlib
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from keyring_pypitoken.cli.completion import ACCOUNTS, FILES, REPOSITORIES, add_completion
 from keyring_pypitoken.exceptions import PyPITokenException, Refusal
@@ -31,8 +31,11 @@ examples:
   keyring-pypitoken explain dist/*                   show what an upload would be granted, and why
   keyring-pypitoken status                           show what each uploader would do
   keyring-pypitoken exec -- maturin publish          upload with a tool that does not use keyring
+  keyring-pypitoken audit                            find uploads that this machine did not make
 
 An uploader that asks keyring (twine, uv, flit, hatch, poetry, pdm) needs none of these.
+
+All about it: https://github.com/keyring-pypitoken/keyring-pypitoken/tree/main/.github/docs
 """
 
 
@@ -71,7 +74,17 @@ _DRY_RUN = _option("--dry-run", "", "only show what would be moved")
 _IDENTITY = _option(
     "--identity", "FILE", "the age or SSH key that will open it (default: ask for a new passphrase)", FILES
 )
-_NUMBER = _option("-n --number", "N", "how many of the latest (default: 20)", type=int, default=20)
+_NUMBER = _option("-n --number", "N", "how many of the latest (default: 20; 0 for all)", type=int, default=20)
+_PROJECTS = _option("projects", "PROJECT", "projects to look at (default: those of the history)", nargs="*")
+_HISTORY = _option(
+    "--history",
+    "FILE",
+    "what `history --json -n 0` printed on another machine; may be repeated",
+    FILES,
+    action="append",
+    default=[],
+)
+_INDEX_URL = _option("--index-url", "URL", "the simple API of the index (default: PyPI's or TestPyPI's)")
 _LIMITS = (
     _option("--project", "NAME", "a project to upload; may be repeated", action="append"),
     _option("--valid-for", "DURATION", "how long the token works: 90s, 15m, 1h30m, 7d"),
@@ -129,6 +142,11 @@ _SUBCOMMANDS: dict[str, tuple[str, str, tuple[_Option, ...]]] = {
     "inspect": ("tokens:inspect", "show what the token on standard input can do", (_JSON,)),
     "check": ("policies:check", "find all mistakes in policy files", (_POLICIES, _JSON)),
     "history": ("history:history", "show which tokens were derived, when, and for what", (_NUMBER, _JSON)),
+    "audit": (
+        "audit:audit",
+        "find uploads on the index that no token of the history can have made; uses the network",
+        (_REPOSITORY, _INDEX_URL, _HISTORY, _PROJECTS, _JSON),
+    ),
 }
 _STATUS_ALIAS = "doctor"
 # Each belongs to the subcommand that it shows.
@@ -141,7 +159,7 @@ _EXAMPLES = """\
   keyring-pypitoken init --from-dist
   keyring-pypitoken explain
   keyring-pypitoken explain -r testpypi dist/*
-  keyring-pypitoken explain --error '403 Invalid API Token: token is expired'
+  keyring-pypitoken explain --error "403 Invalid API Token: token is expired"
   keyring-pypitoken status
   keyring-pypitoken status --json
   keyring-pypitoken adopt --dry-run
@@ -149,7 +167,7 @@ _EXAMPLES = """\
   keyring-pypitoken rekey
   keyring-pypitoken rekey --identity ~/.ssh/id_ed25519
   MATURIN_PYPI_TOKEN=$(keyring-pypitoken token) maturin publish
-  keyring-pypitoken token --project my-project --valid-for 7d --note 'GitLab'
+  keyring-pypitoken token --project my-project --valid-for 7d --note "GitLab"
   keyring-pypitoken exec -- maturin publish
   keyring-pypitoken exec -r testpypi dist/* -- make release
   echo "$TOKEN" | keyring-pypitoken restrict --project my-project --valid-for 1h
@@ -157,6 +175,9 @@ _EXAMPLES = """\
   keyring-pypitoken check
   keyring-pypitoken check pypitoken.toml
   keyring-pypitoken history -n 5
+  keyring-pypitoken history -n 0 --json
+  keyring-pypitoken audit
+  keyring-pypitoken audit my-project --history laptop.json
 """.splitlines()
 
 
@@ -190,6 +211,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments`, by default this process's, and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # Closed, or without a console (pythonw): print would take stdout instead of stderr, which is for the token alone.
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may have letters that the locale lacks
@@ -246,9 +269,16 @@ def _parse(words: list[str]) -> argparse.Namespace:
 def _drop_output() -> None:
     """Let Python flush the rest of the output into nothing when it ends, instead of failing once more."""
     if sys.stdout is sys.__stdout__:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the process ends
+        sys.stdout = _nowhere()
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # until the process ends
 
 
 def _fail(message: str) -> int:
+    from keyring_pypitoken.notices import name_page
+
     print(f"{_PROGRAM}: {message}", file=sys.stderr)
+    name_page(message)
     return 1

@@ -118,7 +118,7 @@ def _adopt(raw: RawMaster, repository: Repository, config: Config, *, dry_run: b
     kept = masters.find_master(repository, masters.DEFAULT_ACCOUNT, config.store)
     if kept is not None and not kept.equals(master):
         there = (
-            f"from {raw.store}" if raw.service.startswith("[") else f"with `keyring del {raw.service} {raw.username}`"
+            f"from {raw.store}" if raw.service.startswith("[") else f'with `keyring del "{raw.service}" {raw.username}`'
         )
         return adopted._replace(
             problem=(

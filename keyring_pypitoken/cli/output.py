@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 import textwrap
-import time
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
@@ -20,10 +19,24 @@ _PLAIN = "\x1b[0m"
 
 
 def say(text: str, tone: str = "") -> None:
-    """Write a paragraph; a tone colours it on a terminal, unless NO_COLOR is set."""
+    """Write a paragraph; a tone colours it on a terminal that shows colours."""
     wrapped = _wrapped(text, "", "")
-    colour = _COLOURS.get(tone) if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
+    colour = _COLOURS.get(tone) if shows_colours() else None
     print(f"{colour}{wrapped}{_PLAIN}" if colour else wrapped)
+
+
+def shows_colours(platform: str = sys.platform) -> bool:
+    """Return True if stdout is a terminal that obeys colour sequences, unless NO_COLOR is set."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    if platform != "win32":
+        return True
+    import ctypes
+
+    # A Windows console prints the sequences as they are, unless its virtual terminal processing (4) is switched on.
+    kernel32, mode = vars(ctypes)["windll"].kernel32, ctypes.c_uint32()
+    is_console = kernel32.GetConsoleMode(kernel32.GetStdHandle(-11), ctypes.byref(mode))  # STD_OUTPUT_HANDLE
+    return bool(is_console and mode.value & 4)
 
 
 def table(rows: Iterable[tuple[str, str]], indent: str = "  ") -> None:
@@ -45,23 +58,16 @@ def dump(document: object) -> None:
     print(json.dumps(document, indent=2))
 
 
-def local_time(timestamp: int) -> str:
-    """Write Unix seconds as local date and time."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(timestamp))
-    except (OverflowError, ValueError, OSError):  # beyond the years that the platform can write
-        return f"the Unix second {timestamp}"
-
-
 def read_secret(prompt: str) -> str:
     """Read a secret: from the terminal without showing it, else all of standard input; no text is a Refusal."""
     try:
         if sys.stdin is not None and sys.stdin.isatty():
-            import getpass
+            from keyring_pypitoken.vault.passphrase import ask_terminal
 
-            return getpass.getpass(f"{prompt}: ")
-        text = sys.stdin.read() if sys.stdin is not None else ""
-    except (EOFError, OSError, ValueError):  # Ctrl-D, a closed input, bytes that are not text
+            text = ask_terminal(f"{prompt}: ")
+        else:
+            text = sys.stdin.read() if sys.stdin is not None else ""
+    except (OSError, ValueError):  # a closed input, bytes that are not text
         text = ""
     if not text.strip():
         raise Refusal("no token given: paste it at the prompt, or send it to standard input.")

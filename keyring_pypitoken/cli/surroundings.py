@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import find_program, list_directory
+from keyring_pypitoken.text import in_shell
 from keyring_pypitoken.uploaders.uploader import Problem, Uploader, all_rooms
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def find_keyring_problems(environ: Mapping[str, str]) -> list[Problem]:
     file = os.path.join(platform_.config_root(), "keyringrc.cfg")
     named = environ.get("PYTHON_KEYRING_BACKEND")
     where, remedy = (
-        ("the variable PYTHON_KEYRING_BACKEND", "`unset PYTHON_KEYRING_BACKEND`")
+        ("the variable PYTHON_KEYRING_BACKEND", in_shell("PYTHON_KEYRING_BACKEND"))
         if named
         else (file, f"delete `default-keyring` from {file}, or that file")
     )

@@ -12,7 +12,7 @@ from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.files import climb, display_name, list_directory, read_text, status
 from keyring_pypitoken.policy.model import PYPROJECT_TABLE, Config, Layer, PolicyFile, Way, WithOrigin
-from keyring_pypitoken.text import printable
+from keyring_pypitoken.text import in_shell, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -172,7 +172,7 @@ def _read_named(path: Path, here: Path) -> PolicyFile:
     if policy is not None:
         return policy
     missing = "it does not exist" if text is None else f"it has no [{'.'.join(PYPROJECT_TABLE)}]"
-    raise PolicyError(f"{POLICY_VARIABLE} names {name}, but {missing}: correct it, or unset it.")
+    raise PolicyError(f"{POLICY_VARIABLE} names {name}, but {missing}: correct it, or run {in_shell(POLICY_VARIABLE)}.")
 
 
 def _trusted_owners(start: Path) -> set[int] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME
-from keyring_pypitoken.text import printable
+from keyring_pypitoken.text import in_shell, printable
 from keyring_pypitoken.uploaders.options import Grammar
 from keyring_pypitoken.uploaders.settings import (
     Setting,
@@ -99,7 +99,7 @@ class Flit(Uploader):
             yield self._taken(found)
         if not found.username.value:  # any other is replaced if keyring answers for the project
             problem = "flit has no user name, and asks for one before it asks keyring"
-            yield Problem(problem, "`export FLIT_USERNAME=__token__`", STOP)
+            yield Problem(problem, in_shell("FLIT_USERNAME", TOKEN_USERNAME), STOP)
 
     def names_repository(self, process: Process) -> bool:
         """Return True if `--repository` is given, beside which flit refuses FLIT_INDEX_URL."""
@@ -123,9 +123,8 @@ class Flit(Uploader):
         if option is not None and option not in names:
             raise unknown_repository(file, option)
         if option is not None and variable is not None:
-            raise Refusal(
-                "flit takes FLIT_INDEX_URL or --repository, not both: unset the variable, or omit the option."
-            )
+            remedy = f"run {in_shell('FLIT_INDEX_URL')}, or omit the option"
+            raise Refusal(f"flit takes FLIT_INDEX_URL or --repository, not both: {remedy}.")
         name = "pypi" if option is None else option
         section = sections.get(name, {}) if name in names else {}
         # A repository without a URL is PyPI, whatever its name.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import climb, display_name, is_directory, list_directory, status
 from keyring_pypitoken.lookup import PYPI, TESTPYPI, TOKEN_USERNAME
-from keyring_pypitoken.text import quoted
+from keyring_pypitoken.text import in_shell, quoted
 from keyring_pypitoken.toml import entry
 from keyring_pypitoken.uploaders.options import Grammar
 from keyring_pypitoken.uploaders.settings import (
@@ -137,7 +137,7 @@ class Hatch(Uploader):
         user = self.find_credentials(process, address).username.value
         if not user and self.parse(process).after.has("--no-prompt"):
             problem = "hatch has no user name, and --no-prompt keeps it from asking for one"
-            yield Problem(problem, "`export HATCH_INDEX_USER=__token__`")
+            yield Problem(problem, in_shell("HATCH_INDEX_USER", TOKEN_USERNAME))
 
 
 class _Run:

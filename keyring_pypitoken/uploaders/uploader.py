@@ -15,7 +15,7 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TOKEN_USERNAME
 from keyring_pypitoken.memory import recall
 from keyring_pypitoken.record import Record
-from keyring_pypitoken.text import printable, quoted
+from keyring_pypitoken.text import in_shell, printable, quoted
 from keyring_pypitoken.uploaders.options import Command, Grammar, Parsed
 
 if TYPE_CHECKING:
@@ -129,6 +129,7 @@ class Uploader(ABC):
         goes_on: whether it looks for other credentials, or prompts, after the `keyring` command failed: then a
             constant text that is not a token is printed, so that it looks no further and the index refuses that.
         prompts: whether it asks a person if keyring has nothing.
+        resume: what people type to send only what PyPI does not have yet; empty if it cannot.
         saves: whether it stores a typed token with `set_password`, and under which keys, in words.
         asks_for: keys it asks keyring for, in their order, in words for people: `{url}` and `{host}` stand for parts.
         kept_services: services under which it stores tokens of any repository: names, or prefixes that end in `-`.
@@ -150,6 +151,7 @@ class Uploader(ABC):
     hides_stderr: ClassVar[bool] = False
     goes_on: ClassVar[bool] = False
     prompts: ClassVar[bool] = True
+    resume: ClassVar[str] = ""
     saves: ClassVar[str] = ""
     asks_for: ClassVar[tuple[str, ...]] = ()
     kept_services: ClassVar[tuple[str, ...]] = ()
@@ -291,7 +293,7 @@ def _where(found: Credentials) -> tuple[str, str]:
     if origin.startswith("-"):
         return f"the option {where} is given", f"leave out `{where}`"
     if origin.isupper():
-        return f"the variable {where} is set", f"`unset {where}`"
+        return f"the variable {where} is set", in_shell(where)
     what = f"{where} holds a password" + (f" for [{printable(section)}]" if section else "")
     line = "the line `password`" if section else "it"
     return what, f"store that token with `keyring-pypitoken login`, then delete {line} there"

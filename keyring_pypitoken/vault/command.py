@@ -19,6 +19,7 @@ from keyring_pypitoken.memory import recall
 from keyring_pypitoken.notices import notify
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import quoted
+from keyring_pypitoken.vault import passphrase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -126,12 +127,15 @@ def _interrupt_held() -> Iterator[None]:
 
 
 def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
-    """Start the program in a process group of its own, with our stdin and stderr."""
-    group: dict[str, Any] = {"process_group": 0}  # without effect on Windows
+    """Start the program in a process group of its own, with our stdin and stderr, if somebody is there."""
+    nobody = sys.stdin is None or (os.isatty(0) and not passphrase.has_terminal())
+    settings: dict[str, Any] = {"process_group": 0}  # without effect on Windows
     if sys.version_info < (3, 11):
-        group = {"preexec_fn": getattr(os, "setpgrp", None)}  # pragma: no cover - one version takes this line
+        settings = {"preexec_fn": getattr(os, "setpgrp", None)}  # pragma: no cover - one version takes this line
+    nothing = subprocess.DEVNULL
+    settings |= {"stdin": nothing if nobody else None, "stderr": None if sys.stderr else nothing}
     # The user's own choice of a program; a project's policy has no [store].
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, env=os.environ | {GUARD: "1"}, **group)  # noqa: S603
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, env=os.environ | {GUARD: "1"}, **settings)  # noqa: S603
 
 
 def _outcome(process: subprocess.Popen[bytes]) -> MasterToken | str:

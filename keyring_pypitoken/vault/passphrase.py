@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.memory import forget, recall
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VARIABLE = "KEYRING_PYPITOKEN_PASSPHRASE"
-_TERMINAL = "CONIN$" if sys.platform == "win32" else "/dev/tty"
+_TERMINAL = "/dev/tty"
 _TRIES = 3
 
 
@@ -56,10 +56,10 @@ def remember(passphrase: Passphrase) -> None:
     recall("passphrase", lambda: passphrase)
 
 
-def ask_terminal(question: str) -> Passphrase | None:
-    """Ask on the terminal without showing what is typed; None without a terminal or an answer."""
+def ask_terminal(question: str) -> str:
+    """Ask on the terminal without showing what is typed; an empty text without a terminal or an answer."""
     if not has_terminal():
-        return None
+        return ""
     import getpass
     import warnings
 
@@ -67,21 +67,54 @@ def ask_terminal(question: str) -> Passphrase | None:
         with warnings.catch_warnings():
             # getpass warns before it reads from a pipe, or what everybody would see.
             warnings.simplefilter("error", getpass.GetPassWarning)
-            return Passphrase(getpass.getpass(question))
+            return getpass.getpass(question)
     except (OSError, EOFError, ValueError, AttributeError, getpass.GetPassWarning):
-        return None
+        return ""
 
 
-def has_terminal() -> bool:
+def has_terminal(platform: str = sys.platform) -> bool:
     """Return True if somebody can be asked: not in a service, a pipeline of CI, or the background of a shell."""
+    if _is_ci():
+        return False
+    if platform == "win32":
+        import ctypes
+
+        return _is_console_seen(vars(ctypes)["windll"])
+    return _is_in_front()
+
+
+def _is_ci() -> bool:
+    """Return True in CI, where some services (Buildkite, CircleCI) give a terminal that nobody watches."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+
+def _is_console_seen(windll: Any) -> bool:
+    """Return True if the console has a window on a desktop, or belongs to a terminal program or ssh (ConPTY)."""
+    import ctypes
+
+    window = windll.kernel32.GetConsoleWindow()
+    if not window:  # there is no console (pythonw), or one without a window (CREATE_NO_WINDOW)
+        return False
+    name = ctypes.create_unicode_buffer(64)
+    windll.user32.GetClassNameW(window, name, len(name))
+    if name.value == "PseudoConsoleWindow":  # which is never visible itself
+        return True
+    flags = (ctypes.c_uint32 * 3)()  # USEROBJECTFLAGS
+    station = windll.user32.GetProcessWindowStation()  # a service's cannot be seen
+    windll.user32.GetUserObjectInformationW(station, 1, flags, ctypes.sizeof(flags), None)  # UOI_FLAGS
+    return bool(windll.user32.IsWindowVisible(window) and flags[2] & 1)  # WSF_VISIBLE
+
+
+def _is_in_front() -> bool:
+    """Return True if this process may read from its terminal: from the background, asking would stop it."""
+    if sys.platform == "win32":  # pragma: no cover - it is not called there
+        return False
     try:
-        handle = os.open(_TERMINAL, os.O_RDWR | getattr(os, "O_NOCTTY", 0))
+        handle = os.open(_TERMINAL, os.O_RDWR | os.O_NOCTTY)
     except OSError:
         return False
     try:
-        if sys.platform == "win32":
-            return sys.stdin is sys.__stdin__  # pragma: no cover - else getpass would ask who took stdin's place
-        return os.tcgetpgrp(handle) == os.getpgrp()  # from the background, asking would stop the process
+        return os.tcgetpgrp(handle) == os.getpgrp()
     except OSError:
         return False
     finally:
@@ -96,11 +129,13 @@ def _given() -> Passphrase | None:
 def _ask(question: str, path: str) -> Passphrase:
     """Ask on the terminal; if nobody can be asked, or nothing is typed, that is a Refusal."""
     if not has_terminal():
+        without, place = "cannot be asked for without a terminal", "a terminal"
+        if _is_ci():
+            without, place = "is not asked for if the variable CI is set", "a terminal without CI"
         raise Refusal(
-            f"the masters in {path} need a passphrase, which cannot be asked for without a terminal: "
-            f"set {VARIABLE}, or run this in a terminal."
+            f"the masters in {path} need a passphrase, which {without}: set {VARIABLE}, or run this in {place}."
         )
-    passphrase = ask_terminal(question)
-    if passphrase is None or not passphrase.reveal_to_age():
+    passphrase = Passphrase(ask_terminal(question))
+    if not passphrase.reveal_to_age():
         raise Refusal(f"no passphrase given for the masters in {path}: try again, or set {VARIABLE}.")
     return passphrase

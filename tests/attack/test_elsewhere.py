@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from attacked import PRIVATE, get, plant, start
 from distributions import make_wheel
-from sandbox import new_master
+from sandbox import change_owner, new_master
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def test_a_strangers_file_in_a_shared_directory_chooses_nothing(project: Path) -
     shared.mkdir()
     shared.chmod(0o1777)
     policy = write(shared / "pypitoken.toml", 'valid-for = "45m"\nprojects = ["demo"]\n')
-    os.chown(policy, STRANGER, STRANGER)
+    change_owner(policy, STRANGER)
     mine = write(shared / "mine/pyproject.toml", '[project]\nname = "demo"\n').parent
     found = get(mine)
     assert (found.kind, found.seconds) == ("derived", AUTO)
@@ -64,7 +64,7 @@ def test_a_strangers_marker_in_a_shared_directory_ends_no_way(name: str, project
     shared = project / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
-    os.chown(write(shared / name / "HEAD", "ref: x\n"), STRANGER, STRANGER)
+    change_owner(write(shared / name / "HEAD", "ref: x\n"), STRANGER)
     assert get(write(shared / "mine/pyproject.toml", '[project]\nname = "demo"\n').parent).seconds == 120
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyrage
 import pytest
 from attacked import PRIVATE, PYPI, PYTHON, TOKEN, get, judge, plant, start
-from sandbox import STORES, new_master
+from sandbox import STORES, make_pipe, new_master
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +59,7 @@ def block(home: Path, place: str, kind: str) -> None:
         file.parent.mkdir(parents=True)
         file.write_bytes(pyrage.encrypt(b"{}", [pyrage.x25519.Identity.generate().to_public()]))
     if kind == "pipe":
-        os.mkfifo(path)
+        make_pipe(path)
     else:
         path.symlink_to(kind)
 

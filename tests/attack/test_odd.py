@@ -182,6 +182,8 @@ def test_what_is_forgotten_meanwhile_is_returned_nevertheless(monkeypatch: pytes
 @pytest.mark.usefixtures("stored")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX systems fork")
 def test_a_forked_process_is_answered_alike() -> None:
+    if sys.platform == "win32":
+        pytest.skip("only POSIX systems fork")
     first = keyring.get_password(PYPI, TOKEN)
     child = os.fork()
     if child == 0:  # pragma: no cover - in the child

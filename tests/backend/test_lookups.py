@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -479,7 +480,7 @@ def test_if_a_policy_cannot_be_read_only_tokens_are_refused(which: str, spoil: o
     assert keyring.get_password("mail", "joe") is None
 
 
-@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="root may search every directory")
+@pytest.mark.skipif(sys.platform == "win32" or os.getuid() == 0, reason="root may search every directory")
 def test_a_home_that_cannot_be_searched_breaks_no_unrelated_lookup(
     below: FileKeyring, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:  # pragma: no cover - not as root
@@ -513,6 +514,20 @@ def test_only_absolute_site_directories_count(dirs: str, count: int, monkeypatch
         ("user_cache", "~/Library/Caches/keyring-pypitoken"),
     ],
 )
-def test_on_macos_files_are_in_apples_directories_whatever_xdg_variables_say(kind: str, directory: str) -> None:
+def test_on_macos_files_are_in_apples_directories_whatever_else_is_there(
+    kind: str, directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever XDG variables say, Homebrew's Python is, and the installed platformdirs makes of both."""
+    for name in ("CONFIG_HOME", "CONFIG_DIRS", "DATA_HOME", "DATA_DIRS", "STATE_HOME", "CACHE_HOME"):
+        monkeypatch.setenv(f"XDG_{name}", "/elsewhere")
+    monkeypatch.setattr(sys, "prefix", "/opt/homebrew/opt/python")
+    monkeypatch.setitem(sys.modules, "platformdirs", None)
     found = paths.find_directories(kind, "darwin")
     assert tuple(map(Path, found)) == (Path(directory).expanduser(),)
+
+
+def test_on_macos_a_relative_home_leads_into_no_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "here")
+    monkeypatch.setenv("USERPROFILE", "here")
+    (found,) = paths.find_directories("user_config", "darwin")
+    assert Path(found) == Path(os.sep, "here", "Library", "Application Support", "keyring-pypitoken")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyring_pypitoken import memory, notices, paths
+from keyring_pypitoken.secret import DerivedToken
 from keyring_pypitoken.uploaders.uploader import Process
 
 if TYPE_CHECKING:
@@ -28,6 +30,36 @@ def started_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         memory.forget("printed lines")
 
     return start
+
+
+@pytest.mark.parametrize(
+    ("not_after", "until"),
+    [
+        (32_535_215_998, "3000-12-31 23:59:58"),
+        (32_535_216_000, "3001-01-01 00:00:00 UTC"),
+        (253_402_300_799, "9999-12-31 23:59:59 UTC"),
+        (253_402_300_800, "the Unix second 253402300800"),
+        (10**30, "the Unix second 1000000000000000000000000000000"),
+    ],
+)
+def test_an_end_beyond_the_years_that_windows_converts_is_written_too(
+    not_after: int, until: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def convert(seconds: float) -> time.struct_time:
+        if seconds >= 32_535_216_000:
+            raise OSError(22, "Invalid argument")
+        return time.gmtime(seconds)
+
+    monkeypatch.setattr(time, "localtime", convert)
+    line = notices.derived_line(("demo",), "pypi", "default", not_after, "")
+    assert line == f"derived a token for demo on pypi, valid until {until} (policy: none, the defaults)"
+
+
+def test_an_end_today_is_written_as_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "localtime", time.gmtime)
+    monkeypatch.setattr(time, "time", lambda: 1_790_000_000.5)
+    assert "valid until 14:28:20 (" in notices.derived_line(None, "pypi", "default", 1_790_000_900, "")
+    assert "valid until 2026-09-22 00:00:00 (" in notices.derived_line(None, "pypi", "default", 1_790_035_200, "")
 
 
 def test_a_line_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,6 +88,27 @@ def test_a_person_sees_it_each_time(started_by: Callable[[str], None], capsys: p
         notices.notify("a line")
     assert capsys.readouterr().err == LINE * 2
     assert not os.path.exists(paths.notices_directory())
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp437", "cp1252", "utf-8"])
+def test_letters_that_stderr_cannot_encode_are_escaped(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(raw, encoding=encoding, errors="strict", newline="\n"))
+    notices.notify("łódź/pypitoken.toml")
+    shown = "łódź" if encoding == "utf-8" else r"\u0142\xf3d\u017a"
+    assert raw.getvalue().decode(encoding) == f"keyring-pypitoken: {shown}/pypitoken.toml\n"
+    assert sys.stderr.errors == "strict", "the stream is the uploader's"
+
+
+@pytest.mark.parametrize("stderr", [None, object()], ids=["none", "strange"])
+def test_without_stderr_nothing_fails(
+    stderr: object, started_by: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started_by("pdm")
+    monkeypatch.setattr(notices, "open", lambda *_, **_settings: io.StringIO(), raising=False)
+    monkeypatch.setattr(sys, "stderr", stderr)
+    notices.notify("a line")
+    notices.mask(DerivedToken("pypi-token"))
 
 
 def test_another_uploader_sees_it_again(
@@ -97,15 +150,15 @@ def test_what_pdm_would_swallow_goes_to_the_terminal(
     terminal = tmp_path / "tty"
     opened: list[object] = []
 
-    def open_terminal(name: str, mode: str, encoding: str) -> object:
-        opened.append((name, mode))
-        return terminal.open(mode, encoding=encoding)
+    def open_terminal(name: str, mode: str, *, encoding: str, errors: str) -> object:
+        opened.append((name, mode, encoding))
+        return terminal.open(mode, encoding="ascii", errors=errors)
 
     monkeypatch.setattr(notices, "open", open_terminal, raising=False)
     started_by("pdm")
-    notices.notify("a line")
-    assert opened == [("/dev/tty", "w")]
-    assert terminal.read_text() == LINE
+    notices.notify("an übung")
+    assert opened == [("/dev/tty", "w", "locale")]
+    assert terminal.read_text() == "keyring-pypitoken: an \\xfcbung\n"
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     notices.notify("another")
     assert len(opened) == 1

@@ -211,6 +211,8 @@ def choose(mutant: Mutant, lines: dict[int, list[str]], seconds: dict[str, float
 
 def is_killed(tree: Path, tests: list[str], limit: float) -> bool:
     """Run tests in a fork of this process, which has loaded what is slow to load; return whether one failed."""
+    if sys.platform == "win32":
+        sys.exit("only POSIX systems fork: run this on one")
     process = os.fork()
     if process == 0:
         os.setsid()

@@ -112,7 +112,7 @@ def test_leaves_another_master(command: Command) -> None:
     (problem,) = (entry["problem"] for entry in found)
     assert problem == (
         "another master is stored for pypi: store this one with `keyring-pypitoken login -r pypi --account LABEL`, or "
-        f"delete it with `keyring del {PYPI} {TOKEN}`."
+        f'delete it with `keyring del "{PYPI}" {TOKEN}`.'
     )
     assert FileKeyring().passwords() == {PRIVATE: master, (PYPI, TOKEN): other}
 

@@ -16,6 +16,7 @@ from sandbox import STORES, new_master, write_program
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.cli.main import build_parser, main
+from keyring_pypitoken.vault import passphrase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,10 +58,26 @@ def test_ctrl_d_at_the_prompt_is_one_sentence(
     def ended(_prompt: str) -> str:
         raise EOFError
 
+    monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
     monkeypatch.setattr(getpass, "getpass", ended)
     monkeypatch.setattr(sys, "stdin", Terminal())
     assert main(["login"]) == 1
     assert capsys.readouterr() == ("", f"keyring-pypitoken: {NO_TOKEN}\n")
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("words", "code"), [("explain", 0), ("token", 0), ("login </dev/null", 1), ("token --account no", 1), ("bogus", 2)]
+)
+@pytest.mark.usefixtures("project", "stored")
+def test_closed_outputs_change_neither_the_exit_code_nor_the_other_output(words: str, code: int, work: Path) -> None:
+    both = shell(f"$K {words}", work)
+    without_stderr, without_stdout = shell(f"$K {words} 2>&-", work), shell(f"$K {words} >&-", work)
+    assert [done.returncode for done in (both, without_stderr, without_stdout)] == [code] * 3
+    assert (without_stderr.stderr, without_stdout.stdout) == ("", "")
+    assert bool(without_stderr.stdout) is (code == 0), "no refusal where a token is expected"
+    if code:
+        assert without_stdout.stderr == both.stderr
 
 
 @POSIX
@@ -200,6 +217,7 @@ def test_every_option_is_in_the_table_of_effects() -> None:
     options = {name: {action.dest for action in parser._actions} - {"help"} for name, parser in subcommands().items()}
     assert options.pop("exec") == options["token"]
     assert options.pop("rekey") == {"identity"}
+    assert options.pop("audit") == {"repository", "index_url", "history", "projects", "json"}  # in `test_audit.py`
     assert options == {name: set(effects) for name, effects in EFFECTS.items() if effects}
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyring_pypitoken.cli import output
 from keyring_pypitoken.cli.main import main
+from keyring_pypitoken.vault import passphrase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,23 +29,59 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("environ", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+@pytest.mark.parametrize(
+    ("environ", "coloured"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+)
 @pytest.mark.usefixtures("project")
 def test_a_terminal_gets_colour_and_its_own_width(
     environ: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("NO_COLOR", *environ):
+    for name in ("NO_COLOR", "TERM"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {**environ, "COLUMNS": "60"}.items():
         monkeypatch.setenv(name, value)
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(output, "shows_colours", functools.partial(output.shows_colours, "linux"))
     assert main(["explain"]) == 0
     shown = terminal.getvalue()
     verdict = "An upload to pypi would get a token for demo, for 15\nminutes."
     assert shown.startswith(f"\x1b[32m{verdict}\x1b[0m\n" if coloured else f"{verdict}\n")
     assert shown.count("\x1b[32m") == int(coloured)
     assert all(len(line.replace("\x1b[32m", "").replace("\x1b[0m", "")) <= 60 for line in shown.splitlines())
+
+
+class Console:
+    """The library of a Windows whose console has a mode; None is a handle that is not a console."""
+
+    def __init__(self, mode: int | None) -> None:
+        """Take the mode."""
+        self.kernel32, self._mode = self, mode
+
+    def GetStdHandle(self, number: int) -> int:  # noqa: N802 - Windows' own names
+        assert number == -11
+        return 7
+
+    def GetConsoleMode(self, handle: int, mode: Any) -> int:  # noqa: N802
+        assert handle == 7
+        mode._obj.value = self._mode or 0
+        return int(self._mode is not None)
+
+
+@pytest.mark.parametrize(("mode", "shown"), [(7, True), (3, False), (None, False)])
+def test_a_windows_console_gets_colour_if_it_obeys_sequences(
+    mode: int | None, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ctypes
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.delenv("TERM", raising=False)
+    monkeypatch.setattr(ctypes, "windll", Console(mode), raising=False)
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert output.shows_colours("win32") is shown
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert not output.shows_colours("win32")
 
 
 def test_a_paragraph_without_words_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,9 +117,24 @@ def test_a_secret_is_asked_for_without_showing_it(monkeypatch: pytest.MonkeyPatc
 
     from keyring_pypitoken.cli.output import read_secret
 
+    monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
     asked: list[str] = []
     answer: Callable[[str], str] = lambda prompt: asked.append(prompt) or "secret"  # type: ignore[func-returns-value]  # noqa: E731 - append returns None
     monkeypatch.setattr(getpass, "getpass", answer)
     monkeypatch.setattr(sys, "stdin", Terminal())
     assert read_secret("API token") == "secret"
     assert asked == ["API token: "]
+
+
+@pytest.mark.parametrize("stdin", [None, Terminal()], ids=["none", "a terminal"])
+def test_if_nobody_can_be_asked_login_does_not_wait(
+    stdin: Terminal | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import getpass
+
+    monkeypatch.delattr(getpass, "getpass")
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert main(["login"]) == 1
+    assert capsys.readouterr().err == (
+        "keyring-pypitoken: no token given: paste it at the prompt, or send it to standard input.\n"
+    )

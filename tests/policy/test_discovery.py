@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from sandbox import change_owner
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from sandbox import WritePolicy
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="files have no POSIX owners and links here")
-ROOT = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root may give files away")
+ROOT = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root may give files away")
 SOMEBODY = 65_534  # a user that is neither root nor the one who tests
 UP = os.path.join("..", "")
 
@@ -228,15 +229,15 @@ def test_a_projects_policy_may_not_loosen_its_users(
 
 @ROOT
 def test_a_strangers_policy_is_not_trusted(work: Path, write: Write) -> None:
-    os.chown(write("pypitoken.toml"), SOMEBODY, -1)
+    change_owner(write("pypitoken.toml"), SOMEBODY)
     write("x/pypitoken.toml")
     assert [policy.trusted for policy in way_of(work / "x").policies] == [True, False]
 
 
 @ROOT
 def test_the_owner_of_the_start_is_trusted(work: Path, write: Write) -> None:
-    os.chown(write("x/pypitoken.toml"), SOMEBODY, -1)
-    os.chown(work / "x", SOMEBODY, -1)
+    change_owner(write("x/pypitoken.toml"), SOMEBODY)
+    change_owner(work / "x", SOMEBODY)
     assert [policy.trusted for policy in way_of(work / "x").policies] == [True]
 
 
@@ -244,7 +245,7 @@ def test_the_owner_of_the_start_is_trusted(work: Path, write: Write) -> None:
 def test_a_strangers_link_to_a_file_of_the_user_is_not_trusted(work: Path, write: Write) -> None:
     (work / "pypitoken.toml").symlink_to(write("elsewhere.toml"))
     assert [policy.trusted for policy in way_of(work).policies] == [True]
-    os.chown(work / "pypitoken.toml", SOMEBODY, -1, follow_symlinks=False)
+    change_owner(work / "pypitoken.toml", SOMEBODY, follow_symlinks=False)
     assert [policy.trusted for policy in way_of(work).policies] == [False]
 
 
@@ -309,7 +310,8 @@ def test_refuses_a_variable_that_names_no_policy(work: Path, write: Write, named
     write("pypitoken.toml", policy_of("nearest"))
     write("pyproject.toml", '[project]\nname = "demo"\n')
     assert refused(lambda: way_of(work, KEYRING_PYPITOKEN_POLICY=named)) == (
-        f"KEYRING_PYPITOKEN_POLICY names {os.path.normpath(named)}, but {missing}: correct it, or unset it."
+        f"KEYRING_PYPITOKEN_POLICY names {os.path.normpath(named)}, but {missing}: correct it, "
+        "or run `unset KEYRING_PYPITOKEN_POLICY`."
     )
 
 

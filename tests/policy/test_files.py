@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import ntpath
 import os
@@ -13,6 +14,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
 import pytest
+from sandbox import make_pipe
 
 from keyring_pypitoken import files
 from keyring_pypitoken.exceptions import PolicyError, Refusal
@@ -118,7 +120,7 @@ def test_a_path_with_a_nul_is_refused() -> None:
     )
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may search every directory")
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may search every directory")
 def test_a_directory_that_may_not_be_searched_is_refused(work: Path) -> None:
     (work / "closed").mkdir(mode=0)
     assert refused(lambda: files.read_bytes(work / "closed" / "file", "it")) == (
@@ -166,7 +168,10 @@ def test_refuses_what_is_too_long(work: Path) -> None:
 
 @pytest.mark.parametrize(
     ("data", "kind"),
-    [(b"\xff\xfea\0", "UTF-16"), (b"\xfe\xff\0a", "UTF-16"), (b"# \xff", "not UTF-8"), (b"\xc3", "not UTF-8")],
+    [
+        *[(codecs.BOM_UTF16_LE + b"a\0", "UTF-16"), (codecs.BOM_UTF16_BE + b"\0a", "UTF-16")],
+        *[(b"a\0=\0", "UTF-16"), (b"\0a\0=", "UTF-16"), (b"# \xff", "not UTF-8"), (b"\xc3", "not UTF-8")],
+    ],
 )
 def test_refuses_text_that_is_not_utf_8(data: bytes, kind: str, work: Path) -> None:
     (work / "file").write_bytes(data)
@@ -229,8 +234,10 @@ def test_refuses_what_is_not_a_regular_file_unopened(
 ) -> None:
     import socket
 
+    if sys.platform == "win32":
+        pytest.skip("Windows has no such files")
     monkeypatch.chdir(work)
-    os.mkfifo("pipe")
+    make_pipe("pipe")
     (work / "directory").mkdir()
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket")
@@ -244,7 +251,7 @@ def test_refuses_what_is_not_a_regular_file_unopened(
 def test_does_not_wait_for_a_pipe_that_replaces_a_file(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (work / "file").touch()
     regular = os.stat(work / "file")
-    os.mkfifo(work / "pipe")
+    make_pipe(work / "pipe")
     monkeypatch.setattr(files, "status", lambda *_: regular)
     assert refused(lambda: files.read_bytes(work / "pipe", "it")) == "it is not a regular file: replace it with one."
 
@@ -437,7 +444,7 @@ def test_finds_programs_in_absolute_entries_of_path_only(work: Path) -> None:
 def test_a_program_is_a_regular_file_that_may_be_run(work: Path) -> None:
     program(work / "a" / "tool", 0o644)
     (work / "b" / "tool").mkdir(parents=True)
-    os.mkfifo(work / "pipe")
+    make_pipe(work / "pipe")
     entries = {"PATH": os.pathsep.join(str(work / name) for name in "ab")}
     assert files.find_program("tool", entries) is None
     assert files.find_program(program(work / "c" / "tool"), {}) == str(work / "c" / "tool")
@@ -453,15 +460,26 @@ def test_a_name_with_a_directory_is_not_looked_for(name: str, work: Path) -> Non
 
 
 @POSIX
-def test_only_exe_files_count_on_windows(work: Path) -> None:
-    program(work / "tool.bat")
-    program(work / "tool")
+@pytest.mark.parametrize("name", ["tool.bat", "tool.cmd", "tool.com", "tool.EXE.bat", "tool"])
+def test_only_exe_files_count_on_windows(name: str, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATHEXT", ".COM;.EXE;.BAT;.CMD")
+    program(work / name)
     environ = {"PATH": str(work)}
     assert files.find_program("tool", environ, platform="nt") is None
+    assert files.find_program("tool.bat", environ, platform="nt") is None
     found = program(work / "tool.exe")
     assert files.find_program("tool", environ, platform="nt") == found
     assert files.find_program("tool.EXE", environ, platform="nt") is None
     assert files.find_program("tool.exe", environ, platform="nt") == found
+
+
+@POSIX
+@pytest.mark.parametrize("platform", ["nt", "posix"])
+def test_the_current_directory_is_never_searched(platform: str, work: Path) -> None:
+    for name in ("twine", "twine.exe", "twine.bat"):
+        program(work / name)
+    for path in ("", ".", f"{os.pathsep}bin"):
+        assert files.find_program("twine", {"PATH": path}, platform=platform) is None
 
 
 # Patterns of a project
@@ -598,6 +616,8 @@ def test_a_file_that_becomes_a_terminal_is_opened_without_waiting_and_not_taken(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (work / "x").touch()
+    if sys.platform == "win32":
+        pytest.skip("Windows has no such files")
     seen: list[int] = []
     real = os.open
 

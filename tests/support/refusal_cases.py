@@ -538,7 +538,7 @@ def variable_asks_for_longer(stage: Stage) -> str:
     stage.env("KEYRING_PYPITOKEN_VALID_FOR", "20m")
     return (
         "KEYRING_PYPITOKEN_VALID_FOR asks for 20m, and it may only shorten valid-for, which is 15 minutes "
-        "(auto: files not known): set it to less, or unset it."
+        "(auto: files not known): set it to less, or run `unset KEYRING_PYPITOKEN_VALID_FOR`."
     )
 
 
@@ -577,7 +577,10 @@ def named_policy_missing(stage: Stage) -> str:
     """The environment names a file that is not there."""
     stage.master()
     stage.env("KEYRING_PYPITOKEN_POLICY", "elsewhere.toml")
-    return "KEYRING_PYPITOKEN_POLICY names elsewhere.toml, but it does not exist: correct it, or unset it."
+    return (
+        "KEYRING_PYPITOKEN_POLICY names elsewhere.toml, but it does not exist: correct it, or run "
+        "`unset KEYRING_PYPITOKEN_POLICY`."
+    )
 
 
 @case

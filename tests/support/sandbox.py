@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import keyring
 import keyring.backend
 import keyring.core
+import pytest
 
 from keyring_pypitoken import Token, memory
 from keyring_pypitoken.cli.main import main
-
-if TYPE_CHECKING:
-    import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 DATA = Path(__file__).parent.parent / "data"
 STORES = Path(__file__).parent / "stores"
 # Variables of the developer's that would reach uploaders, keyring or this package.
 FOREIGN = (
-    *("KEYRING_", "PYTHON_KEYRING", "GITHUB_", "ACTIONS_", "DBUS_", "XDG_", "PIP_"),
+    *("KEYRING_", "PYTHON_KEYRING", "CI", "GITHUB_", "ACTIONS_", "DBUS_", "XDG_", "PIP_"),
+    *("PSModulePath", "PSMODULEPATH"),
     *("TWINE_", "UV_PUBLISH_", "UV_KEYRING_", "FLIT_", "HATCH_", "POETRY_", "PDM_"),
 )
 
@@ -39,6 +39,20 @@ def write_program(path: Path, *command: str) -> None:
     """Write a program that becomes a command; unlike a `#!` line, that works for paths with spaces."""
     path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', encoding="utf-8")
     path.chmod(0o755)
+
+
+def make_pipe(path: Path | str) -> None:
+    """Make a named pipe, which blocks whoever opens it; skip the test on Windows."""
+    if sys.platform == "win32":
+        pytest.skip("Windows has no named pipes in directories")
+    os.mkfifo(path)
+
+
+def change_owner(path: Path, owner: int, *, follow_symlinks: bool = True) -> None:
+    """Give a file to a user by number; skip the test on Windows."""
+    if sys.platform == "win32":
+        pytest.skip("Windows' users have no numbers")
+    os.chown(path, owner, -1, follow_symlinks=follow_symlinks)
 
 
 def forget() -> None:

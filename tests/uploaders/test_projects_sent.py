@@ -37,6 +37,12 @@ ASKING = {
     "hatch": {"HATCH_INDEX_USER": "__token__"},
 }
 WORTHLESS = "a-password-of-no-worth"
+# Some lines a test, so that processes share the work.
+PARTS = {
+    f"{environment} {start // 12 + 1}": (environment, lines[start : start + 12])
+    for environment, lines in LINES.items()
+    for start in range(0, len(lines), 12)
+}
 
 
 @pytest.fixture(scope="module")
@@ -69,15 +75,16 @@ def judge(truth: list[Sent], sent: list[Sent], *, is_forbidden: bool) -> str:
     return "equal" if named == projects else f"WRONG: the token is for {sorted(named)}"
 
 
-@pytest.mark.parametrize("environment", LINES)
+@pytest.mark.parametrize("part", PARTS)
 def test_the_token_is_for_the_projects_that_arrive(
-    environment: str,
+    part: str,
     environments: Environments,
     index: NotingIndex,
     work: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
     write_projects(work)
+    environment, lines = PARTS[part]
     room = find_room(environment.split(maxsplit=1)[0])
     assert room is not None
     repository = Repository("local", index.upload_url, "pypi.org", ())
@@ -88,7 +95,7 @@ def test_the_token_is_for_the_projects_that_arrive(
     through = [sys.executable, "-m", "keyring_pypitoken", "exec", "--"]
     counts: Counter[str] = Counter()
     rows: list[str] = []
-    for text in LINES[environment]:
+    for text in lines:
         line = Line.parse(text, work)
         environ = {**os.environ, "PATH": path, **line.environ}
 
@@ -113,5 +120,5 @@ def test_the_token_is_for_the_projects_that_arrive(
             reason = said[0][len("keyring-pypitoken: ") :] if said and outcome != "equal" else ""
             rows.append(f"{mode:<8} {text} -> {arrived}: {outcome}{reason and f' ({reason})'}")
     summary = ", ".join(f"{counts[name]} {name}" for name in ("equal", "refused", "nothing", "WRONG"))
-    record_property("uploader", (environment, "projects", summary, rows))
+    record_property("uploader", (part, "projects", summary, rows))
     assert counts["WRONG"] == 0, "\n".join(row for row in rows if "WRONG" in row)

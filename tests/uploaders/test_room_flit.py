@@ -103,7 +103,7 @@ def test_the_address_is_that_of_flit(
         (
             "publish --repository local",
             {"FLIT_INDEX_URL": ""},
-            "flit takes FLIT_INDEX_URL or --repository, not both: unset the variable, or omit the option.",
+            "flit takes FLIT_INDEX_URL or --repository, not both: run `unset FLIT_INDEX_URL`, or omit the option.",
         ),
         (
             "publish",

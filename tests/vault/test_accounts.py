@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sandbox import make_pipe
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import Refusal
@@ -123,7 +124,7 @@ def test_a_note_that_is_too_long_is_refused() -> None:
 def test_a_note_that_is_not_a_file_is_refused_and_not_waited_for() -> None:
     note_account(PYPI, "work")
     path = notes() / "pipe.json"
-    os.mkfifo(path)
+    make_pipe(path)
     assert refused(noted_accounts, PYPI) == f"{path} is not a regular file: replace it with one."
 
 

@@ -18,14 +18,14 @@ from age_writer import encrypt_cheaply
 from file_keyring import FileKeyring
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox import STORES, Run, WritePolicy, forget, new_master
+from sandbox import STORES, Run, WritePolicy, forget, make_pipe, new_master
 
 from keyring_pypitoken import ProjectNamesRestriction, Token, memory, paths
 from keyring_pypitoken.backend import RefusedError
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, StoreSettings, WithOrigin
-from keyring_pypitoken.secret import MasterToken, Passphrase
+from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.vault import age, backends, passphrase, scrypt
 from keyring_pypitoken.vault.age import AgeFile, parse_document, rekey
 
@@ -88,9 +88,9 @@ def answers(monkeypatch: pytest.MonkeyPatch, *typed: str) -> list[str]:
     """Type answers on a terminal, one after the other; return the questions, which come in later."""
     questions: list[str] = []
 
-    def ask(question: str) -> Passphrase:
+    def ask(question: str) -> str:
         questions.append(question)
-        return Passphrase(typed[len(questions) - 1])
+        return typed[len(questions) - 1]
 
     monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
     monkeypatch.setattr(passphrase, "ask_terminal", ask)
@@ -282,7 +282,7 @@ def test_a_document_of_another_form_is_refused_without_asking_again(
 @pytest.mark.parametrize("target", ["/dev/tty", "/dev/stdin", "pipe", "masters.age", "missing"])
 def test_a_link_to_anything_but_a_file_is_refused_and_never_waited_for(target: str) -> None:
     path().parent.mkdir(parents=True)
-    os.mkfifo(path().parent / "pipe")
+    make_pipe(path().parent / "pipe")
     path().symlink_to(target)
     assert str(path()) in refused(lambda: AgeFile().get_password(PRIVATE, "default"))
     assert str(path()) in refused(lambda: AgeFile().set_password(PRIVATE, "default", new_master()))

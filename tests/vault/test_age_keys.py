@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import os
+import codecs
 import subprocess
 import sys
 import traceback
@@ -13,11 +13,13 @@ import pyrage
 import pytest
 from age_plugin import PLUGIN_IDENTITY, POSIX, install_plugin
 from age_writer import encrypt_cheaply
+from sandbox import make_pipe, write_program
 
+from keyring_pypitoken import files
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import Passphrase
-from keyring_pypitoken.vault import identities
+from keyring_pypitoken.vault import identities, scrypt
 from keyring_pypitoken.vault.identities import IdentityKey, PassphraseKey
 
 if TYPE_CHECKING:
@@ -102,6 +104,15 @@ def test_a_wrong_passphrase_and_a_damaged_file_are_told(spoil: Callable[[bytes],
     )
 
 
+def test_a_file_that_takes_this_machine_too_long_is_not_called_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrypt, "refuse_without_memory", lambda *_: None)  # the library looks at the time, too
+    slow = encrypt_cheaply(PLAIN, "correct horse").replace(b" 1\n", b" 40\n", 1)
+    assert refused(decrypt, PassphraseKey("masters.age", Passphrase("correct horse")), slow) == (
+        "masters.age takes too long to open on this machine: open it on a faster one, and run `keyring-pypitoken "
+        "rekey` there to encrypt it to an identity."
+    )
+
+
 def test_a_passphrase_that_is_no_text_is_told() -> None:
     key = PassphraseKey("masters.age", Passphrase("\udcff"))
     assert refused(encrypt, key) == ("masters.age cannot be encrypted to this passphrase: choose one of plain text.")
@@ -134,6 +145,8 @@ def test_an_ssh_key_opens_what_is_encrypted_to_it(path: Path, kind: str) -> None
     data = encrypt(key_of(path))
     assert pyrage.decrypt(data, [pyrage.ssh.Identity.from_buffer(path.read_bytes())]) == PLAIN
     assert decrypt(key_of(path), pyrage.encrypt(PLAIN, [public])) == PLAIN
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert decrypt(key_of(path), data) == PLAIN
 
 
 @pytest.mark.parametrize(
@@ -197,7 +210,8 @@ def test_an_ssh_key_that_only_pyrage_finds_damaged_is_told(path: Path) -> None:
         (b"# nothing but a comment\n", f"has no identity: {EXPECTED}"),
         (b"# x\nAGE-SECRET-KEY-1SECRET\n", f"has no identity in line 2: {EXPECTED}"),
         (b"AGE-PLUGIN-DEMO-1SECRET\n", f"has no identity in line 1: {EXPECTED}"),
-        (b"\xff\xfe\0", f"has no identity in line 1: {EXPECTED}"),
+        ("AGE-SECRET-KEY-1SECRET".encode("utf-16"), "is UTF-16 text: save it as UTF-8"),
+        ("# Schl\xfcssel".encode("latin-1"), "is not UTF-8 text: save it as UTF-8"),
         (b"age-encryption.org/v1\n", f"has no identity in line 1: {EXPECTED}"),
     ],
 )
@@ -217,9 +231,9 @@ def test_an_unreadable_identity_is_refused(path: Path) -> None:
     path.mkdir()
     expected = f"the identity {path} (policy.toml:2) is not a regular file: replace it with one."
     assert refused(decrypt, key_of(path)) == expected
-    if os.name == "posix":
+    if sys.platform != "win32":
         path.rmdir()
-        os.mkfifo(path)
+        make_pipe(path)
         assert refused(encrypt, key_of(path)) == expected, "nobody waits until somebody writes into it"
         path.unlink()
         path.symlink_to("missing")
@@ -244,6 +258,37 @@ def test_another_identity_does_not_open_it(path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        r"\\host\share\key.txt",
+        "//host/share/key.txt",
+        r"\/host\share\key.txt",
+        r"\\?\UNC\host\share\key.txt",
+        "//?/UNC/host/share/key.txt",
+        r"\\?\C:\key.txt",
+        r"\??\UNC\host\share\key.txt",
+        r"\\.\pipe\key",
+        r"\key.txt",
+        "C:key.txt",
+    ],
+)
+def test_an_identity_on_a_network_path_is_not_opened_on_windows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(files, "read_bytes", lambda *asked: opened.append(asked))
+    key = IdentityKey("masters.age", WithOrigin(name, ORIGIN))
+    sentence = (
+        f"the identity {name} (policy.toml:2) is not on a drive of this machine: copy it there, and name it by its "
+        "drive."
+    )
+    assert refused(encrypt, key) == refused(decrypt, key, b"") == sentence
+    assert opened == []
+    for local in (r"C:\key.txt", "c:/my keys/key.txt"):
+        assert "does not exist" in refused(encrypt, IdentityKey("masters.age", WithOrigin(local, ORIGIN)))
+    assert len(opened) == 2
+
+
 # Plugins, which are programs of their own.
 
 
@@ -263,6 +308,31 @@ def test_a_plugin_opens_what_it_encrypted(
 
 
 @POSIX
+@pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.parametrize("entries", ["", ".", "bin"])
+def test_a_plugin_of_a_checkout_is_never_started(
+    entries: str, installed: bool, path: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative entries of PATH lead into whatever directory an upload is started in."""
+    if installed:
+        install_plugin(path.parent, monkeypatch)
+    (work / "bin").mkdir()
+    for program in (work / "age-plugin-demo", work / "bin" / "age-plugin-demo"):
+        write_program(program, "/bin/sh", "-c", "touch started; exit 1")
+    before = os.environ["PATH"]
+    monkeypatch.setenv("PATH", os.pathsep.join([entries, before if installed else ""]))
+    path.write_text(PLUGIN_IDENTITY)
+    if installed:
+        assert decrypt(key_of(path), encrypt(key_of(path))) == PLAIN
+    else:
+        assert refused(encrypt, key_of(path)) == (
+            f"the identity {path} (policy.toml:2) needs the program age-plugin-demo, which is not on PATH: install it."
+        )
+    assert not (work / "started").exists()
+    assert os.environ["PATH"] == os.pathsep.join([entries, before if installed else ""])
+
+
+@POSIX
 @pytest.mark.parametrize("mode", ["pin", "confirm", "name", "refuse"])
 def test_a_plugin_that_does_not_release_its_key_is_told(path: Path, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
     install_plugin(path.parent, monkeypatch)
@@ -279,10 +349,10 @@ def test_a_plugin_may_ask_for_a_pin(
 ) -> None:
     """On the terminal; whoever interrupts the question refuses."""
 
-    def ask(question: str) -> Passphrase:
+    def ask(question: str) -> str:
         assert question == "PIN of the demo key: "
         if isinstance(typed, str):
-            return Passphrase(typed)
+            return typed
         raise typed
 
     install_plugin(path.parent, monkeypatch)

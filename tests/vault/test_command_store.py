@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import keyring
 import pytest
-from sandbox import Command, WritePolicy, new_master
+from sandbox import Command, Run, WritePolicy, new_master, write_program
 
 from keyring_pypitoken import Token, lookup, memory, paths
 from keyring_pypitoken.backend import RefusedError, RefusedSetError
@@ -204,6 +204,8 @@ def in_terminal(path: str, typed: bytes) -> str:
     """Run a program that uses the store, in a terminal of its own; return what is on the screen."""
     import pty
 
+    if sys.platform == "win32":
+        pytest.skip("only POSIX has pseudo-terminals and process groups")
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover - another process
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # which a test run in the background ignores
@@ -227,6 +229,23 @@ def test_the_program_may_ask_on_the_terminal() -> None:
     assert screen[-2:] == ["answer: 1234", "foreground: True"]
 
 
+@pytest.mark.parametrize(("ci", "answer"), [("", "got a"), ("true", "got nothing")])
+def test_on_a_terminal_that_nobody_sees_the_program_reads_nothing(
+    ci: str, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    path = script("printf 'PIN? ' > /dev/tty; read line || line=nothing; echo got $line")
+    assert in_terminal(path, b"a\n").splitlines()[-2] == f"answer: {answer}"
+
+
+def test_closed_streams_are_not_what_the_program_opens_next() -> None:
+    found = store("[ -e /dev/fd/0 ] && [ -e /dev/fd/2 ] && echo open")
+    code = f"from keyring_pypitoken.vault.command import *; print({found!r}.read_master().reveal())"
+    line = shlex.join([sys.executable, "-c", code])
+    done = subprocess.run(f"{line} <&- 2>&-", shell=True, stdout=subprocess.PIPE, check=True)  # noqa: S602 - closes them
+    assert done.stdout == b"open\n"
+
+
 def test_ctrl_c_ends_the_program_and_interrupts() -> None:
     path = script("printf 'PIN? ' > /dev/tty; read pin < /dev/tty; echo $pin")
     assert in_terminal(path, b"\x03").splitlines()[-2:] == ["PIN? ^Cinterrupted", "foreground: True"]
@@ -247,6 +266,8 @@ def test_the_terminal_is_lent_and_taken_back_unless_we_are_in_the_background(
 ) -> None:
     import pty
 
+    if sys.platform == "win32":
+        pytest.skip("only POSIX has pseudo-terminals and process groups")
     asked, terminal = pty.openpty()
     front = [os.getpgrp() if in_front else 1]
     monkeypatch.setattr(command, "_TERMINAL", os.ttyname(terminal))
@@ -272,6 +293,8 @@ def test_an_interrupt_kills_the_program(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_an_interrupt_while_the_program_starts_kills_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    if sys.platform == "win32":
+        pytest.skip("only POSIX has pseudo-terminals and process groups")
     real = command._start
     started: list[subprocess.Popen[bytes]] = []
 
@@ -309,6 +332,9 @@ def test_a_program_whose_output_cannot_be_read_is_killed(monkeypatch: pytest.Mon
     real = command._start
     started: list[subprocess.Popen[bytes]] = []
     monkeypatch.setattr(command, "_start", lambda arguments: started.append(real(arguments)) or started[0])  # type: ignore[func-returns-value]  # append returns None
+
+    if sys.platform == "win32":
+        pytest.skip("only POSIX has pseudo-terminals and process groups")
 
     def fail(_thread: threading.Thread) -> NoReturn:
         raise RuntimeError("can't start new thread")
@@ -390,15 +416,62 @@ def test_an_account_that_only_a_project_names_is_not_passed_on(directory: str, p
     assert asked(project) == ""
 
 
-def test_nothing_is_stored_through_a_program(project: Path) -> None:
-    with pytest.raises(RefusedSetError) as error:
+def test_nothing_is_stored_through_a_program(project: Path, command: Command) -> None:
+    sentence = command.refused("login", stdin=MASTER)
+    with pytest.raises(RefusedSetError, match="cannot be stored through it") as error:
         keyring.set_password(PYPI, TOKEN, MASTER)
     program = project.parent / "keyrings" / "helper"
-    assert str(error.value) == (
+    assert sentence == str(error.value)
+    assert sentence == (
         f"masters are read from the program '{program}' ({paths.user_policy()}:2), and cannot be stored through it: "
         "store the token with that program."
     )
     assert asked(project) == ""
+
+
+@pytest.mark.parametrize(
+    "service",
+    ["poetry-repository-other", "pdm-repository-pypi", "main", "https://upload.pypi.org./legacy/", f"{PYPI}#x"],
+)
+def test_a_key_that_is_ours_only_if_a_token_is_there_does_not_start_it(service: str, project: Path) -> None:
+    assert keyring.get_password(service, TOKEN) is None
+    assert asked(project) == ""
+
+
+def test_a_label_that_may_be_an_account_is_not_looked_for_in_it(project: Path) -> None:
+    found = keyring.get_password(f"{PYPI}?other", TOKEN)
+    assert found is not None
+    assert Token.load(found).raw_caveats[1:] == [b'[1, ["other"]]']
+    assert asked(project) == "default\n"
+
+
+def test_what_is_refused_and_what_only_explains_does_not_start_it(project: Path, command: Command) -> None:
+    assert command("explain")[0] == 0
+    code, out, _ = command("status")
+    assert code == 0
+    assert out.startswith("Ready. Uploads use restricted tokens; nothing bypasses them.\n")
+    assert "  masters   read from the program when a token is derived\n" in out
+    assert f"  kept in   {project.parent / 'keyrings' / 'helper'}, a program\n" in out
+    (project / "pypitoken.toml").write_text('projects = ["another"]\n')
+    assert "project 'demo' is not allowed here" in command.refused("token")
+    assert asked(project) == ""
+
+
+def test_keyring_itself_as_the_program_is_refused(project: Path, run: Run, user_policy: WritePolicy) -> None:
+    write_program(project / "keyring", sys.executable, "-m", "keyring")
+    user_policy(f'[store]\ncommand = ["{project / "keyring"}", "get", "{PYPI}", "{TOKEN}"]\n')
+    done = run("keyring", "get", PYPI, TOKEN)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == [
+        (
+            "keyring-pypitoken: the program that [store] names as `command` asks keyring for the same token, which "
+            "would never end: name one that reads the master from elsewhere."
+        ),
+        (
+            f"keyring-pypitoken: the program '{project / 'keyring'}', which [store] names as `command`, failed "
+            "(exit code 1): run it by hand to see why."
+        ),
+    ]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import getpass
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -47,6 +47,8 @@ def in_terminal(asks: str, *typed: str, stdin: int | None = None, before: str = 
     """Run a program that asks, in a terminal of its own; type a line at each question; return what is on the screen."""
     import pty
 
+    if sys.platform == "win32":
+        pytest.skip("only POSIX has pseudo-terminals to test with")
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover - another process
         if stdin is not None:
@@ -81,6 +83,10 @@ def first(path: str) -> Passphrase:
 NO_TERMINAL = (
     "the masters in masters.age need a passphrase, which cannot be asked for without a terminal: "
     "set KEYRING_PYPITOKEN_PASSPHRASE, or run this in a terminal."
+)
+IN_CI = (
+    "the masters in masters.age need a passphrase, which is not asked for if the variable CI is set: "
+    "set KEYRING_PYPITOKEN_PASSPHRASE, or run this in a terminal without CI."
 )
 NOTHING_GIVEN = "no passphrase given for the masters in masters.age: try again, or set KEYRING_PYPITOKEN_PASSPHRASE."
 
@@ -161,6 +167,8 @@ def test_a_pipe_is_never_read() -> None:
 def test_in_the_background_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     import pty
 
+    if sys.platform == "win32":
+        pytest.skip("only POSIX has pseudo-terminals to test with")
     master, slave = pty.openpty()
     monkeypatch.setattr(passphrase, "_TERMINAL", os.ttyname(slave))
     try:
@@ -174,6 +182,64 @@ def test_in_the_background_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> N
     finally:
         os.close(master)
         os.close(slave)
+
+
+@POSIX
+@pytest.mark.parametrize(("ci", "asked"), [("true", False), ("1", False), ("", True), ("false", True)])
+def test_in_ci_nobody_is_asked_on_the_terminal_that_some_services_give(ci: str, asked: bool) -> None:
+    screen = in_terminal("(first,)", "opens\n", before=f"import os; os.environ['CI'] = {ci!r}").splitlines()
+    assert screen == ([QUESTION, "got OPENS"] if asked else [f"refused: {IN_CI}"])
+
+
+class Windows:
+    """The libraries of a Windows on which a process has a console of some kind, or none."""
+
+    def __init__(self, window: str, *, visible: bool, desktop: bool) -> None:
+        """Take the class of the console's window (empty if it has none), and whether it and its desktop can be seen."""
+        self.kernel32 = self.user32 = self
+        self._window, self._visible, self._desktop = window, visible, desktop
+
+    def GetConsoleWindow(self) -> int:  # noqa: N802 - Windows' own names
+        return 7 if self._window else 0
+
+    def GetClassNameW(self, window: int, name: Any, length: int) -> int:  # noqa: N802
+        assert (window, length) == (7, len(name))
+        name.value = self._window
+        return len(self._window)
+
+    def IsWindowVisible(self, window: int) -> int:  # noqa: N802
+        assert window == 7
+        return int(self._visible)
+
+    def GetProcessWindowStation(self) -> int:  # noqa: N802
+        return 8
+
+    def GetUserObjectInformationW(self, station: int, index: int, info: Any, size: int, needed: None) -> int:  # noqa: N802
+        assert (station, index, size, needed) == (8, 1, 12, None)
+        info[2] = int(self._desktop)
+        return 1
+
+
+@pytest.mark.parametrize(
+    ("window", "visible", "desktop", "asked"),
+    [
+        pytest.param("", False, True, False, id="without a console (pythonw), or with CREATE_NO_WINDOW"),
+        pytest.param("ConsoleWindowClass", True, True, True, id="console"),
+        pytest.param("ConsoleWindowClass", False, True, False, id="hidden console"),
+        pytest.param("ConsoleWindowClass", True, False, False, id="service"),
+        pytest.param("PseudoConsoleWindow", False, True, True, id="Windows Terminal"),
+        pytest.param("PseudoConsoleWindow", False, False, True, id="ssh"),
+    ],
+)
+def test_on_windows_a_console_that_nobody_sees_is_not_asked(
+    window: str, visible: bool, desktop: bool, asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ctypes
+
+    monkeypatch.setattr(ctypes, "windll", Windows(window, visible=visible, desktop=desktop), raising=False)
+    assert REAL_HAS_TERMINAL("win32") is asked
+    monkeypatch.setenv("CI", "true")
+    assert not REAL_HAS_TERMINAL("win32")
 
 
 def typing(monkeypatch: pytest.MonkeyPatch, *typed: str) -> None:
@@ -206,4 +272,4 @@ def test_what_would_be_seen_is_not_typed(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_without_a_terminal_a_pin_is_not_asked_for() -> None:
-    assert passphrase.ask_terminal("PIN: ") is None
+    assert passphrase.ask_terminal("PIN: ") == ""

@@ -119,6 +119,8 @@ def test_without_an_interpreter_encrypting_is_refused(executable: str | None, mo
 def test_what_is_free_is_bounded_by_the_machine_and_the_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if sys.platform == "win32":
+        pytest.skip("only Linux says how much memory is free")
     whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     machine = free_memory()
     assert machine is not None
