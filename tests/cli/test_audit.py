@@ -19,8 +19,8 @@ from wire import open_environments, run_offline
 
 from keyring_pypitoken import history, index, paths
 from keyring_pypitoken.cli import audit
-from keyring_pypitoken.cli.output import local_time
 from keyring_pypitoken.history import Entry, record
+from keyring_pypitoken.text import local_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -479,7 +479,7 @@ ANSWERS: dict[str, object] = {
     **{
         f"time: {text}": {"name": "demo", "files": [GOOD | {"upload-time": text}]}
         for text in ("", "today", "2026-01-31", "2026-02-31T00:00:00Z", "2026-01-31T00:00:00+01:00",
-                     "2026-01-31T00:00:00", "0000-01-01T00:00:00Z", "2026-01-31T00:00:00.1234567Z", f"{BEGIN}")
+                     "2026-01-31T00:00:00", "0000-01-01T00:00:00Z", "2026-01-31T00:00:00.1234567Z", "1795193283")
     },
 }  # fmt: skip
 

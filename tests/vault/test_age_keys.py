@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import codecs
+import os
 import subprocess
 import sys
 import traceback
@@ -276,7 +277,7 @@ def test_another_identity_does_not_open_it(path: Path) -> None:
 def test_an_identity_on_a_network_path_is_not_opened_on_windows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[object] = []
     monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setattr(files, "read_bytes", lambda *asked: opened.append(asked))
+    monkeypatch.setattr(files, "read_text", lambda *asked: opened.append(asked))
     key = IdentityKey("masters.age", WithOrigin(name, ORIGIN))
     sentence = (
         f"the identity {name} (policy.toml:2) is not on a drive of this machine: copy it there, and name it by its "
@@ -318,7 +319,7 @@ def test_a_plugin_of_a_checkout_is_never_started(
         install_plugin(path.parent, monkeypatch)
     (work / "bin").mkdir()
     for program in (work / "age-plugin-demo", work / "bin" / "age-plugin-demo"):
-        write_program(program, "/bin/sh", "-c", "touch started; exit 1")
+        write_program(program, "/bin/sh", "-c", f": > '{work}/started'; exit 1")
     before = os.environ["PATH"]
     monkeypatch.setenv("PATH", os.pathsep.join([entries, before if installed else ""]))
     path.write_text(PLUGIN_IDENTITY)
