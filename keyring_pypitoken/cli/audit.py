@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_pypitoken import history, index
 from keyring_pypitoken.cli.grants import find_repository
-from keyring_pypitoken.cli.output import dump, items, local_time, say, table
+from keyring_pypitoken.cli.output import dump, items, say, table
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import BUILT_IN
 from keyring_pypitoken.names import InvalidNameError, normalize_valid
 from keyring_pypitoken.policy.decision import DEFAULT_CLOCK_SKEW, least_of
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.values import endpoint_host
-from keyring_pypitoken.text import join_names, join_quoted, printable, quoted
+from keyring_pypitoken.text import join_names, join_quoted, local_time, printable, quoted
 
 if TYPE_CHECKING:
     import argparse

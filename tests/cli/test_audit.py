@@ -19,8 +19,8 @@ from wire import open_environments, run_offline
 
 from keyring_pypitoken import history, index, paths
 from keyring_pypitoken.cli import audit
-from keyring_pypitoken.cli.output import local_time
 from keyring_pypitoken.history import Entry, record
+from keyring_pypitoken.text import local_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
