@@ -87,7 +87,7 @@ def split(line: str) -> list[str]:
             continue
         is_open = True
         word += blank + plain + "\\" * (len(slashes) // 2)
-        literal = len(slashes) % 2 if quotes else 0  # a quote behind an odd number of backslashes
+        literal = len(slashes) % 2  # a quote behind an odd number of backslashes
         left = len(quotes) - literal
         if left and not is_quoted:
             is_quoted, left = True, left - 1

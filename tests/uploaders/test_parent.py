@@ -84,7 +84,8 @@ class Windows:
             data = found.line.encode("utf-16-le", "surrogatepass")
             word = ctypes.sizeof(ctypes.c_void_p)
             assert len(data) + 2 * word <= size
-            address = ctypes.addressof(buffer) + (2 * word if self.failing != "address" else -8)
+            start = {"before": -8, "at": 0, "beyond": size - 2}.get(self.failing, 2 * word)
+            address = ctypes.addressof(buffer) + start
             buffer[0:2] = len(data).to_bytes(2, "little")
             buffer[word : 2 * word] = address.to_bytes(word, "little")
             buffer[2 * word : 2 * word + len(data)] = data
@@ -328,7 +329,9 @@ def test_a_chain_that_cannot_be_followed_on_windows_ends_the_search() -> None:
         behind_launchers(own(1))
 
 
-@pytest.mark.parametrize("failing", ["OpenProcess", "GetProcessTimes", "information 0", "information 60", "address"])
+@pytest.mark.parametrize(
+    "failing", ["OpenProcess", "GetProcessTimes", "information 0", "information 60", "before", "at", "beyond"]
+)
 def test_a_process_that_may_not_be_looked_at_on_windows_is_an_error(
     failing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
