@@ -149,7 +149,7 @@ class Chain(RuleBasedStateMachine):
         self.root.rename(moved)
         self.root = moved
 
-    @precondition(lambda self: (self.home / "config").exists())
+    @precondition(lambda self: os.name == "posix" and (self.home / "config").exists())  # not everybody links elsewhere
     @rule()
     def move_the_own_policy_behind_a_link_to_nothing(self) -> None:
         config, moved = self.home / "config", self.home / "config-moved"

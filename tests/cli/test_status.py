@@ -167,7 +167,7 @@ def test_the_program_of_a_policy_is_not_started(command: Command, user_policy: W
     program = work / "print-master"
     program.write_text(f"#!/bin/sh\ntouch {work / 'started'}\n")
     program.chmod(0o755)
-    user_policy(f'[store]\ncommand = ["{program}"]\n')
+    user_policy(f'[store]\ncommand = ["{program.as_posix()}"]\n')
     assert command("status")[0] == 0
     assert not (work / "started").exists()
 

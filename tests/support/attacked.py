@@ -61,7 +61,8 @@ def start(
     *arguments: str, cwd: Path, environ: Mapping[str, str] | None = None, stdin: str | None = ""
 ) -> subprocess.CompletedProcess[str] | None:
     """Run `python -m ...`; None if it hangs. Without text for stdin, that stays open."""
-    command = [PYTHON, "-c", _LIMITED.format(CPU_SECONDS), PYTHON, "-m", *arguments]
+    limited = [PYTHON, "-c", _LIMITED.format(CPU_SECONDS)] if os.name == "posix" else []
+    command = [*limited, PYTHON, "-m", *arguments]
     env = os.environ | {"PYTHONIOENCODING": "utf-8", "COLUMNS": "1000"} | dict(environ or {})
     env["PYTHONPATH"] = os.pathsep.join([*filter(None, [dict(environ or {}).get("PYTHONPATH")]), str(STORES)])
     read, write = os.pipe()

@@ -48,6 +48,16 @@ def make_pipe(path: Path | str) -> None:
     os.mkfifo(path)
 
 
+def make_link(path: Path, target: Path | str) -> None:
+    """Make a symbolic link; skip the test if Windows does not let this user make any."""
+    try:
+        path.symlink_to(target)
+    except OSError:
+        if sys.platform != "win32":
+            raise
+        pytest.skip("Windows lets only some users make links")
+
+
 def change_owner(path: Path, owner: int, *, follow_symlinks: bool = True) -> None:
     """Give a file to a user by number; skip the test on Windows."""
     if sys.platform == "win32":

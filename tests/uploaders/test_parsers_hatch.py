@@ -207,7 +207,7 @@ def project(work: Path, home: Path) -> Path:
     make_wheel(home / "elsewhere" / "dist", "elsewhere", "1.0")
     for file, text in ((home / "config/hatch/config.toml", CONFIG), (work / "second.toml", SECOND)):
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text.replace("{work}", str(work)))
+        file.write_text(text.replace("{work}", work.as_posix()))
     previous = work / "cache" / "publish" / "index" / "previous_working_users.json"
     previous.parent.mkdir(parents=True)
     previous.write_text('{"main": "dave"}')
@@ -218,7 +218,7 @@ def test_reads_command_lines_as_hatch_does(project: Path, pytestconfig: pytest.C
     assert pytestconfig.cache is not None
     python = Environments(pytestconfig.cache.mkdir("uploaders"), os.environ).scripts("hatch") / "python"
     cases = [
-        (shlex.split(line.replace("{work}", str(project))), variables, str((project / directory).resolve()))
+        (shlex.split(line.replace("{work}", project.as_posix())), variables, str((project / directory).resolve()))
         for line, variables in LINES
         for directory in DIRECTORIES
     ]

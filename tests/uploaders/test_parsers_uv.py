@@ -13,6 +13,7 @@ import pytest
 from distributions import make_sdist, make_wheel
 from environments import Environments
 from loopback_index import Form
+from sandbox import make_link
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.uploaders.uploader import Process
@@ -179,7 +180,7 @@ def base(work: Path, server: Server) -> Path:
     make_sdist(work / ".hidden", "h", "1.0")
     (work / "empty").mkdir()
     (work / "member/nested").mkdir()
-    (work / "link").symlink_to("dist")
+    make_link(work / "link", "dist")
     for name in ("notes.txt", "a-1.0.tar.gz.asc", "B-1.0.zip", "d-1.0.0.0.post.tar.gz", "nonsense.whl", "a.tar.gz"):
         (work / "dist" / name).write_text("")
     (work / "dist/a-1.0.tar.gz.publish.attestation").write_text("{}")

@@ -136,16 +136,17 @@ def test_project_is_the_one_named_else_the_root_above(
 ) -> None:
     for name in ("inside/pyproject.toml", "more/found/setup.py", "inside/deep/notes.txt"):
         write(work / name)
+    root = work.as_posix()
     config.write_text(
-        f'[dirs]\nproject = ["", "{work}", "{work}/more"]\n[projects]\ninside = "{work}/inside"\nempty = ""\n'
-        f'table.location = "{work}/inside"\ndeep = "{work}/inside/deep"\n'
+        f'[dirs]\nproject = ["", "{root}", "{root}/more"]\n[projects]\ninside = "{root}/inside"\nempty = ""\n'
+        f'table.location = "{root}/inside"\ndeep = "{root}/inside/deep"\n'
     )
     assert ROOM.find_project(hatch(line, (work / directory).resolve())) == (work / expected).resolve()
 
 
 @pytest.mark.parametrize("name", ["unknown", "empty", "nowhere"])
 def test_unknown_projects_are_refused(work: Path, config: Path, name: str) -> None:
-    config.write_text(f'[projects]\nempty = ""\nnowhere = "{work}/nowhere"\n')
+    config.write_text(f'[projects]\nempty = ""\nnowhere = "{work.as_posix()}/nowhere"\n')
     for process, origin in (
         (hatch(f"-p {name} publish"), "--project"),
         (hatch(variables={"HATCH_PROJECT": name}), "HATCH_PROJECT"),
@@ -174,8 +175,9 @@ def test_mode_chooses_the_project(
     write(work / "named" / "pyproject.toml")
     write(work / "root" / "pyproject.toml")
     (work / "plain").mkdir()
+    root = work.as_posix()
     config.write_text(
-        f'mode = "{mode}"\nproject = "{project}"\n[projects]\nnamed = "{work}/named"\nplain = "{work}/plain"\n'
+        f'mode = "{mode}"\nproject = "{project}"\n[projects]\nnamed = "{root}/named"\nplain = "{root}/plain"\n'
     )
     assert ROOM.find_project(hatch(directory=(work / directory).resolve())) == (work / expected).resolve()
 

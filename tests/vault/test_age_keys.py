@@ -277,7 +277,7 @@ def test_another_identity_does_not_open_it(path: Path) -> None:
 def test_an_identity_on_a_network_path_is_not_opened_on_windows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[object] = []
     monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setattr(files, "read_bytes", lambda *asked, **_: opened.append(asked))
+    monkeypatch.setattr(files, "read_text", lambda *asked: opened.append(asked))
     key = IdentityKey("masters.age", WithOrigin(name, ORIGIN))
     sentence = (
         f"the identity {name} (policy.toml:2) is not on a drive of this machine: copy it there, and name it by its "
