@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import datetime
 import hashlib
 import json
 import os
@@ -172,6 +173,11 @@ def normalize(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def moment(seconds: float) -> str:
+    """Return Unix seconds as PyPI writes them."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def new_id() -> str:
     """Return a random UUID."""
     return str(uuid.uuid4())
@@ -276,8 +282,10 @@ class LoopbackIndex:
         projects: the owners of each project, by normalized name.
         project_ids: the UUID of each project, by normalized name.
         user_ids: the UUID of each user.
+        provenance: the URL of each file's attestations, by its name, as a trusted publisher's upload has them.
         control_key: what the control endpoints want in the header X-Control.
         upload_url: the address that uploaders are given.
+        simple_url: the address below which each project's files are listed, in JSON only.
         control_url: the address below which another process steers the index.
     """
 
@@ -289,6 +297,7 @@ class LoopbackIndex:
         self.projects: dict[str, set[str]] = {}
         self.project_ids: dict[str, str] = {}
         self.user_ids = defaultdict[str, str](new_id)
+        self.provenance: dict[str, str] = {}
         self.control_key = secrets.token_urlsafe()
         self._spellings: dict[str, str] = {}
         self._masters: dict[str, Master] = {}
@@ -297,6 +306,7 @@ class LoopbackIndex:
         self._server.index = self
         self._url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self.upload_url = f"{self._url}/legacy/"
+        self.simple_url = f"{self._url}/simple/"
         self.control_url = f"{self._url}/control/"
 
     def __enter__(self) -> Self:
@@ -353,6 +363,24 @@ class LoopbackIndex:
             )
             self.uploads.append(upload)
         return upload
+
+    def list_files(self, project: str) -> dict[str, object] | None:
+        """Return what PyPI's JSON says about a project's files (PEP 691, 700, 740); None if there is no project."""
+        accepted = [upload for upload in self.uploads if (upload.project, upload.status) == (project, 200)]
+        if not accepted:
+            return None
+        files: list[dict[str, object]] = [
+            {
+                "filename": upload.filename,
+                "url": f"{self._url}/files/{upload.filename}",
+                "hashes": {},
+                "upload-time": moment(upload.received_at),
+                "provenance": self.provenance.get(upload.filename),
+            }
+            for upload in accepted
+        ]
+        versions = sorted({upload.version for upload in accepted})
+        return {"meta": {"api-version": "1.3"}, "name": project, "versions": versions, "files": files}
 
     def _accept(self, token: str | None, master: Master | None, form: Form) -> None:
         """Refuse an upload, or keep what it brings."""
@@ -429,6 +457,9 @@ class Handler(BaseHTTPRequestHandler):
             authorization = self.headers.get("Authorization", "")
             upload = self.server.index.receive(authorization, form)
             self.answer(upload.status, upload.reason)
+        elif self.command == "GET" and (found := re.fullmatch("/simple/([^/]+)/", path)) is not None:
+            files = self.server.index.list_files(found[1])
+            self.answer(*((404, "Not Found") if files is None else (200, "OK", json.dumps(files))))
         else:
             self.answer(404, "Not Found")
 

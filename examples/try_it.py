@@ -47,7 +47,7 @@ def main() -> None:
             demonstrate(Path(directory).resolve())
         return
     with tempfile.TemporaryDirectory(prefix="keyring-pypitoken-") as directory:
-        say("Installing this clone, twine and build into a temporary directory ...")
+        say("Installing this clone, twine and build into a temporary directory, for half a minute or so ...")
         environment = Path(directory) / "environment"
         python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         pip = [str(python), "-m", "pip"]
@@ -75,7 +75,7 @@ def demonstrate(directory: Path) -> None:
             return super().receive(authorization, form)
 
     with Overhearing() as index:
-        environ = prepare(directory, index.upload_url)
+        environ = prepare(directory, index.upload_url) | {"TWINE_REPOSITORY_URL": index.upload_url}
         master = index.create_master("you")
 
         step("Store a master token once, with keyring's own command")
@@ -90,10 +90,10 @@ def demonstrate(directory: Path) -> None:
         step("Build a project, and upload it with twine as ever")
         project = make_project(directory, "try-it-demo")
         show(["python", "-m", "build", "--no-isolation"], project, environ, quiet=True)
-        twine = ["twine", "upload", "--disable-progress-bar", "--repository-url", index.upload_url]
-        show([*twine, "dist/*"], project, environ)
+        twine = ["twine", "upload", "dist/*"]
+        show(twine, project, environ, remark="TWINE_REPOSITORY_URL is the index on loopback")
 
-        step("What went over the wire was not the master, but a token for this project and some minutes")
+        step("What arrived: a token for this project and some minutes, not the master")
         for upload in index.uploads:
             print(f"    {upload.filename}: {upload.status} {upload.reason}, the master itself: {yes(upload.is_master)}")
         explain(index.uploads[0].restrictions)
@@ -102,14 +102,14 @@ def demonstrate(directory: Path) -> None:
         other = make_project(directory, "another-project")
         show(["python", "-m", "build", "--no-isolation", "--wheel"], other, environ, quiet=True)
         stolen = environ | {"TWINE_USERNAME": "__token__", "TWINE_PASSWORD": index.overheard}
-        show([*twine, "dist/*"], other, stolen, fails=True, remark="TWINE_PASSWORD is the token overheard")
+        show(twine, other, stolen, fails=True, remark="TWINE_PASSWORD is the token overheard")
 
         step("... and no project at all once its window is over (the index's clock moves by 20 minutes)")
         index.clock_offset = 20 * 60
         shutil.rmtree(project / "dist")
         (project / "pyproject.toml").write_text((project / "pyproject.toml").read_text().replace('"1.0"', '"1.1"'))
         show(["python", "-m", "build", "--no-isolation", "--wheel"], project, environ, quiet=True)
-        show([*twine, "dist/*"], project, stolen, fails=True, remark="TWINE_PASSWORD is the token overheard")
+        show(twine, project, stolen, fails=True, remark="TWINE_PASSWORD is the token overheard")
 
         step("The master never left the store")
         used = [upload.filename for upload in index.uploads if upload.is_master]
@@ -168,13 +168,14 @@ def show(
     fails: bool = False,
     remark: str = "",
 ) -> None:
-    """Run a command and show it as a terminal would: with both outputs, and without colours."""
+    """Run a command and show it as a terminal would: with both outputs, but no colours or progress bars."""
     print(f"    $ {' '.join(command)}{remark and f'   # {remark}'}", flush=True)
     program = shutil.which(command[0], path=environ["PATH"])
     if command[0] == "python" or program is None:
         program = sys.executable
+    plain = ["--disable-progress-bar"] if command[0] == "twine" else []
     done = subprocess.run(
-        [program, *command[1:]],
+        [program, *command[1:], *plain],
         cwd=directory,
         env=environ,
         input=stdin,

@@ -1,7 +1,16 @@
 """Restricted, short-lived PyPI tokens for uploaders, and the library that derives them.
 
-The public names are loaded on first use (PEP 562): keyring imports this package in every process that
-uses keyring for anything, and most of those never upload.
+Restrict a token to one project and a quarter of an hour, and check a use of it as PyPI would:
+
+    >>> from keyring_pypitoken import Token
+    >>> token = Token.create("pypi.org", "5f3a", key="the index's secret")
+    >>> token = token.restrict(not_before=1790000000, not_after=1790000900, project_names=["demo"])
+    >>> token.check("the index's secret", project_name="demo", now=1790000100)
+
+`Token.load` reads the text of a token, `Token.dump` writes it, and `Token.restrictions` lists what restricts it. Every
+exception is a `PyPITokenException`.
+
+The command is `keyring-pypitoken`, or `python -m keyring_pypitoken`. keyring finds the backend by itself.
 """
 
 from __future__ import annotations
@@ -53,6 +62,8 @@ __all__ = [
     "ValidationError",
 ]
 
+# The public names are loaded on first use (PEP 562): keyring imports this package in every process that uses keyring
+# for anything, and most of those never upload.
 _MODULES = {
     "Context": "tokens.values",
     "InvalidRestriction": "exceptions",

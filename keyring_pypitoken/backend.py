@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from keyring.credentials import Credential
 
     from keyring_pypitoken.issue import Issued
+    from keyring_pypitoken.policy.model import Grant
     from keyring_pypitoken.secret import MasterToken
 
     T = TypeVar("T")
@@ -119,7 +120,7 @@ def hand_out(issued: Issued, program: str, note: str | None = None) -> str:
         projects = grant.projects.value if grant.projects else None
         policies = ", ".join(grant.policies)
         line = notices.derived_line(projects, grant.repository.name, grant.account.value, issued.not_after, policies)
-        for sentence in (line, *grant.warnings):
+        for sentence in (line, *grant.warnings, *_warn_of_age(grant)):
             notices.notify(sentence)
         if "ACTIONS_ID_TOKEN_REQUEST_URL" in os.environ:
             notices.notify(
@@ -130,6 +131,16 @@ def hand_out(issued: Issued, program: str, note: str | None = None) -> str:
 
         history.record(history.entry_of(grant, issued.not_after, program, note))
     return issued.token.unwrap()
+
+
+def _warn_of_age(grant: Grant) -> tuple[str, ...]:
+    limit, sentence = grant.max_master_age, ""
+    if limit is not None:
+        from keyring_pypitoken.vault import accounts
+
+        with contextlib.suppress(Exception):  # an old master still serves, and so does one whose note is damaged
+            sentence = accounts.warn_of_age(grant.repository, grant.account.value, limit)
+    return (sentence,) if sentence else ()
 
 
 def _guarded(step: Callable[[], T], kind: type[RefusedError]) -> T:
@@ -274,14 +285,14 @@ def _refuse_get(message: str) -> str:
     One that started the `keyring` command and would go on gets a text that is not a token, which the index refuses.
     """
     if _goes_on():
-        _notify(message)
+        _notify_refusal(message)
         return REFUSED
     return _refuse(message, RefusedError)
 
 
 def _refuse(message: str, kind: type[RefusedError]) -> NoReturn:
     """Print the refusal on stderr, the one channel that nearly every uploader shows, and end what must not go on."""
-    _notify(message)
+    _notify_refusal(message)
     if _must_end(kind):
         raise SystemExit(1)
     raise kind(message)
@@ -317,3 +328,11 @@ def _notify(line: str) -> None:
 
     with contextlib.suppress(Exception):  # a line that cannot be printed changes no answer
         notices.notify(line)
+
+
+def _notify_refusal(message: str) -> None:
+    from keyring_pypitoken import notices
+
+    _notify(message)
+    with contextlib.suppress(Exception):  # as above
+        notices.name_page(message)

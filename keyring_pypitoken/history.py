@@ -7,6 +7,7 @@ one, and the one before that goes.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import sys
@@ -16,13 +17,16 @@ from typing import TYPE_CHECKING, Any
 from keyring_pypitoken import files, paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.record import Record
+from keyring_pypitoken.text import printable
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Grant
 
 _CURRENT, _PREVIOUS, _ROTATING = "current.jsonl", "previous.jsonl", "rotating"
+_LOCKED_BYTE = 2**30  # behind the end: Windows lets nobody read what is locked
 _MAX_IN_FILE = 512 * 1024  # about two thousand lines; at least one full file is always kept
 # Whatever a policy lists and however a program is called, a line is far smaller than a file.
+_MAX_EXPORTED = 16 * _MAX_IN_FILE  # both files, with a line for each field and project
 _MAX_PROJECTS = 500
 _MAX_CHARACTERS = 400
 _MAX_ROTATION = 60  # seconds after which a process that rotated the files is taken for dead
@@ -87,6 +91,22 @@ def read_history() -> list[Entry]:
     return sorted(found, key=lambda entry: entry.time)
 
 
+def read_exported(path: str) -> list[Entry]:
+    """Return the entries that `history --json` printed into a file, the oldest first; any other file is a Refusal."""
+    text = files.read_text(path, path, max_bytes=_MAX_EXPORTED)
+    try:
+        found = [_entry(fields) for fields in json.loads(text or "null")]
+    except (ValueError, TypeError, RecursionError):
+        found = [None]
+    entries = [entry for entry in found if entry is not None]
+    if len(entries) < len(found):
+        raise Refusal(
+            f"{printable(path)} is not the history of another machine: write it there with "
+            "`keyring-pypitoken history --json -n 0 > FILE`."
+        )
+    return sorted(entries, key=lambda entry: entry.time)
+
+
 def _plain(value: object) -> object:
     """Replace characters that a terminal would obey, and cut what is too long."""
     if isinstance(value, tuple):
@@ -101,6 +121,8 @@ def _append(directory: str, line: bytes, most: int) -> bool:
     """Append a line to the current file; return False if it has no room for it."""
     handle = _open_to_append(os.path.join(directory, _CURRENT))
     try:
+        if sys.platform == "win32":
+            _lock(handle)
         if os.fstat(handle).st_size + len(line) > most:
             return False
         os.write(handle, line)
@@ -110,17 +132,19 @@ def _append(directory: str, line: bytes, most: int) -> bool:
 
 
 def _open_to_append(path: str) -> int:
-    """Open or make a file, so that what is written goes to its end."""
-    if sys.platform == "win32":  # pragma: no cover - one system takes this branch
-        import msvcrt
+    """Open or make a file, so that what is written goes to its end.
 
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_BINARY, 0o600)
-        # The C library looks for the end first and writes then: nobody else may come between.
-        msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
-        return handle
-    else:  # pragma: no cover - and the others this one  # noqa: RET505 - mypy reads one branch for each system
-        # Neither through somebody's link, nor waiting for whoever reads from a pipe.
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    Neither through somebody's link, nor waiting for whoever reads from a pipe; line breaks stay as they are.
+    """
+    flags = sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | flags, 0o600)
+
+
+def _lock(handle: int) -> None:
+    """Keep other writers out on Windows, whose C library looks for the end first and writes then."""
+    msvcrt: Any = importlib.import_module("msvcrt")
+    os.lseek(handle, _LOCKED_BYTE, os.SEEK_SET)
+    msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
 
 
 def _rotate(directory: str, length: int) -> None:
@@ -146,10 +170,17 @@ def _rotate(directory: str, length: int) -> None:
 def _parse(line: bytes) -> Entry | None:
     """Read a line; None if it is not an entry, whoever wrote it."""
     try:
-        fields: Any = json.loads(str(line, "utf-8"))
+        return _entry(json.loads(str(line, "utf-8")))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _entry(fields: Any) -> Entry | None:
+    """Return the entry with these fields; None if it cannot be one."""
+    try:
         entry = Entry(**{name: fields[name] for name in Entry._fields if name != "note"}, note=fields.get("note"))
         entry = entry._replace(projects=None if entry.projects is None else tuple(entry.projects))
-    except (ValueError, TypeError, LookupError, RecursionError, AttributeError):
+    except (TypeError, LookupError, AttributeError):
         return None
     texts: list[object] = [entry.repository, entry.account, entry.program, *(entry.projects or ())]
     texts += [text for text in (entry.policy, entry.note) if text is not None]

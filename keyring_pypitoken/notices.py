@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.memory import recall
-from keyring_pypitoken.text import join_names, printable
+from keyring_pypitoken.text import join_names, local_time, printable
 from keyring_pypitoken.uploaders.process import parent_process
 
 if TYPE_CHECKING:
@@ -39,6 +39,15 @@ def notify(line: str) -> None:
         _write_to_terminal(f"keyring-pypitoken: {line}\n")
 
 
+def name_page(refusal: str) -> None:
+    """Write the address of the page that helps with a refusal, if a person reads it on a terminal."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # no stderr, or a closed one
+        if sys.stderr.isatty():
+            from keyring_pypitoken.manual import find_page
+
+            notify(f"see {find_page(refusal)}")
+
+
 def write(line: str) -> None:
     """Write a line to stderr: as it is, or escaped if its encoding lacks a letter. A closed one has no reader."""
     if sys.stderr is None:  # as without a console (pythonw); print would take stdout instead
@@ -59,8 +68,8 @@ def mask(token: DerivedToken) -> None:
 
 def derived_line(projects: tuple[str, ...] | None, repository: str, account: str, not_after: int, policy: str) -> str:
     """Return the line about a derivation; its end is written in local time."""
-    end, today = time.localtime(not_after), time.localtime()
-    until = time.strftime("%H:%M:%S" if end[:3] == today[:3] else "%Y-%m-%d %H:%M:%S", end)
+    today = local_time(int(time.time()), "%Y-%m-%d ")
+    until = local_time(not_after, "%Y-%m-%d %H:%M:%S").removeprefix(today)
     where = repository if account == "default" else f"{repository} (account {account})"
     policy = policy or "none, the defaults"
     return f"derived a token for {join_names(projects)} on {where}, valid until {until} (policy: {policy})"

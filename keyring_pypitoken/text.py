@@ -95,11 +95,21 @@ def utc(timestamp: int) -> str:
     """Write Unix seconds as a date and time."""
     import datetime
 
-    try:
-        moment = datetime.datetime.fromtimestamp(timestamp, datetime.timezone.utc)
-    except (OverflowError, ValueError, OSError):  # beyond the years that Python, or the platform, can write
+    try:  # added up, since Windows converts nothing beyond the year 3000
+        moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=timestamp)  # noqa: DTZ001 - UTC
+    except OverflowError:  # beyond the years that Python can write
         return f"the Unix second {timestamp}"
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"{moment.isoformat(' ', 'seconds')} UTC"
+
+
+def local_time(timestamp: int, form: str = "%Y-%m-%d %H:%M:%S %Z") -> str:
+    """Write Unix seconds as local date and time; as UTC if they are beyond the years that the system converts."""
+    import time
+
+    try:
+        return time.strftime(form, time.localtime(timestamp))
+    except (OverflowError, ValueError, OSError):
+        return utc(timestamp)
 
 
 def in_words(seconds: int) -> str:

@@ -8,14 +8,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken import issue
-from keyring_pypitoken.cli.output import dump, local_time, read_secret, say, table
+from keyring_pypitoken.cli.output import dump, read_secret, say, table
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory, find_program
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME, Key, Repository, match
+from keyring_pypitoken.notices import name_page
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import MasterToken
-from keyring_pypitoken.text import in_words, join_names, join_quoted, quoted
+from keyring_pypitoken.text import in_words, join_names, join_quoted, local_time, quoted
 from keyring_pypitoken.uploaders.process import read_command_line
 from keyring_pypitoken.uploaders.request import Request, plan
 from keyring_pypitoken.uploaders.uploader import Process, all_rooms
@@ -46,6 +47,7 @@ def explain(options: argparse.Namespace) -> int:
             dump({"granted": False, "refusal": str(refusal)})
         else:
             say(f"Refused: {refusal}", "bad")
+            name_page(str(refusal))
         return 1
     if options.json:
         dump(_as_dict(grant, origin))
@@ -79,8 +81,10 @@ def execute(options: argparse.Namespace) -> int:
     if room is not None:
         handed = environ | _variables(room, _STAND_IN, repository, process)
         _check(room, read_command_line(options.command, current_directory(), handed), repository, config)
-    issued = _issue(_request(options, repository, process if room else process._replace(program=""), config))
-    text = _hand_out(issued, process, options)
+    request = _request(options, repository, process if room else process._replace(program=""), config)
+    text = _hand_out(_issue(request), process, options)
+    if (master := request.master) is not None:  # in CI it is in a variable too, which the command must not have
+        environ = {name: value for name, value in environ.items() if not master.equals(MasterToken(value.strip()))}
     for found in rooms:
         environ |= _variables(found, text, repository, process)
     return _run(program, options.command, environ)
@@ -175,7 +179,7 @@ def _request(options: argparse.Namespace, repository: Repository, process: Proce
         projects=None if not projects else _project_names(projects),
         files=tuple(options.files),
         valid_for=None if valid_for is None else _duration(valid_for),
-        master=MasterToken(read_secret("API token")) if getattr(options, "master_stdin", False) else None,
+        master=MasterToken(read_secret("API token").strip()) if getattr(options, "master_stdin", False) else None,
     )
 
 
@@ -212,13 +216,13 @@ def _hand_out(issued: Issued, process: Process, options: argparse.Namespace) -> 
     return hand_out(issued, process.program or f"keyring-pypitoken {options.name}", getattr(options, "note", None))
 
 
-def _run(program: str, command: list[str], environ: dict[str, str]) -> int:
+def _run(program: str, command: list[str], environ: dict[str, str], platform: str = os.name) -> int:
     """Become the command, so that its signals and its exit code are its own; if that cannot be, wait for it."""
     import subprocess
 
     sys.stdout.flush()
     try:
-        if os.name == "posix":  # pragma: no branch - each kind of system takes one way
+        if platform == "posix":
             os.execve(program, command, environ)  # noqa: S606 - it is what the user typed
         started = subprocess.Popen([program, *command[1:]], env=environ)  # noqa: S603 - it is what the user typed
     except OSError as error:
@@ -274,7 +278,7 @@ def _print(grant: Grant, origin: str, remark: str) -> None:
             ("policy", ", ".join(grant.policies) or "none, the defaults"),
         ]
     )
-    for sentence in (*grant.warnings, remark):
+    for sentence in filter(None, (*grant.warnings, remark)):
         say(sentence)
 
 

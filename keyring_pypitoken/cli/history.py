@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keyring_pypitoken.cli.output import dump, local_time, say, table
+from keyring_pypitoken.cli.output import dump, say, table
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.history import read_history
-from keyring_pypitoken.text import in_words, join_names
+from keyring_pypitoken.text import in_words, join_names, local_time
 
 if TYPE_CHECKING:
     import argparse
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 def history(options: argparse.Namespace) -> int:
     """Show the latest derivations, the oldest first."""
-    if options.number < 1:
-        raise Refusal(f"--number is {options.number}, expected at least 1.")
-    entries = read_history()[-options.number :]
+    if options.number < 0:
+        raise Refusal(f"--number is {options.number}, expected at least 0, which is all.")
+    entries = read_history()[-options.number :]  # from -0 on: all
     if options.json:
         dump([entry._asdict() for entry in entries])
         return 0

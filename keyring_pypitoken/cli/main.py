@@ -31,8 +31,11 @@ examples:
   keyring-pypitoken explain dist/*                   show what an upload would be granted, and why
   keyring-pypitoken status                           show what each uploader would do
   keyring-pypitoken exec -- maturin publish          upload with a tool that does not use keyring
+  keyring-pypitoken audit                            find uploads that this machine did not make
 
 An uploader that asks keyring (twine, uv, flit, hatch, poetry, pdm) needs none of these.
+
+All about it: https://github.com/keyring-pypitoken/keyring-pypitoken/tree/main/.github/docs
 """
 
 
@@ -71,7 +74,17 @@ _DRY_RUN = _option("--dry-run", "", "only show what would be moved")
 _IDENTITY = _option(
     "--identity", "FILE", "the age or SSH key that will open it (default: ask for a new passphrase)", FILES
 )
-_NUMBER = _option("-n --number", "N", "how many of the latest (default: 20)", type=int, default=20)
+_NUMBER = _option("-n --number", "N", "how many of the latest (default: 20; 0 for all)", type=int, default=20)
+_PROJECTS = _option("projects", "PROJECT", "projects to look at (default: those of the history)", nargs="*")
+_HISTORY = _option(
+    "--history",
+    "FILE",
+    "what `history --json -n 0` printed on another machine; may be repeated",
+    FILES,
+    action="append",
+    default=[],
+)
+_INDEX_URL = _option("--index-url", "URL", "the simple API of the index (default: PyPI's or TestPyPI's)")
 _LIMITS = (
     _option("--project", "NAME", "a project to upload; may be repeated", action="append"),
     _option("--valid-for", "DURATION", "how long the token works: 90s, 15m, 1h30m, 7d"),
@@ -129,6 +142,11 @@ _SUBCOMMANDS: dict[str, tuple[str, str, tuple[_Option, ...]]] = {
     "inspect": ("tokens:inspect", "show what the token on standard input can do", (_JSON,)),
     "check": ("policies:check", "find all mistakes in policy files", (_POLICIES, _JSON)),
     "history": ("history:history", "show which tokens were derived, when, and for what", (_NUMBER, _JSON)),
+    "audit": (
+        "audit:audit",
+        "find uploads on the index that no token of the history can have made; uses the network",
+        (_REPOSITORY, _INDEX_URL, _HISTORY, _PROJECTS, _JSON),
+    ),
 }
 _STATUS_ALIAS = "doctor"
 # Each belongs to the subcommand that it shows.
@@ -157,6 +175,9 @@ _EXAMPLES = """\
   keyring-pypitoken check
   keyring-pypitoken check pypitoken.toml
   keyring-pypitoken history -n 5
+  keyring-pypitoken history -n 0 --json
+  keyring-pypitoken audit
+  keyring-pypitoken audit my-project --history laptop.json
 """.splitlines()
 
 
@@ -256,5 +277,8 @@ def _nowhere() -> TextIO:
 
 
 def _fail(message: str) -> int:
+    from keyring_pypitoken.notices import name_page
+
     print(f"{_PROGRAM}: {message}", file=sys.stderr)
+    name_page(message)
     return 1

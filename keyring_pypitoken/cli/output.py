@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 import textwrap
-import time
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
@@ -57,14 +56,6 @@ def items(texts: Iterable[str]) -> None:
 def dump(document: object) -> None:
     """Write JSON."""
     print(json.dumps(document, indent=2))
-
-
-def local_time(timestamp: int) -> str:
-    """Write Unix seconds as local date and time."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(timestamp))
-    except (OverflowError, ValueError, OSError):  # beyond the years that the platform can write
-        return f"the Unix second {timestamp}"
 
 
 def read_secret(prompt: str) -> str:

@@ -1,4 +1,7 @@
-"""What PyPI answers, and what caused it on this side (`explain --error`); the answers are in `pypi_errors.toml`."""
+"""What PyPI's answers and our refusals mean (`explain --error`), and what caused an answer on this side.
+
+The answers are in `pypi_errors.toml`, the refusals in `manual.toml`.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from keyring_pypitoken.cli.output import dump, items, say
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.history import Entry, read_history
+from keyring_pypitoken.manual import DOCS, find_entry
 from keyring_pypitoken.text import in_words, join_names, quoted
-from keyring_pypitoken.toml import load_toml
 
 if TYPE_CHECKING:
     import argparse
@@ -20,20 +23,29 @@ if TYPE_CHECKING:
 
     from keyring_pypitoken.policy.model import Grant
 
-_DATA = Path(__file__).with_suffix(".toml")
+ANSWERS = Path(__file__).with_suffix(".toml")
 
 
 def explain_error(text: str, planned: Callable[[], Grant], options: argparse.Namespace) -> int:
-    """Show what an answer of PyPI's means, and what on this side it depends on."""
+    """Show what an answer of PyPI's or a refusal means, what on this side it depends on, and where to read more."""
     found = find_answer(text)
     if found is None:
         raise Refusal(
             "unknown error message: run `keyring-pypitoken status`, and look at the whole answer with "
             "`twine upload --verbose`; if it is about a token, report it."
         )
+    page = DOCS + found.get("page", "troubleshooting.md#what-pypi-answers")
     facts = _facts(found.get("about"), unescape(text), planned, options.repository or "pypi")
     if options.json:
-        dump({"error": found["name"], "meaning": found["meaning"], "here": facts, "remedies": found["remedies"]})
+        dump(
+            {
+                "error": found["name"],
+                "meaning": found["meaning"],
+                "here": facts,
+                "remedies": found["remedies"],
+                "page": page,
+            }
+        )
         return 0
     say(found["meaning"])
     if facts:
@@ -41,19 +53,13 @@ def explain_error(text: str, planned: Callable[[], Grant], options: argparse.Nam
         items(facts)
     say("What to do:")
     items(found["remedies"])
+    say(f"More: {page}")
     return 0
 
 
 def find_answer(text: str) -> dict[str, Any] | None:
-    """Return the entry of `pypi_errors.toml` for a text, however it is wrapped, escaped or framed; None if unknown."""
-    plain = _folded(unescape(text))
-    answers: list[dict[str, Any]] = load_toml(_DATA.read_text("utf-8"), _DATA.name)["answer"]
-    return next((answer for answer in answers if any(_folded(part) in plain for part in answer["parts"])), None)
-
-
-def _folded(text: str) -> str:
-    """Remove case, white space and the lines of boxes, since uploaders wrap sentences at any place."""
-    return re.sub("[\\s\u2500-\u257f]", "", text).casefold()
+    """Return what is known about a text: an answer of PyPI's, or a refusal of ours; None if it is unknown."""
+    return find_entry(text, ANSWERS) or find_entry(text)
 
 
 def _facts(about: str | None, text: str, planned: Callable[[], Grant], repository: str) -> list[str]:

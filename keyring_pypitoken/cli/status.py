@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from keyring_pypitoken.cli.grants import find_repository_at
@@ -12,6 +12,8 @@ from keyring_pypitoken.cli.surroundings import find_keyring_problems, find_progr
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory, find_program, list_directory
 from keyring_pypitoken.lookup import PYPI, TESTPYPI, Key, match, raw_keys
+from keyring_pypitoken.manual import DOCS
+from keyring_pypitoken.policy.decision import least_of
 from keyring_pypitoken.policy.discovery import find_way, load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.text import join_names, printable, quoted
@@ -52,20 +54,27 @@ class Report(NamedTuple):
 
 
 def welcome(_options: argparse.Namespace) -> int:
-    """Show the next step, by what is still missing."""
-    config, problems = load_config(), list[Problem]()
-    masters_found = _find_accounts(config, problems)
-    say("keyring-pypitoken gives uploaders restricted, short-lived tokens derived from one stored master.")
-    steps = [
-        (bool(masters_found) or config.store.command is not None, "store your API token: keyring-pypitoken login"),
-        (bool(_policies(config)), "say what may be uploaded from here: keyring-pypitoken init"),
-        (any(find_programs(os.environ)), "install an uploader, such as: pip install twine"),
-    ]
-    missing = [step for done, step in steps if not done]
-    items(f"Next, {step}" for step in missing)
-    if not missing:
-        say("Ready to upload; what an upload would get: keyring-pypitoken explain")
-    say("All commands: keyring-pypitoken --help")
+    """Show what is there and the next step; no store is asked, since a desktop's keyring may open a dialog."""
+    config = load_config()
+    step = "keyring-pypitoken status"
+    uploaders = ", ".join(room.name for room, _ in find_programs(os.environ))
+    if not uploaders:
+        uploaders, step = "none", "pip install twine"
+    try:
+        kept = [f"{found.name} ({label})" for found in config.repositories for label in accounts.noted_accounts(found)]
+        master = ", ".join(kept)
+    except Refusal:
+        master = "cannot be found"
+    if config.store.command is not None:
+        master = f"printed by {printable(config.store.command.value[0])}"
+    if not master:
+        master, step = "none stored by keyring-pypitoken yet", "keyring-pypitoken login"
+    policy = ", ".join(_policies(config)) or "none, the defaults; `keyring-pypitoken init` writes one"
+    if _config_problems(config) or _way_problems():
+        policy = "there is a mistake"
+    say("Uploads get restricted, short-lived tokens, derived from one PyPI token.")
+    table([("master", master), ("uploader", uploaders), ("policy", policy)])
+    say(f"Next: {step} (all commands: keyring-pypitoken --help)")
     return 0
 
 
@@ -77,6 +86,7 @@ def status(options: argparse.Namespace) -> int:
     reports = [_simulate(room, program, config, pinned) for room, program in find_programs(os.environ)]
     known = _find_accounts(config, problems)
     problems += _raw_problems(config)
+    unknown_ages = _judge_ages(config, problems)
     general = {problem.problem for problem in problems}
     for report in reports:
         prefix = _would_be_refused(report.uploader)
@@ -104,24 +114,31 @@ def status(options: argparse.Namespace) -> int:
         )
         return 1 if every else 0
     _print_verdict(every, reports, known)
+    command, see_above = config.store.command, "nothing: see above"
+    none = "none" if command is None else "read from the program when a token is derived"
     table(
         [
             *((report.uploader, report.text) for report in reports),
-            ("masters", ", ".join(f"{a['repository']} ({a['account']})" for a in known) or "none"),
-            ("kept in", next((f"{store.name}, {store.kind}" for store in stores if store.keeps), "nothing: see above")),
+            ("masters", ", ".join(f"{a['repository']} ({a['account']})" for a in known) or none),
+            ("kept in", next((f"{store.name}, {store.kind}" for store in stores if store.keeps or command), see_above)),
             ("policies", ", ".join(_policies(config)) or "none, the defaults"),
         ]
     )
+    if unknown_ages:
+        say(f"When the master for {join_names(unknown_ages)} was stored is not noted, so its age cannot be checked.")
+    if every:
+        say(f"More: {DOCS}troubleshooting.md")
     return 1 if every else 0
 
 
-def _print_verdict(problems: list[Problem], reports: list[Report], known: list[dict[str, str]]) -> None:
+def _print_verdict(problems: list[Problem], reports: list[Report], known: list[dict[str, Any]]) -> None:
     if problems:
         say(f"Not ready: {len(problems)} problem{'' if len(problems) == 1 else 's'}.", "bad")
         items(f"{found.problem}: {found.remedy}." for found in problems)
         return
     names = " and ".join(sorted({account["repository"] for account in known}))
-    say(f"Ready. Uploads to {names} use restricted tokens; nothing bypasses them.", "good")
+    where = f" to {names}" if names else ""  # a program does not say what it has
+    say(f"Ready. Uploads{where} use restricted tokens; nothing bypasses them.", "good")
     if not reports:
         say("No uploader was found on PATH: install one, such as `pip install twine`.")
 
@@ -233,20 +250,43 @@ def _as_dict(problem: Problem) -> dict[str, str]:
     return {"problem": problem.problem, "remedy": problem.remedy}
 
 
-def _find_accounts(config: Config, problems: list[Problem]) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = []
+def _find_accounts(config: Config, problems: list[Problem]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     try:
         for repository in config.repositories:
-            labels = [*accounts.noted_accounts(repository)]
+            noted = accounts.noted_accounts(repository)
+            labels = [*noted]
             if masters.DEFAULT_ACCOUNT not in labels and unprotected.find_in_keyrings(
                 repository, masters.DEFAULT_ACCOUNT, config.store
             ):
                 labels.append(masters.DEFAULT_ACCOUNT)
-            found += [{"repository": repository.name, "account": label} for label in sorted(labels)]
+            found += [
+                {"repository": repository.name, "account": label, "stored": noted.get(label)}
+                for label in sorted(labels)
+            ]
     except Refusal as refusal:
         problems.append(Problem.of_refusal(refusal))
         return found
     return found
+
+
+def _judge_ages(config: Config, problems: list[Problem]) -> list[str]:
+    """Find masters that are older than max-master-age; return the repositories with one whose age is not known."""
+    unknown = []
+    try:
+        for repository in config.repositories:
+            limit = least_of(config.own, repository, lambda table: table.max_master_age)
+            if limit is None:
+                continue
+            noted = accounts.noted_accounts(repository) if config.store.command is None else {}
+            sentences = [accounts.warn_of_age(repository, label, limit) for label in noted]
+            problems += [Problem.of_refusal(Refusal(sentence)) for sentence in sentences if sentence]
+            default = masters.DEFAULT_ACCOUNT
+            if default not in noted and _has_master(repository, default, config, Key.of(repository)):
+                unknown.append(repository.name)
+    except Refusal as refusal:
+        problems.append(Problem.of_refusal(refusal))
+    return unknown
 
 
 def _policy_problem(refusal: Refusal) -> Problem:

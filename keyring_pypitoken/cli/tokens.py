@@ -9,11 +9,11 @@ import time
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken import Token
-from keyring_pypitoken.cli.output import dump, local_time, read_secret, say, table
+from keyring_pypitoken.cli.output import dump, read_secret, say, table
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.decision import DEFAULT_CLOCK_SKEW
 from keyring_pypitoken.policy.values import WrongValueError, parse_duration
-from keyring_pypitoken.text import quoted
+from keyring_pypitoken.text import local_time, quoted
 from keyring_pypitoken.tokens.describe import HIDDEN_RESTRICTIONS, describe
 
 if TYPE_CHECKING:

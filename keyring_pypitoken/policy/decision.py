@@ -77,7 +77,7 @@ def decide(
         start=start,
         end=end,
         policies=tuple(dict.fromkeys(policy.origin for policy in _project_files(policies))),
-        warnings=(*misnamed, *_warn_of_speed(evidence.files, valid_for, _uplink(own))),
+        warnings=(*misnamed, *_warn_of_speed(evidence, valid_for, _uplink(own))),
         notice=notice is None or notice.value,
         history=history is None or history.value,
         max_master_age=_least(t.max_master_age for t in own),
@@ -87,6 +87,13 @@ def decide(
 def misnamed_problem(name: str) -> str:
     """Return what is wrong with a file or table that looks like a policy and is not read as one."""
     return f"{name} is not read as a policy: rename it to pypitoken.toml or [tool.keyring-pypitoken]"
+
+
+def least_of(
+    files: Iterable[PolicyFile], repository: Repository, read: Callable[[Settings], WithOrigin[int] | None]
+) -> WithOrigin[int] | None:
+    """Return the least value that policies have for a repository; None if they have none."""
+    return _least(map(read, _tables(files, repository)))
 
 
 def check_repository_names(policies: Policies, known: Iterable[Repository]) -> None:
@@ -215,15 +222,17 @@ def _auto(
     return WithOrigin(seconds, Origin(origin))
 
 
-def _warn_of_speed(
-    files: tuple[NamedFile, ...] | None, valid_for: WithOrigin[int], uplink: WithOrigin[int]
-) -> tuple[str, ...]:
+def _warn_of_speed(evidence: Evidence, valid_for: WithOrigin[int], uplink: WithOrigin[int]) -> tuple[str, ...]:
     """Warn if the upload cannot be expected to finish while the token works."""
-    seconds = valid_for.value - _AUTO_PER_FILE * len(files or ())
+    files = evidence.files or ()
+    seconds = valid_for.value - _AUTO_PER_FILE * len(files)
     if not files or (seconds > 0 and _bits(files) <= uplink.value * seconds):
         return ()
     problem = f"needs {_speed(_bits(files) / seconds)} to" if seconds > 0 else "may not"
-    return (f"{_amount(files)}: {problem} finish within {in_words(valid_for.value)}",)
+    can_resume = evidence.resume and len(files) > 1  # a file is sent whole
+    fix = f"resume with `{evidence.resume}`" if can_resume else "raise max-valid-for, or valid-for if a policy sets it"
+    length = in_words(valid_for.value)
+    return (f"{_amount(files)}: {problem} finish within {length}; if the token expires before that, {fix}",)
 
 
 def _bits(files: tuple[NamedFile, ...]) -> int:

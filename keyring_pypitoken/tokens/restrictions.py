@@ -134,10 +134,15 @@ class UserIDRestriction(Record, Restriction):
 
 
 class OIDCPublisherRestriction(Record, Restriction):
-    """The token works within Trusted Publishing only: it was minted for a CI run."""
+    """The token works within Trusted Publishing only.
 
-    publisher_id: str  # PyPI's id of the publisher
-    claims: dict[str, Any] | None = None  # what the CI claimed of itself
+    Attributes:
+        publisher_id: PyPI's id of the publisher that it was minted for.
+        claims: what the CI run claimed of itself, or None.
+    """
+
+    publisher_id: str
+    claims: dict[str, Any] | None = None
     tag = 4
 
     def dump(self) -> list[Any]:
@@ -179,10 +184,15 @@ class LegacyDateRestriction(Dates):
 
 
 class UnknownCaveat(NamedTuple):
-    """A caveat that this version cannot read; PyPI may know it."""
+    """A caveat that this version cannot read; PyPI may know it.
 
-    caveat_id: bytes  # as in the macaroon
-    problem: str  # why it cannot be read
+    Attributes:
+        caveat_id: the bytes of the caveat in the macaroon.
+        problem: why it cannot be read.
+    """
+
+    caveat_id: bytes
+    problem: str
 
 
 def _read_array(caveat: list[Any]) -> Restriction:

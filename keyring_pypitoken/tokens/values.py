@@ -18,12 +18,19 @@ _MAX_BITS = 63  # as clocks count; Python writes no integer of more than 4300 di
 
 
 class Context(Record):
-    """How a bearer is about to use a token."""
+    """How a bearer is about to use a token.
 
-    project_name: str | None  # in any spelling; None outside a project
-    project_id: str | None  # a lower-case UUID, as is the user's
+    Attributes:
+        project_name: in any spelling; None outside a project.
+        project_id: a lower-case UUID.
+        user_id: a lower-case UUID.
+        now: Unix seconds; by default the current time.
+    """
+
+    project_name: str | None
+    project_id: str | None
     user_id: str | None
-    now: int  # Unix seconds
+    now: int
 
     def __init__(
         self,

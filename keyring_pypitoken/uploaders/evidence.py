@@ -64,7 +64,7 @@ def find_evidence(
     found = found or _projects([file.project for file in files or ()], _origin(files or (), process, patterns))
     if room is not None:
         found = found or _projects(room.find_projects(process), f"the arguments of {process.program}")
-    return Evidence(found or find_metadata(directory, process.directory), directory, files)
+    return Evidence(found or find_metadata(directory, process.directory), directory, files, room.resume if room else "")
 
 
 def read_override(environ: Mapping[str, str]) -> WithOrigin[int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import sys
 from pathlib import Path
@@ -15,8 +16,8 @@ from keyring_pypitoken.uploaders.options import Grammar
 from keyring_pypitoken.uploaders.uploader import Process, all_rooms, find_room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-_MAX_BYTES = 10_000_000
+    from collections.abc import Iterator, Mapping, Sequence
+
 _INIT = 1  # the process that adopts orphans: its arguments are not those of whoever started them
 _MOVING = ("UV_WORKING_DIR", "UV_WORKING_DIRECTORY")  # then uv runs it in another directory
 # Programs that run the rest of their command line in another way. Options that are not listed give no evidence.
@@ -52,8 +53,8 @@ def this_process() -> Process:
     directory = current_directory()
     if is_keyring_command():
         # uv and pdm start `keyring get` in their own directory, and only their own command line names files.
-        return read_command_line(_parents_command_line(), directory, os.environ)._replace(is_parent=True)
-    program = _program_name(sys.argv[0]) if sys.argv else ""
+        return _parent(directory)
+    program = _program_name(sys.argv[0], sys.platform) if sys.argv else ""
     room = find_room(program)
     if room is not None and room.module in sys.modules:
         return Process(program, tuple(sys.argv[1:]), directory, os.environ)
@@ -67,7 +68,7 @@ def this_process() -> Process:
 
 def is_keyring_command() -> bool:
     """Return True if this process is `keyring` or `python -m keyring`, and not a program that uses the library."""
-    return "keyring.cli" in sys.modules and bool(sys.argv) and _program_name(sys.argv[0]) == "keyring"
+    return "keyring.cli" in sys.modules and bool(sys.argv) and _program_name(sys.argv[0], sys.platform) == "keyring"
 
 
 def parent_process() -> Process | None:
@@ -78,31 +79,39 @@ def parent_process() -> Process | None:
         directory = current_directory()
     except Refusal:
         directory = Path(os.sep)
-    return read_command_line(_parents_command_line(), directory, os.environ)._replace(is_parent=True)
+    return _parent(directory)
 
 
-def read_command_line(words: Sequence[str], directory: Path, environ: Mapping[str, str]) -> Process:
+def _parent(directory: Path) -> Process:
+    return read_command_line(_parents_command_line(), directory, os.environ, sys.platform)._replace(is_parent=True)
+
+
+def read_command_line(
+    words: Sequence[str], directory: Path, environ: Mapping[str, str], platform: str = sys.platform
+) -> Process:
     """Return the process that a command line starts, looking through interpreters and launchers.
 
     What cannot be looked through, such as a shell's `-c`, has no name and no arguments: no evidence is better than
     wrong evidence. Variables that `env` sets are in the result's environment.
     """
-    program, arguments, changes = _read(words, environ)
+    program, arguments, changes = _read(words, environ, platform)
     changed = {name: value for name, value in {**environ, **changes}.items() if value is not None}
     return Process(program, arguments, directory, changed)
 
 
-def _read(words: Sequence[str], environ: Mapping[str, str]) -> tuple[str, tuple[str, ...], dict[str, str | None]]:
+def _read(
+    words: Sequence[str], environ: Mapping[str, str], platform: str
+) -> tuple[str, tuple[str, ...], dict[str, str | None]]:
     """Return the program, its arguments, and what `env` changes in its environment."""
     rest, changes = list(words), dict[str, "str | None"]()
     while rest:
-        name = _program_name(rest[0])
+        name = _program_name(rest[0], platform)
         if re.fullmatch(r"(python|pypy)[0-9.]*w?", name.lower()):
             found = _behind_python(rest[1:])
         elif name == "env":
             found = _behind_env(rest[1:], changes)
         else:
-            launcher = next((launcher for launcher in _LAUNCHERS if _starts(rest, launcher)), None)
+            launcher = next((known for known in _LAUNCHERS if (name, *rest[1 : len(known)]) == known), None)
             if launcher is None:
                 return name, tuple(rest[1:]), changes
             moves = launcher[0] in ("uv", "uvx") and any({**environ, **changes}.get(name) for name in _MOVING)
@@ -111,10 +120,6 @@ def _read(words: Sequence[str], environ: Mapping[str, str]) -> tuple[str, tuple[
             break
         rest = found
     return "", (), changes
-
-
-def _starts(words: list[str], launcher: tuple[str, ...]) -> bool:
-    return _program_name(words[0]) == launcher[0] and tuple(words[1 : len(launcher)]) == launcher[1:]
 
 
 def _behind(launcher: tuple[str, ...], words: list[str]) -> list[str] | None:
@@ -157,12 +162,14 @@ def _behind_env(words: list[str], changes: dict[str, str | None]) -> list[str] |
     return None
 
 
-def _program_name(path: str) -> str:
+def _program_name(path: str, platform: str) -> str:
     """Return what a program is called: `twine` for twine, twine.exe, twine-script.py and twine/__main__.py."""
-    directory, name = os.path.split(os.path.normcase(path))
+    if platform == "win32":
+        path = path.replace("\\", "/").lower()
+    directory, name = posixpath.split(path)
     if name == "__main__.py":
-        return os.path.basename(directory)
-    stem, ending = os.path.splitext(name)
+        return posixpath.basename(directory)
+    stem, ending = posixpath.splitext(name)
     if ending in (".exe", ".py", ".pyw"):
         name = stem.removesuffix("-script")
     return name if name.isprintable() else ""  # it is shown to people
@@ -170,34 +177,26 @@ def _program_name(path: str) -> str:
 
 def _parents_command_line() -> list[str]:
     """Return the command line of the process that started this one; nothing if that is not known."""
-    return recall("parent", lambda: _read_parent(sys.platform, os.getppid()))
+    return recall("parent", lambda: _read_parent(sys.platform))
 
 
-def _read_parent(platform: str, pid: int) -> list[str]:
-    read = _READERS.get(platform)
-    if read is None or pid <= _INIT:
-        return []
-    import subprocess
-
+def _read_parent(platform: str) -> list[str]:
     try:
-        return read(pid)
-    except (OSError, subprocess.SubprocessError):
+        if platform == "win32":
+            from keyring_pypitoken.uploaders import windows
+
+            return _behind_launchers(windows.ancestors(os.getpid(), windows.look))
+        from keyring_pypitoken.uploaders.parent import READERS
+
+        pid = os.getppid()
+        return READERS[platform](pid) if platform in READERS and pid > _INIT else []
+    except OSError:
         return []
 
 
-def _from_proc(pid: int) -> list[str]:
-    with open(f"/proc/{pid}/cmdline", "rb") as file:
-        data = file.read(_MAX_BYTES)
-    return os.fsdecode(data).rstrip("\0").split("\0")
-
-
-def _from_ps(pid: int) -> list[str]:
-    import subprocess
-
-    # It separates arguments by spaces: one that holds a space comes in parts, of which the last still names a file.
-    command = ["/bin/ps", "-ww", "-o", "args=", "-p", str(pid)]
-    done = subprocess.run(command, capture_output=True, check=True, timeout=10)  # noqa: S603 - all but a number is fixed
-    return os.fsdecode(done.stdout).split()
-
-
-_READERS: dict[str, Callable[[int], list[str]]] = {"linux": _from_proc, "darwin": _from_ps}
+def _behind_launchers(lines: Iterator[list[str]]) -> list[str]:
+    """Return what started this `keyring` command on Windows: the first that does not run it with its arguments."""
+    own = _read(next(lines), {}, "win32")[:2]
+    if own[0] != "keyring":
+        return []
+    return next((words for words in lines if _read(words, {}, "win32")[:2] != own), [])

@@ -9,13 +9,17 @@ import contextlib
 import datetime
 import json
 import os
+import time
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken import files, paths
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.policy.model import duration_text
+from keyring_pypitoken.text import in_words
 
 if TYPE_CHECKING:
     from keyring_pypitoken.lookup import Repository
+    from keyring_pypitoken.policy.model import WithOrigin
 
 _MAX_BYTES = 10_000  # a note has about a hundred
 
@@ -32,6 +36,19 @@ def noted_accounts(repository: Repository) -> dict[str, int]:
             if url == repository.url:
                 found[label] = stored
     return dict(sorted(found.items()))
+
+
+def warn_of_age(repository: Repository, account: str, limit: WithOrigin[int]) -> str:
+    """Return a sentence if an account's master was stored longer ago than a limit (seconds); else an empty text."""
+    now = int(time.time())
+    age = now - noted_accounts(repository).get(account, now)
+    if age <= limit.value:
+        return ""
+    return (
+        f"the master for {repository.name} (account {account!r}) was stored {in_words(age)} ago, and max-master-age is "
+        f"{duration_text(limit)} ({limit.origin}): create a new token on {repository.domain}, store it with "
+        f"`keyring-pypitoken login -r {repository.name} --account {account}`, and revoke the old one"
+    )
 
 
 def refuse_similar(repository: Repository, account: str) -> None:

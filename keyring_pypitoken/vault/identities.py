@@ -7,6 +7,9 @@ to encrypt or decrypt, and its exceptions end here, since they may hold what it 
 from __future__ import annotations
 
 import functools
+import os
+import re
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -45,8 +48,20 @@ class PassphraseKey(NamedTuple):
     def decrypt(self, data: bytes, read: Callable[[bytes], T]) -> T:
         """Decrypt, and return what a function makes of that; little memory, or data it cannot open, is a Refusal."""
         scrypt.refuse_without_memory(data, self.path)
+
+        def step(pyrage: Any) -> T:
+            try:
+                return read(pyrage.passphrase.decrypt(data, self.passphrase.reveal_to_age()))
+            except pyrage.DecryptError as error:
+                if not str(error).startswith("Excessive work"):  # more than 16 seconds
+                    raise
+            raise Refusal(
+                f"{self.path} takes too long to open on this machine: open it on a faster one, and run "
+                "`keyring-pypitoken rekey` there to encrypt it to an identity."
+            )
+
         return with_pyrage(
-            lambda pyrage: read(pyrage.passphrase.decrypt(data, self.passphrase.reveal_to_age())),
+            step,
             f"{self.path} cannot be opened, because the passphrase is wrong or the file is damaged: try again, or "
             "restore the file from a backup; if the passphrase is lost, delete the file and store a new token with "
             "`keyring-pypitoken login`.",
@@ -83,6 +98,10 @@ class IdentityKey(NamedTuple):
 
     def _read(self) -> list[_Pair]:
         subject = f"the identity {self._name} ({self.identity.origin})"
+
+        if sys.platform == "win32" and not re.match(r"[A-Za-z]:[\\/]", self.identity.value):
+            # Windows would show the user's credentials to whichever computer a path such as \\host\share names.
+            raise Refusal(f"{subject} is not on a drive of this machine: copy it there, and name it by its drive.")
 
         def parse(pyrage: Any) -> list[_Pair]:
             text = files.read_text(self.identity.value, subject)
@@ -145,8 +164,8 @@ def _parse(pyrage: Any, text: str, subject: str) -> list[_Pair]:
             if word.upper().startswith("AGE-PLUGIN-"):
                 identity = pyrage.plugin.Identity.from_str(word)
                 about = (identity.plugin(), [identity], _Plugged())
-                recipient = functools.partial(pyrage.plugin.RecipientPluginV1, about[0], [], *about[1:])
-                found.append((pyrage.plugin.IdentityPluginV1(*about), recipient))
+                recipient = functools.partial(_plug, pyrage.plugin.RecipientPluginV1, about[0], [], *about[1:])
+                found.append((_plug(pyrage.plugin.IdentityPluginV1, *about), recipient))
             else:
                 identity = pyrage.x25519.Identity.from_str(word)
                 found.append((identity, identity.to_public))
@@ -158,6 +177,17 @@ def _parse(pyrage: Any, text: str, subject: str) -> list[_Pair]:
     if not found:
         raise Refusal(f"{subject} has no identity: {_EXPECTED}.")
     return found
+
+
+def _plug(make: Callable[..., Any], *about: object) -> Any:
+    """Let pyrage find a plugin's program in absolute entries of PATH only: others may be somebody's checkout."""
+    path = os.environ.get("PATH", os.defpath)
+    entries = [entry for entry in path.split(os.pathsep) if os.path.isabs(entry)]
+    os.environ["PATH"] = os.pathsep.join(entries) or os.devnull
+    try:
+        return make(*about)
+    finally:
+        os.environ["PATH"] = path
 
 
 def _parse_ssh_key(pyrage: Any, text: bytes, subject: str) -> list[_Pair]:

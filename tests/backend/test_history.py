@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import keyring
@@ -128,7 +129,7 @@ def test_can_be_switched_off(demo: Path, user_policy: WritePolicy) -> None:
 def test_names_the_program(argv: list[str], program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import keyring.cli  # noqa: F401 - it is what the command loads
 
-    monkeypatch.setitem(process._READERS, sys.platform, lambda _pid: ["uv", "help"])
+    monkeypatch.setattr(process, "_parents_command_line", lambda: ["uv", "help"])
     monkeypatch.setitem(sys.modules, "twine", sys)
     monkeypatch.setattr(sys, "argv", argv)
     upload()
@@ -166,6 +167,53 @@ def test_only_the_user_can_read_it(umask: int) -> None:
         os.umask(old)
     assert stat.S_IMODE(directory().stat().st_mode) == 0o700
     assert [stat.S_IMODE(path.stat().st_mode) for path in directory().iterdir()] == [0o600]
+
+
+@pytest.fixture
+def locked(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let this be Windows, in a profile with letters beyond ASCII; return which bytes are locked."""
+    found: list[int] = []
+
+    def locking(handle: int, mode: int, count: int) -> None:
+        assert (mode, count) == (1, 1)
+        found.append(os.lseek(handle, 0, os.SEEK_CUR))
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "J\xfcrgen \u65e5\u672c \U0001f40d"))
+    monkeypatch.setenv("LOCALAPPDATA", str(home / "J\xfcrgen \u65e5\u672c \U0001f40d"))
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(LK_LOCK=1, locking=locking))
+    monkeypatch.setattr(sys, "platform", "win32")
+    forget()
+    return found
+
+
+def test_on_windows_each_line_is_appended_under_a_lock(locked: list[int]) -> None:
+    entries = [ENTRY._replace(time=moment) for moment in range(3)]
+    for entry in entries:
+        record(entry)
+        assert read_history()[-1] == entry
+    assert read_history() == entries
+    # Far behind the end, since Windows lets nobody read what is locked
+    assert locked == [2**30] * 3
+    assert (directory() / "current.jsonl").stat().st_size < 1000
+
+
+def test_on_windows_a_line_that_cannot_be_locked_is_not_written(
+    locked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_arguments: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(sys.modules["msvcrt"], "locking", denied)
+    closed: list[int] = []
+    close = os.close
+
+    def count(handle: int) -> None:
+        closed.append(handle)
+        close(handle)
+
+    monkeypatch.setattr(os, "close", count)
+    record(ENTRY)
+    assert (read_history(), locked, len(closed)) == ([], [], 1)
 
 
 def test_without_a_history_there_is_none() -> None:

@@ -514,6 +514,20 @@ def test_only_absolute_site_directories_count(dirs: str, count: int, monkeypatch
         ("user_cache", "~/Library/Caches/keyring-pypitoken"),
     ],
 )
-def test_on_macos_files_are_in_apples_directories_whatever_xdg_variables_say(kind: str, directory: str) -> None:
+def test_on_macos_files_are_in_apples_directories_whatever_else_is_there(
+    kind: str, directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever XDG variables say, Homebrew's Python is, and the installed platformdirs makes of both."""
+    for name in ("CONFIG_HOME", "CONFIG_DIRS", "DATA_HOME", "DATA_DIRS", "STATE_HOME", "CACHE_HOME"):
+        monkeypatch.setenv(f"XDG_{name}", "/elsewhere")
+    monkeypatch.setattr(sys, "prefix", "/opt/homebrew/opt/python")
+    monkeypatch.setitem(sys.modules, "platformdirs", None)
     found = paths.find_directories(kind, "darwin")
     assert tuple(map(Path, found)) == (Path(directory).expanduser(),)
+
+
+def test_on_macos_a_relative_home_leads_into_no_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "here")
+    monkeypatch.setenv("USERPROFILE", "here")
+    (found,) = paths.find_directories("user_config", "darwin")
+    assert Path(found) == Path(os.sep, "here", "Library", "Application Support", "keyring-pypitoken")

@@ -32,6 +32,36 @@ def started_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return start
 
 
+@pytest.mark.parametrize(
+    ("not_after", "until"),
+    [
+        (32_535_215_998, "3000-12-31 23:59:58"),
+        (32_535_216_000, "3001-01-01 00:00:00 UTC"),
+        (253_402_300_799, "9999-12-31 23:59:59 UTC"),
+        (253_402_300_800, "the Unix second 253402300800"),
+        (10**30, "the Unix second 1000000000000000000000000000000"),
+    ],
+)
+def test_an_end_beyond_the_years_that_windows_converts_is_written_too(
+    not_after: int, until: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def convert(seconds: float) -> time.struct_time:
+        if seconds >= 32_535_216_000:
+            raise OSError(22, "Invalid argument")
+        return time.gmtime(seconds)
+
+    monkeypatch.setattr(time, "localtime", convert)
+    line = notices.derived_line(("demo",), "pypi", "default", not_after, "")
+    assert line == f"derived a token for demo on pypi, valid until {until} (policy: none, the defaults)"
+
+
+def test_an_end_today_is_written_as_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "localtime", time.gmtime)
+    monkeypatch.setattr(time, "time", lambda: 1_790_000_000.5)
+    assert "valid until 14:28:20 (" in notices.derived_line(None, "pypi", "default", 1_790_000_900, "")
+    assert "valid until 2026-09-22 00:00:00 (" in notices.derived_line(None, "pypi", "default", 1_790_035_200, "")
+
+
 def test_a_line_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     for line in ("a line", "another", "a line"):
         notices.notify(line)

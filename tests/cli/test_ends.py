@@ -217,6 +217,7 @@ def test_every_option_is_in_the_table_of_effects() -> None:
     options = {name: {action.dest for action in parser._actions} - {"help"} for name, parser in subcommands().items()}
     assert options.pop("exec") == options["token"]
     assert options.pop("rekey") == {"identity"}
+    assert options.pop("audit") == {"repository", "index_url", "history", "projects", "json"}  # in `test_audit.py`
     assert options == {name: set(effects) for name, effects in EFFECTS.items() if effects}
 
 

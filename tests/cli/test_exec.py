@@ -14,6 +14,7 @@ from file_keyring import FileKeyring
 from sandbox import Command, Run, WritePolicy, new_master, write_program
 
 from keyring_pypitoken import Token, paths
+from keyring_pypitoken.cli import grants
 from keyring_pypitoken.history import read_history
 from keyring_pypitoken.uploaders.uploader import all_rooms
 
@@ -217,6 +218,38 @@ def became(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return environ
 
 
+@POSIX
+@pytest.mark.usefixtures("stored")
+def test_exec_takes_a_project_a_length_and_a_note(
+    command: Command, became: dict[str, str], user_policy: WritePolicy
+) -> None:
+    words = ("exec", "-r", "pypi", "--project", "One", "--valid-for", "7d", "--note", "Jenkins", "--", sys.executable)
+    assert command.refused(*words) == (
+        "--valid-for is 7d, above max-valid-for, which is 1h (its default): shorten it, or raise max-token-valid-for "
+        "in your own policy.toml."
+    )
+    assert became == {}
+    user_policy('max-token-valid-for = "7d"\n')
+    command(*words)
+    assert restrictions_of(became["TWINE_PASSWORD"]) == [b'[1, ["one"]]']
+    (entry,) = read_history()
+    assert (entry.note, entry.projects, entry.not_after - entry.not_before) == ("Jenkins", ("one",), 7 * 86_400 + 60)
+
+
+@POSIX
+@pytest.mark.usefixtures("project")
+def test_a_variable_with_the_master_that_was_piped_does_not_reach_the_command(
+    command: Command, became: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master = new_master()
+    for name, value in {"CI_SECRET": master, "CI_LINE": f" {master}\n", "CI_NAME": "demo"}.items():
+        monkeypatch.setenv(name, value)
+    command("exec", "--master-stdin", "-r", "pypi", "--", sys.executable, stdin=f"{master}\n")
+    assert became["CI_NAME"] == "demo"
+    assert restrictions_of(became["TWINE_PASSWORD"]) == [b'[1, ["demo"]]']
+    assert [name for name, value in became.items() if master in value] == []
+
+
 INSTEAD = "would send that instead of the restricted token"
 
 
@@ -407,6 +440,14 @@ def test_exec_ends_as_its_command_does(run: Run) -> None:
     assert done.stderr == (
         "keyring-pypitoken: no master is stored for testpypi: run `keyring-pypitoken login -r testpypi`.\n"
     )
+
+
+@POSIX
+def test_on_windows_exec_starts_what_it_found_and_waits(work: Path) -> None:
+    (work / "bin").mkdir()
+    for program, code in ((work / "tool", 1), (work / "bin" / "tool", 7)):
+        write_program(program, "/bin/sh", "-c", f"exit {code}")
+    assert grants._run(str(work / "bin" / "tool"), ["tool"], {"PATH": f".{os.pathsep}{work}"}, "nt") == 7
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere there are no such signals")

@@ -73,6 +73,24 @@ def test_explain_shows_a_token_for_any_project(command: Command, user_policy: Wr
     assert command.json("explain")["projects"] is None
 
 
+@pytest.mark.usefixtures("stored")
+def test_explain_shows_how_the_length_for_a_large_file_came_about(
+    command: Command, work: Path, user_policy: WritePolicy
+) -> None:
+    with (work / "demo-1.0.tar.gz").open("wb") as file:
+        file.truncate(1024**3)  # a hole
+    _, out, _ = command("explain", "demo-1.0.tar.gz")
+    assert out.startswith("An upload to pypi would get a token for demo, for 1 hour.\n")
+    assert "  valid for   1 hour (auto: 1 file, 1.0 GiB at 5 Mbit/s; cut to max-valid-for (default))\n" in out
+    user_policy('uplink = "2 Mbit/s"\n')
+    warning = (
+        "1 file, 1.0 GiB: needs 2.4 Mbit/s to finish within 1 hour; if the token expires before that, raise "
+        "max-valid-for, or valid-for if a policy sets it"
+    )
+    assert command("explain", "demo-1.0.tar.gz")[1].endswith(f"\n{warning}\n")
+    assert command.json("explain", "demo-1.0.tar.gz")["warnings"] == [warning]
+
+
 @pytest.mark.usefixtures("project")
 def test_explain_shows_the_refusal_that_an_upload_would_get(command: Command, work: Path) -> None:
     (work / "pypitoken.toml").write_text('projects = ["other"]\n')

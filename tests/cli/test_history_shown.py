@@ -37,7 +37,8 @@ def test_history_shows_what_was_derived(command: Command, work: Path) -> None:
         f"pypi (work): other, for 1 minute 30 seconds, by keyring-pypitoken token, under {work / 'pypitoken.toml'}",
     ]
     assert len(command("history", "-n", "1")[1].splitlines()) == 1
-    found = command.json("history")
+    assert len(command("history", "-n", "0")[1].splitlines()) == 2
+    found = command.json("history", "-n", "0")
     assert [(entry["projects"], entry["account"], entry["repository"]) for entry in found] == [
         (["demo"], "default", "pypi"),
         (["other"], "work", "pypi"),
@@ -57,4 +58,4 @@ def test_history_shows_a_token_for_any_project(
 
 
 def test_history_wants_a_number_that_makes_sense(command: Command) -> None:
-    assert command.refused("history", "-n", "0") == "--number is 0, expected at least 1."
+    assert command.refused("history", "-n", "-1") == "--number is -1, expected at least 0, which is all."

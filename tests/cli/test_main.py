@@ -36,7 +36,7 @@ def test_shows_its_version(command: Command) -> None:
 
 SUBCOMMANDS = [
     *("login", "logout", "init", "explain", "status", "doctor", "adopt", "rekey"),
-    *("token", "exec", "restrict", "inspect", "check", "history"),
+    *("token", "exec", "restrict", "inspect", "check", "history", "audit"),
 ]
 
 

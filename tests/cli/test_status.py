@@ -156,7 +156,7 @@ def test_a_master_that_no_note_knows_counts(stored: str, command: Command) -> No
 
     assert stored
     forget_account(REPOSITORY, "default")
-    assert command.json("status")["accounts"] == [{"repository": "pypi", "account": "default"}]
+    assert command.json("status")["accounts"] == [{"repository": "pypi", "account": "default", "stored": None}]
 
 
 def test_without_a_master_nothing_is_ready(command: Command) -> None:
@@ -295,34 +295,59 @@ def test_library_directories_that_cannot_be_read_are_passed_over(file: str, plac
     assert surroundings.lacks_plugin(room, str(program), {}) is None
 
 
+NO_MASTER, NO_UPLOADER = "none stored by keyring-pypitoken yet", "none"
+NO_POLICY = "none, the defaults; `keyring-pypitoken init` writes one"
+
+
 @pytest.mark.parametrize(
-    ("missing", "lines"),
+    ("there", "master", "uploader", "policy", "step"),
     [
+        ("", NO_MASTER, NO_UPLOADER, NO_POLICY, "keyring-pypitoken login"),
+        ("uploader", NO_MASTER, "twine", NO_POLICY, "keyring-pypitoken login"),
+        ("master", "pypi (default)", NO_UPLOADER, NO_POLICY, "pip install twine"),
+        ("master uploader", "pypi (default)", "twine", NO_POLICY, "keyring-pypitoken status"),
+        ("master uploader policy", "pypi (default)", "twine", "pypitoken.toml", "keyring-pypitoken status"),
+        ("master uploader mistake", "pypi (default)", "twine", "there is a mistake", "keyring-pypitoken status"),
         (
-            "everything",
-            [
-                "- Next, store your API token: keyring-pypitoken login",
-                "- Next, say what may be uploaded from here: keyring-pypitoken init",
-                "- Next, install an uploader, such as: pip install twine",
-            ],
+            "program uploader",
+            "printed by op",
+            "twine",
+            "OWN",
+            "keyring-pypitoken status",
         ),
-        ("nothing", ["Ready to upload; what an upload would get: keyring-pypitoken explain"]),
+        ("mistaken-note uploader", "cannot be found", "twine", NO_POLICY, "keyring-pypitoken status"),
     ],
 )
-def test_the_command_alone_names_the_next_steps(missing: str, lines: list[str], command: Command, place: Place) -> None:
-    if missing == "nothing":
-        place.store()
-        place.write("work/pypitoken.toml", "")
-        install(place, Situation("", "twine", "restricted"))
-    assert command() == (
-        0,
-        "\n".join(
-            [
-                "keyring-pypitoken gives uploaders restricted, short-lived tokens derived from one stored master.",
-                *lines,
-                "All commands: keyring-pypitoken --help",
-                "",
-            ]
-        ),
-        "",
-    )
+def test_the_command_alone_says_in_five_lines_what_is_there_and_the_next_step(
+    there: str, master: str, uploader: str, policy: str, step: str, command: Command, place: Place
+) -> None:
+    for word in there.split():
+        match word:
+            case "master":
+                place.store()
+            case "uploader":
+                install(place, Situation("", "twine", "restricted"))
+            case "policy" | "mistake":
+                place.write("work/pypitoken.toml", "valid-for = 0" if word == "mistake" else "")
+            case "program":
+                place.user_policy('[store]\ncommand = ["op", "read"]\n')
+            case _:
+                place.write("data/keyring-pypitoken/accounts/mistaken.json", "{}")
+    lines = [
+        "Uploads get restricted, short-lived tokens, derived from one PyPI token.",
+        f"  master    {master}",
+        f"  uploader  {uploader}",
+        f"  policy    {policy.replace('OWN', paths.user_policy())}",
+        f"Next: {step} (all commands: keyring-pypitoken --help)",
+    ]
+    code, out, err = command()
+    assert (code, out.splitlines(), err) == (0, lines, "")
+
+
+@pytest.mark.usefixtures("stored")
+def test_the_command_alone_asks_no_store(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A desktop's keyring may open a dialog if it is asked."""
+    asked: list[str] = []
+    monkeypatch.setattr(FileKeyring, "get_password", lambda _self, service, _username: asked.append(service))
+    assert command()[0] == 0
+    assert asked == []

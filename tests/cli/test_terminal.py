@@ -33,6 +33,7 @@ MASTER = new_master()
 EXPIRED = Token.load(MASTER).restrict(not_before=1, not_after=2).dump()
 RUN = shlex.join([sys.executable, "-c", "print('ran')"])
 SESSION = [
+    Step("", "", 0, "Uploads get restricted, short-lived tokens, derived from one PyPI token."),
     Step("status", "", 1, "Not ready: 1 problem."),
     Step("login", "hunter2", 1, "keyring-pypitoken: this is not a PyPI API token"),
     Step("login", EXPIRED, 1, "keyring-pypitoken: this token expires: it is a derived token"),
@@ -50,7 +51,8 @@ SESSION = [
     Step("inspect", EXPIRED, 0, "Expired "),
     Step("inspect", "hunter2", 1, "keyring-pypitoken: "),
     Step("history", "", 0, "20"),
-    Step("history -n 0", "", 1, "keyring-pypitoken: --number is 0, expected at least 1."),
+    Step("history -n -1", "", 1, "keyring-pypitoken: --number is -1, expected at least 0, which"),
+    Step("history -n 0", "", 0, "20"),
     Step("adopt --dry-run", "", 0, "No unprotected tokens found in your keyrings, nor in"),
     Step("doctor", "", 0, "Ready. Uploads to pypi use restricted tokens; nothing bypasses them."),
     Step("logout", "", 0, "Deleted the master for pypi (account 'default')."),
@@ -132,3 +134,37 @@ def test_a_session_in_json(run: Run) -> None:
     assert set(entry) == {
         *("time", "projects", "repository", "account", "not_before", "not_after", "program", "policy", "note")
     }  # fmt: skip
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX's")
+def test_the_passphrase_of_an_age_file_is_typed_and_changed_on_a_terminal(home: Path, work: Path) -> None:
+    import pexpect
+    import pyrage
+
+    environ = {**os.environ, "PYTHONPATH": str(STORES), "TEST_KEYRINGS": "", "COLUMNS": "1000"}
+    identity = home / "identity.txt"
+    identity.write_text(f"{pyrage.x25519.Identity.generate()}\n")
+    new, repeat, opens = "New passphrase for ", "Repeat passphrase: ", "Passphrase of "
+    wrong = "This passphrase does not open it. Try again: "
+    login = [("API token for", MASTER), (new, "one"), (repeat, "on"), ("The two differ. New passphrase: ", "one")]
+    sessions: list[tuple[str, list[tuple[str, str]], str]] = [
+        ("login", [*login, (repeat, "one")], "Stored for pypi."),
+        ("rekey", [(opens, "two"), (wrong, "one"), (new, "three"), (repeat, "three")], "The new passphrase opens "),
+        (f"rekey --identity {identity}", [(opens, "three")], f"The identity {identity} opens "),
+        ("token", [], "and no policy names one: name it as `identity` in [store] of "),
+    ]
+    for words, answers, ends in sessions:
+        child = pexpect.spawn(
+            sys.executable,
+            ["-m", "keyring_pypitoken", *shlex.split(words)],
+            cwd=work,
+            env=environ,
+            encoding="utf-8",
+            timeout=120,
+        )
+        for question, answer in answers:
+            child.expect_exact(question)
+            child.waitnoecho(20)
+            child.sendline(answer)
+        child.expect(pexpect.EOF)
+        assert ends in (child.before or ""), words

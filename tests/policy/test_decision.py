@@ -476,7 +476,9 @@ def test_refuses_a_projects_own_list_beyond_its_users() -> None:
         (None, '[repository.testpypi]\nunscoped = "allow"', None),
         # A user's list is a ceiling, and tells nothing about this upload.
         (None, 'projects = ["demo"]', None),
+        (None, 'projects = ["acme-*"]', 'projects = ["acme-*"]'),
         # A token for any project would go beyond these lists.
+        (None, 'unscoped = "allow"\nprojects = ["acme-*"]', None),
         (None, 'unscoped = "allow"\nprojects = ["demo"]', None),
         (None, 'unscoped = "allow"', "projects = []"),
         ("projects = []", 'unscoped = "allow"', None),
@@ -689,6 +691,19 @@ def test_a_pattern_allows_every_name_that_begins_so(name: str, allowed: bool) ->
             decide(PYPI, policies, shown(named(name)))
 
 
+def test_patterns_of_several_ceilings_intersect() -> None:
+    policies = layers('projects = ["acme-x", "acme-y", "b"]', 'projects = ["acme-*"]', 'projects = ["acme-x*"]')
+    assert decide(PYPI, policies, shown(named("acme-x"))).projects == named("acme-x")
+    for name, place in (("acme-y", "site"), ("b", "user"), ("acme-x2", "project")):
+        with pytest.raises(Refusal, match=rf"'{name}' is not allowed here: {place}\.toml:1 allows only "):
+            decide(PYPI, policies, shown(named(name)))
+
+
+def test_one_pattern_allows_25_projects() -> None:
+    names = tuple(sorted(f"acme-{number}" for number in range(25)))
+    assert decide(PYPI, layers(None, 'projects = ["acme-*"]'), shown(named(*names))).projects == named(*names)
+
+
 # A length that a person types
 
 
@@ -749,32 +764,41 @@ def test_auto_is_as_long_as_the_upload_needs(
 
 
 @pytest.mark.parametrize(
-    ("sizes", "user", "warnings"),
+    ("sizes", "user", "warning"),
     [
-        ((MIB,), None, ()),
-        ((85_000_000,) * 24, None, ("24 files, 1.9 GiB: needs 5.7 Mbit/s to finish within 1 hour",)),
-        ((1_800_000_000,), None, ()),
-        ((100 * MIB,), "valid-for = 60", ("1 file, 100.0 MiB: needs 28.0 Mbit/s to finish within 1 minute",)),
-        ((10_000_000_000_000,), None, ("1 file, 9.1 TiB: needs 22.4 Gbit/s to finish within 1 hour",)),
+        ((MIB,), None, ""),
+        ((85_000_000,) * 24, None, "24 files, 1.9 GiB: needs 5.7 Mbit/s to finish within 1 hour"),
+        ((1_800_000_000,), None, ""),
+        ((100 * MIB,), "valid-for = 60", "1 file, 100.0 MiB: needs 28.0 Mbit/s to finish within 1 minute"),
+        ((10_000_000_000_000,), None, "1 file, 9.1 TiB: needs 22.4 Gbit/s to finish within 1 hour"),
         (
             (100_000,),
             'uplink = "1 kbit/s"\nvalid-for = 60',
-            ("1 file, 97.7 KiB: needs 26.7 kbit/s to finish within 1 minute",),
+            "1 file, 97.7 KiB: needs 26.7 kbit/s to finish within 1 minute",
         ),
-        ((1, 1), "valid-for = 60", ("2 files, 2 bytes: may not finish within 1 minute",)),
-        ((1,), "valid-for = 31", ()),  # one second is left
-        ((1_000_000,), "valid-for = 31", ("1 file, 976.6 KiB: needs 8.0 Mbit/s to finish within 31 seconds",)),
+        ((1, 1), "valid-for = 60", "2 files, 2 bytes: may not finish within 1 minute"),
+        ((1,), "valid-for = 31", ""),  # one second is left
+        ((1_000_000,), "valid-for = 31", "1 file, 976.6 KiB: needs 8.0 Mbit/s to finish within 31 seconds"),
         (
             (125_000,),
             'uplink = "500 kbit/s"\nvalid-for = 31',
-            ("1 file, 122.1 KiB: needs 1.0 Mbit/s to finish within 31 seconds",),
+            "1 file, 122.1 KiB: needs 1.0 Mbit/s to finish within 31 seconds",
         ),
     ],
 )
-def test_warns_if_an_upload_cannot_finish_in_time(
-    sizes: tuple[int, ...], user: str | None, warnings: tuple[str, ...]
-) -> None:
-    assert decide(PYPI, layers(None, user), shown(named("demo"), *sizes)).warnings == warnings
+def test_warns_if_an_upload_cannot_finish_in_time(sizes: tuple[int, ...], user: str | None, warning: str) -> None:
+    raised = "; if the token expires before that, raise max-valid-for, or valid-for if a policy sets it"
+    expected = (f"{warning}{raised}",) if warning else ()
+    assert decide(PYPI, layers(None, user), shown(named("demo"), *sizes)).warnings == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "fix"), [(1, "raise max-valid-for, or valid-for if a policy sets it"), (2, "resume with `twine on`")]
+)
+def test_the_warning_names_the_command_that_resumes_if_there_are_files_to_skip(files: int, fix: str) -> None:
+    evidence = shown(named("demo"), *[100 * MIB] * files)._replace(resume="twine on")
+    (warning,) = decide(PYPI, layers(None, "valid-for = 90"), evidence).warnings
+    assert warning.endswith(f" to finish within 1 minute 30 seconds; if the token expires before that, {fix}")
 
 
 # Contradictions

@@ -460,15 +460,26 @@ def test_a_name_with_a_directory_is_not_looked_for(name: str, work: Path) -> Non
 
 
 @POSIX
-def test_only_exe_files_count_on_windows(work: Path) -> None:
-    program(work / "tool.bat")
-    program(work / "tool")
+@pytest.mark.parametrize("name", ["tool.bat", "tool.cmd", "tool.com", "tool.EXE.bat", "tool"])
+def test_only_exe_files_count_on_windows(name: str, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATHEXT", ".COM;.EXE;.BAT;.CMD")
+    program(work / name)
     environ = {"PATH": str(work)}
     assert files.find_program("tool", environ, platform="nt") is None
+    assert files.find_program("tool.bat", environ, platform="nt") is None
     found = program(work / "tool.exe")
     assert files.find_program("tool", environ, platform="nt") == found
     assert files.find_program("tool.EXE", environ, platform="nt") is None
     assert files.find_program("tool.exe", environ, platform="nt") == found
+
+
+@POSIX
+@pytest.mark.parametrize("platform", ["nt", "posix"])
+def test_the_current_directory_is_never_searched(platform: str, work: Path) -> None:
+    for name in ("twine", "twine.exe", "twine.bat"):
+        program(work / name)
+    for path in ("", ".", f"{os.pathsep}bin"):
+        assert files.find_program("twine", {"PATH": path}, platform=platform) is None
 
 
 # Patterns of a project

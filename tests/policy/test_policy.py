@@ -583,6 +583,11 @@ def test_one_sentence_holds_the_first_mistake_and_counts_the_others() -> None:
             "project",
             "1:12: projects holds the pattern 'acme-*', which only a policy.toml may: list the names",
         ),
+        (
+            '[repository.pypi]\nprojects = ["a", "acme-*"]',
+            "project",
+            "2:12: repository.pypi.projects holds the pattern 'acme-*', which only a policy.toml may: list the names",
+        ),
         ("[repository.pipy]", "user", "1:2: repository.pipy has no url; did you mean [repository.pypi]?"),
         (
             "[store]\ncommand = ['op']\nbackend = 'a.B'",

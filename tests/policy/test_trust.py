@@ -196,39 +196,3 @@ def test_a_group_without_a_name_is_nobodys_own(monkeypatch: pytest.MonkeyPatch) 
     if sys.platform == "win32":
         pytest.skip("Windows has other groups")
     assert not trust._is_own_group(3_999_999_999)
-
-
-# Windows
-
-ME = "S-1-5-21-1-2-3-1001"
-ADMINISTRATORS_ONLY = "O:BAD:PAI(A;;FA;;;BA)(A;;FA;;;SY)(A;;0x1200a9;;;BU)"
-
-
-@pytest.mark.parametrize(
-    ("descriptor", "problem"),
-    [
-        (ADMINISTRATORS_ONLY, ""),
-        ("O:SYD:(A;;FA;;;SY)", ""),
-        (f"O:{ME}D:(A;;FA;;;{ME})(A;ID;FR;;;WD)", ""),
-        ("O:BAD:(A;OICIIO;GA;;;WD)(A;;FA;;;CO)", ""),  # for what will be made below
-        ("O:BAD:(D;;FA;;;BU)(A;;FR;;;BU)", ""),
-        ("O:BUD:(A;;FA;;;BU)", "does not belong to SYSTEM, Administrators or you"),
-        ("O:S-1-5-21-9-9-9-1002D:(A;;FA;;;SY)", "does not belong to SYSTEM, Administrators or you"),
-        ("", "does not belong to SYSTEM, Administrators or you"),
-        ("O:BA", "can be written by everybody"),
-        ("O:BAD:(A;;FA;;;BU)", "can be written by others"),
-        ("O:BAD:(A;;FRFW;;;WD)", "can be written by others"),
-        ("O:BAD:(A;;0x1301bf;;;AU)", "can be written by others"),
-        ("O:BAD:(A;;WD;;;AU)", "can be written by others"),
-        ("O:BAD:(A;;GA;;;S-1-5-21-9-9-9-1002)", "can be written by others"),
-    ],
-)
-def test_a_policy_on_windows_is_the_administrators_or_the_users(descriptor: str, problem: str) -> None:
-    assert trust.windows_problem(descriptor, ME) == problem
-
-
-def test_users_may_add_files_to_the_machines_directory_on_windows() -> None:
-    program_data = "O:SYD:PAI(A;OICI;FA;;;SY)(A;OICI;0x1200a9;;;BU)(A;CI;DCLCRPCR;;;BU)"
-    assert trust.windows_problem(program_data, ME) == "can be written by others"
-    assert trust.windows_problem(program_data, ME, trust.REPLACE) == ""
-    assert trust.windows_problem("O:SYD:(A;;DT;;;BU)", ME, trust.REPLACE) == "can be written by others"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import keyring
 import pytest
+from house import KERNEL
 from sandbox import ROOT, forget, new_master
 
 import keyring_pypitoken
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
 PACKAGE = Path(keyring_pypitoken.__file__).parent
-KERNEL = ("secret.py", "vault/masters.py", "derive.py", "tokens/macaroon.py", "issue.py")
 MAX_LINES = 850
 # What else touches the text of a master, and why.
 CARRIERS = {

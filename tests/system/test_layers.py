@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import ast
+import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from house import FLOORS, MODULES, PACKAGE, imports, room
 
-import keyring_pypitoken
-
-PACKAGE = Path(keyring_pypitoken.__file__).parent
-# The floors of the house. A module may import those on the floors before its own, and those of its own sub-package.
-FLOORS = (
-    {"exceptions", "record", "secret", "text", "names", "paths", "memory"},
-    {"files", "toml"},
-    {"lookup"},
-    {"policy", "tokens"},
-    {"uploaders"},
-    {"notices"},
-    {"vault"},
-    {"derive", "history"},
-    {"issue"},
-    {"backend"},
-    {"cli"},
-)
 # No files, environment or clock. `tokens.values` reads the clock if a `Context` is given no time.
 PURE = (
     "lookup",
@@ -41,41 +24,11 @@ PURE = (
 )
 IMPURE = {"os", "sys", "pathlib", "time", "io", "glob", "shutil", "tempfile", "subprocess", "socket", "platformdirs"}
 HEAVY = ("pymacaroons", "nacl", "tomllib", "tomli", "packaging", "platformdirs", "argparse", "json.decoder", "hmac")
-MODULES = sorted(
-    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-    for path in PACKAGE.rglob("*.py")
-    if path.name not in ("__init__.py", "__main__.py")
-)
-
-
-def room(module: str) -> str:
-    return module.partition(".")[0]
 
 
 def floor(module: str) -> int:
     (found,) = [number for number, rooms in enumerate(FLOORS) if room(module) in rooms]
     return found
-
-
-def imports(module: str) -> tuple[set[str], set[str]]:
-    """Return what a module imports, anywhere in it: our modules, and the top names of others."""
-    ours: set[str] = set()
-    others: set[str] = set()
-    path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
-    package = f"keyring_pypitoken.{module}".split(".")[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            source = ".".join([*base, *([node.module] if node.module else [])])
-            if source.partition(".")[0] != "keyring_pypitoken":
-                others.add(source.partition(".")[0])
-                continue
-            for name in node.names:
-                full = f"{source}.{name.name}".partition(".")[2]
-                ours.add(full if full in MODULES else source.partition(".")[2] or full)
-        elif isinstance(node, ast.Import):
-            others.update(name.name.partition(".")[0] for name in node.names)
-    return ours, others
 
 
 def test_every_module_is_on_a_floor() -> None:
@@ -117,6 +70,13 @@ def test_pure_modules_see_no_files_environment_or_clock(module: str) -> None:
 
 def test_one_module_imports_pymacaroons() -> None:
     assert [module for module in MODULES if "pymacaroons" in imports(module)[1]] == ["tokens.macaroon"]
+
+
+def test_one_module_uses_the_network_and_only_for_audit() -> None:
+    names = re.compile(r"^ *(from|import) (http|socket|ssl|urllib import|urllib\.(request|error))\b", re.MULTILINE)
+    texts = {module: PACKAGE.joinpath(*module.split(".")).with_suffix(".py").read_text("utf-8") for module in MODULES}
+    assert [module for module, text in texts.items() if names.search(text)] == ["index"]
+    assert [module for module in MODULES if "index" in imports(module)[0]] == ["cli.audit"]
 
 
 def test_only_edges_know_keyring() -> None:

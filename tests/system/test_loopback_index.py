@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pymacaroons
 import pytest
 from distributions import make_sdist, make_wheel
-from loopback_index import Form, IndexProcess, LoopbackIndex, judge
+from loopback_index import Form, IndexProcess, LoopbackIndex, judge, moment
 from sandbox import DATA
 
 if TYPE_CHECKING:
@@ -382,6 +382,8 @@ def test_wants_to_know_the_length_of_a_request(index: LoopbackIndex) -> None:
         ("POST", "/legacy"),
         ("POST", "/legacy/x"),
         ("GET", "/simple/"),
+        ("GET", "/simple/demo/"),
+        ("POST", "/simple/demo/"),
     ],
 )
 def test_knows_no_other_page(index: LoopbackIndex, method: str, path: str) -> None:
@@ -389,6 +391,21 @@ def test_knows_no_other_page(index: LoopbackIndex, method: str, path: str) -> No
 
     assert send(url, method)[0] == 404
     assert index.uploads == []
+
+
+def test_lists_the_files_that_it_took(index: LoopbackIndex) -> None:
+    master = basic("__token__", index.create_master("alice"))
+    index.clock_offset = -1000
+    assert send(index.upload_url, "POST", master, **multipart("Demo"))[0] == 200
+    assert send(index.upload_url, "POST", master, **multipart("Demo"))[0] == 400
+    index.provenance["Demo-1.tar.gz"] = "https://attestations.example/"
+    status, _, body = send(f"{index.simple_url}demo/", "GET")
+    document = json.loads(body)
+    (file,) = document["files"]
+    assert (status, document["name"], document["versions"]) == (200, "demo", ["1"])
+    assert (file["filename"], file["provenance"]) == ("Demo-1.tar.gz", "https://attestations.example/")
+    assert file["upload-time"] == moment(index.uploads[0].received_at)
+    assert abs(index.uploads[0].received_at + 1000 - time.time()) < 60
 
 
 @pytest.mark.parametrize("key", ["", "wrong", "\xe9"])

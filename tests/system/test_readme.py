@@ -1,11 +1,10 @@
-"""README.md is true: its commands run, their output is what it shows, its table is the parser's."""
+"""README.md is true: its commands run, its policies are policies, its links lead somewhere, and PyPI can show it."""
 
 from __future__ import annotations
 
-import doctest
-import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,22 +16,47 @@ from typing import TYPE_CHECKING
 import pytest
 from distributions import make_wheel
 from environments import REQUIREMENTS
-from refusal_cases import GET, SET, Stage
-from sandbox import STORES, Run, WritePolicy, new_master, write_program
+from readme_renderer import markdown
+from sandbox import ROOT, STORES, new_master, write_program
 
-from keyring_pypitoken import paths
 from keyring_pypitoken.cli.main import build_parser
 from keyring_pypitoken.lookup import PYPI
-from keyring_pypitoken.policy import decision
 from keyring_pypitoken.policy.parser import parse_policy
-from keyring_pypitoken.policy.values import KEYS, parse_duration
 
 if TYPE_CHECKING:
     from loopback_index import IndexProcess
+    from sandbox import Run, WritePolicy
 
-
-ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+REPOSITORY = "https://github.com/keyring-pypitoken/keyring-pypitoken"
+RAW = "https://raw.githubusercontent.com/keyring-pypitoken/keyring-pypitoken/main/"
+# A project that builds itself, so that `python -m build` fetches nothing.
+BACKEND = """\
+import pathlib, tarfile, zipfile
+META = "Metadata-Version: 2.1\\nName: my-project\\nVersion: 1.0\\n"
+def build_sdist(directory, settings=None):
+    with tarfile.open(pathlib.Path(directory, "my_project-1.0.tar.gz"), "w:gz") as archive:
+        pathlib.Path("PKG-INFO").write_text(META)
+        for name in ("PKG-INFO", "pyproject.toml", "backend.py"):
+            archive.add(name, f"my_project-1.0/{name}")
+    return "my_project-1.0.tar.gz"
+def build_wheel(directory, settings=None, metadata=None):
+    with zipfile.ZipFile(pathlib.Path(directory, "my_project-1.0-py3-none-any.whl"), "w") as archive:
+        archive.writestr("my_project-1.0.dist-info/METADATA", META)
+        archive.writestr("my_project-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nTag: py3-none-any\\n")
+        archive.writestr("my_project-1.0.dist-info/RECORD", "")
+    return "my_project-1.0-py3-none-any.whl"
+"""
+PROJECT = """\
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+
+[project]
+name = "my-project"
+version = "1.0"
+"""
 
 
 def blocks(language: str) -> list[str]:
@@ -45,51 +69,69 @@ def section(title: str) -> str:
     return README.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0].strip()
 
 
-def outputs() -> dict[str, str]:
-    """Map the commands that begin with a dollar to the output that stands below each."""
-    found: dict[str, str] = {}
-    for block in blocks("console"):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, output = part.partition("\n")
-            found[command] = output
-    return found
+def typed() -> list[str]:
+    """Return the commands that begin with a dollar."""
+    return [line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
+
+
+def inline_commands(program: str) -> list[str]:
+    """Return the commands of a program that are within the text."""
+    joined = re.sub(r"\s+", " ", re.sub(r"```.*?```", "", README, flags=re.DOTALL))
+    return [code for code in re.findall(r"`([^`]+)`", joined) if code.split()[0] == program and " " in code]
+
+
+def test_it_is_short_and_in_order() -> None:
+    assert len(README.split()) <= 1300
+    assert re.findall(r"^## (.*)$", README, re.MULTILINE) == [
+        "Try it",
+        "What else there is",
+        "Works with",
+        "The policy",
+        "What it protects against, and what not",
+        "A token leaked: what now?",
+        "Questions",
+        "Run the tests",
+    ]
+    introduction = README.partition("\n## ")[0]
+    assert [name for _, name in re.findall(rf"!\[([^]]+)\]\({re.escape(RAW)}([^)]+)\)", introduction)] == [
+        ".github/images/terminal.svg",
+        ".github/images/tokens.svg",
+    ]
+    assert introduction.index("terminal.svg") < introduction.index("pip install") < introduction.index("tokens.svg")
 
 
 @pytest.mark.parametrize("title", ["Try it", "Run the tests"])
 def test_two_sections_start_with_one_command(title: str) -> None:
-    """A newcomer needs two lines, and finds them first."""
     assert re.match(r"```console\n[^\n$]+\n```\n", section(title))
 
 
-def test_the_demonstration_shows_what_the_readme_shows() -> None:
-    """The block below "Try it" is a part of what the demonstration prints, but for the port and the time."""
-    script = ROOT / "examples" / "try_it.py"
-    assert f"python3 {script.relative_to(ROOT).as_posix()}\n" in blocks("console")[0]
-    environ = os.environ | {"PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run(
-        [sys.executable, script, "--here"], env=environ, capture_output=True, text=True, encoding="utf-8", check=True
-    )
-    printed = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", done.stdout)
-    printed = re.sub(r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d", "HH:MM:SS", printed)
-    (shown,) = blocks("text")
-    assert shown in printed
+def test_the_commands_are_those_that_ci_runs() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    for title, begin, end in (
+        ("Try it", "python3 examples/try_it.py", "try_it.py"),
+        ("Run the tests", "python3 -m venv .venv && ", "pytest"),
+    ):
+        command = section(title).splitlines()[1]
+        assert command.startswith(begin)
+        assert command.endswith(end)
+        assert f'readme_command "{title}"' in script
 
 
-def test_the_test_command_is_the_one_that_ci_runs() -> None:
-    """`.ci/run` takes the command out of this file, so that both are the same."""
-    assert "README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    command = blocks("console")[1]
-    assert command.startswith("python3 -m venv .venv && ")
-    assert command.endswith("pytest\n")
+def test_the_demonstration_is_where_it_is_said_to_be() -> None:
+    assert (ROOT / section("Try it").splitlines()[1].split()[1]).is_file()
 
 
-@pytest.mark.parametrize("command", blocks("console")[2].splitlines())
+INSTALLS = [typed()[0], *inline_commands("pipx"), *inline_commands("uv")]
+
+
+@pytest.mark.parametrize("command", INSTALLS)
 def test_installs_as_shown(command: str, tmp_path: Path, home: Path) -> None:
     """Each way to install is typed as it stands; the wheels come from a directory, and hold no more than names."""
     packages = tmp_path / "packages"
     packages.mkdir()
     make_wheel(packages, "keyring-pypitoken", "0.1.0")
     make_wheel(packages, "twine", "99", script="twine")
+    make_wheel(packages, "keyring", "99", script="keyring")
     environment = tmp_path / "environment"
     venv.create(environment, with_pip=False)
     python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -127,166 +169,111 @@ def test_installs_as_shown(command: str, tmp_path: Path, home: Path) -> None:
     assert list(where.rglob("keyring_pypitoken-0.1.0.dist-info"))
 
 
-def test_the_session_runs_as_shown(
-    index: IndexProcess, work: Path, user_policy: WritePolicy, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Storing, uploading and looking at a token: each command as it stands, each output as it is shown.
-
-    PyPI's URL is asked of keyring only. twine is pointed at the index on loopback, by its own variable.
-    """
-    user_policy(f'[repository.local]\nurl = "{index.upload_url}"\ndomain = "pypi.org"\n')
-    (work / "dist").mkdir()
-    make_wheel(work / "dist", "my-project", "1.0")
-    (work / "pyproject.toml").write_text('[project]\nname = "my-project"\n')
-    master = index.create_master("reader")
-    shown = outputs()
-    typed = [command for command in shown if command.split()[0] in ("keyring", "twine")]
-    assert [command.partition(" http")[0] for command in typed] == [
-        "keyring set",
-        'keyring set "https://upload.pypi.org/legacy/?work" __token__',
-        "twine upload dist/*",
-        "keyring get",
-        "keyring --list-backends",
-    ]
-    for command in typed:
-        printed = _type(command, work, master, index)
-        for line in shown[command].splitlines():
-            assert line in printed
-    assert capfd.readouterr() == ("", "")
-
-
-def _type(command: str, work: Path, master: str, index: IndexProcess) -> list[str]:
-    """Run a command of the README; return its output in the README's terms."""
-    import shlex
-
-    if command == "twine upload dist/*":
-        # The master for the index on loopback is stored as the one for PyPI is.
-        _type(f"keyring set {index.upload_url} __token__", work, master, index)
-    done = subprocess.run(
-        [sys.executable, "-m", *shlex.split(command)],
-        cwd=work,
-        env=os.environ | {"PYTHONPATH": str(STORES), "TWINE_REPOSITORY_URL": index.upload_url, "COLUMNS": "1000"},
-        input=master,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    printed = re.sub(r"until \S+( \S+)? \(", "until 14:05:12 (", done.stderr + done.stdout)
-    printed = printed.replace(" on local,", " on pypi,")
-    return re.sub(r"(pypi-AgEIcHlwaS5vcmcC).*", r"\1...", printed).splitlines()
-
-
-def test_the_table_of_keys_is_the_parsers() -> None:
-    rows = dict(re.findall(r"^\| (`[^|]*`) \|(.*)\|$", section("The policy file"), re.MULTILINE))
-    told = {name: row for names, row in rows.items() for name in re.findall(r"`([^`]+)`", names)}
-    assert told.keys() - {"[repository.NAME]", "[store]"} == KEYS.keys()
-    for name, key in KEYS.items():
-        project, own, *_ = (cell.strip() for cell in told[name].split("|"))
-        assert (project, own) == ("yes" if key.project_may else "no", "yes")
-    defaults = {name: row.split("|")[2].strip(' `"') for name, row in told.items()}
-    assert defaults["valid-for"] == decision._AUTO.value
-    assert parse_duration(defaults["max-valid-for"]) == decision.DEFAULT_MAX_VALID_FOR
-    assert parse_duration(defaults["clock-skew"]) == decision.DEFAULT_CLOCK_SKEW
-    assert defaults["uplink"] == decision._UPLINK.spelling
-
-
-def test_the_parts_of_auto_are_the_programs() -> None:
-    shown = " ".join(section("The policy file").split())
-    assert decision._AUTO_FACTOR == 4
-    assert (
-        '`"auto"` is four times what the files take at the speed `uplink`, '
-        f"plus {decision._AUTO_PER_FILE} seconds a file and {decision._AUTO_RESERVE // 60} minutes: "
-        f"at least {decision._AUTO_MINIMUM // 60} minutes, at most `max-valid-for`, "
-        f"and {decision.DEFAULT_VALID_FOR // 60} minutes if the files are not known."
-    ) in shown
-
-
-def test_the_table_of_uploaders_is_that_of_the_tests() -> None:
-    tested = {requirements[0].replace("==", " ") for requirements in REQUIREMENTS.values()}
-    assert set(re.findall(r"^\| (\S+ [0-9.]+) \|", section("Works with"), re.MULTILINE)) == tested
-
-
-def test_the_help_is_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stands in the README is what the program prints today, but for the columns, which Pythons set apart."""
-    monkeypatch.setenv("COLUMNS", "100")
-    assert outputs()["keyring-pypitoken --help"].split() == build_parser().format_help().split()
-
-
-def test_the_commands_documents_have_the_keys_that_are_told(run: Run, work: Path) -> None:
-    rows = dict(re.findall(r"^\| `([a-z -]+)` \| (.*) \|$", section("The command"), re.MULTILINE))
-    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
-    assert run("keyring_pypitoken", "login", stdin=new_master()).returncode == 0
-    assert run("keyring_pypitoken", "token").returncode == 0
-    for command, told in rows.items():
-        words = [*command.split(), *(["token is expired"] if command.endswith("--error") else [])]
-        document = json.loads(run("keyring_pypitoken", *words, "--json", stdin=new_master()).stdout)
-        keys = set(document[0] if isinstance(document, list) else document)
-        assert keys == set(re.findall("`([a-z_]+)`", told)) - ({"refusal"} if command == "explain" else set())
-    assert set(rows) == {"explain", "explain --error", "status", "adopt", "inspect", "check", "history"}
+def test_three_ways_to_install_are_shown() -> None:
+    assert len(INSTALLS) == 4
+    assert INSTALLS[0] == "pip install keyring-pypitoken"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the lines are typed into a POSIX shell")
-def test_the_commands_run_as_shown(run: Run, work: Path, home: Path) -> None:
-    """Each line is typed into a shell, where a maturin stands for the real one."""
-    (work / "pyproject.toml").write_text('[project]\nname = "my-project"\n')
-    make_wheel(work / "dist", "my-project", "1.0")
-    assert run("keyring_pypitoken", "login", stdin=new_master()).returncode == 0
+def test_the_session_runs_as_shown(index: IndexProcess, work: Path, home: Path, user_policy: WritePolicy) -> None:
+    """Each line is typed as it stands, but for the installation. twine is pointed at loopback by its own variable."""
+    user_policy(f'[repository.local]\nurl = "{index.upload_url}"\ndomain = "pypi.org"\n')
+    (work / "pyproject.toml").write_text(PROJECT)
+    (work / "backend.py").write_text(BACKEND)
     programs = home / "programs"
     programs.mkdir()
-    write_program(programs / "keyring-pypitoken", sys.executable, "-m", "keyring_pypitoken")
-    write_program(programs / "maturin", "sh", "-c", 'test -n "$MATURIN_PYPI_TOKEN" && test "$1" = publish', "maturin")
-    environ = {**os.environ, "PATH": f"{programs}:/usr/bin:/bin", "PYTHONPATH": str(STORES)}
-    shown = {command: output for command, output in outputs().items() if "keyring-pypitoken " in command}
-    assert len(shown) == 5
-    for command, output in shown.items():
-        stdin = new_master() if command.endswith(" login") else ""
+    scripts = Path(sysconfig.get_path("scripts"))
+    for program in ("keyring-pypitoken", "twine"):
+        (programs / program).symlink_to(scripts / program)
+    write_program(programs / "python", sys.executable)
+    write_program(
+        programs / "maturin",
+        *("sh", "-c", 'test -n "$MATURIN_PYPI_TOKEN" && test "$1" = publish && echo published', "maturin"),
+    )
+    environ = os.environ | {"PATH": f"{programs}:/usr/bin:/bin", "PYTHONPATH": str(STORES), "COLUMNS": "1000"}
+
+    def shell(command: str, **more: str) -> str:
+        stdin = index.create_master("reader") if "login" in command else ""
         done = subprocess.run(
-            ["/bin/sh", "-c", command], cwd=work, env=environ, input=stdin, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        if not command.endswith("--help"):
-            expected, printed = (re.sub(r"from \S+ \S+ \S+ until \S+ \S+ \S+", "now", o) for o in (output, done.stdout))
-            assert set(expected.splitlines()) <= set(printed.splitlines())
+            ["/bin/sh", "-c", command], cwd=work, env=environ | more, input=stdin, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    pip, login, build, upload, status, explain = typed()
+    assert (pip.split()[0], upload) == ("pip", "twine upload dist/*")
+    assert shell(login) == "Stored for pypi. Next: twine upload dist/*\n"
+    shell(f"{login} --repository local")  # the index on loopback stands for PyPI
+    shell(build)
+    shown = shell(upload, TWINE_REPOSITORY_URL=index.upload_url)
+    assert "keyring-pypitoken: derived a token for my-project on local, valid until " in shown
+    sent = [upload for upload in index.uploads() if upload.filename.startswith("my_project-1.0")]
+    assert [(upload.status, upload.is_master) for upload in sent] == [(200, False), (200, False)]
+    assert shell(status).startswith("Ready. Uploads to local and pypi use restricted tokens; nothing bypasses them.\n")
+    assert shell(explain).startswith("An upload to pypi would get a token for my-project, for 5 minutes.\n")
+    (exec_,) = [command for command in inline_commands("keyring-pypitoken") if " exec " in command]
+    assert "published" in shell(exec_)
 
 
-def test_the_sample_policy_can_be_followed() -> None:
-    """The TOML that stands in the README is a policy: your own, then a project's."""
-    store, text = blocks("toml")
-    own = parse_policy(store, layer="user", name="README.md")
-    assert own is not None
-    assert own.store.identity is not None
-    policy = parse_policy(text, layer="project", name="README.md")
+def test_each_command_in_the_text_is_one() -> None:
+    parser = build_parser()
+    commands = inline_commands("keyring-pypitoken")
+    assert len(commands) > 4
+    for command in commands:
+        words = shlex.split(command)[1:]
+        if words[0] != "exec":  # which the session runs
+            assert parser.parse_args(words).run
+
+
+def test_a_second_account_is_stored_under_its_label(run: Run) -> None:
+    (command,) = inline_commands("keyring")
+    words = shlex.split(command)
+    assert run(*words, stdin=new_master()).returncode == 0
+    derived = run("keyring_pypitoken", "token", "--account", "work", "--project", "demo")
+    assert derived.stdout.startswith("pypi-")
+
+
+def test_the_variables_of_uploaders_are_theirs() -> None:
+    table = section("Works with")
+    tested = {requirements[0].replace("==", " ") for requirements in REQUIREMENTS.values()}
+    assert set(re.findall(r"\b[a-z-]+ [0-9]+\.[0-9.]+", table)) == tested
+    known = (ROOT / "keyring_pypitoken" / "uploaders").glob("*.py")
+    sources = "".join(path.read_text(encoding="utf-8") for path in known)
+    for variable in re.findall(r"`([A-Z_]+)=", table):
+        assert f'"{variable}"' in sources
+
+
+def test_the_policies_can_be_followed() -> None:
+    project, own = blocks("toml")
+    policy = parse_policy(project, layer="project", name="README.md")
     assert policy is not None
     assert policy.tables(PYPI)[0].valid_for is not None
+    followed = parse_policy(own, layer="user", name="README.md")
+    assert followed is not None
+    assert followed.store.command is not None
 
 
-def test_every_sentence_of_troubleshooting_is_said(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    for setting in (*GET.values(), *SET.values()):
-        with monkeypatch.context() as stage.monkeypatch:
-            stage.project('[project]\nname = "demo"\n', "pyproject.toml")
-            said = setting(stage)
-            told.append(said if isinstance(said, str) else said[1])
-        shutil.rmtree(Path(paths.age_file()).parent.parent, ignore_errors=True)
-    ours, theirs, *_ = re.split(r"^And if PyPI", section("Troubleshooting"), flags=re.MULTILINE)
-    for row in re.findall(r"^\| (`.*?) \|", ours, re.MULTILINE):
-        parts = re.findall(r"`([^`]+)`", row)
-        assert any(all(part in sentence for part in parts) for sentence in told), row
-    verdicts = (ROOT / "tests" / "data" / "pypi_verdicts.json").read_text(encoding="utf-8")
-    for reason in re.findall(r"^\| `(.*?)` \|", theirs, re.MULTILINE):
-        assert reason in verdicts
-
-
-def test_the_library_works_as_shown() -> None:
-    (code,) = blocks("python")
-    test = doctest.DocTestParser().get_doctest(code, {}, "README.md", None, None)
-    runner = doctest.DocTestRunner(optionflags=doctest.IGNORE_EXCEPTION_DETAIL | doctest.ELLIPSIS)
-    assert runner.run(test).failed == 0
-    assert runner.tries > 3
+def test_the_kernels_size_is_what_is_said() -> None:
+    held = (ROOT / "tests" / "system" / "test_kernel.py").read_text(encoding="utf-8")
+    (said,) = re.findall(r"Five modules, ([0-9]+) lines", README)
+    assert f"MAX_LINES = {said}\n" in held
 
 
 def test_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\((?!https?:)([^)]+)\)", README)
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    """PyPI shows the file without the repository, so that links are absolute; those into it lead to files."""
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    assert [link for link in links if not link.startswith("https://")] == []
+    own = [link for link in links if "keyring-pypitoken/keyring-pypitoken/" in link]
+    paths = [re.sub(rf"^({re.escape(RAW)}|{REPOSITORY}/(blob|tree)/main/)", "", link).split("#")[0] for link in own]
+    assert len(paths) > 8
+    missing = [path for path in paths if not (ROOT / path).exists() and path != f"{REPOSITORY}/security/advisories/new"]
+    assert missing == []
+
+
+def test_pypi_can_show_it() -> None:
+    shown = markdown.render(README)
+    assert shown is not None
+    assert shown.count("<img ") == 2
+    assert shown.count("<table>") == 2
+    assert "<pre" in shown

@@ -115,6 +115,13 @@ CAVEATS: list[tuple[str, str, str, tuple[str, ...], str | None]] = [
         (),
         "valid for another 1000 years or more",
     ),
+    (
+        "[0, 253402300799, -62135596800]",
+        "date",
+        "only from 0001-01-01 00:00:00 UTC until 9999-12-31 23:59:59 UTC",
+        (),
+        "valid for another 1000 years or more",
+    ),
     ('[1, ["b", "a"]]', "project_names", "only uploads of the projects 'a', 'b'", ("b", "a"), None),
     ('[true, ["a"]]', "project_names", "only uploads of the project 'a'", ("a",), None),
     (

@@ -13,13 +13,13 @@ import pytest
 from sandbox import Run, new_master
 
 from keyring_pypitoken.backend import REFUSED, RefusedDeleteError, RefusedError, RefusedSetError
-from keyring_pypitoken.uploaders import process
+from keyring_pypitoken.uploaders import process, windows
+from keyring_pypitoken.uploaders.parent import READERS
 from keyring_pypitoken.uploaders.process import parent_process, read_command_line, this_process
 from keyring_pypitoken.uploaders.uploader import Process
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
 HTTP = "http://upload.pypi.org/legacy/"
-POSIX = pytest.mark.skipif(os.name != "posix", reason="another process's command line is read on POSIX systems only")
 
 
 @pytest.mark.parametrize(
@@ -132,13 +132,17 @@ def test_a_release_tool_that_runs_twine_is_described_as_twine(work: Path, monkey
     assert this_process() == Process("twine", ("upload", "demo-1.0.tar.gz"), work, os.environ)
 
 
+@pytest.mark.parametrize("platform", READERS)
 @pytest.mark.parametrize("parent", [0, 1])
-def test_the_process_that_adopts_orphans_is_not_a_parent(parent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_that_adopts_orphans_is_not_a_parent(
+    parent: int, platform: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import keyring.cli  # noqa: F401 - it is what the command loads
 
     monkeypatch.setattr(sys, "argv", ["keyring", "get", PYPI, TOKEN])
     monkeypatch.setattr(os, "getppid", lambda: parent)
-    monkeypatch.setitem(process._READERS, sys.platform, lambda _pid: ["uv", "publish", "demo-1.0.zip"])
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setitem(READERS, platform, lambda _pid: ["uv", "publish", "demo-1.0.zip"])
     found = this_process()
     assert (found.program, found.arguments, found.is_parent) == ("", (), True)
 
@@ -163,7 +167,7 @@ def test_a_constant_text_is_printed_only_for_an_uploader_that_would_go_on(
     import keyring.cli
 
     monkeypatch.setattr(sys, "argv", ["keyring", "get", HTTP, TOKEN])
-    monkeypatch.setitem(process._READERS, sys.platform, lambda _pid: parent)
+    monkeypatch.setattr(process, "_parents_command_line", lambda: parent)
     if gone:
         if os.name == "nt":
             pytest.skip("Windows does not remove a directory in which a process is")
@@ -187,7 +191,7 @@ def test_a_program_without_a_name_is_described_too(monkeypatch: pytest.MonkeyPat
     assert (found.program, found.arguments) == ("", ())
 
 
-@POSIX
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc itself, to compare")
 def test_the_keyring_command_stands_for_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
     import keyring.cli  # noqa: F401 - it is what the command loads
 
@@ -200,21 +204,18 @@ def test_the_keyring_command_stands_for_its_parent(monkeypatch: pytest.MonkeyPat
     assert (found.program, found.arguments) == (expected.program, expected.arguments)
 
 
-@POSIX
-@pytest.mark.parametrize("reader", sorted(process._READERS))
-def test_reads_the_arguments_of_another_process(reader: str) -> None:
-    if reader == "linux" and sys.platform != "linux":
-        pytest.skip("there is no /proc here")
-    words = [sys.executable, "-c", "print(flush=True);input()", "demo-1.0.zip"]
+@pytest.mark.skipif(sys.platform not in READERS, reason="Windows has a test of its own")
+def test_reads_the_arguments_of_another_process() -> None:
+    words = [sys.executable, "-c", "print(flush=True);input()", "my dist/demo-1.0.zip", ""]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as waiting:
         assert waiting.stdout is not None
         waiting.stdout.readline()
-        found = process._READERS[reader](waiting.pid)
+        found = READERS[sys.platform](waiting.pid)
         waiting.communicate(b"\n")
     assert found == words
 
 
-@pytest.mark.parametrize("platform", ["win32", "linux", "darwin"])
+@pytest.mark.parametrize("platform", ["win32", "linux", "darwin", "freebsd14"])
 def test_if_the_parent_is_not_known_there_is_no_evidence(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import keyring.cli  # noqa: F401 - it is what the command loads
 
@@ -222,7 +223,9 @@ def test_if_the_parent_is_not_known_there_is_no_evidence(platform: str, monkeypa
         raise ProcessLookupError(pid)
 
     monkeypatch.setattr(sys, "argv", ["keyring", "get", PYPI, TOKEN])
-    monkeypatch.setattr(process, "_READERS", {"linux": gone, "darwin": gone})
+    for known in ("linux", "darwin"):
+        monkeypatch.setitem(READERS, known, gone)
+    monkeypatch.setattr(windows, "look", gone)
     monkeypatch.setattr(sys, "platform", platform)
     found = this_process()
     assert (found.program, found.arguments, found.is_parent) == ("", (), True)

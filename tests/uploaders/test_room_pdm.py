@@ -126,6 +126,21 @@ def settings(home: Path) -> None:
         write(home / name, text)
 
 
+def test_on_windows_settings_are_below_the_name_of_an_author_too(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pdm names no author, for whom platformdirs takes the program's own name then: pdm/project/config.py, core.py."""
+    import platformdirs.windows
+
+    roots = {"CSIDL_LOCAL_APPDATA": home / "Local", "CSIDL_COMMON_APPDATA": home / "ProgramData"}
+    monkeypatch.setattr(platformdirs, "PlatformDirs", platformdirs.windows.Windows)
+    monkeypatch.setattr(platformdirs.windows, "get_win_folder", lambda name: str(roots[name]))
+    write(home / "Local" / "pdm" / "pdm" / "config.toml", '[repository.a]\nurl = "https://a.example/"\n')
+    write(home / "ProgramData" / "pdm" / "pdm" / "config.toml", '[repository.b]\nurl = "https://b.example/"\n')
+    assert [ROOM.find_address(pdm(f"publish -r {name}")).url for name in "ab"] == [
+        "https://a.example/",
+        "https://b.example/",
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "variables", "expected"),
     [

@@ -53,6 +53,7 @@ def facts(room: Uploader) -> dict[str, str]:
         "before keyring": "; ".join(room.before_keyring),
         "saves": room.saves,
         "prompts": "yes" if room.prompts else "",
+        "resumes": room.resume,
         "goes on after a refusal": "yes" if room.goes_on else "",
         "hides stderr": "yes" if room.hides_stderr else "",
         "token variables": ", ".join(room.token_variables),
@@ -100,7 +101,7 @@ def test_no_fact_is_missing(room: Uploader, record_property: Callable[[str, obje
 
 def test_modules_that_are_not_rooms_are_the_shared_ones() -> None:
     modules = {path.stem for path in (PACKAGE / "uploaders").glob("*.py")} - {"__init__", *NAMES}
-    assert modules == {"uploader", "options", "settings", "evidence", "process", "request"}
+    assert modules == {"uploader", "options", "settings", "evidence", "process", "parent", "windows", "request"}
 
 
 def test_the_light_table_keeps_the_services_that_rooms_keep() -> None:

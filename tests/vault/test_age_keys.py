@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import codecs
+import os
 import subprocess
 import sys
 import traceback
@@ -13,12 +14,13 @@ import pyrage
 import pytest
 from age_plugin import PLUGIN_IDENTITY, POSIX, install_plugin
 from age_writer import encrypt_cheaply
-from sandbox import make_pipe
+from sandbox import make_pipe, write_program
 
+from keyring_pypitoken import files
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import Passphrase
-from keyring_pypitoken.vault import identities
+from keyring_pypitoken.vault import identities, scrypt
 from keyring_pypitoken.vault.identities import IdentityKey, PassphraseKey
 
 if TYPE_CHECKING:
@@ -100,6 +102,15 @@ def test_a_wrong_passphrase_and_a_damaged_file_are_told(spoil: Callable[[bytes],
         "masters.age cannot be opened, because the passphrase is wrong or the file is damaged: try again, or "
         "restore the file from a backup; if the passphrase is lost, delete the file and store a new token with "
         "`keyring-pypitoken login`."
+    )
+
+
+def test_a_file_that_takes_this_machine_too_long_is_not_called_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrypt, "refuse_without_memory", lambda *_: None)  # the library looks at the time, too
+    slow = encrypt_cheaply(PLAIN, "correct horse").replace(b" 1\n", b" 40\n", 1)
+    assert refused(decrypt, PassphraseKey("masters.age", Passphrase("correct horse")), slow) == (
+        "masters.age takes too long to open on this machine: open it on a faster one, and run `keyring-pypitoken "
+        "rekey` there to encrypt it to an identity."
     )
 
 
@@ -248,6 +259,37 @@ def test_another_identity_does_not_open_it(path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        r"\\host\share\key.txt",
+        "//host/share/key.txt",
+        r"\/host\share\key.txt",
+        r"\\?\UNC\host\share\key.txt",
+        "//?/UNC/host/share/key.txt",
+        r"\\?\C:\key.txt",
+        r"\??\UNC\host\share\key.txt",
+        r"\\.\pipe\key",
+        r"\key.txt",
+        "C:key.txt",
+    ],
+)
+def test_an_identity_on_a_network_path_is_not_opened_on_windows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(files, "read_text", lambda *asked: opened.append(asked))
+    key = IdentityKey("masters.age", WithOrigin(name, ORIGIN))
+    sentence = (
+        f"the identity {name} (policy.toml:2) is not on a drive of this machine: copy it there, and name it by its "
+        "drive."
+    )
+    assert refused(encrypt, key) == refused(decrypt, key, b"") == sentence
+    assert opened == []
+    for local in (r"C:\key.txt", "c:/my keys/key.txt"):
+        assert "does not exist" in refused(encrypt, IdentityKey("masters.age", WithOrigin(local, ORIGIN)))
+    assert len(opened) == 2
+
+
 # Plugins, which are programs of their own.
 
 
@@ -264,6 +306,31 @@ def test_a_plugin_opens_what_it_encrypted(
     assert decrypt(key_of(path), data) == PLAIN
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "keyring-pypitoken: touch the demo key\n")
+
+
+@POSIX
+@pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.parametrize("entries", ["", ".", "bin"])
+def test_a_plugin_of_a_checkout_is_never_started(
+    entries: str, installed: bool, path: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative entries of PATH lead into whatever directory an upload is started in."""
+    if installed:
+        install_plugin(path.parent, monkeypatch)
+    (work / "bin").mkdir()
+    for program in (work / "age-plugin-demo", work / "bin" / "age-plugin-demo"):
+        write_program(program, "/bin/sh", "-c", f": > '{work}/started'; exit 1")
+    before = os.environ["PATH"]
+    monkeypatch.setenv("PATH", os.pathsep.join([entries, before if installed else ""]))
+    path.write_text(PLUGIN_IDENTITY)
+    if installed:
+        assert decrypt(key_of(path), encrypt(key_of(path))) == PLAIN
+    else:
+        assert refused(encrypt, key_of(path)) == (
+            f"the identity {path} (policy.toml:2) needs the program age-plugin-demo, which is not on PATH: install it."
+        )
+    assert not (work / "started").exists()
+    assert os.environ["PATH"] == os.pathsep.join([entries, before if installed else ""])
 
 
 @POSIX

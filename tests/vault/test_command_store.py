@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import keyring
 import pytest
-from sandbox import Command, WritePolicy, new_master
+from sandbox import Command, Run, WritePolicy, new_master, write_program
 
 from keyring_pypitoken import Token, lookup, memory, paths
 from keyring_pypitoken.backend import RefusedError, RefusedSetError
@@ -416,15 +416,62 @@ def test_an_account_that_only_a_project_names_is_not_passed_on(directory: str, p
     assert asked(project) == ""
 
 
-def test_nothing_is_stored_through_a_program(project: Path) -> None:
-    with pytest.raises(RefusedSetError) as error:
+def test_nothing_is_stored_through_a_program(project: Path, command: Command) -> None:
+    sentence = command.refused("login", stdin=MASTER)
+    with pytest.raises(RefusedSetError, match="cannot be stored through it") as error:
         keyring.set_password(PYPI, TOKEN, MASTER)
     program = project.parent / "keyrings" / "helper"
-    assert str(error.value) == (
+    assert sentence == str(error.value)
+    assert sentence == (
         f"masters are read from the program '{program}' ({paths.user_policy()}:2), and cannot be stored through it: "
         "store the token with that program."
     )
     assert asked(project) == ""
+
+
+@pytest.mark.parametrize(
+    "service",
+    ["poetry-repository-other", "pdm-repository-pypi", "main", "https://upload.pypi.org./legacy/", f"{PYPI}#x"],
+)
+def test_a_key_that_is_ours_only_if_a_token_is_there_does_not_start_it(service: str, project: Path) -> None:
+    assert keyring.get_password(service, TOKEN) is None
+    assert asked(project) == ""
+
+
+def test_a_label_that_may_be_an_account_is_not_looked_for_in_it(project: Path) -> None:
+    found = keyring.get_password(f"{PYPI}?other", TOKEN)
+    assert found is not None
+    assert Token.load(found).raw_caveats[1:] == [b'[1, ["other"]]']
+    assert asked(project) == "default\n"
+
+
+def test_what_is_refused_and_what_only_explains_does_not_start_it(project: Path, command: Command) -> None:
+    assert command("explain")[0] == 0
+    code, out, _ = command("status")
+    assert code == 0
+    assert out.startswith("Ready. Uploads use restricted tokens; nothing bypasses them.\n")
+    assert "  masters   read from the program when a token is derived\n" in out
+    assert f"  kept in   {project.parent / 'keyrings' / 'helper'}, a program\n" in out
+    (project / "pypitoken.toml").write_text('projects = ["another"]\n')
+    assert "project 'demo' is not allowed here" in command.refused("token")
+    assert asked(project) == ""
+
+
+def test_keyring_itself_as_the_program_is_refused(project: Path, run: Run, user_policy: WritePolicy) -> None:
+    write_program(project / "keyring", sys.executable, "-m", "keyring")
+    user_policy(f'[store]\ncommand = ["{project / "keyring"}", "get", "{PYPI}", "{TOKEN}"]\n')
+    done = run("keyring", "get", PYPI, TOKEN)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == [
+        (
+            "keyring-pypitoken: the program that [store] names as `command` asks keyring for the same token, which "
+            "would never end: name one that reads the master from elsewhere."
+        ),
+        (
+            f"keyring-pypitoken: the program '{project / 'keyring'}', which [store] names as `command`, failed "
+            "(exit code 1): run it by hand to see why."
+        ),
+    ]
 
 
 @pytest.fixture

@@ -1,0 +1,219 @@
+"""Rewrites the parts of `.github/docs` that are made from the code: `python tests/support/make_docs.py`.
+
+A part stands between two comments, of which the first names it. A test compares the pages with a fresh run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keyring_pypitoken.cli.main import build_parser
+from keyring_pypitoken.cli.pypi_errors import ANSWERS
+from keyring_pypitoken.lookup import PYPI
+from keyring_pypitoken.manual import read_entries
+from keyring_pypitoken.policy import decision
+from keyring_pypitoken.policy.values import ENDPOINT_KEYS, KEYS, STORE_KEYS
+from keyring_pypitoken.uploaders.uploader import all_rooms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from keyring_pypitoken.uploaders.uploader import Uploader
+
+DOCS = Path(__file__).parent.parent.parent / ".github" / "docs"
+_PART = re.compile(r"(<!-- made by tests/support/make_docs\.py: ([a-z ]+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
+# What applies if no policy has the key; `none` for those that then limit nothing.
+_DEFAULTS = {
+    "valid-for": f'`"{decision._AUTO.value}"`',
+    "max-valid-for": f'`"{decision._MAX_VALID_FOR.spelling}"`',
+    "max-token-valid-for": "`max-valid-for`",
+    "uplink": f'`"{decision._UPLINK.spelling}"`',
+    "clock-skew": f'`"{decision.DEFAULT_CLOCK_SKEW}s"`',
+    "account": '`"default"`',
+    "require-policy": "`false`",
+    "unscoped": '`"refuse"`',
+    "notice": "`true`",
+    "history": "`true`",
+}
+# Options, variables, file names and patterns of names are code, wherever the rooms have them in a sentence.
+_CODE = re.compile(
+    r"(?<![\w`/-])(--?[a-z][\w-]*\b|-[A-Za-z]\b|[\w.-]*_[\w:.-]*\w|~?/?\.pypirc|[a-z]+(?:[.-][a-z]+)*[.-]NAME|config\.toml)",
+)
+
+
+def render(page: str) -> str:
+    """Return the text of a page with its made parts made anew."""
+    return _PART.sub(lambda found: f"{found[1]}{make(found[2])}{found[3]}", page)
+
+
+def make(name: str) -> str:
+    """Return a part by its name, such as `policy keys` or `uploader twine`."""
+    kind, _, rest = name.partition(" ")
+    if kind == "uploader":
+        return _uploader(next(room for room in all_rooms() if room.name == rest))
+    return _PARTS[name]()
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head), *(list(row) for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def _schema() -> dict[str, Any]:
+    text = files("keyring_pypitoken.policy").joinpath("policy.schema.json").read_text("utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _description(name: str, properties: dict[str, Any]) -> str:
+    found = properties[name]
+    if "$ref" in found:
+        found = _schema()["definitions"][found["$ref"].rpartition("/")[2]]
+    return re.sub(r'("[^"]+")', r"`\1`", found["description"])
+
+
+def _policy_keys() -> str:
+    return _table(
+        ("key", "in a project", "in your own", "default", "meaning"),
+        (
+            (
+                f"`{name}`",
+                "yes" if key.project_may else "no",
+                "yes",
+                _DEFAULTS.get(name, "none"),
+                _description(name, _schema()["properties"]),
+            )
+            for name, key in KEYS.items()
+        ),
+    )
+
+
+def _described(keys: Iterable[str], properties: dict[str, Any]) -> str:
+    return _table(("key", "meaning"), ((f"`{name}`", _description(name, properties)) for name in keys))
+
+
+def _uploaders() -> str:
+    return _table(
+        ("uploader", "version observed", "asks keyring"),
+        ((f"[{room.name}](#{room.name})", room.observed, _where(room)) for room in all_rooms()),
+    )
+
+
+def _where(room: Uploader) -> str:
+    if room.module and room.uses_command:
+        return "in its own process, or through the `keyring` command if it has no keyring"
+    if room.uses_command:
+        return "through the first `keyring` command on `PATH`"
+    return "in its own process" if room.module else "never Python's keyring: use `exec`"
+
+
+def _uploader(room: Uploader) -> str:
+    asks = [text.format(url="the upload URL", host="its host") for text in room.asks_for]
+    ways = []
+    if room.module:
+        ways.append("it is ended")
+    if room.goes_on:
+        ways.append("it gets a text that is not a token through the `keyring` command, which the index rejects")
+    if room.asks_for and not room.module and not room.goes_on:
+        ways.append("the `keyring` command fails")
+    handed = {**room.variables("", PYPI), **room.address_variables}
+    return _table(
+        ("", room.name),
+        (
+            ("version observed", room.observed),
+            ("asks keyring", _where(room)),
+            ("asks for, in this order", "; ".join(map(_code, asks)) or "nothing"),
+            ("takes before keyring", "; ".join(map(_code, room.before_keyring))),
+            ("asks you for a token if keyring has none", "yes" if room.prompts else "no"),
+            ("after a refusal", ", or ".join(ways) or "it never asks"),
+            ("stores what you type under", _code(room.saves.format(url="the upload URL")) or "nothing"),
+            ("variables that `exec` sets", ", ".join(f"`{name}`" for name in handed) or "none"),
+            ("variables that `exec` removes", ", ".join(f"`{name}`" for name in room.rival_variables) or "none"),
+            ("seen in its source", _files(room.source)),
+        ),
+    )
+
+
+def _code(text: str) -> str:
+    """Mark what is code in a sentence, outside of what is marked already."""
+    parts = text.split("`")
+    return "`".join(_CODE.sub(r"`\1`", part) if number % 2 == 0 else part for number, part in enumerate(parts))
+
+
+def _files(source: str) -> str:
+    return re.sub(r"([\w./*-]+\.(?:py|rs))", r"`\1`", source)
+
+
+def _commands() -> str:
+    parser = build_parser()
+    (found,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    names = {action.dest: action.metavar for action in found._choices_actions}
+    return "\n".join(_command(name, found.choices[name], str(shown)) for name, shown in names.items())
+
+
+def _command(name: str, parser: argparse.ArgumentParser, shown: str) -> str:
+    other = shown.removeprefix(name).strip(" ()")
+    text = f"### {name}\n\n{parser.description}{f' `{other}` is the same.' if other else ''}\n\n"
+    rows: list[tuple[str, str]] = []
+    for group in parser._action_groups:
+        actions = [action for action in group._group_actions if action.dest != "help"]
+        if actions and group.title not in ("options", "positional arguments"):
+            rows.append((f"*{group.title}*", ""))
+        rows += [(_spelling(action), action.help or "") for action in actions]
+    if rows:
+        text += _table(("argument", "meaning"), rows) + "\n"
+    lines = [f"$ {line.strip()}\n" for line in (parser.epilog or "").splitlines()[1:]]
+    return f"{text}```console\n{''.join(lines)}```\n"
+
+
+def _spelling(action: argparse.Action) -> str:
+    value = f" {action.metavar}" if action.metavar and action.nargs != 0 else ""
+    if not action.option_strings:
+        return f"`{action.metavar} ...`"
+    value = f" [{action.metavar}]" if action.nargs == "?" else value
+    return ", ".join(f"`{option}{value}`" for option in action.option_strings)
+
+
+def _sentences(entries: Iterable[dict[str, Any]], who: str) -> str:
+    return _table(
+        (who, "what it means", "what to do"),
+        (
+            (
+                "<br>".join(f"`` {part} ``" if "`" in part else f"`{part}`" for part in entry["parts"]),
+                entry["meaning"],
+                " ".join(entry["remedies"]) + (f" ([more]({entry['page']}))" if "page" in entry else ""),
+            )
+            for entry in entries
+        ),
+    )
+
+
+_PARTS: dict[str, Callable[[], str]] = {
+    "policy keys": _policy_keys,
+    "repository keys": lambda: _described(ENDPOINT_KEYS, _schema()["definitions"]["further"]["properties"]),
+    "store keys": lambda: _described(STORE_KEYS, _schema()["properties"]["store"]["properties"]),
+    "uploaders": _uploaders,
+    "commands": _commands,
+    "refusals": lambda: _sentences(read_entries(), "it says"),
+    "answers": lambda: _sentences(read_entries(ANSWERS), "PyPI says"),
+}
+
+
+def main() -> None:
+    """Rewrite every page that a made part of has changed."""
+    for path in sorted(DOCS.glob("*.md")):
+        old = path.read_text(encoding="utf-8")
+        new = render(old)
+        if new != old:
+            path.write_text(new, encoding="utf-8", newline="\n")
+            print(f"rewrote {path.name}")  # noqa: T201 - it is run by a person
+
+
+if __name__ == "__main__":
+    main()

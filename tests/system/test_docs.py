@@ -1,0 +1,366 @@
+"""The pages in `.github/docs` are true: links lead somewhere, commands parse and run, made parts are up to date."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import io
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from distributions import make_wheel
+from make_docs import DOCS, render
+from refusal_cases import GET, SET, Stage
+from sandbox import STORES, Command, Run, WritePolicy, new_master, write_program
+
+import keyring_pypitoken
+from keyring_pypitoken import Token, manual, notices, paths
+from keyring_pypitoken.cli import main as cli
+from keyring_pypitoken.cli.pypi_errors import ANSWERS
+from keyring_pypitoken.policy import decision
+from keyring_pypitoken.policy.parser import parse_policy
+from keyring_pypitoken.uploaders.uploader import all_rooms
+
+if TYPE_CHECKING:
+    from loopback_index import IndexProcess
+
+    from keyring_pypitoken.policy.model import Layer
+
+PACKAGE = Path(keyring_pypitoken.__file__).parent
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
+POSIX = pytest.mark.skipif(os.name != "posix", reason="the lines are typed into a POSIX shell")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return the code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGES[page], re.DOTALL | re.MULTILINE)
+
+
+def commands(page: str) -> list[str]:
+    """Return the lines that begin with a dollar."""
+    return [line[2:] for block in blocks(page, "console") for line in block.splitlines() if line.startswith("$ ")]
+
+
+def inline(page: str) -> list[str]:
+    """Return the code in the sentences of a page."""
+    return re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", PAGES[page], flags=re.DOTALL | re.MULTILINE))
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors that GitHub makes of headings."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_made_parts_are_those_of_a_fresh_run(page: str) -> None:
+    assert PAGES[page] == render(PAGES[page]), "run `python tests/support/make_docs.py`"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_begins_with_what_it_is_for(page: str) -> None:
+    assert re.match(r"# \w[^\n]+\n\n[A-Z][^#`]*?\.", PAGES[page])
+
+
+def test_the_index_lists_every_page() -> None:
+    assert set(re.findall(r"^\| \[(\S+\.md)\]", PAGES["README.md"], re.MULTILINE)) == PAGES.keys() - {"README.md"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", PAGES[page]):
+        name, _, anchor = link.partition("#")
+        target = DOCS / (name or page)
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+def test_every_refusal_and_answer_names_a_section_that_is_there() -> None:
+    entries = [*manual.read_entries(), *manual.read_entries(ANSWERS)]
+    for page in [entry.get("page", "troubleshooting.md#what-pypi-answers") for entry in entries]:
+        name, _, anchor = page.partition("#")
+        assert not anchor or anchor in anchors(PAGES[name]), page
+
+
+def test_every_uploader_has_its_section() -> None:
+    sections = re.findall(r"^## (\w+)\n(.*?)(?=^## )", PAGES["uploaders.md"], re.DOTALL | re.MULTILINE)
+    made = {name for name, text in sections if f"make_docs.py: uploader {name} -->" in text}
+    assert made == {room.name for room in all_rooms()}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_command_is_one_that_the_parser_takes(page: str) -> None:
+    lines = [*commands(page), *(code for code in inline(page) if re.match("keyring-pypitoken [a-z]", code))]
+    for line in lines:
+        words = shlex.split(line.replace("$(", " ").replace(")", " "))
+        for at in [at for at, word in enumerate(words) if word == "keyring-pypitoken"]:
+            rest = words[at + 1 :]
+            ours = rest[: rest.index("|")] if "|" in rest else rest
+            assert cli._parse(["exec", "--", "maturin", "publish"] if ours == ["exec"] else ours), line
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_names_of_options_variables_and_subcommands_exist(page: str) -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    names = set(re.findall(r"KEYRING_PYPITOKEN_\w+", PAGES[page]))
+    names |= {code for code in inline(page) if re.fullmatch(r"pypitoken\.[a-z.]+|masters\.age|--master-stdin", code)}
+    schemas = {path.name for path in PACKAGE.rglob("*.json")}
+    assert [name for name in names if name not in source and name not in schemas] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_url_with_a_label_is_in_double_quotes(page: str) -> None:
+    for found in re.finditer(r"(.)https://(?:upload|test)\.pypi\.org/legacy/\?\w+(.)", PAGES[page]):
+        assert found[1] == found[2] == '"', found[0]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_policy_can_be_followed(page: str) -> None:
+    texts = [code for code in inline(page) if re.match("(?!username|command)[a-z-]+ = ", code)]
+    for text in [*blocks(page, "toml"), *texts]:
+        layer: Layer = "project" if text in blocks("policy.md", "toml") else "user"
+        assert parse_policy(text, layer=layer, name=page) is not None, text
+
+
+def test_the_parts_of_auto_are_the_programs() -> None:
+    assert decision._AUTO_FACTOR == 4
+    assert (
+        '`"auto"` is four times what the files take at the speed `uplink`, '
+        f"plus {decision._AUTO_PER_FILE} seconds a file and {decision._AUTO_RESERVE // 60} minutes: "
+        f"at least {decision._AUTO_MINIMUM // 60} minutes, at most `max-valid-for`, "
+        f"and {decision.DEFAULT_VALID_FOR // 60} minutes if the files are not known."
+    ) in " ".join(PAGES["policy.md"].split())
+
+
+def test_the_library_works_as_shown() -> None:
+    code = "".join(blocks("library.md", "python"))
+    test = doctest.DocTestParser().get_doctest(code, {}, "library.md", None, None)
+    runner = doctest.DocTestRunner(optionflags=doctest.IGNORE_EXCEPTION_DETAIL | doctest.ELLIPSIS)
+    assert runner.run(test).failed == 0
+    assert runner.tries > 8
+
+
+def test_documents_have_the_keys_that_are_listed(index: IndexProcess, run: Run, work: Path) -> None:
+    section = PAGES["command.md"].split("## JSON\n")[1].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| `([a-z -]+)` \| (.*) \|$", section, re.MULTILINE))
+    shown = re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", PAGES["command.md"], re.DOTALL | re.MULTILINE)
+    assert rows.keys() == {"explain --error", *(name for name, text in shown if "`--json`" in text)}
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
+    assert run("keyring_pypitoken", "login", stdin=new_master()).returncode == 0
+    assert run("keyring_pypitoken", "token").returncode == 0
+    further = {
+        "explain --error": ["token is expired"],
+        "audit": ["--index-url", index.upload_url.replace("/legacy/", "/simple/")],
+    }
+    for command, listed in rows.items():
+        words = [*command.split(), *further.get(command, [])]
+        document = json.loads(run("keyring_pypitoken", *words, "--json", stdin=new_master()).stdout)
+        keys = set(document[0] if isinstance(document, list) else document)
+        assert keys == set(re.findall("`([a-z_]+)`", listed)) - ({"refusal"} if command == "explain" else set())
+
+
+# What we refuse, and where that is explained
+
+
+def _sentences() -> list[str]:
+    """Return every string of the package that is more than a name, with `X` for what is filled in."""
+    found = []
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                found.append("".join(part.value if isinstance(part, ast.Constant) else "X" for part in node.values))  # type: ignore[misc]  # texts
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
+                found.append(node.value)
+    return found
+
+
+def test_every_message_of_the_table_is_one_of_the_package() -> None:
+    said = "\n".join(re.sub(r"\s+", " ", sentence) for sentence in _sentences())
+    parts = [part for entry in manual.read_entries() for part in entry["parts"] if part not in said]
+    # These are put together, and seen in the cases below.
+    assert {part for part in parts if not part.startswith("KEYRING_PYPITOKEN_")} == {
+        "above max-token-valid-for",
+        "masters in a file need pyrage",
+    }
+
+
+def test_every_refusal_of_a_lookup_is_explained(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in (*GET.values(), *SET.values()):
+        with monkeypatch.context() as stage.monkeypatch:
+            stage.project('[project]\nname = "demo"\n', "pyproject.toml")
+            said = setting(stage)
+            sentence = said if isinstance(said, str) else said[1]
+            assert manual.find_entry(sentence) is not None, sentence
+            assert manual.find_entry(sentence, ANSWERS) is None, sentence
+        shutil.rmtree(Path(paths.age_file()).parent.parent, ignore_errors=True)
+
+
+def test_a_refusal_is_explained_with_its_page(command: Command) -> None:
+    code, out, err = command("explain", "--error", "keyring-pypitoken: cannot tell which project this upload is for")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "A token is for the projects of one upload, and no file, metadata or policy named one.",
+        "What to do:",
+        "- Name the files, go to the project's directory, or list `projects` in its policy.",
+        f"More: {manual.DOCS}policy.md#which-projects-an-upload-is-for",
+    ]
+
+
+def test_no_sentence_of_pypis_is_taken_for_one_of_ours() -> None:
+    for entry in manual.read_entries(ANSWERS):
+        assert [part for part in entry["parts"] if manual.find_entry(part)] == []
+
+
+def test_an_unknown_refusal_has_the_page_about_all_of_them() -> None:
+    assert manual.find_page("something new.") == f"{manual.DOCS}troubleshooting.md"
+
+
+def test_only_a_terminal_is_shown_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for stderr in (None, io.StringIO(), screen := Screen()):
+        monkeypatch.setattr(sys, "stderr", stderr)
+        notices.name_page("no master is stored for pypi")
+        assert stderr is None or stderr is screen or stderr.getvalue() == ""
+    assert screen.getvalue() == f"keyring-pypitoken: see {manual.DOCS}stores.md#store-a-master\n"
+
+
+def test_the_help_and_a_status_with_problems_name_the_documentation(command: Command) -> None:
+    assert manual.DOCS.rstrip("/").replace("/blob/", "/tree/") in cli.build_parser().format_help()
+    assert command("status")[1].splitlines()[-1] == f"More: {manual.DOCS}troubleshooting.md"
+
+
+@POSIX
+@pytest.mark.parametrize(
+    "words", [["keyring_pypitoken", "token"], ["keyring", "get", "https://upload.pypi.org/legacy/", "__token__"]]
+)
+def test_a_refusal_on_a_terminal_names_its_page(words: list[str], run: Run, work: Path) -> None:
+    import pexpect
+
+    assert run("keyring_pypitoken", "login", stdin=new_master()).returncode == 0
+    (work / "pypitoken.toml").write_text("valid-for = 0\n")
+    environ = {**os.environ, "PYTHONPATH": str(STORES), "TERM": "xterm"}
+    child = pexpect.spawn(
+        sys.executable, ["-m", *words], cwd=work, env=environ, encoding="utf-8", dimensions=(24, 1000)
+    )
+    child.expect(pexpect.EOF)
+    child.close()
+    assert (child.exitstatus, (child.before or "").splitlines()) == (
+        1,
+        [
+            (
+                "keyring-pypitoken: the policy cannot be followed: pypitoken.toml:1:13: valid-for is 0, expected at "
+                "least one second; correct it there."
+            ),
+            f"keyring-pypitoken: see {manual.DOCS}policy.md#where-policies-are",
+        ],
+    )
+
+
+# Lines that are run
+
+
+@pytest.fixture
+def shell(run: Run, work: Path, home: Path, user_policy: WritePolicy) -> dict[str, str]:
+    """Return the environment of a shell with the command, and with programs that keep what they are given."""
+    (work / "pyproject.toml").write_text('[project]\nname = "my-project"\n')
+    make_wheel(work / "dist", "my-project", "1.0")
+    user_policy('max-token-valid-for = "7d"\n')
+    assert run("keyring_pypitoken", "login", stdin=new_master()).returncode == 0
+    programs = home / "programs"
+    programs.mkdir()
+    write_program(programs / "keyring-pypitoken", sys.executable, "-m", "keyring_pypitoken")
+    write_program(programs / "glab", "sh", "-c", 'echo "$*" > glab; cat > given', "glab")
+    write_program(programs / "twine", "sh", "-c", 'env > environment; printf %s "$TWINE_PASSWORD" > given', "twine")
+    return {**os.environ, "PATH": f"{programs}:/usr/bin:/bin", "PYTHONPATH": str(STORES)}
+
+
+def typed(line: str, environ: dict[str, str], work: Path) -> str:
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], cwd=work, env=environ, input="", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def days(token: str) -> tuple[list[str], int]:
+    """Return the projects of a token, and for how many days it was made; its clock skew is a minute."""
+    dates, names = (restriction.dump() for restriction in Token.load(token).restrictions)
+    return names[1], (dates[1] - dates[2] - decision.DEFAULT_CLOCK_SKEW) // 86_400  # type: ignore[index]  # lists
+
+
+@POSIX
+def test_a_ci_gets_a_token_for_one_project_and_seven_days(shell: dict[str, str], work: Path) -> None:
+    make, to_gitlab, *_ = commands("ci.md")
+    assert days(typed(make, shell, work).strip()) == (["my-project"], 7)
+    typed(to_gitlab, shell, work)
+    assert (work / "glab").read_text() == "variable set PYPI_TOKEN --masked --protected --scope release\n"
+    assert days((work / "given").read_text()) == (["my-project"], 7)  # in one line, which GitLab wants to mask it
+    history = json.loads(typed("keyring-pypitoken history --json", shell, work))
+    assert [entry["note"] for entry in history] == ["GitLab, release 1.4", "GitLab"]
+
+
+@POSIX
+def test_a_master_from_a_variable_does_not_reach_the_uploader(shell: dict[str, str], work: Path) -> None:
+    run_twine, hand_on = commands("ci.md")[2:]
+    master = new_master()
+    typed(run_twine, shell | {"PYPI_MASTER": master}, work)
+    assert days((work / "given").read_text())[0] == ["my-project"]
+    assert master not in (work / "environment").read_text()
+    assert days(typed(hand_on, shell | {"PYPI_MASTER": master}, work).strip()) == (["my-project"], 0)
+
+
+@POSIX
+def test_jobs_hand_their_secret_to_twine(shell: dict[str, str], work: Path) -> None:
+    (yaml,), (groovy,) = blocks("ci.md", "yaml"), blocks("ci.md", "groovy")
+    in_gitlab = re.search(r"- (TWINE.*)", yaml)
+    in_jenkins = re.search(r"sh '(.*)'", groovy)
+    assert in_gitlab is not None
+    assert in_jenkins is not None
+    for line in (in_gitlab[1], in_jenkins[1]):
+        typed(line, shell | {"PYPI_TOKEN": "pypi-given", "TWINE_PASSWORD": "pypi-given"}, work)
+        assert (work / "given").read_text() == "pypi-given"
+        assert "TWINE_USERNAME=__token__\n" in (work / "environment").read_text()
+
+
+@POSIX
+@pytest.mark.skipif(shutil.which("jq") is None, reason="the recipe needs jq")
+def test_a_docker_helper_answers(
+    command: Command, work: Path, user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (work / "pyproject.toml").write_text('[project]\nname = "my-project"\n')
+    (recipe,) = [text for text in blocks("stores.md", "toml") if "docker-credential-" in text]
+    user_policy(recipe)
+    answer = json.dumps(
+        {"ServerURL": "https://upload.pypi.org/legacy/", "Username": "__token__", "Secret": new_master()}
+    )
+    helper = (
+        f'test "$(cat)" = https://upload.pypi.org/legacy/ && test "$1" = get && printf \'%s\\n\' {shlex.quote(answer)}'
+    )
+    programs = Path(os.environ["TEST_KEYRING_DIRECTORY"])  # where a master may be in a file
+
+    write_program(programs / "docker-credential-secretservice", "sh", "-c", helper, "helper")
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    code, out, _ = command("token")
+    assert (code, days(out.strip())[0]) == (0, ["my-project"])
+
+
+@POSIX
+def test_explain_prints_what_is_shown(shell: dict[str, str], work: Path, home: Path) -> None:
+    shutil.rmtree(home / "config")  # no policy
+    (shown,) = [block for block in blocks("command.md", "console") if "An upload to pypi" in block]
+    line, _, output = shown.removeprefix("$ ").partition("\n")
+    expected, printed = (
+        re.sub(r"from \S+ \S+ \S+ until \S+ \S+ \S+", "now", text) for text in (output, typed(line, shell, work))
+    )
+    assert expected.strip() == printed.strip()
