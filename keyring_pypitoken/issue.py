@@ -21,7 +21,7 @@ from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import looks_like_token
 from keyring_pypitoken.uploaders.process import this_process
 from keyring_pypitoken.uploaders.request import Request, plan
-from keyring_pypitoken.vault import accounts, masters
+from keyring_pypitoken.vault import accounts, changes, masters
 from keyring_pypitoken.vault.backends import has_age_file
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def save(key: Key, text: MasterToken) -> Saved | None:
     from keyring_pypitoken.derive import check_master
 
     account = _label_or_default(key)
-    store, replaced = masters.save_master(repository, account, check_master(text, repository), config.store)
+    store, replaced = changes.save_master(repository, account, check_master(text, repository), config.store)
     memory.forget()
     return Saved(repository, account, store, replaced)
 
@@ -251,7 +251,7 @@ def delete(key: Key) -> bool | None:
         raise config.problem
     account = _label_or_default(key)
     memory.forget()
-    return masters.delete_master(repository, account, key, config.store)
+    return changes.delete_master(repository, account, key, config.store)
 
 
 def _label_or_default(key: Key) -> str:

@@ -107,6 +107,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for fact in next(iter(rooms.values()), ()):
         for name, facts in rooms.items():
             terminalreporter.line(f"{fact:<24} {name:<8} {facts[fact] or '-'}")
+    cells = [row for report in reports for name, row in report.user_properties if name == "vault"]
+    if cells:
+        terminalreporter.section("vault x step")
+    for what in dict.fromkeys(what for _, what, _ in cells):
+        outcomes = dict(sorted((system, outcome) for system, asked, outcome in cells if asked == what))
+        terminalreporter.line(f"{what:<14} {' '.join(f'{name}: {how:<14}' for name, how in outcomes.items())}")
 
 
 @pytest.fixture

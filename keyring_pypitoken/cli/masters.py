@@ -16,7 +16,7 @@ from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import quoted
-from keyring_pypitoken.vault import masters, unprotected
+from keyring_pypitoken.vault import changes, masters, unprotected
 
 if TYPE_CHECKING:
     import argparse
@@ -127,7 +127,7 @@ def _adopt(raw: RawMaster, repository: Repository, config: Config, *, dry_run: b
             )
         )
     if kept is None and not dry_run:
-        masters.save_master(repository, masters.DEFAULT_ACCOUNT, master, config.store)
+        changes.save_master(repository, masters.DEFAULT_ACCOUNT, master, config.store)
     if not dry_run:
         raw.delete()
     does = "would be" if dry_run else "was"

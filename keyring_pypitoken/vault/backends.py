@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from keyring_pypitoken.vault.age import AgeFile
 
 AGE = "age"  # named in a policy instead of a keyring backend
+# Windows' ERROR_NO_SUCH_LOGON_SESSION and macOS' errSecInteractionNotAllowed: there is no desktop, such as over ssh.
+_NO_DESKTOP = ((1312,), (-25308,))
 _RECOMMENDED_PRIORITY = 1  # what keyring itself calls a recommended backend
 _KINDS = {
     "keyring.backends.SecretService": "the desktop's keyring (Secret Service)",
@@ -87,6 +89,28 @@ def name_of(store: Store) -> str:
     if isinstance(store, KeyringBackend):
         return f"{type(store).__module__}.{type(store).__qualname__}"
     return paths.age_file()
+
+
+def failure(store: Store, what: str, error: Exception) -> str:
+    """Return why a store could not do something; its own words are left out, since they may hold what was stored."""
+    if isinstance(error, Refusal):
+        return str(error)  # the age file's own sentence
+    cause = error.__cause__ or error  # keyring's macOS backend raises its own exception from the system's
+    if cause.args[:1] in _NO_DESKTOP:
+        return (
+            f"the keyring backend {name_of(store)} could not {what} without a desktop session (error {cause.args[0]}, "
+            f"as over ssh): use it from the desktop, or keep the master in the age file {paths.age_file()} (install "
+            f'`keyring-pypitoken[age]`, and set `backend = "age"` in [store] of {paths.user_policy()}).'
+        )
+    return (
+        f"the keyring backend {name_of(store)} could not {what} ({type(error).__name__}): "
+        "unlock or repair it, and try again."
+    )
+
+
+def moves_accounts(store: Store) -> bool:
+    """Return True for keyring's Windows backend, which moves an account's entry if another account is stored."""
+    return name_of(store).startswith("keyring.backends.Windows.")
 
 
 def readable(settings: StoreSettings) -> Sequence[Store]:

@@ -6,15 +6,13 @@ other one answered. A backend's own error message never leaves this module, beca
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
-from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TOKEN_USERNAME, Key, Repository, raw_keys
 from keyring_pypitoken.secret import MasterToken
-from keyring_pypitoken.vault.accounts import forget_account, note_account, noted_accounts, refuse_similar
-from keyring_pypitoken.vault.backends import keyring_backends, name_of, readable, writable
+from keyring_pypitoken.vault.accounts import noted_accounts
+from keyring_pypitoken.vault.backends import failure, keyring_backends, readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,60 +55,13 @@ def other_accounts(repository: Repository, account: str, settings: StoreSettings
     return [label for label in labels if find_master(repository, label, settings) is not None]
 
 
-def save_master(repository: Repository, account: str, master: MasterToken, settings: StoreSettings) -> tuple[str, bool]:
-    """Keep a master under its private name; return the name of the store, and whether another master was replaced."""
-    refuse_similar(repository, account)
-    service = repository.private_service
-    for store in writable(settings):
-        old = read(store, service, account)
-        if not _write(store, service, account, master, old):
-            continue
-        kept = read(store, service, account)
-        if kept is None or not kept.equals(master):
-            raise Refusal(
-                f"the keyring backend {name_of(store)} did not keep the master: "
-                f"name another one as `backend` in [store] of {paths.user_policy()}."
-            )
-        note_account(repository, account)
-        return name_of(store), old is not None and not old.equals(master)
-    if settings.command is not None:
-        raise Refusal(
-            f"masters are read from the program {settings.command.value[0]!r} ({settings.command.origin}), and cannot "
-            "be stored through it: store the token with that program."
-        )
-    raise Refusal(
-        "no keyring backend on this machine can keep the master (`keyring --list-backends` shows what there is): "
-        "install or unlock one, install `keyring-pypitoken[age]` for an encrypted file, "
-        f"or name one as `backend` in [store] of {paths.user_policy()}."
-    )
-
-
-def delete_master(repository: Repository, account: str, key: Key, settings: StoreSettings) -> bool:
-    """Delete an account's master and what is raw under the very key; return whether there was anything to delete."""
-    deleted = False
-    pairs = [(repository.private_service, account), (key.service, key.username or TOKEN_USERNAME)]
-    for store in readable(settings):
-        for service, username in pairs:
-            if read(store, service, username) is not None:
-                delete(store, service, username)
-                deleted = True
-    noted = account in noted_accounts(repository)
-    forget_account(repository, account)
-    if noted and not deleted:
-        raise Refusal(
-            "no keyring that can be asked now holds this master, so only the note of it was deleted: "
-            "if the keyring that holds it comes back, delete it again."
-        )
-    return deleted
-
-
 def search(stores: Sequence[Store], read: Callable[..., str | None]) -> MasterToken | None:
     """Return the first master that a store holds; refuse if none holds one and one could not be asked."""
     problem: str | None = None
     for store in stores:
         text, error = _ask(read, store)
         if error is not None:
-            problem = problem or _failure(store, "be read", error)
+            problem = problem or failure(store, "be read", error)
         elif text is not None:
             return text
     if problem is not None:
@@ -149,19 +100,16 @@ def read(store: Store, service: str, username: str) -> MasterToken | None:
     return search([store], lambda store: store.get_password(service, username))
 
 
-def _write(store: Store, service: str, username: str, master: MasterToken, old: MasterToken | None) -> bool:
-    """Store a master; return False if the store takes none. After a failure the old one is put back if it is gone."""
+def write(store: Store, service: str, username: str, master: MasterToken) -> bool:
+    """Store a master under a name; return False if the store takes none."""
     try:
         store.set_password(service, username, master.reveal())
     except NotImplementedError:
         return False  # it answers for names of its own, and stores nothing
     except Exception as error:  # noqa: BLE001 - backends raise what their services raise
-        problem = _failure(store, "store the master", error)
+        problem = failure(store, "store the master", error)
     else:
         return True
-    with contextlib.suppress(Refusal):
-        if old is not None and read(store, service, username) is None:
-            _write(store, service, username, old, None)  # macOS's backend deletes before it adds
     raise Refusal(problem)
 
 
@@ -170,16 +118,7 @@ def delete(store: Store, service: str, username: str) -> None:
     try:
         store.delete_password(service, username)
     except Exception as error:  # noqa: BLE001 - backends raise what their services raise
-        problem = _failure(store, "delete the master", error)
+        problem = failure(store, "delete the master", error)
     else:
         return
     raise Refusal(problem)
-
-
-def _failure(store: Store, what: str, error: Exception) -> str:
-    if isinstance(error, Refusal):
-        return str(error)  # the age file's own sentence
-    return (
-        f"the keyring backend {name_of(store)} could not {what} ({type(error).__name__}): "
-        "unlock or repair it, and try again."
-    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any
+import sys
+import time
+from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import insist
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LOCK_SECONDS = 60  # another writer may wait for a touch, or for scrypt on a slow machine
+_PAUSE = 0.05  # seconds between two tries
 
 
 @contextlib.contextmanager
@@ -22,7 +25,18 @@ def locked(path: str) -> Iterator[None]:
     The lock is a file beside it, which stays; the system releases it when its process ends. It is a Refusal if another
     process keeps it for a minute, or there can be none.
     """
-    with _take_lock(path):
+    directory = os.path.dirname(path)
+    with contextlib.ExitStack() as held:
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            os.chmod(directory, 0o700)  # notes of accounts may have made it before
+            handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+            held.callback(os.close, handle)
+            _wait_for_lock(handle, path)
+        except OSError as error:  # the file system of a network may have no locks
+            raise Refusal(
+                f"{path} cannot be locked ({_reason(error)}): make {directory} a directory that you can write."
+            ) from None
         yield
 
 
@@ -63,26 +77,31 @@ def _refuse_link(path: str) -> None:
         raise Refusal(f"{path} is a link, which would be replaced instead of the file: put the file itself there.")
 
 
-def _take_lock(path: str) -> Any:
-    directory = os.path.dirname(path)
-    try:
-        import filelock
+def _wait_for_lock(handle: int, path: str) -> None:
+    end = time.monotonic() + _LOCK_SECONDS
+    while not _lock(handle):
+        if time.monotonic() > end:
+            raise Refusal(
+                f"another process has kept {path} locked for {_LOCK_SECONDS} seconds: "
+                "wait until it ends, or end it, and try again."
+            )
+        time.sleep(_PAUSE)
 
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        os.chmod(directory, 0o700)  # notes of accounts may have made it before
-        lock = filelock.FileLock(f"{path}.lock", timeout=_LOCK_SECONDS, mode=0o600).acquire()
-    except ImportError:
-        problem = "masters in a file need filelock, which is not installed: install `keyring-pypitoken[age]`."
-    except filelock.Timeout:
-        problem = (
-            f"another process has kept {path} locked for {_LOCK_SECONDS} seconds: "
-            "wait until it ends, or end it, and try again."
-        )
-    except (OSError, NotImplementedError) as error:  # the file system of a network may have no locks
-        problem = f"{path} cannot be locked ({_reason(error)}): make {directory} a directory that you can write."
-    else:
-        return lock
-    raise Refusal(problem)
+
+def _lock(handle: int) -> bool:
+    """Lock a file; return False if another handle has it locked, in this process or in another one."""
+    try:
+        if sys.platform == "win32":  # pragma: no cover - one system takes this branch
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:  # pragma: no cover - and the others this one
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # the latter on Windows
+        return False
+    return True
 
 
 def _reason(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -406,8 +407,20 @@ def test_files_that_are_not_notes_are_passed_over() -> None:
     assert get(f"{PYPI}?work")
 
 
-def test_a_master_whose_account_cannot_be_noted_is_refused(home: Path) -> None:
+def test_a_master_is_not_stored_without_a_place_for_the_lock_and_the_notes(home: Path) -> None:
     (home / "data").write_text("a file where a directory should be")
+    with pytest.raises(
+        RefusedSetError, match=r"accounts cannot be locked \(.*\): make .* a directory that you can write"
+    ):
+        keyring.set_password(PYPI, TOKEN, new_master())
+    assert FileKeyring().passwords() == {}
+
+
+def test_a_master_whose_account_cannot_be_noted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_place: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkstemp", full)
     with pytest.raises(RefusedSetError, match=r"^the account 'default' of pypi cannot be noted \("):
         keyring.set_password(PYPI, TOKEN, new_master())
     assert get(), "it is stored all the same, and is used"

@@ -705,7 +705,7 @@ def set_where_the_age_file_cannot_be(stage: Stage) -> tuple[str, str]:
     with pytest.raises(FileExistsError) as there:
         directory.mkdir()
     return new_master(), (
-        f"{paths.age_file()} cannot be locked ({there.value.strerror}): "
+        f"{paths.accounts_directory()} cannot be locked ({there.value.strerror}): "
         f"make {directory} a directory that you can write."
     )
 

@@ -148,7 +148,7 @@ def test_the_library_works_as_shown() -> None:
     assert runner.tries > 8
 
 
-def test_documents_have_the_keys_that_are_listed(run: Run, work: Path, index: IndexProcess) -> None:
+def test_documents_have_the_keys_that_are_listed(index: IndexProcess, run: Run, work: Path) -> None:
     section = PAGES["command.md"].split("## JSON\n")[1].split("\n## ")[0]
     rows = dict(re.findall(r"^\| `([a-z -]+)` \| (.*) \|$", section, re.MULTILINE))
     shown = re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", PAGES["command.md"], re.DOTALL | re.MULTILINE)
@@ -156,12 +156,12 @@ def test_documents_have_the_keys_that_are_listed(run: Run, work: Path, index: In
     (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
     assert run("keyring_pypitoken", "login", stdin=new_master()).returncode == 0
     assert run("keyring_pypitoken", "token").returncode == 0
-    more = {
+    further = {
         "explain --error": ["token is expired"],
         "audit": ["--index-url", index.upload_url.replace("/legacy/", "/simple/")],
     }
     for command, listed in rows.items():
-        words = [*command.split(), *more.get(command, [])]
+        words = [*command.split(), *further.get(command, [])]
         document = json.loads(run("keyring_pypitoken", *words, "--json", stdin=new_master()).stdout)
         keys = set(document[0] if isinstance(document, list) else document)
         assert keys == set(re.findall("`([a-z_]+)`", listed)) - ({"refusal"} if command == "explain" else set())

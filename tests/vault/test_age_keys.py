@@ -319,7 +319,7 @@ def test_a_plugin_of_a_checkout_is_never_started(
         install_plugin(path.parent, monkeypatch)
     (work / "bin").mkdir()
     for program in (work / "age-plugin-demo", work / "bin" / "age-plugin-demo"):
-        write_program(program, "/bin/sh", "-c", "touch started; exit 1")
+        write_program(program, "/bin/sh", "-c", f": > '{work}/started'; exit 1")
     before = os.environ["PATH"]
     monkeypatch.setenv("PATH", os.pathsep.join([entries, before if installed else ""]))
     path.write_text(PLUGIN_IDENTITY)

@@ -286,10 +286,3 @@ def test_a_file_system_without_locks_is_refused(path: Path, monkeypatch: pytest.
     assert refused_write(path) == (
         f"{path} cannot be locked (No locks available): make {path.parent} a directory that you can write."
     )
-
-
-def test_without_filelock_the_extra_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "filelock", None)
-    assert refused_write(path) == (
-        "masters in a file need filelock, which is not installed: install `keyring-pypitoken[age]`."
-    )
