@@ -95,7 +95,8 @@ def _nothing_lost(store: Store, repository: Repository, held: Masters) -> Iterat
         if lost := _put_back(store, repository.private_service, held):
             for label in lost:  # a lookup of what is noted is refused, and not declined
                 with contextlib.suppress(Refusal):
-                    note_account(repository, label)
+                    if label not in noted_accounts(repository):
+                        note_account(repository, label)
             raise Refusal(
                 f"{outcome}; what was stored for {repository.name} (account {join_quoted(lost)}) before cannot be read "
                 "now, and may be lost: store it again."

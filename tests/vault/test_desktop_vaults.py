@@ -14,7 +14,7 @@ from fake_keychain import Keychain
 from fake_vault import FakeVault, TwoWriters, calls_of, in_reach
 from fake_win32cred import CredentialManager
 from refusal_cases import IDENTITY
-from sandbox import WritePolicy, new_master
+from sandbox import Command, WritePolicy, new_master
 
 from keyring_pypitoken import Token, lookup, memory, paths
 from keyring_pypitoken.backend import RefusedDeleteError, RefusedError, RefusedSetError
@@ -226,6 +226,16 @@ def test_of_two_labels_that_an_earlier_version_stored_either_can_be_deleted(vaul
 def test_a_key_in_another_case_stores_out_of_reach(key: str, vault: FakeVault) -> None:
     keyring.set_password(key, TOKEN, master("one"))
     assert list(vault.entries()) == [(PRIVATE, "default")]
+
+
+def test_adopt_leaves_no_token_in_reach(vault: FakeVault, command: Command) -> None:
+    for key in (PYPI, PYPI.removesuffix("/"), "upload.pypi.org", "poetry-repository-pypi", "pdm-repository-pypi"):
+        plant(key, TOKEN, master("raw"))
+        plant(key, "other", "a password")
+    assert command("adopt")[0] == 0
+    assert {vault.entries()[entry] for entry in in_reach(vault)} == {"a password"}
+    assert in_store(vault) == {"default": "raw"}
+    assert served(PYPI) == "raw"
 
 
 # Locked, denied, no session
