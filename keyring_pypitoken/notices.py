@@ -41,7 +41,7 @@ def notify(line: str) -> None:
 
 def name_page(refusal: str) -> None:
     """Write the address of the page that helps with a refusal, if a person reads it on a terminal."""
-    with contextlib.suppress(AttributeError, OSError, ValueError):  # no stderr, or a closed one
+    with contextlib.suppress(Exception):  # no stderr, or a closed one: a line that cannot be printed changes nothing
         if sys.stderr.isatty():
             from keyring_pypitoken.manual import find_page
 

@@ -63,7 +63,9 @@ def save_master(repository: Repository, account: str, master: MasterToken, setti
 def delete_master(repository: Repository, account: str, key: Key, settings: StoreSettings) -> bool:
     """Delete an account's master and what is raw under the very key; return whether there was anything to delete."""
     with locked(paths.accounts_directory()):
-        refuse_similar(repository, account)
+        noted = account in noted_accounts(repository)
+        if not noted:  # of two similar ones that an earlier version stored, either can be deleted
+            refuse_similar(repository, account)
         deleted = False
         pairs = [(repository.private_service, account), (key.service, key.username or TOKEN_USERNAME)]
         for store in readable(settings):
@@ -71,7 +73,6 @@ def delete_master(repository: Repository, account: str, key: Key, settings: Stor
                 if read(store, service, username) is not None:
                     delete(store, service, username)
                     deleted = True
-        noted = account in noted_accounts(repository)
         forget_account(repository, account)
     if noted and not deleted:
         raise Refusal(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keyring
@@ -21,7 +22,6 @@ from keyring_pypitoken.vault.accounts import noted_accounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
 PRIVATE = f"keyring-pypitoken:{PYPI}"
@@ -205,6 +205,21 @@ def test_keys_that_differ_in_case_name_the_same_master(vault: FakeVault) -> None
     assert message(RefusedDeleteError, lambda: keyring.delete_password(url("Work"), TOKEN)) == expected
     assert in_store(vault) == {"default": "two", "work": "one"}
     assert served(url("WORK")) == "one"
+
+
+def test_of_two_labels_that_an_earlier_version_stored_either_can_be_deleted(vault: FakeVault) -> None:
+    notes = []
+    for label in ("work", "Work"):
+        store(label, label)
+        (note,) = Path(paths.accounts_directory()).iterdir()
+        notes.append((note, note.read_text()))
+        note.unlink()
+    for note, text in notes:
+        note.write_text(text)
+    assert len(in_store(vault)) == 2
+    for label in ("Work", "work"):
+        keyring.delete_password(url(label), TOKEN)
+    assert vault.entries() == {}
 
 
 @pytest.mark.parametrize("key", ["https://upload.pypi.org/Legacy/", "PDM-Repository-pypi", "Main", "UPLOAD.PYPI.ORG"])

@@ -9,6 +9,8 @@ a developer's passwords.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import os
 import sys
@@ -131,6 +133,9 @@ def _take_out_the_desktop() -> None:
     classes = backend.KeyringBackend._classes  # keyring's registry has no other door
     desktop = ("keyring.backends.SecretService", "keyring.backends.libsecret", "keyring.backends.kwallet")
     others = ("keyring.backends.macOS", "keyring.backends.Windows", "keyrings.alt.Windows", "keyrings.alt.Gnome")
+    for module in desktop + others:
+        with contextlib.suppress(ImportError):  # what keyring loads later would register itself again
+            importlib.import_module(module)
     for found in [found for found in classes if found.__module__ in desktop + others]:
         classes.discard(found)
 
