@@ -103,8 +103,9 @@ def _parse(data: bytes, path: str) -> tuple[str, str, int]:
     try:
         note = json.loads(data)
         url, label, stored = (note[key] for key in ("repository", "account", "stored"))
-        if isinstance(url, str) and isinstance(label, str):
-            return url, label, int(datetime.datetime.fromisoformat(stored).timestamp())
+        moment = datetime.datetime.fromisoformat(stored)
+        if isinstance(url, str) and isinstance(label, str) and moment.tzinfo is not None:
+            return url, label, int(moment.timestamp())
     except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
         pass
     raise Refusal(

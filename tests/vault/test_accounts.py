@@ -105,6 +105,7 @@ GOOD: dict[str, Any] = {"repository": PYPI.url, "account": "a", "stored": "2024-
         *({**GOOD, key: []} for key in GOOD),
         *({key: value for key, value in GOOD.items() if key != missing} for missing in GOOD),
         {**GOOD, "stored": "yesterday"},
+        {**GOOD, "stored": "3001-01-01T00:00:00"},  # without an offset: Windows converts no such local time
     ],
 )
 def test_a_damaged_note_is_refused(content: object) -> None:
