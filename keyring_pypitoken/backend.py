@@ -334,5 +334,4 @@ def _notify_refusal(message: str) -> None:
     from keyring_pypitoken import notices
 
     _notify(message)
-    with contextlib.suppress(Exception):  # as above
-        notices.name_page(message)
+    notices.name_page(message)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from keyring_pypitoken import paths
 from keyring_pypitoken.memory import recall
 from keyring_pypitoken.text import join_names, local_time, printable
-from keyring_pypitoken.uploaders.process import parent_process
+from keyring_pypitoken.uploaders.process import parent_number, parent_process
 
 if TYPE_CHECKING:
     from keyring_pypitoken.secret import DerivedToken
@@ -41,7 +41,7 @@ def notify(line: str) -> None:
 
 def name_page(refusal: str) -> None:
     """Write the address of the page that helps with a refusal, if a person reads it on a terminal."""
-    with contextlib.suppress(AttributeError, OSError, ValueError):  # no stderr, or a closed one
+    with contextlib.suppress(Exception):  # no stderr, or a closed one: a line that cannot be printed changes nothing
         if sys.stderr.isatty():
             from keyring_pypitoken.manual import find_page
 
@@ -80,7 +80,7 @@ def _is_new(line: str) -> bool:
     import hashlib  # loads OpenSSL: only for a refusal or a notice that another process may repeat
 
     directory = paths.notices_directory()
-    name = hashlib.sha256(f"{os.getppid()}\n{line}".encode()).hexdigest()
+    name = hashlib.sha256(f"{parent_number()}\n{line}".encode()).hexdigest()
     with contextlib.suppress(OSError):
         os.makedirs(directory, mode=0o700, exist_ok=True)
     try:

@@ -41,7 +41,7 @@ def split_procargs(data: bytes) -> list[str]:
     # Like `ps`, this passes over a first argument that is empty; no uploader is started so.
     count = int.from_bytes(data[:4], "little")
     texts = data[4:].partition(b"\0")[2].lstrip(b"\0").split(b"\0", count)
-    return [os.fsdecode(text) for text in texts[:count]] if 0 < count < len(texts) else []
+    return [os.fsdecode(text) for text in texts[:count]] if count < len(texts) else []
 
 
 READERS: dict[str, Callable[[int], list[str]]] = {"linux": from_proc, "darwin": from_sysctl}

@@ -175,12 +175,21 @@ def _program_name(path: str, platform: str) -> str:
     return name if name.isprintable() else ""  # it is shown to people
 
 
+def parent_number() -> int:
+    """Return the number of the process that started this `keyring` command; the same if it does so again."""
+    return _find_parent()[0]
+
+
 def _parents_command_line() -> list[str]:
     """Return the command line of the process that started this one; nothing if that is not known."""
-    return recall("parent", lambda: _read_parent(sys.platform))
+    return _find_parent()[1]
 
 
-def _read_parent(platform: str) -> list[str]:
+def _find_parent() -> tuple[int, list[str]]:
+    return recall("parent", lambda: _read_parent(sys.platform, os.getppid()))
+
+
+def _read_parent(platform: str, pid: int) -> tuple[int, list[str]]:
     try:
         if platform == "win32":
             from keyring_pypitoken.uploaders import windows
@@ -188,15 +197,13 @@ def _read_parent(platform: str) -> list[str]:
             return _behind_launchers(windows.ancestors(os.getpid(), windows.look))
         from keyring_pypitoken.uploaders.parent import READERS
 
-        pid = os.getppid()
-        return READERS[platform](pid) if platform in READERS and pid > _INIT else []
+        return pid, READERS[platform](pid) if platform in READERS and pid > _INIT else []
     except OSError:
-        return []
+        return pid, []
 
 
-def _behind_launchers(lines: Iterator[list[str]]) -> list[str]:
+def _behind_launchers(chain: Iterator[tuple[int, list[str]]]) -> tuple[int, list[str]]:
     """Return what started this `keyring` command on Windows: the first that does not run it with its arguments."""
-    own = _read(next(lines), {}, "win32")[:2]
-    if own[0] != "keyring":
-        return []
-    return next((words for words in lines if _read(words, {}, "win32")[:2] != own), [])
+    own = _read(next(chain)[1], {}, "win32")[:2]
+    rest = chain if own[0] == "keyring" else ()
+    return next((found for found in rest if _read(found[1], {}, "win32")[:2] != own), (0, []))

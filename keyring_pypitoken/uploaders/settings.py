@@ -137,9 +137,9 @@ def user_config(program: str, *, roaming: bool = False) -> Path:
     return Path(platformdirs.user_config_dir(program, appauthor=False, roaming=roaming))
 
 
-def home(environ: Mapping[str, str]) -> Path:
+def home(environ: Mapping[str, str], platform: str = os.name) -> Path:
     """Return the home directory of an environment."""
-    named = environ.get("USERPROFILE" if os.name == "nt" else "HOME")
+    named = environ.get("USERPROFILE" if platform == "nt" else "HOME")
     return Path(named) if named else Path(os.path.expanduser("~"))
 
 

@@ -271,18 +271,18 @@ def _is_true(environ: Mapping[str, str], variable: str) -> bool:
     return environ.get(variable, "").lower() in _TRUE
 
 
-def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:
+def _base(environ: Mapping[str, str], variable: str, default: str, platform: str = os.name) -> Path:
     """Return a base directory of the user's files, as the crate etcetera has it."""
-    if os.name == "nt":
-        return Path(environ.get("APPDATA") or home(environ) / "AppData" / "Roaming")  # pragma: no cover - Windows
+    if platform == "nt":
+        return Path(environ.get("APPDATA") or home(environ, platform) / "AppData" / "Roaming")
     named = environ.get(variable, "")
     return Path(named) if os.path.isabs(named) else home(environ) / default
 
 
-def _system_files(environ: Mapping[str, str]) -> list[Path]:
+def _system_files(environ: Mapping[str, str], platform: str = os.name) -> list[Path]:
     """Return the machine's settings file: the first that exists."""
-    if os.name == "nt":
-        directories = [f"{environ.get('SYSTEMDRIVE', 'C:')}\\ProgramData"]  # pragma: no cover - Windows
+    if platform == "nt":
+        directories = [f"{environ.get('SYSTEMDRIVE', 'C:')}\\ProgramData"]
     else:
         directories = [*filter(None, (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")), "/etc"]
     files = [Path(directory) / "uv" / "uv.toml" for directory in directories]

@@ -28,8 +28,8 @@ class Running(NamedTuple):
     started: int  # when, in units of 100 ns
 
 
-def ancestors(pid: int, look: Callable[[int], Running]) -> Iterator[list[str]]:
-    """Yield the command lines of a process, of what started it, and so on, as far as that still runs.
+def ancestors(pid: int, look: Callable[[int], Running]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and command line of a process, of what started it, and so on, as far as that still runs.
 
     Raises:
         OSError: the next one cannot be read.
@@ -39,7 +39,7 @@ def ancestors(pid: int, look: Callable[[int], Running]) -> Iterator[list[str]]:
         found = look(pid)
         if latest is not None and found.started > latest:
             return  # the parent has ended, and another process has its number
-        yield split(found.line)
+        yield pid, split(found.line)
         pid, latest = found.parent, found.started
 
 
@@ -87,7 +87,7 @@ def split(line: str) -> list[str]:
             continue
         is_open = True
         word += blank + plain + "\\" * (len(slashes) // 2)
-        literal = len(slashes) % 2 if quotes else 0  # a quote behind an odd number of backslashes
+        literal = len(slashes) % 2  # a quote behind an odd number of backslashes
         left = len(quotes) - literal
         if left and not is_quoted:
             is_quoted, left = True, left - 1

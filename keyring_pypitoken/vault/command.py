@@ -158,14 +158,16 @@ def _outcome(process: subprocess.Popen[bytes]) -> MasterToken | str:
     return MasterToken(lines[0])
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: subprocess.Popen[bytes], platform: str = sys.platform) -> None:
     """Kill a program and what it started."""
     with contextlib.suppress(OSError):
-        if sys.platform == "win32":  # pragma: no cover - one system takes these lines
-            tool = os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill.exe")
-            subprocess.run([tool, "/F", "/T", "/PID", str(process.pid)], capture_output=True, check=False)  # noqa: S603
+        if platform == "win32":
+            path = os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill.exe")
+            if (tool := find_program(path, {})) is not None:
+                words = [tool, "/F", "/T", "/PID", str(process.pid)]
+                subprocess.run(words, capture_output=True, check=False)  # noqa: S603 - Windows' own
             process.kill()
-        else:
+        elif sys.platform != "win32":  # pragma: no branch - it is asked again for the type checker
             os.killpg(process.pid, signal.SIGKILL)
 
 

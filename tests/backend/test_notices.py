@@ -28,6 +28,7 @@ def started_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     def start(name: str) -> None:
         monkeypatch.setattr(notices, "parent_process", lambda: Process(name, (), Path.cwd(), {}))
         memory.forget("printed lines")
+        memory.forget("parent")
 
     return start
 

@@ -23,18 +23,14 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="the lines are a POSI
 
 # Once a week, on the machine that has the master in its keyring.
 MAINTAINER = 'keyring-pypitoken token --project demo --valid-for 7d --note "GitLab: demo"'
-# The job has what that printed, as the masked variable TWINE_PASSWORD, and nothing of this package.
-GITLAB = "python -m twine upload --non-interactive dist/*"
-# The step has the master in a variable, of withCredentials; twine has neither.
-JENKINS = """
-set +x
-printf '%s\\n' "$PYPI_MASTER" |
-    keyring-pypitoken exec --master-stdin --project demo -- python -m twine upload --non-interactive dist/*
-"""
+# The job has what that printed, as the masked variable PYPI_TOKEN, and nothing of this package.
+GITLAB = 'TWINE_USERNAME=__token__ TWINE_PASSWORD="$PYPI_TOKEN" twine upload --non-interactive dist/*'
+# The step has the master in a variable, of withCredentials; twine has no such variable.
+JENKINS = "printenv PYPI_MASTER | keyring-pypitoken exec --master-stdin --project demo -- twine upload dist/*"
 # The job reads the master of a password manager, and no variable has it.
 VAULT = """
 vault kv get -field=token secret/pypi |
-    keyring-pypitoken exec --master-stdin --project demo -- python -m twine upload --non-interactive dist/*
+    keyring-pypitoken exec --master-stdin --project demo -- twine upload --non-interactive dist/*
 """
 
 
@@ -51,7 +47,7 @@ def job(work: Path, home: Path, index: IndexProcess) -> dict[str, str]:
     make_wheel(work / "dist", "demo", "1.0")
     programs = home / "programs"
     programs.mkdir()
-    write_program(programs / "python", sys.executable)
+    write_program(programs / "twine", sys.executable, "-m", "twine")
     write_program(programs / "keyring-pypitoken", sys.executable, "-m", "keyring_pypitoken")
     site = home / "site" / "keyring-pypitoken"
     site.mkdir(parents=True)
@@ -96,7 +92,7 @@ def test_a_gitlab_job_uploads_with_a_token_for_one_project_and_seven_days(
     assert made.stderr.startswith("keyring-pypitoken: derived a token for demo on pypi, valid until 20")
     (entry,) = read_history()
     assert (entry.note, entry.projects) == ("GitLab: demo", ("demo",))
-    done = shell(GITLAB, {**job, "TWINE_USERNAME": "__token__", "TWINE_PASSWORD": made.stdout.strip()})
+    done = shell(GITLAB, {**job, "PYPI_TOKEN": made.stdout.strip()})
     assert done.returncode == 0, done.stdout + done.stderr
     assert made.stdout.strip() not in done.stdout + done.stderr
     assert restrictions(index) == (7 * 86_400, [[1, ["demo"]]])

@@ -126,9 +126,13 @@ def test_a_secret_is_asked_for_without_showing_it(monkeypatch: pytest.MonkeyPatc
     assert asked == ["API token: "]
 
 
-@pytest.mark.parametrize("stdin", [None, Terminal()], ids=["none", "a terminal"])
-def test_if_nobody_can_be_asked_login_does_not_wait(
-    stdin: Terminal | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "stdin",
+    [None, Terminal(), io.TextIOWrapper(io.BytesIO(b"\xff\xfep\0"), encoding="utf-8")],
+    ids=["none", "a terminal that nobody sees", "bytes that are not text"],
+)
+def test_an_input_without_a_token_is_one_sentence_at_once(
+    stdin: io.TextIOBase | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import getpass
 

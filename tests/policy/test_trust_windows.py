@@ -223,6 +223,16 @@ def test_where_a_link_leads_is_judged_too(policy: Path, monkeypatch: pytest.Monk
             check(policy, {path: "O:BAD:(A;;FA;;;BU)"}, monkeypatch)
 
 
+def test_where_a_junction_leads_is_judged_too(policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not a link to Python; only the real path shows where it leads."""
+    real = policy.parents[2] / "elsewhere" / "policy.toml"
+    monkeypatch.setattr(os.path, "realpath", lambda _: str(real))
+    assert check(policy, {}, monkeypatch) == [str(path) for path in (policy, *policy.parents, real, real.parent)]
+    for path, descriptor in ((policy, DIRECTORY), (real, DIRECTORY), (real.parent, "O:BAD:(A;;DT;;;BU)")):
+        with pytest.raises(PolicyError):
+            check(policy, {path: descriptor}, monkeypatch)
+
+
 @pytest.mark.parametrize("layer", ["user", "site"])
 def test_only_the_machines_policy_is_judged(layer: Any, policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     system = Advapi({})

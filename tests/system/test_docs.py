@@ -355,6 +355,12 @@ def test_a_docker_helper_answers(
     assert (code, days(out.strip())[0]) == (0, ["my-project"])
 
 
+def test_the_recipe_for_pass_is_the_one_that_is_tried_with_pass() -> None:
+    (recipe,) = re.findall(r'^command = \[("pass".*)\]$', PAGES["stores.md"], re.MULTILINE)
+    tried = (DOCS.parent.parent / "tests" / "vault" / "test_command_store.py").read_text(encoding="utf-8")
+    assert f"CommandStore(({recipe})" in tried
+
+
 @POSIX
 def test_explain_prints_what_is_shown(shell: dict[str, str], work: Path, home: Path) -> None:
     shutil.rmtree(home / "config")  # no policy

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import pytest
 from distributions import make_wheel
 from environments import REQUIREMENTS
-from readme_renderer import markdown
 from sandbox import ROOT, STORES, new_master, write_program
 
 from keyring_pypitoken.cli.main import build_parser
@@ -256,7 +255,7 @@ def test_the_policies_can_be_followed() -> None:
 
 def test_the_kernels_size_is_what_is_said() -> None:
     held = (ROOT / "tests" / "system" / "test_kernel.py").read_text(encoding="utf-8")
-    (said,) = re.findall(r"Five modules, ([0-9]+) lines", README)
+    (said,) = re.findall(r"Five modules, at most ([0-9]+) lines", README)
     assert f"MAX_LINES = {said}\n" in held
 
 
@@ -271,7 +270,10 @@ def test_links_lead_somewhere() -> None:
     assert missing == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="what PyPI shows it with has no wheel for Windows")
 def test_pypi_can_show_it() -> None:
+    from readme_renderer import markdown
+
     shown = markdown.render(README)
     assert shown is not None
     assert shown.count("<img ") == 2

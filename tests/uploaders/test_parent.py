@@ -16,7 +16,9 @@ import pytest
 from distributions import make_sdist
 from hypothesis import given
 from hypothesis import strategies as st
+from sandbox import forget
 
+from keyring_pypitoken import notices
 from keyring_pypitoken.backend import REFUSED
 from keyring_pypitoken.uploaders import parent, windows
 from keyring_pypitoken.uploaders.evidence import find_evidence
@@ -82,7 +84,8 @@ class Windows:
             data = found.line.encode("utf-16-le", "surrogatepass")
             word = ctypes.sizeof(ctypes.c_void_p)
             assert len(data) + 2 * word <= size
-            address = ctypes.addressof(buffer) + (2 * word if self.failing != "address" else -8)
+            start = {"before": -8, "at": 0, "beyond": size - 2}.get(self.failing, 2 * word)
+            address = ctypes.addressof(buffer) + start
             buffer[0:2] = len(data).to_bytes(2, "little")
             buffer[word : 2 * word] = address.to_bytes(word, "little")
             buffer[2 * word : 2 * word + len(data)] = data
@@ -124,6 +127,8 @@ def started_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(sysctl=sysctl))
         monkeypatch.setattr(ctypes, "WinDLL", system, raising=False)
 
+    keyring.get_keyring()  # its backends are imported while the system is as it really is
+    forget()
     monkeypatch.setattr(sys, "argv", ["keyring", *GET])
     monkeypatch.setattr(os, "getpid", lambda: OWN)
     monkeypatch.setattr(os, "getppid", lambda: STARTER)
@@ -183,6 +188,19 @@ def test_a_refusal_is_final_for_uploaders_that_go_on_and_fails_for_all_others_on
         keyring.get_password(HTTP, TOKEN)
     assert ended.value.code == 1
     assert capsys.readouterr().out == ""
+
+
+def test_a_line_is_printed_once_for_all_lookups_of_an_uploader_on_every_system(
+    started_by: Callable[[list[str] | None], None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows' launchers have other numbers for each lookup."""
+    for number in range(3):
+        if sys.platform == "win32":
+            monkeypatch.setattr(os, "getppid", lambda number=number: 90 + number)
+        forget()
+        started_by(["uv", "publish"])
+        notices.notify("a line")
+    assert capsys.readouterr().err == "keyring-pypitoken: a line\n"
 
 
 # macOS
@@ -268,7 +286,7 @@ def test_every_command_line_on_windows_is_read(line: str) -> None:
 def behind_launchers(*processes: tuple[int, Running]) -> list[str]:
     from keyring_pypitoken.uploaders.process import _behind_launchers
 
-    return _behind_launchers(ancestors(OWN, dict(processes).__getitem__))
+    return _behind_launchers(ancestors(OWN, dict(processes).__getitem__))[1]
 
 
 def own(parent: int, words: str = "keyring get URL USER", started: int = 50) -> tuple[int, Running]:
@@ -311,7 +329,9 @@ def test_a_chain_that_cannot_be_followed_on_windows_ends_the_search() -> None:
         behind_launchers(own(1))
 
 
-@pytest.mark.parametrize("failing", ["OpenProcess", "GetProcessTimes", "information 0", "information 60", "address"])
+@pytest.mark.parametrize(
+    "failing", ["OpenProcess", "GetProcessTimes", "information 0", "information 60", "before", "at", "beyond"]
+)
 def test_a_process_that_may_not_be_looked_at_on_windows_is_an_error(
     failing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,5 +358,6 @@ def test_reads_the_chain_of_real_processes() -> None:
         assert waiting.stdout is not None
         waiting.stdout.readline()
         chain = ancestors(waiting.pid, windows.look)
-        assert [next(chain), next(chain)[1:]] == [words, sys.orig_argv[1:]]
+        assert next(chain) == (waiting.pid, words)
+        assert next(chain)[1][1:] == sys.orig_argv[1:]
         waiting.communicate(b"\n")

@@ -12,6 +12,7 @@ from sandbox import make_link
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI
 from keyring_pypitoken.uploaders import options
+from keyring_pypitoken.uploaders import uv as room_of_uv
 from keyring_pypitoken.uploaders.uploader import RISK, Address, Problem, Process, find_room
 from keyring_pypitoken.uploaders.uv import ROOM
 
@@ -394,3 +395,26 @@ def test_settings_of_the_machine(work: Path, home: Path) -> None:
     (home / "site/uv/uv.toml").write_text('publish-url = "https://machine/"\n')
     process = uv("publish", work, {**READY, "UV_NO_SYSTEM_CONFIG": "false"})
     assert ROOM.find_address(process).url == "https://machine/"
+
+
+@pytest.mark.parametrize(
+    ("environ", "base"),
+    [
+        ({"APPDATA": "/profile/Roaming", "XDG_CONFIG_HOME": "/elsewhere"}, "/profile/Roaming"),
+        ({"USERPROFILE": "/profile", "HOME": "/elsewhere", "APPDATA": ""}, "/profile/AppData/Roaming"),
+    ],
+)
+def test_on_windows_its_files_are_in_the_roaming_profile(environ: dict[str, str], base: str) -> None:
+    assert room_of_uv._base(environ, "XDG_CONFIG_HOME", ".config", "nt") == Path(base)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="makes a directory that is called like a drive")
+@pytest.mark.parametrize("environ", [{}, {"SYSTEMDRIVE": "C:"}])
+def test_on_windows_the_machines_settings_are_in_programdata(environ: dict[str, str], work: Path) -> None:
+    assert work
+    assert room_of_uv._system_files(environ, "nt") == []
+    file = Path("C:\\ProgramData", "uv", "uv.toml")
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert room_of_uv._system_files(environ, "nt") == [file]
+    assert room_of_uv._system_files({"SYSTEMDRIVE": "D:"}, "nt") == []

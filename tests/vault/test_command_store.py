@@ -162,6 +162,20 @@ def test_a_program_that_does_not_end_is_killed_with_what_it_started(monkeypatch:
     pytest.fail("the child still runs")
 
 
+@pytest.mark.parametrize("is_absolute", [True, False])
+def test_on_windows_its_own_program_kills_and_never_one_of_a_checkout(
+    is_absolute: bool, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (work / "System32").mkdir()
+    write_program(work / "System32" / "taskkill.exe", "/bin/sh", "-c", 'echo "$@" > killed', "taskkill")
+    monkeypatch.setenv("SYSTEMROOT", str(work) if is_absolute else "")
+    with subprocess.Popen([shutil.which("sleep") or "", "1000"]) as process:
+        command._kill(process, "win32")
+        assert process.wait(10) == -9
+    killed = work / "killed"
+    assert (killed.read_text() if killed.exists() else "") == (f"/F /T /PID {process.pid}\n" if is_absolute else "")
+
+
 def test_a_program_that_leaves_another_behind_is_not_believed_before_that_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

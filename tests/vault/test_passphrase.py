@@ -191,6 +191,11 @@ def test_in_ci_nobody_is_asked_on_the_terminal_that_some_services_give(ci: str, 
     assert screen == ([QUESTION, "got OPENS"] if asked else [f"refused: {IN_CI}"])
 
 
+def test_in_ci_the_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")
+    assert refused(first) == IN_CI
+
+
 class Windows:
     """The libraries of a Windows on which a process has a console of some kind, or none."""
 

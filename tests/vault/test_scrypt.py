@@ -100,7 +100,7 @@ def test_a_process_with_little_memory_refuses_and_lives_on(step: str, expected: 
         "from keyring_pypitoken.exceptions import Refusal\n"
         "from keyring_pypitoken.vault.scrypt import encrypt, refuse_without_memory\n"
         f"data = {header('20')!r}\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (80 * 2**20, 80 * 2**20))\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (48 * 2**20, 48 * 2**20))\n"
         f"try: {step}\nexcept Refusal as refusal: print(refusal)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
