@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -273,6 +274,23 @@ def test_nobody_waits_forever(path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         f"another process has kept {path} locked for 0.1 seconds: wait until it ends, or end it, and try again."
     ]
     write(path, NEW)
+
+
+def test_on_windows_one_byte_is_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[tuple[str, int]] = []
+
+    def locking(_handle: int, how: str, length: int) -> None:
+        if taken:
+            raise PermissionError(13, "Permission denied")  # what the C library reports for a lock of another handle
+        taken.append((how, length))
+
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(LK_NBLCK="at once", locking=locking))
+    monkeypatch.setattr(private_file, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr(private_file, "_LOCK_SECONDS", 0.1)
+    write(path, OLD)
+    assert taken == [("at once", 1)]
+    assert "has kept" in refused_write(path)
+    assert content(path) == OLD
 
 
 @POSIX

@@ -10,7 +10,7 @@ import pytest
 from fake_vault import TwoWriters, calls_of, in_reach
 from fake_win32cred import ACCESS_DENIED, CredentialManager
 from keyring.backends import Windows
-from sandbox import new_master
+from sandbox import WritePolicy, new_master
 
 from keyring_pypitoken import Token, lookup, memory
 from keyring_pypitoken.backend import RefusedDeleteError, RefusedError, RefusedSetError
@@ -108,6 +108,21 @@ def test_a_raw_token_is_never_handed_out_in_whatever_case_it_is_asked_for(key: s
     for other in (key.upper(), key.title(), key.swapcase(), key.replace("legacy", "Legacy"), key.capitalize()):
         assert below.get_password(other, TOKEN) == master("raw")
         assert served(other, username) == "raw"
+
+
+@pytest.mark.parametrize("key", ["https://Index.example/Upload/", "INDEX.example", "work-INDEX"])
+def test_keys_of_a_configured_repository_are_compared_without_case(
+    key: str, manager: CredentialManager, below: Any, user_policy: WritePolicy
+) -> None:
+    user_policy(
+        '[repository.work]\nurl = "https://index.example/upload/"\n'
+        'domain = "index.example"\nservices = ["Work-Index"]\n'
+    )
+    below.set_password(key.swapcase(), TOKEN, new_master("index.example", "raw"))
+    assert served(key) == "raw"
+    keyring.set_password(key, TOKEN, new_master("index.example", "one"))
+    assert list(manager.entries())[1:] == [("keyring-pypitoken:https://index.example/upload/", "default")]
+    assert served(key) == "one"
 
 
 @pytest.mark.parametrize("username", ["me", "pypi_token:user:me"])
