@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Grant
 
 _CURRENT, _PREVIOUS, _ROTATING = "current.jsonl", "previous.jsonl", "rotating"
-_LOCKED_BYTE = 2**30  # behind the end: Windows lets nobody read what is locked
+_LOCKED_BYTE = 2**30  # past the end, because Windows lets nobody read locked bytes
 _MAX_IN_FILE = 512 * 1024  # about two thousand lines; at least one full file is always kept
 # Whatever a policy lists and however a program is called, a line is far smaller than a file.
 _MAX_EXPORTED = 16 * _MAX_IN_FILE  # both files, with a line for each field and project
@@ -79,7 +79,7 @@ def record(entry: Entry) -> None:
 
 
 def read_history() -> list[Entry]:
-    """Return all entries, the oldest first, without lines that are none; a file that cannot be read is a Refusal."""
+    """Return all entries, the oldest first; other lines are skipped, and a file that cannot be read is a Refusal."""
     lines: list[bytes] = []
     for name in (_PREVIOUS, _CURRENT):
         path = os.path.join(paths.history_directory(), name)
@@ -134,14 +134,14 @@ def _append(directory: str, line: bytes, most: int) -> bool:
 def _open_to_append(path: str) -> int:
     """Open or make a file, so that what is written goes to its end.
 
-    Neither through somebody's link, nor waiting for whoever reads from a pipe; line breaks stay as they are.
+    It follows no link, does not wait for a pipe's reader, and keeps line breaks as they are.
     """
     flags = sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | flags, 0o600)
 
 
 def _lock(handle: int) -> None:
-    """Keep other writers out on Windows, whose C library looks for the end first and writes then."""
+    """Keep other writers out on Windows, whose C library finds the end and writes in two steps."""
     msvcrt: Any = importlib.import_module("msvcrt")
     os.lseek(handle, _LOCKED_BYTE, os.SEEK_SET)
     msvcrt.locking(handle, msvcrt.LK_LOCK, 1)

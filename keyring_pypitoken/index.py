@@ -1,4 +1,4 @@
-"""What an index says about a project's files: its JSON simple API (PEP 691), with upload times (700), provenance (740).
+"""What an index has of a project's files: its JSON simple API (PEP 691), with upload times (700), provenance (740).
 
 The one module that uses the network. It sends no credentials and follows no redirects; what comes back is bounded and
 checked, and whoever prints it escapes it.
@@ -25,7 +25,7 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,6})?Z", re.ASCII)
 
 
 class UnreachableError(Refusal):
-    """The index cannot be reached, or is too slow: asking for more would be as vain."""
+    """The index cannot be reached, or is too slow: further requests would fail, too."""
 
 
 class UploadedFile(NamedTuple):
@@ -67,12 +67,12 @@ def list_files(index_url: str, project: str) -> list[UploadedFile]:
         name = type(problem.reason if isinstance(problem, error.URLError) else problem).__name__
         raise UnreachableError(f"{url} cannot be read ({name}): check the network, or correct --index-url.") from None
     if len(body) > _MAX_BYTES:
-        raise Refusal(f"the answer of {url} is longer than {_MAX_BYTES} bytes: name the other projects.")
+        raise Refusal(f"the answer from {url} is longer than {_MAX_BYTES} bytes: name the other projects.")
     try:
         return _parse(body, project)
     except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
         raise Refusal(
-            f"the answer of {url} is not JSON with the upload time of every file (PEP 691, PEP 700): name an index "
+            f"the answer from {url} is not JSON with the upload time of every file (PEP 691, PEP 700): name an index "
             "that has them with --index-url."
         ) from None
 
@@ -84,7 +84,7 @@ def _get_in_time(url: str) -> bytes:
     def run() -> None:
         try:
             answer.set_result(_get(url))
-        except Exception as problem:  # noqa: BLE001 - it is raised where it is waited for
+        except Exception as problem:  # noqa: BLE001 - raised again by the caller, which waits
             answer.set_exception(problem)
 
     threading.Thread(target=run, daemon=True).start()
@@ -93,7 +93,7 @@ def _get_in_time(url: str) -> bytes:
 
 def _get(url: str) -> bytes:
     opener = request.OpenerDirector()  # with nothing that follows redirects, opens files, or logs in
-    # Those of the environment, but none for loopback, which alone may be asked by http.
+    # The environment's proxies, but none for loopback, the only address that is asked over http.
     proxies: dict[str, str] | None = {} if url.lower().startswith("http:") else None
     for handler in (
         request.ProxyHandler(proxies),

@@ -49,8 +49,8 @@ def name_page(refusal: str) -> None:
 
 
 def write(line: str) -> None:
-    """Write a line to stderr: as it is, or escaped if its encoding lacks a letter. A closed one has no reader."""
-    if sys.stderr is None:  # as without a console (pythonw); print would take stdout instead
+    """Write a line to stderr, escaped if its encoding lacks a letter; do nothing if it is closed."""
+    if sys.stderr is None:  # as without a console (pythonw); print would write to stdout
         return
     # The stream may be an uploader's own: it is never reconfigured, and may have any fault.
     for text in (line, line.encode("ascii", "backslashreplace").decode()):
@@ -71,7 +71,7 @@ def derived_line(projects: tuple[str, ...] | None, repository: str, account: str
     today = local_time(int(time.time()), "%Y-%m-%d ")
     until = local_time(not_after, "%Y-%m-%d %H:%M:%S").removeprefix(today)
     where = repository if account == "default" else f"{repository} (account {account})"
-    policy = policy or "none, the defaults"
+    policy = policy or "the defaults"
     return f"derived a token for {join_names(projects)} on {where}, valid until {until} (policy: {policy})"
 
 

@@ -95,7 +95,7 @@ def utc(timestamp: int) -> str:
     """Write Unix seconds as a date and time."""
     import datetime
 
-    try:  # added up, since Windows converts nothing beyond the year 3000
+    try:  # computed here, since Windows converts nothing after the year 3000
         moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=timestamp)  # noqa: DTZ001 - UTC
     except OverflowError:  # beyond the years that Python can write
         return f"the Unix second {timestamp}"

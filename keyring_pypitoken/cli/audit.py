@@ -1,4 +1,4 @@
-"""audit: which uploads are in no window of a token that the history knows."""
+"""audit: find uploads outside the windows of all tokens in the history."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _MAX_PROJECTS = 500  # each is a request
 _MAX_SHOWN = 20  # files of a list
 _HERE = "this machine"
 _NOT_SHOWN = (
-    "This cannot show who uploaded within a window, which files were deleted since, and what happened before. An "
+    "This cannot show who uploaded within a window, which files were deleted since, or what happened before. An "
     "upload from another machine, by a trusted publisher without provenance, or under `history = false` looks foreign."
 )
 
 
 class Verdict(NamedTuple):
-    """What was found out about the uploads of some projects.
+    """What the comparison found for some projects.
 
     Attributes:
         foreign: files that no known token can have brought.
@@ -50,7 +50,7 @@ class Verdict(NamedTuple):
 
     @property
     def is_clean(self) -> bool:
-        """Whether every project could be judged, and no file is foreign."""
+        """Return True if every project was judged and no file is foreign."""
         return not self.foreign and not self.problems
 
 
@@ -66,10 +66,10 @@ def audit(options: argparse.Namespace) -> int:
     begins = {name: entries[0].time for name, entries in histories if entries}
     if not begins:
         raise Refusal(
-            "no token was derived yet on this machine, so there is nothing to compare with: give the history of the "
-            "machine that uploads, with --history."
+            "no token has been derived on this machine yet, so there is nothing to compare with: give the history of "
+            "the machine that uploads, with --history."
         )
-    # Other histories explain uploads; from when on they are judged, they say only if this machine has no history.
+    # Uploads are judged from the start of this machine's history; only without one, from the start of the others.
     since = begins[_HERE] if _HERE in begins else min(begins.values())
     known = [entry for _, entries in histories for entry in entries if entry.repository == repository.name]
     projects = _projects(options.projects, known, repository)
@@ -90,7 +90,7 @@ def audit(options: argparse.Namespace) -> int:
             f"{len(verdict.foreign)} foreign",
             f"{len(verdict.in_windows)} in windows of derived tokens",
             f"{len(verdict.trusted_publisher)} by trusted publishers",
-            f"{len(verdict.before)} from before, not judged",
+            f"{len(verdict.before)} older than the history",
         ]
         table(
             [
@@ -107,7 +107,7 @@ def _index_url(url: str | None, repository: Repository) -> str:
     if url is None and repository in BUILT_IN:
         return f"https://{repository.domain}/simple/"
     if url is None:
-        raise Refusal(f"where the simple API of {repository.name} is cannot be told: name its URL with --index-url.")
+        raise Refusal(f"cannot tell the URL of the simple API of {repository.name}: name it with --index-url.")
     if endpoint_host(url) is None:
         raise Refusal(
             "--index-url expects an https URL (http for a loopback address only), without user, query or fragment: "
@@ -128,7 +128,7 @@ def _projects(named: list[str], known: list[Entry], repository: Repository) -> l
         )
     found = sorted({*valid.values()})
     if len(found) > _MAX_PROJECTS:
-        raise Refusal(f"{len(found)} projects are more than the {_MAX_PROJECTS} that are asked for: name some of them.")
+        raise Refusal(f"{len(found)} projects are above the limit of {_MAX_PROJECTS}: name some of them.")
     return found
 
 
@@ -150,7 +150,9 @@ def _judge(index_url: str, projects: list[str], known: list[Entry], since: int, 
             verdict.problems.append(str(problem))
             rest = projects[at + 1 :]
             if rest and isinstance(problem, index.UnreachableError):
-                verdict.problems.append(f"after that the index was not asked for {join_names(rest)}: try again later.")
+                verdict.problems.append(
+                    f"after that, the index was not asked about {join_names(rest)}: try again later."
+                )
                 break
             continue
         for file in files:
@@ -174,7 +176,7 @@ def _print(verdict: Verdict, repository: Repository, since: int) -> None:
     if verdict.foreign:
         count = len(verdict.foreign)
         what = "1 upload to {} is" if count == 1 else f"{count} uploads to {{}} are"
-        say(f"Alarm: {what.format(repository.name)} in no window of a token that the history knows.", "bad")
+        say(f"Alarm: {what.format(repository.name)} outside the windows of all tokens in the history.", "bad")
         _list(verdict.foreign)
         names = join_names({file.project for file in verdict.foreign})
         say(
@@ -184,7 +186,7 @@ def _print(verdict: Verdict, repository: Repository, since: int) -> None:
             "--history FILE here."
         )
     elif verdict.problems:
-        say("Not complete: some projects could not be judged.", "bad")
+        say("Incomplete: some projects could not be judged.", "bad")
     else:
         say(f"No foreign upload to {repository.name} since {local_time(since)}.", "good")
     items(verdict.problems)

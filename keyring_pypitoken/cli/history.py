@@ -24,7 +24,7 @@ def history(options: argparse.Namespace) -> int:
         dump([entry._asdict() for entry in entries])
         return 0
     if not entries:
-        say("No token was derived yet on this machine, or the policies say history = false.")
+        say("No token has been derived on this machine yet, or the policies say history = false.")
     table(((local_time(entry.time), _describe(entry)) for entry in entries), indent="")
     return 0
 

@@ -28,14 +28,14 @@ _EPILOG = """\
 examples:
   keyring-pypitoken login                            store the token that PyPI showed you
   keyring-pypitoken init                             write a policy for this repository
-  keyring-pypitoken explain dist/*                   show what an upload would be granted, and why
+  keyring-pypitoken explain dist/*                   show what token an upload would get, and why
   keyring-pypitoken status                           show what each uploader would do
   keyring-pypitoken exec -- maturin publish          upload with a tool that does not use keyring
   keyring-pypitoken audit                            find uploads that this machine did not make
 
 An uploader that asks keyring (twine, uv, flit, hatch, poetry, pdm) needs none of these.
 
-All about it: https://github.com/keyring-pypitoken/keyring-pypitoken/tree/main/.github/docs
+Documentation: https://github.com/keyring-pypitoken/keyring-pypitoken/tree/main/.github/docs
 """
 
 
@@ -61,7 +61,7 @@ def _group(title: str, *options: _Option) -> _Option:
 
 
 _REPOSITORY = _option(
-    "-r --repository", "NAME", "pypi (the default), testpypi, one of your policy.toml, or a URL", REPOSITORIES
+    "-r --repository", "NAME", "pypi (the default), testpypi, a name from your policy.toml, or a URL", REPOSITORIES
 )
 _ACCOUNT = _option("--account", "LABEL", "which of several masters (default: what the policies say)", ACCOUNTS)
 _JSON = _option("--json", "", "print JSON, for programs")
@@ -75,7 +75,7 @@ _IDENTITY = _option(
     "--identity", "FILE", "the age or SSH key that will open it (default: ask for a new passphrase)", FILES
 )
 _NUMBER = _option("-n --number", "N", "how many of the latest (default: 20; 0 for all)", type=int, default=20)
-_PROJECTS = _option("projects", "PROJECT", "projects to look at (default: those of the history)", nargs="*")
+_PROJECTS = _option("projects", "PROJECT", "projects to look at (default: those in the history)", nargs="*")
 _HISTORY = _option(
     "--history",
     "FILE",
@@ -96,16 +96,16 @@ _RESTRICTIONS = _group(
     _option("--project", "NAME", "only uploads of this project; may be repeated", action="append"),
     _option("--project-id", "UUID", "only the project with this id; may be repeated", action="append"),
     _option("--user-id", "ID", "only for the user with this id"),
-    _option("--not-before", "TIME", "from then on: 2026-01-31T18:00:00Z, or Unix seconds"),
-    _option("--not-after", "TIME", "until then"),
+    _option("--not-before", "TIME", "not valid before this time: 2026-01-31T18:00:00Z, or Unix seconds"),
+    _option("--not-after", "TIME", "not valid from this time on"),
     _option("--valid-for", "DURATION", "for this long from now on: 90s, 15m, 1h30m, 2d"),
 )
 _LEGACY_RESTRICTIONS = _group(
     "restrictions as PyPI wrote them until 2022",
     _option("--legacy-project", "NAME", "only uploads of this project", action="append"),
-    _option("--legacy-not-before", "TIME", "from then on"),
-    _option("--legacy-not-after", "TIME", "until then"),
-    _option("--legacy-noop", "", "no restriction, written down"),
+    _option("--legacy-not-before", "TIME", "not valid before this time"),
+    _option("--legacy-not-after", "TIME", "not valid from this time on"),
+    _option("--legacy-noop", "", "a restriction that restricts nothing"),
 )
 # The module and function that run each subcommand, what it does, its options.
 _SUBCOMMANDS: dict[str, tuple[str, str, tuple[_Option, ...]]] = {
@@ -114,7 +114,7 @@ _SUBCOMMANDS: dict[str, tuple[str, str, tuple[_Option, ...]]] = {
     "init": ("policies:init", "write a commented pypitoken.toml for this repository", (_FROM_DIST, _FORCE)),
     "explain": (
         "grants:explain",
-        "show what an upload would be granted, and where every part of that comes from",
+        "show what token an upload would get, and where each of its limits comes from",
         (_REPOSITORY, _ACCOUNT, _FILES, _ERROR, _JSON),
     ),
     "status": (
@@ -144,7 +144,7 @@ _SUBCOMMANDS: dict[str, tuple[str, str, tuple[_Option, ...]]] = {
     "history": ("history:history", "show which tokens were derived, when, and for what", (_NUMBER, _JSON)),
     "audit": (
         "audit:audit",
-        "find uploads on the index that no token of the history can have made; uses the network",
+        "find uploads on the index that no token in the history can have made; uses the network",
         (_REPOSITORY, _INDEX_URL, _HISTORY, _PROJECTS, _JSON),
     ),
 }
@@ -211,7 +211,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments`, by default this process's, and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # Closed, or without a console (pythonw): print would take stdout instead of stderr, which is for the token alone.
+    # If stderr is closed or there is no console (pythonw), print would write to stdout, which is for the token alone.
     sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -226,9 +226,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PyPITokenException as error:
         return _fail(f"{error}.")
     except KeyboardInterrupt:
-        return 130  # as shells count a program that was interrupted
+        return 130  # what shells expect of an interrupted program
     except BrokenPipeError:
-        _drop_output()  # the reader went away, and nobody is left to read of it
+        _drop_output()  # the reader went away, so nobody would see a message
         return 1
     except OSError as error:
         _drop_output()
@@ -251,7 +251,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     if any(looks_like_token(part) for word in words for part in word.split("=")):
         parser.exit(
             2,
-            f"{_PROGRAM}: a token is never an argument, because shells and logs keep those: revoke it on the "
+            f"{_PROGRAM}: never pass a token as an argument, because shells and logs keep arguments: revoke it on the "
             "index, and store a new one with `keyring-pypitoken login`.\n",
         )
     known = [*_SUBCOMMANDS, _STATUS_ALIAS]
@@ -261,7 +261,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
         parser.exit(2, f"{_PROGRAM}: unknown command {quoted(words[0])}; {hint}\n")
     options = parser.parse_args(words)
     if options.name == "exec" and not command:
-        parser.error("exec needs a command behind two dashes: keyring-pypitoken exec -- twine upload dist/*")
+        parser.error("exec needs a command after two dashes: keyring-pypitoken exec -- twine upload dist/*")
     options.command = command
     return options
 

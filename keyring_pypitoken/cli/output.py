@@ -26,7 +26,7 @@ def say(text: str, tone: str = "") -> None:
 
 
 def shows_colours(platform: str = sys.platform) -> bool:
-    """Return True if stdout is a terminal that obeys colour sequences, unless NO_COLOR is set."""
+    """Return True if stdout is a terminal that supports colour sequences, unless NO_COLOR is set."""
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     if platform != "win32":

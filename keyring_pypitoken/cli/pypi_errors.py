@@ -1,4 +1,4 @@
-"""What PyPI's answers and our refusals mean (`explain --error`), and what caused an answer on this side.
+"""What PyPI's answers and our refusals mean (`explain --error`), and which local settings caused an answer.
 
 The answers are in `pypi_errors.toml`, the refusals in `manual.toml`.
 """
@@ -27,7 +27,7 @@ ANSWERS = Path(__file__).with_suffix(".toml")
 
 
 def explain_error(text: str, planned: Callable[[], Grant], options: argparse.Namespace) -> int:
-    """Show what an answer of PyPI's or a refusal means, what on this side it depends on, and where to read more."""
+    """Explain an answer from PyPI or a refusal, the local settings it depends on, and where to read more."""
     found = find_answer(text)
     if found is None:
         raise Refusal(
@@ -58,7 +58,7 @@ def explain_error(text: str, planned: Callable[[], Grant], options: argparse.Nam
 
 
 def find_answer(text: str) -> dict[str, Any] | None:
-    """Return what is known about a text: an answer of PyPI's, or a refusal of ours; None if it is unknown."""
+    """Return the entry for a text, PyPI's answer or our refusal; None if there is no entry."""
     return find_entry(text, ANSWERS) or find_entry(text)
 
 

@@ -69,9 +69,9 @@ def welcome(_options: argparse.Namespace) -> int:
         master = f"printed by {printable(config.store.command.value[0])}"
     if not master:
         master, step = "none stored by keyring-pypitoken yet", "keyring-pypitoken login"
-    policy = ", ".join(_policies(config)) or "none, the defaults; `keyring-pypitoken init` writes one"
+    policy = ", ".join(_policies(config)) or "the defaults; `keyring-pypitoken init` writes one for a project"
     if _config_problems(config) or _way_problems():
-        policy = "there is a mistake"
+        policy = "has a mistake"
     say("Uploads get restricted, short-lived tokens, derived from one PyPI token.")
     table([("master", master), ("uploader", uploaders), ("policy", policy)])
     say(f"Next: {step} (all commands: keyring-pypitoken --help)")
@@ -120,12 +120,15 @@ def status(options: argparse.Namespace) -> int:
         [
             *((report.uploader, report.text) for report in reports),
             ("masters", ", ".join(f"{a['repository']} ({a['account']})" for a in known) or none),
-            ("kept in", next((f"{store.name}, {store.kind}" for store in stores if store.keeps or command), see_above)),
-            ("policies", ", ".join(_policies(config)) or "none, the defaults"),
+            (
+                "kept in" if known or command else "goes to",
+                next((f"{store.name}, {store.kind}" for store in stores if store.keeps or command), see_above),
+            ),
+            ("policies", ", ".join(_policies(config)) or "the defaults"),
         ]
     )
     if unknown_ages:
-        say(f"When the master for {join_names(unknown_ages)} was stored is not noted, so its age cannot be checked.")
+        say(f"Cannot check the age of the master for {join_names(unknown_ages)}: when it was stored is not recorded.")
     if every:
         say(f"More: {DOCS}troubleshooting.md")
     return 1 if every else 0

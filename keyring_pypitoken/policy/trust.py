@@ -38,7 +38,7 @@ def check_own(path: str, layer: Layer, platform: str = sys.platform) -> None:
     if platform == "win32":
         if layer == "site":  # a profile directory is private by default, the machine's is not
             _check_windows(path)
-    elif sys.platform != "win32":  # pragma: no branch - it is asked again for the type checker
+    elif sys.platform != "win32":  # pragma: no branch - repeated for the type checker
         for passed in _passed(path):
             try:
                 problem = _problem(os.lstat(passed))
@@ -112,7 +112,7 @@ def _check_windows(path: str) -> None:
 def _descriptor(path: str) -> str:
     import ctypes
 
-    system: Any = ctypes  # whose WinDLL is on Windows only
+    system: Any = ctypes  # WinDLL exists on Windows only
     advapi = system.WinDLL("advapi32")
     security, text = ctypes.c_void_p(), ctypes.c_wchar_p()
     parts = 1 | 4  # the owner and the access list (SECURITY_INFORMATION)

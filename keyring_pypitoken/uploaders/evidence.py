@@ -160,7 +160,7 @@ def expand(patterns: Iterable[str], directory: Path) -> tuple[Path, ...]:
             else [directory / name for name in sorted(glob.glob(pattern, root_dir=directory))]
         )
         if not found:
-            raise Refusal(f"{quoted(pattern)} is not a file, and finds none as a pattern: build it, or correct it.")
+            raise Refusal(f"{quoted(pattern)} matches no file: build first, or correct the name.")
         paths += found
     return tuple(paths)
 

@@ -38,7 +38,7 @@ def split_procargs(data: bytes) -> list[str]:
     It is their number, the program's path, NULs up to the next machine word, the arguments, and the environment, each
     text with a NUL behind it: https://github.com/apple-oss-distributions/xnu (bsd/kern/kern_sysctl.c, kern_exec.c).
     """
-    # Like `ps`, this passes over a first argument that is empty; no uploader is started so.
+    # Like `ps`, this passes over a first argument that is empty; no uploader is started that way.
     count = int.from_bytes(data[:4], "little")
     texts = data[4:].partition(b"\0")[2].lstrip(b"\0").split(b"\0", count)
     return [os.fsdecode(text) for text in texts[:count]] if count < len(texts) else []

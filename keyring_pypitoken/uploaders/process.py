@@ -176,12 +176,12 @@ def _program_name(path: str, platform: str) -> str:
 
 
 def parent_number() -> int:
-    """Return the number of the process that started this `keyring` command; the same if it does so again."""
+    """Return the id of the process that started this `keyring` command, to recognize it if it asks again."""
     return _find_parent()[0]
 
 
 def _parents_command_line() -> list[str]:
-    """Return the command line of the process that started this one; nothing if that is not known."""
+    """Return the command line of the process that started this one; nothing if it is unknown."""
     return _find_parent()[1]
 
 

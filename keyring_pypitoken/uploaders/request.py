@@ -76,7 +76,7 @@ def plan(request: Request) -> Grant:
     grant.window(int(time.time()))
     if request.master is None and request.config.store.command is None:
         return grant
-    return grant._replace(max_master_age=None)  # nobody noted when this master was made
+    return grant._replace(max_master_age=None)  # the age of this master is unknown
 
 
 def _check_address(process: Process, repository: Repository) -> None:

@@ -73,7 +73,7 @@ class Twine(Uploader):
             path = os.path.join(process.directory, name)
             files = [path] if name and status(path, name) is not None else expand(process.directory, name)
             if not files:
-                raise Refusal(f"{quoted(name)} is not a file, nor a pattern that finds one: correct the name.")
+                raise Refusal(f"{quoted(name)} matches no file: correct the name.")
             found += files
         found.sort(key=lambda path: not path.endswith(".whl"))
         return tuple(Path(path) for path in found if not _is_attached(path)) if names else None

@@ -1,4 +1,4 @@
-"""Processes on Windows, as far as every user may look: command line, parent, time of start.
+"""Processes on Windows, as far as any user may see them: command line, parent, time of start.
 
 A launcher there is a process of its own: keyring.exe starts the python.exe of its environment, and that one another
 python.exe. None of them ends before what it started.
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _MAX_ANCESTORS = 16
 _LIMITED = 0x1000  # PROCESS_QUERY_LIMITED_INFORMATION
-_BASIC, _COMMAND_LINE = 0, 60  # what NtQueryInformationProcess is asked for, the latter since Windows 8.1
+_BASIC, _COMMAND_LINE = 0, 60  # classes of NtQueryInformationProcess, the latter since Windows 8.1
 _MAX_BYTES = 66_000  # of a UNICODE_STRING and its text
 _PROGRAM = re.compile(r'(?:"[^"]*"?|[^ \t"])*')
 _PIECE = re.compile(r'(\\*)("+)|([ \t]+)|([^ \t"\\]+|\\+)')
@@ -44,10 +44,10 @@ def ancestors(pid: int, look: Callable[[int], Running]) -> Iterator[tuple[int, l
 
 
 def look(pid: int) -> Running:
-    """Return a process that runs; raise an OSError if there is none, or it may not be looked at."""
+    """Return a running process; raise an OSError if there is none, or access is denied."""
     import ctypes
 
-    system: Any = ctypes  # whose WinDLL is on Windows only
+    system: Any = ctypes  # WinDLL exists on Windows only
     kernel, native = system.WinDLL("kernel32"), system.WinDLL("ntdll")
     kernel.OpenProcess.restype = ctypes.c_void_p
     handle = ctypes.c_void_p(kernel.OpenProcess(_LIMITED, 0, pid))

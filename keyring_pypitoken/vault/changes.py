@@ -61,7 +61,7 @@ def save_master(repository: Repository, account: str, master: MasterToken, setti
 
 
 def delete_master(repository: Repository, account: str, key: Key, settings: StoreSettings) -> bool:
-    """Delete an account's master and what is raw under the very key; return whether there was anything to delete."""
+    """Delete an account's master and any raw token under the key itself; return True if there was one."""
     with locked(paths.accounts_directory()):
         noted = account in noted_accounts(repository)
         if not noted:  # of two similar ones that an earlier version stored, either can be deleted
@@ -104,7 +104,7 @@ def _nothing_lost(store: Store, repository: Repository, held: Masters) -> Iterat
 
 
 def _save(store: Store, service: str, account: str, master: MasterToken) -> bool:
-    """Store a master and nothing of the one that it replaces; return False if the store takes none."""
+    """Store a master, and leave nothing of the one it replaces; return False if the store takes none."""
     if not write(store, service, account, master):
         return False
     _delete_replaced(store, service, account)
@@ -129,7 +129,7 @@ def _delete_replaced(store: Store, service: str, account: str) -> None:
 
 
 def _put_back(store: Store, service: str, masters: Masters) -> list[str]:
-    """Store again what is gone; return the accounts whose masters still are, or cannot be read."""
+    """Store lost masters again; return the accounts whose masters are still lost, or cannot be read."""
     for label, master in masters.items():
         with contextlib.suppress(Refusal):
             if read(store, service, label) is None:

@@ -127,7 +127,7 @@ def _interrupt_held() -> Iterator[None]:
 
 
 def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
-    """Start the program in a process group of its own, with our stdin and stderr, if somebody is there."""
+    """Start the program in a process group of its own, with our stdin and stderr if somebody can answer."""
     nobody = sys.stdin is None or (os.isatty(0) and not passphrase.has_terminal())
     settings: dict[str, Any] = {"process_group": 0}  # without effect on Windows
     if sys.version_info < (3, 11):
@@ -167,7 +167,7 @@ def _kill(process: subprocess.Popen[bytes], platform: str = sys.platform) -> Non
                 words = [tool, "/F", "/T", "/PID", str(process.pid)]
                 subprocess.run(words, capture_output=True, check=False)  # noqa: S603 - Windows' own
             process.kill()
-        elif sys.platform != "win32":  # pragma: no branch - it is asked again for the type checker
+        elif sys.platform != "win32":  # pragma: no branch - repeated for the type checker
             os.killpg(process.pid, signal.SIGKILL)
 
 

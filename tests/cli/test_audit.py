@@ -36,7 +36,7 @@ REMEDY = (
     "machine: run `keyring-pypitoken history --json -n 0 > FILE` there, and add --history FILE here."
 )
 NOT_SHOWN = (
-    "This cannot show who uploaded within a window, which files were deleted since, and what happened before. An "
+    "This cannot show who uploaded within a window, which files were deleted since, or what happened before. An "
     "upload from another machine, by a trusted publisher without provenance, or under `history = false` looks foreign."
 )
 
@@ -152,7 +152,7 @@ def test_uploads_within_windows_are_no_alarm(command: Command, served: Served) -
         f"No foreign upload to pypi since {local_time(BEGIN)}.",
         f"  projects  demo, other, at {served.url}",
         f"  known     since {local_time(BEGIN)}, by this machine",
-        "  uploads   0 foreign, 2 in windows of derived tokens, 0 by trusted publishers, 1 from before, not judged",
+        "  uploads   0 foreign, 2 in windows of derived tokens, 0 by trusted publishers, 1 older than the history",
         NOT_SHOWN,
     ]
 
@@ -167,14 +167,14 @@ def test_an_upload_outside_every_window_is_an_alarm(command: Command, served: Se
     code, out, err = command("audit", "--index-url", served.url)
     assert (code, err) == (1, "")
     assert out.splitlines() == [
-        "Alarm: 1 upload to pypi is in no window of a token that the history knows.",
+        "Alarm: 1 upload to pypi is outside the windows of all tokens in the history.",
         f"- 'demo-2.tar.gz' of demo, {local_time(BEGIN + 5000)}",
         REMEDY,
         "By a trusted publisher, with provenance:",
         f"- 'demo-3.tar.gz' of demo, {local_time(BEGIN + 6000)}",
         f"  projects  demo, at {served.url}",
         f"  known     since {local_time(BEGIN)}, by this machine",
-        "  uploads   1 foreign, 1 in windows of derived tokens, 1 by trusted publishers, 0 from before, not judged",
+        "  uploads   1 foreign, 1 in windows of derived tokens, 1 by trusted publishers, 0 older than the history",
         NOT_SHOWN,
     ]
     document = found(command, served, code=1)
@@ -193,7 +193,7 @@ def test_many_foreign_uploads_are_shown_in_part(command: Command, served: Served
     record(derived(BEGIN, "demo"))
     served.serve(*(uploaded(f"demo-{number}.tar.gz", NOW) for number in range(22)))
     out = command("audit", "--index-url", served.url)[1]
-    assert out.startswith("Alarm: 22 uploads to pypi are in no window of a token that the history knows.\n")
+    assert out.startswith("Alarm: 22 uploads to pypi are outside the windows of all tokens in the history.\n")
     assert "- 'demo-19.tar.gz' of demo, " in out
     assert "'demo-20.tar.gz'" not in out
     assert "\n- and 2 more, which --json shows\n" in out
@@ -334,7 +334,7 @@ def test_what_is_no_project_in_another_history_is_not_asked_for(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["-r", "company"], "where the simple API of company is cannot be told: name its URL with --index-url."),
+        (["-r", "company"], "cannot tell the URL of the simple API of company: name it with --index-url."),
         (["de mo"], "'de mo' is not a valid project name: correct it."),
         (["-r", "testpypi"],
          "the history names no project of testpypi: name one, as in `keyring-pypitoken audit my-project`."),
@@ -358,7 +358,7 @@ def test_refuses_what_makes_no_sense(
 
 def test_refuses_without_any_history(command: Command, hosts: list[str]) -> None:
     assert command.refused("audit", "demo") == (
-        "no token was derived yet on this machine, so there is nothing to compare with: give the history of the "
+        "no token has been derived on this machine yet, so there is nothing to compare with: give the history of the "
         "machine that uploads, with --history."
     )
     assert hosts == []
@@ -373,7 +373,7 @@ def test_the_number_of_requests_is_bounded(command: Command, served: Served, mon
     monkeypatch.setattr(audit, "_MAX_PROJECTS", 2)
     record(derived(BEGIN, "a", "b", "c"))
     assert command.refused("audit", "--index-url", served.url) == (
-        "3 projects are more than the 2 that are asked for: name some of them."
+        "3 projects are above the limit of 2: name some of them."
     )
     assert served.asked == []
 
@@ -437,12 +437,12 @@ def test_an_error_of_the_index_is_a_problem(status: int, command: Command, serve
     code, out, err = command("audit", "--index-url", served.url)
     assert (code, err) == (1, "")
     reason = (
-        f"the answer of {served.url}other/ is not JSON with the upload time of every file (PEP 691, PEP 700): name an "
-        "index that has them with --index-url."
+        f"the answer from {served.url}other/ is not JSON with the upload time of every file (PEP 691, PEP 700): name "
+        "an index that has them with --index-url."
         if status == 204
         else f"{served.url}other/ answered {status}: try again later, or correct --index-url."
     )
-    assert out.startswith(f"Not complete: some projects could not be judged.\n- {reason}\n  projects  demo, other, ")
+    assert out.startswith(f"Incomplete: some projects could not be judged.\n- {reason}\n  projects  demo, other, ")
     assert "0 foreign, 1 in windows of derived tokens" in out
 
 
@@ -491,8 +491,8 @@ def test_an_answer_that_cannot_be_understood_is_a_problem(name: str, command: Co
     served.answers["/simple/demo/"] = 200, answer if isinstance(answer, bytes) else json.dumps(answer).encode()
     (problem,) = found(command, served, code=1)["problems"]
     assert problem == (
-        f"the answer of {served.url}demo/ is not JSON with the upload time of every file (PEP 691, PEP 700): name an "
-        "index that has them with --index-url."
+        f"the answer from {served.url}demo/ is not JSON with the upload time of every file (PEP 691, PEP 700): name "
+        "an index that has them with --index-url."
     )
 
 
@@ -520,7 +520,7 @@ def test_an_answer_that_is_too_long_is_a_problem(
     record(derived(BEGIN, "demo"))
     served.drips = [b"HTTP/1.0 200 OK\r\n\r\n", b"[" * 100]
     assert found(command, served, code=1)["problems"] == [
-        f"the answer of {served.url}demo/ is longer than 1000 bytes: name the other projects."
+        f"the answer from {served.url}demo/ is longer than 1000 bytes: name the other projects."
     ]
 
 
@@ -580,7 +580,7 @@ def test_an_alarm_is_not_lost_if_the_index_goes_away(
     assert names(document["foreign"]) == ["a-1.tar.gz"]
     assert document["problems"] == [
         f"{served.url}b/ cannot be read (ConnectionResetError): check the network, or correct --index-url.",
-        "after that the index was not asked for c, d: try again later.",
+        "after that, the index was not asked about c, d: try again later.",
     ]
     assert len(served.asked) == 1
 
@@ -629,7 +629,7 @@ def test_an_upload_of_a_thief_is_found(
         code, alarm, err = command(*arguments)
         assert (code, err) == (1, "")
         first, second, _, _, published, *_ = alarm.splitlines()
-        assert first == "Alarm: 1 upload to local is in no window of a token that the history knows."
+        assert first == "Alarm: 1 upload to local is outside the windows of all tokens in the history."
         assert second.startswith("- 'demo-2.0-py3-none-any.whl' of demo, ")
         assert published.startswith("- 'demo-2.0.tar.gz' of demo, ")
     for what, screen in (("quiet", quiet), ("alarm", alarm)):

@@ -21,7 +21,7 @@ PRIVATE = f"keyring-pypitoken:{PYPI}"
 def test_history_shows_what_was_derived(command: Command, work: Path) -> None:
     assert command("history") == (
         0,
-        "No token was derived yet on this machine, or the policies say history = false.\n",
+        "No token has been derived on this machine yet, or the policies say history = false.\n",
         "",
     )
     assert command.json("history") == []

@@ -118,8 +118,8 @@ def test_a_token_as_an_argument_is_refused_and_not_repeated(words: list[str], co
     code, out, err = command(*words)
     assert (code, out) == (2, "")
     assert err == (
-        "keyring-pypitoken: a token is never an argument, because shells and logs keep those: revoke it on the index, "
-        "and store a new one with `keyring-pypitoken login`.\n"
+        "keyring-pypitoken: never pass a token as an argument, because shells and logs keep arguments: revoke it on "
+        "the index, and store a new one with `keyring-pypitoken login`.\n"
     )
 
 

@@ -29,7 +29,7 @@ REMEDY = (
     "create a new token on pypi.org, store it with `keyring-pypitoken login -r pypi --account default`, and revoke the "
     "old one"
 )
-UNKNOWN = "When the master for pypi was stored is not noted, so its age cannot be checked.\n"
+UNKNOWN = "Cannot check the age of the master for pypi: when it was stored is not recorded.\n"
 
 pytestmark = pytest.mark.usefixtures("project")
 
@@ -165,7 +165,7 @@ def test_the_age_of_what_a_program_prints_is_not_known(
     assert upload(capsys) == []
     code, out, err = command("status")
     assert (code, err) == (0, "")
-    assert "When the master for pypi, testpypi was stored is not noted" in out
+    assert "Cannot check the age of the master for pypi, testpypi: when it was stored is not recorded" in out
 
 
 @pytest.mark.usefixtures("limit")

@@ -60,7 +60,7 @@ def test_the_first_line_is_the_verdict(name: str, command: Command) -> None:
         "No uploader was found on PATH: install one, such as `pip install twine`.",
         "  masters   pypi (default)",
         "  kept in   file_keyring.FileKeyring, another keyring backend",
-        "  policies  none, the defaults",
+        "  policies  the defaults",
     ]
 
 
@@ -116,7 +116,7 @@ def test_a_label_in_the_url_is_the_account(command: Command, place: Place) -> No
         "  twine     would send a restricted token for demo to pypi",
         "  masters   pypi (work)",
         "  kept in   file_keyring.FileKeyring, another keyring backend",
-        "  policies  none, the defaults",
+        "  policies  the defaults",
     ]
 
 
@@ -296,7 +296,7 @@ def test_library_directories_that_cannot_be_read_are_passed_over(file: str, plac
 
 
 NO_MASTER, NO_UPLOADER = "none stored by keyring-pypitoken yet", "none"
-NO_POLICY = "none, the defaults; `keyring-pypitoken init` writes one"
+NO_POLICY = "the defaults; `keyring-pypitoken init` writes one for a project"
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ NO_POLICY = "none, the defaults; `keyring-pypitoken init` writes one"
         ("master", "pypi (default)", NO_UPLOADER, NO_POLICY, "pip install twine"),
         ("master uploader", "pypi (default)", "twine", NO_POLICY, "keyring-pypitoken status"),
         ("master uploader policy", "pypi (default)", "twine", "pypitoken.toml", "keyring-pypitoken status"),
-        ("master uploader mistake", "pypi (default)", "twine", "there is a mistake", "keyring-pypitoken status"),
+        ("master uploader mistake", "pypi (default)", "twine", "has a mistake", "keyring-pypitoken status"),
         (
             "program uploader",
             "printed by op",

@@ -127,7 +127,7 @@ def test_a_workspace_ends_at_the_nearest_metadata_wherever_this_process_is(
 def test_refuses_a_pattern_of_the_command_that_finds_nothing(work: Path, pattern: str) -> None:
     with pytest.raises(Refusal) as caught:
         find_evidence(Process("keyring-pypitoken", (), work, {}), patterns=(pattern,))
-    assert str(caught.value) == (f"'{pattern}' is not a file, and finds none as a pattern: build it, or correct it.")
+    assert str(caught.value) == (f"'{pattern}' matches no file: build first, or correct the name.")
 
 
 # The variable and the lookup

@@ -93,13 +93,13 @@ def test_no_files_are_known_if_the_command_line_names_none(make: Make, line: str
 def test_a_name_that_finds_no_file_is_refused(make: Make, name: str) -> None:
     with pytest.raises(Refusal) as refusal:
         ROOM.find_files(make(f"upload {name}"))
-    assert str(refusal.value) == f"'{name}' is not a file, nor a pattern that finds one: correct the name."
+    assert str(refusal.value) == f"'{name}' matches no file: correct the name."
 
 
 def test_an_empty_name_is_not_the_directory(make: Make) -> None:
     with pytest.raises(Refusal) as refusal:
         ROOM.find_files(make("upload")._replace(arguments=("upload", "")))
-    assert str(refusal.value) == "'' is not a file, nor a pattern that finds one: correct the name."
+    assert str(refusal.value) == "'' matches no file: correct the name."
 
 
 def test_another_program_that_runs_twine_names_no_files_but_an_address(make: Make) -> None:
