@@ -83,7 +83,7 @@ def test_it_is_short_and_in_order() -> None:
     assert len(README.split()) <= 1300
     assert re.findall(r"^## (.*)$", README, re.MULTILINE) == [
         "Try it",
-        "What else there is",
+        "Alternatives",
         "Works with",
         "The policy",
         "What it protects against, and what not",
