@@ -20,7 +20,7 @@ from keyring_pypitoken.text import join_names, printable, quoted
 from keyring_pypitoken.uploaders.request import Request, plan
 from keyring_pypitoken.uploaders.uploader import BYPASS, RISK, Problem, Process
 from keyring_pypitoken.vault import accounts, masters, unprotected
-from keyring_pypitoken.vault.backends import list_stores
+from keyring_pypitoken.vault.backends import list_stores, refuse_unusable
 
 if TYPE_CHECKING:
     import argparse
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.policy.model import Config
     from keyring_pypitoken.uploaders.uploader import Uploader
+    from keyring_pypitoken.vault.backends import KnownStore
 
 _RESTRICTED, _REFUSED, _BYPASS, _OTHER = "restricted", "refused", "bypass", "other"
 _PYPIS = ("pypi.org", "pypi.python.org")
@@ -85,6 +86,12 @@ def status(options: argparse.Namespace) -> int:
     problems = [*pinned, *_config_problems(config), *_way_problems()]
     reports = [_simulate(room, program, config, pinned) for room, program in find_programs(os.environ)]
     known = _find_accounts(config, problems)
+    stores: list[KnownStore] = []
+    try:
+        stores = list_stores(config.store)
+        refuse_unusable(config.store, to_store=not known)
+    except Refusal as refusal:
+        problems.append(Problem.of_refusal(refusal))
     problems += _raw_problems(config)
     unknown_ages = _judge_ages(config, problems)
     general = {problem.problem for problem in problems}
@@ -94,10 +101,6 @@ def status(options: argparse.Namespace) -> int:
     if not known and config.store.command is None and not any(_LACKING in found.problem for found in problems):
         problems.append(Problem(_LACKING, "`keyring-pypitoken login`"))
     every = list(dict.fromkeys(problems))
-    try:
-        stores = list_stores(config.store)
-    except Refusal:
-        stores = []  # it is among the problems of the accounts
     if options.json:
         dump(
             {

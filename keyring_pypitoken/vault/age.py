@@ -83,6 +83,12 @@ class AgeFile(NamedTuple):
         # To open the same bytes again would cost a second, or a touch.
         return memory.recall(("age", self.path, data), lambda: self._decrypt(data))
 
+    def refuse_unusable(self) -> None:
+        """Refuse if age's library or the identity is missing; nothing is opened, and nobody is asked."""
+        with_pyrage(lambda _: None, "")
+        if self.identity is not None:
+            IdentityKey(self.path, self.identity).read()
+
     def _decrypt(self, data: bytes) -> _Masters:
         """Decrypt the file by what it was encrypted to, whatever a policy says today."""
         if data.startswith(_PASSPHRASE_BEGIN):

@@ -75,6 +75,32 @@ def list_stores(settings: StoreSettings) -> list[KnownStore]:
     return [*program, *(KnownStore(name_of(store), _kind(store), store in keepers[:1]) for store in stores)]
 
 
+def refuse_unusable(settings: StoreSettings, *, to_store: bool) -> None:
+    """Refuse what cannot work, as far as can be seen without opening or starting anything.
+
+    Raises:
+        Refusal: the program or the age file's identity or library is missing, or, `to_store`, every store is.
+    """
+    if settings.command is not None:
+        from keyring_pypitoken.vault.command import CommandStore  # few have one
+
+        CommandStore(settings.command.value, "", "").find()
+    keepers = writable(settings)
+    if has_age_file() or (keepers and not isinstance(keepers[0], KeyringBackend)):
+        _age_file(settings).refuse_unusable()
+    if to_store and not keepers and settings.command is None:
+        raise no_store()
+
+
+def no_store() -> Refusal:
+    """Return the refusal of a machine on which nothing can keep a master."""
+    return Refusal(
+        "no keyring backend on this machine can keep the master (`keyring --list-backends` shows what there is): "
+        "install or unlock one, install `keyring-pypitoken[age]` for an encrypted file, "
+        f"or name one as `backend` in [store] of {paths.user_policy()}."
+    )
+
+
 def has_age_file() -> bool:
     """Return True if there is an age file, whatever it holds.
 

@@ -14,7 +14,7 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TOKEN_USERNAME
 from keyring_pypitoken.text import join_quoted
 from keyring_pypitoken.vault.accounts import forget_account, note_account, noted_accounts, refuse_similar
-from keyring_pypitoken.vault.backends import moves_accounts, name_of, readable, writable
+from keyring_pypitoken.vault.backends import moves_accounts, name_of, no_store, readable, writable
 from keyring_pypitoken.vault.masters import delete, read, write
 from keyring_pypitoken.vault.private_file import locked
 
@@ -53,11 +53,7 @@ def save_master(repository: Repository, account: str, master: MasterToken, setti
             f"masters are read from the program {settings.command.value[0]!r} ({settings.command.origin}), and cannot "
             "be stored through it: store the token with that program."
         )
-    raise Refusal(
-        "no keyring backend on this machine can keep the master (`keyring --list-backends` shows what there is): "
-        "install or unlock one, install `keyring-pypitoken[age]` for an encrypted file, "
-        f"or name one as `backend` in [store] of {paths.user_policy()}."
-    )
+    raise no_store()
 
 
 def delete_master(repository: Repository, account: str, key: Key, settings: StoreSettings) -> bool:

@@ -52,6 +52,15 @@ class CommandStore(NamedTuple):
     def __str__(self) -> str:
         return f"the program {quoted(self.command[0])}"
 
+    def find(self) -> str:
+        """Return the path of the program; a missing one is a Refusal."""
+        if (program := find_program(self.command[0], os.environ)) is None:
+            raise Refusal(
+                f"{self}, which [store] names as `command`, is not found: install it in an absolute directory of PATH, "
+                "or name it by its absolute path."
+            )
+        return program
+
     def read_master(self) -> MasterToken:
         """Return the one line that the program prints, else refuse. It runs once per process, even if it fails."""
         refuse_recursion(os.environ)
@@ -62,9 +71,7 @@ class CommandStore(NamedTuple):
 
     def _run(self) -> MasterToken | str:
         """Return the master, or what went wrong as the rest of a sentence."""
-        program = find_program(self.command[0], os.environ)
-        if program is None:
-            return "is not found: install it in an absolute directory of PATH, or name it by its absolute path"
+        program = self.find()
         arguments = [
             part.replace("{repository}", self.repository_name).replace("{account}", self.account)
             for part in self.command[1:]

@@ -76,7 +76,7 @@ class IdentityKey(NamedTuple):
 
     def encrypt(self, make: Callable[[], bytes]) -> bytes:
         """Encrypt what a function makes to every identity; a file or plugin that cannot be used is a Refusal."""
-        found = self._read()
+        found = self.read()
         data: bytes = with_pyrage(
             lambda pyrage: pyrage.encrypt(make(), [recipient() for _, recipient in found]),
             f"{self.path} cannot be encrypted to the identity {self._name}: see what it or its plugin needs.",
@@ -85,7 +85,7 @@ class IdentityKey(NamedTuple):
 
     def decrypt(self, data: bytes, read: Callable[[bytes], T]) -> T:
         """Decrypt with any of the identities, as `PassphraseKey`; a plugin's program may wait for a touch."""
-        found = self._read()
+        found = self.read()
         return with_pyrage(
             lambda pyrage: read(pyrage.decrypt(data, [identity for identity, _ in found])),
             f"{self.path} cannot be opened with the identity {self._name}, because it was encrypted to another, is "
@@ -96,7 +96,8 @@ class IdentityKey(NamedTuple):
     def _name(self) -> str:
         return printable(self.identity.value)
 
-    def _read(self) -> list[_Pair]:
+    def read(self) -> list[_Pair]:
+        """Read the identity file; a file or plugin that cannot be used is a Refusal."""
         subject = f"the identity {self._name} ({self.identity.origin})"
 
         if sys.platform == "win32" and not re.match(r"[A-Za-z]:[\\/]", self.identity.value):

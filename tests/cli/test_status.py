@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -204,6 +205,58 @@ def test_a_store_that_cannot_be_asked_is_a_problem(command: Command, monkeypatch
 def test_a_store_that_is_missing_is_a_problem(command: Command, user_policy: WritePolicy) -> None:
     user_policy('[store]\nbackend = "no.such.Backend"\n')
     assert "[store] names the backend 'no.such.Backend', which cannot be loaded" in problems(command)[0][0]
+
+
+def test_a_machine_without_a_store_is_told_before_the_login(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_KEYRINGS", "")
+    assert problems(command) == [
+        (
+            "no keyring backend on this machine can keep the master (`keyring --list-backends` shows what there is)",
+            (
+                "install or unlock one, install `keyring-pypitoken[age]` for an encrypted file, or name one as "
+                f"`backend` in [store] of {paths.user_policy()}"
+            ),
+        ),
+        ("no master is stored", "`keyring-pypitoken login`"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("store", "problem", "remedy"),
+    [
+        (
+            'command = ["no-such-program", "read"]',
+            "the program 'no-such-program', which [store] names as `command`, is not found",
+            "install it in an absolute directory of PATH, or name it by its absolute path",
+        ),
+        (
+            'backend = "age"\nidentity = "/nowhere/identity.txt"',
+            (
+                "the identity /nowhere/identity.txt ({policy}:3) does not exist: copy it from the machine that has it, "
+                "or name another"
+            ),
+            "if it is lost, delete {age_file} and store a new token with `keyring-pypitoken login`",
+        ),
+    ],
+)
+def test_a_store_that_lacks_what_it_needs_is_a_problem(
+    store: str, problem: str, remedy: str, command: Command, user_policy: WritePolicy
+) -> None:
+    user_policy(f"[store]\n{store}\n")
+    names = {"policy": paths.user_policy(), "age_file": paths.age_file()}
+    assert problems(command)[0] == (problem.format(**names), remedy.format(**names))
+
+
+def test_a_missing_library_of_the_age_file_is_a_problem(
+    command: Command, user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_policy('[store]\nbackend = "age"\n')
+    assert problems(command) == [("no master is stored", "`keyring-pypitoken login`")]
+    monkeypatch.setitem(sys.modules, "pyrage", None)
+    assert problems(command)[0] == (
+        "masters in a file need pyrage, which is not installed",
+        "install `keyring-pypitoken[age]`",
+    )
 
 
 def test_what_keeps_every_uploader_is_one_problem_beside_the_missing_master(
