@@ -29,7 +29,7 @@ class Refusal(Exception):  # noqa: N818 - the word of this field: ours, but not 
 
 
 class PolicyError(Refusal):
-    """A policy file cannot be followed; the message tells all that is wrong in it.
+    """A policy file cannot be followed; the message lists all that is wrong in it.
 
     Attributes:
         problems: the same, one by one.

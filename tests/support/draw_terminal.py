@@ -22,7 +22,7 @@ from rich.text import Text
 ROOT = Path(__file__).parent.parent.parent
 PICTURE = ROOT / ".github" / "images" / "terminal.svg"
 WIDTH = 82  # columns, of which one is free on either side
-# What is shown of the demonstration: these steps, and nothing behind them.
+# What is shown of the demonstration: the steps from the first of these up to the second.
 FIRST, BEHIND = "Store a master", "... and no project"
 TIME = r"\d\d:\d\d:\d\d"
 TIMES = ("14:06:07", "14:00:07")  # until when the token works, since when

@@ -66,7 +66,7 @@ class Keychain(FakeVault):
         return dict(self.content)
 
     def fail(self, name: str, code: int) -> NoReturn:
-        """Nothing raises there: a call returns its status."""
+        """Nothing raises: a call returns its status."""
         raise NotImplementedError
 
     def call(self, name: str) -> None:

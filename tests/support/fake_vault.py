@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-MAX_SECONDS = 30  # no test waits so long, but for a mistake in it
+MAX_SECONDS = 30  # only a test with a mistake waits so long
 
 
 class FakeVault:

@@ -1,6 +1,6 @@
 """Rewrites the parts of `.github/docs` that are made from the code: `python tests/support/make_docs.py`.
 
-A part stands between two comments, of which the first names it. A test compares the pages with a fresh run.
+A part is between two comments; the first names it. A test compares the pages with a fresh run.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _CODE = re.compile(
 
 
 def render(page: str) -> str:
-    """Return the text of a page with its made parts made anew."""
+    """Return the text of a page with its made parts made again."""
     return _PART.sub(lambda found: f"{found[1]}{make(found[2])}{found[3]}", page)
 
 
@@ -80,14 +80,13 @@ def _description(name: str, properties: dict[str, Any]) -> str:
 
 def _policy_keys() -> str:
     return _table(
-        ("key", "in a project", "in your own", "default", "meaning"),
+        ("key", "meaning", "default", "in a project"),
         (
             (
                 f"`{name}`",
-                "yes" if key.project_may else "no",
-                "yes",
-                _DEFAULTS.get(name, "none"),
                 _description(name, _schema()["properties"]),
+                _DEFAULTS.get(name, "none"),
+                "yes" if key.project_may else "no",
             )
             for name, key in KEYS.items()
         ),
@@ -182,12 +181,12 @@ def _spelling(action: argparse.Action) -> str:
 
 def _sentences(entries: Iterable[dict[str, Any]], who: str) -> str:
     return _table(
-        (who, "what it means", "what to do"),
+        (who, "what it means, and what to do"),
         (
             (
                 "<br>".join(f"`` {part} ``" if "`" in part else f"`{part}`" for part in entry["parts"]),
-                entry["meaning"],
-                " ".join(entry["remedies"]) + (f" ([more]({entry['page']}))" if "page" in entry else ""),
+                f"{entry['meaning']}<br>→ {' '.join(entry['remedies'])}"
+                + (f" ([more]({entry['page']}))" if "page" in entry else ""),
             )
             for entry in entries
         ),

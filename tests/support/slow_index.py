@@ -32,7 +32,7 @@ class SlowIndex(LoopbackIndex):
 
 class _SlowHandler(Handler):
     def respond(self) -> None:
-        """Answer an upload, or where twine looks for files that are there already; everything else as ever."""
+        """Answer an upload, or where twine looks for files that are there already; everything else as usual."""
         index = self.server.index
         if not isinstance(index, SlowIndex) or not self.path.startswith(("/legacy/", "/json/pypi/")):
             super().respond()
@@ -50,7 +50,7 @@ class _SlowHandler(Handler):
                 left -= len(data)
             index.clock_offset += 8 * size / index.speed
             form = Form.parse(self.headers["Content-Type"], begin)
-            del form.fields["sha256_digest"]  # of what is not there any more
+            del form.fields["sha256_digest"]  # of what is no longer there
             upload = index.receive(self.headers["Authorization"], form)
             index.clock_offset += index.seconds
             index.received.append(upload.status)
@@ -60,7 +60,7 @@ class _SlowHandler(Handler):
 
 
 def make_sparse_wheels(directory: Path, name: str, *sizes: int) -> list[Path]:
-    """Write wheels of one release; in front of each stands a hole that fills it up to its size in bytes."""
+    """Write wheels of one release; each begins with a hole that brings it to its size in bytes."""
     made = []
     for number, size in enumerate(sizes):
         wheel = make_wheel(directory, name, "1.0")
