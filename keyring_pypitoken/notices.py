@@ -71,7 +71,7 @@ def derived_line(projects: tuple[str, ...] | None, repository: str, account: str
     today = local_time(int(time.time()), "%Y-%m-%d ")
     until = local_time(not_after, "%Y-%m-%d %H:%M:%S").removeprefix(today)
     where = repository if account == "default" else f"{repository} (account {account})"
-    policy = policy or "the defaults"
+    policy = policy or "none for this project"
     return f"derived a token for {join_names(projects)} on {where}, valid until {until} (policy: {policy})"
 
 

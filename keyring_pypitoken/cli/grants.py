@@ -275,7 +275,7 @@ def _print(grant: Grant, origin: str, remark: str) -> None:
             ("clock skew", f"from {in_words(grant.clock_skew.value)} ago on ({grant.clock_skew.origin})"),
             *((name, f"{local_time(bound.value)} ({bound.origin})") for name, bound in bounds if bound is not None),
             ("window", f"from {local_time(not_before)} until {local_time(not_after)}"),
-            ("policy", ", ".join(grant.policies) or "the defaults"),
+            ("policy", ", ".join(grant.policies) or "none for this project"),
         ]
     )
     for sentence in filter(None, (*grant.warnings, remark)):

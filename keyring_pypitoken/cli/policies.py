@@ -91,7 +91,7 @@ def check(options: argparse.Namespace) -> int:
     elif checked:
         say(f"No mistakes found in {', '.join(found.file for found in checked)}.", "good")
     else:
-        say("No policy is in force here: the defaults are.", "good")
+        say("No policy applies here, so the defaults do.", "good")
     return 1 if problems else 0
 
 

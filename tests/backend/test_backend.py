@@ -601,7 +601,7 @@ def test_a_derivation_is_reported_in_one_line(
     line = "keyring-pypitoken: derived a token for {} on pypi, valid until {} (policy: {})\n"
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err in {line.format("demo", u, "the defaults") for u in (until, day + until)}
+    assert printed.err in {line.format("demo", u, "none for this project") for u in (until, day + until)}
     (work / "pypitoken.toml").write_text('projects = ["b", "a"]\nvalid-for = "1h"\n')
     (work / "pyproject.toml").unlink()
     user_policy("max-valid-for = '60d'\nvalid-for = '30d'\n")

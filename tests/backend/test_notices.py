@@ -53,7 +53,7 @@ def test_an_end_beyond_the_years_that_windows_converts_is_written_too(
 
     monkeypatch.setattr(time, "localtime", convert)
     line = notices.derived_line(("demo",), "pypi", "default", not_after, "")
-    assert line == f"derived a token for demo on pypi, valid until {until} (policy: the defaults)"
+    assert line == f"derived a token for demo on pypi, valid until {until} (policy: none for this project)"
 
 
 def test_an_end_today_is_written_as_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

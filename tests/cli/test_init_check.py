@@ -157,7 +157,7 @@ def test_init_tells_where_it_cannot_write(command: Command, work: Path) -> None:
 
 def test_check_without_a_policy(command: Command) -> None:
     """The defaults are right."""
-    assert command("check") == (0, "No policy is in force here: the defaults are.\n", "")
+    assert command("check") == (0, "No policy applies here, so the defaults do.\n", "")
     assert command.json("check") == {"ok": True, "files": []}
 
 
