@@ -82,9 +82,15 @@ def execute(options: argparse.Namespace) -> int:
         handed = environ | _variables(room, _STAND_IN, repository, process)
         _check(room, read_command_line(options.command, current_directory(), handed), repository, config)
     request = _request(options, repository, process if room else process._replace(program=""), config)
-    text = _hand_out(_issue(request), process, options)
-    if (master := request.master) is not None:  # in CI it is in a variable too, which the command must not have
-        environ = {name: value for name, value in environ.items() if not master.equals(MasterToken(value.strip()))}
+    issued, master = _issue(request), request.master
+    if master is not None:  # in CI it is in a variable too, by itself or in a URL, which the command must not have
+        environ = {name: value for name, value in environ.items() if not master.is_in(value)}
+        if any(map(master.is_in, options.command)):
+            raise Refusal(
+                "the master is among the arguments of the command, where every user of the machine can read it: leave "
+                "it out, and revoke it if others use this machine."
+            )
+    text = _hand_out(issued, process, options)
     for found in rooms:
         environ |= _variables(found, text, repository, process)
     return _run(program, options.command, environ)

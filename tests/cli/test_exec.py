@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import keyring
 import pytest
@@ -242,12 +243,37 @@ def test_a_variable_with_the_master_that_was_piped_does_not_reach_the_command(
     command: Command, became: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     master = new_master()
-    for name, value in {"CI_SECRET": master, "CI_LINE": f" {master}\n", "CI_NAME": "demo"}.items():
+    url = f"https://__token__:{quote(master, safe='')}@upload.pypi.org/legacy/"
+    for name, value in {
+        "CI_SECRET": master,
+        "CI_LINE": f" {master}\n",
+        "CI_URL": url,
+        "CI_HEADER": f"Authorization: token {master}",
+        "CI_PYPIRC": f"[pypi]\nusername = __token__\npassword = {master}\n",
+        "CI_NAME": "demo",
+    }.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setitem(os.environb, b"CI_BYTES", b"\xff" + master.encode())
     command("exec", "--master-stdin", "-r", "pypi", "--", sys.executable, stdin=f"{master}\n")
     assert became["CI_NAME"] == "demo"
     assert restrictions_of(became["TWINE_PASSWORD"]) == [b'[1, ["demo"]]']
-    assert [name for name, value in became.items() if master in value] == []
+    assert [name for name, value in became.items() if master.rstrip("=") in value] == []
+
+
+@POSIX
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("word", ["{}", "TOKEN={}", "--header=Authorization: token {}"])
+def test_a_command_with_the_master_that_was_piped_among_its_arguments_is_not_started(
+    word: str, command: Command, became: dict[str, str]
+) -> None:
+    master = new_master()
+    words = ("exec", "--master-stdin", "-r", "pypi", "--", sys.executable, word.format(master))
+    assert command.refused(*words, stdin=master) == (
+        "the master is among the arguments of the command, where every user of the machine can read it: leave it out, "
+        "and revoke it if others use this machine."
+    )
+    assert became == {}
+    assert read_history() == []
 
 
 INSTEAD = "would send that instead of the restricted token"
