@@ -90,6 +90,7 @@ def execute(options: argparse.Namespace) -> int:
                 "the master is among the arguments of the command, where every user of the machine can read it: leave "
                 "it out, and revoke it if others use this machine."
             )
+        _empty_input()
     text = _hand_out(issued, process, options)
     for found in rooms:
         environ |= _variables(found, text, repository, process)
@@ -220,6 +221,14 @@ def _hand_out(issued: Issued, process: Process, options: argparse.Namespace) -> 
     from keyring_pypitoken.backend import hand_out
 
     return hand_out(issued, process.program or f"keyring-pypitoken {options.name}", getattr(options, "note", None))
+
+
+def _empty_input() -> None:
+    """Leave the command nothing to read: what was read from a file, such as a here-document, could be read again."""
+    if not os.isatty(0):
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
 
 
 def _run(program: str, command: list[str], environ: dict[str, str], platform: str = os.name) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -274,6 +275,37 @@ def test_a_command_with_the_master_that_was_piped_among_its_arguments_is_not_sta
     )
     assert became == {}
     assert read_history() == []
+
+
+@POSIX
+def test_a_command_cannot_go_back_in_the_input_that_the_master_came_from(project: Path) -> None:
+    master = project / "master"  # as a shell's here-document is one, too
+    master.write_text(new_master())
+    again = "import os; print([os.lseek(0, 0, os.SEEK_SET), os.read(0, 9), open('/dev/stdin').read()])"
+    words = [sys.executable, "-m", "keyring_pypitoken", "exec", "--master-stdin", "-r", "pypi", "--"]
+    with master.open() as file:
+        done = subprocess.run(
+            [*words, sys.executable, "-c", again],
+            stdin=file,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    master.unlink()
+    assert (done.returncode, done.stdout) == (0, "[0, b'', '']\n")
+
+
+@POSIX
+@pytest.mark.usefixtures("project", "became")
+def test_a_command_keeps_the_terminal_on_which_the_master_was_typed(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced: list[int] = []
+    monkeypatch.setattr(os, "isatty", lambda _handle: True)
+    monkeypatch.setattr(os, "dup2", lambda _from, to: replaced.append(to))
+    command("exec", "--master-stdin", "-r", "pypi", "--", sys.executable, stdin=new_master())
+    assert replaced == []
 
 
 INSTEAD = "would send that instead of the restricted token"
