@@ -47,6 +47,10 @@ class MasterToken(_Secret):
         """Return True if two masters are the same."""
         return self._reveal() == other._reveal()
 
+    def is_in(self, text: str) -> bool:
+        """Return True if a text holds the master; a URL may write the padding at its end in another way."""
+        return self._reveal().rstrip("=") in text
+
 
 class DerivedToken(_Secret):
     """A token that `derive` restricted and checked: the only kind that leaves this package."""

@@ -22,7 +22,9 @@ def printable(text: str) -> str:
 
 
 def looks_like_token(text: str) -> bool:
-    """Return True if a text may be a token or the beginning of one; projects such as `pypi-attestations` are not."""
+    """Return True if a text may be a token or begin as one, or holds one; `pypi-attestations` and others are not."""
+    if "pypi-AgE" in text or "pypi-MDA" in text:  # versions 2 and 1, in base64
+        return True
     start = text.strip("'\" \t\r\n").lower()
     return start.startswith("pypi-age") or (start.startswith("pypi-") and len(start) > _MAX_PROJECT_NAME)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_pypitoken import history, index
@@ -36,7 +37,7 @@ class Verdict(NamedTuple):
 
     Attributes:
         foreign: files that no known token can have brought.
-        trusted_publisher: files with provenance, which only trusted publishers can bring.
+        trusted_publisher: files with provenance, which only trusted publishers can bring to PyPI.
         in_windows: files that arrived while a known token for their project worked.
         before: files that arrived before the history begins.
         problems: why a project could not be judged.
@@ -71,10 +72,15 @@ def audit(options: argparse.Namespace) -> int:
         )
     # Uploads are judged from the start of this machine's history; only without one, from the start of the others.
     since = begins[_HERE] if _HERE in begins else min(begins.values())
+    if since > time.time():
+        raise Refusal(
+            f"the history begins in the future, at {local_time(since)}: set the clock, or delete the history of a "
+            "clock that was wrong."
+        )
     known = [entry for _, entries in histories for entry in entries if entry.repository == repository.name]
     projects = _projects(options.projects, known, repository)
     skew = least_of(config.own, repository, lambda settings: settings.clock_skew)
-    verdict = _judge(index_url, projects, known, since, DEFAULT_CLOCK_SKEW if skew is None else skew.value)
+    verdict = _judge(index_url, repository, projects, known, since, DEFAULT_CLOCK_SKEW if skew is None else skew.value)
     if options.json:
         head = {"ok": verdict.is_clean, "repository": repository.name, "index": index_url, "projects": projects}
         files = {
@@ -140,8 +146,11 @@ def _normalized(name: str) -> str | None:
         return None
 
 
-def _judge(index_url: str, projects: list[str], known: list[Entry], since: int, skew: int) -> Verdict:
+def _judge(
+    index_url: str, repository: Repository, projects: list[str], known: list[Entry], since: int, skew: int
+) -> Verdict:
     verdict = Verdict([], [], [], [], [])
+    is_pypi = repository.domain in {found.domain for found in BUILT_IN}  # others may take provenance from anybody
     for at, project in enumerate(projects):
         windows = [(entry.not_before - skew, entry.not_after + skew) for entry in known if _is_for(entry, project)]
         try:
@@ -158,7 +167,7 @@ def _judge(index_url: str, projects: list[str], known: list[Entry], since: int, 
         for file in files:
             if file.uploaded < since:
                 verdict.before.append(file)
-            elif file.has_provenance:
+            elif file.has_provenance and is_pypi:
                 verdict.trusted_publisher.append(file)
             elif any(start <= file.uploaded < end for start, end in windows):
                 verdict.in_windows.append(file)
@@ -191,7 +200,7 @@ def _print(verdict: Verdict, repository: Repository, since: int) -> None:
         say(f"No foreign upload to {repository.name} since {local_time(since)}.", "good")
     items(verdict.problems)
     if verdict.trusted_publisher:
-        say("By a trusted publisher, with provenance:")
+        say("By a trusted publisher, with provenance; check that it is yours:")
         _list(verdict.trusted_publisher)
 
 

@@ -82,9 +82,16 @@ def execute(options: argparse.Namespace) -> int:
         handed = environ | _variables(room, _STAND_IN, repository, process)
         _check(room, read_command_line(options.command, current_directory(), handed), repository, config)
     request = _request(options, repository, process if room else process._replace(program=""), config)
-    text = _hand_out(_issue(request), process, options)
-    if (master := request.master) is not None:  # in CI it is in a variable too, which the command must not have
-        environ = {name: value for name, value in environ.items() if not master.equals(MasterToken(value.strip()))}
+    issued, master = _issue(request), request.master
+    if master is not None:  # in CI it is in a variable too, by itself or in a URL, which the command must not have
+        environ = {name: value for name, value in environ.items() if not master.is_in(value)}
+        if any(map(master.is_in, options.command)):
+            raise Refusal(
+                "the master is among the arguments of the command, where every user of the machine can read it: leave "
+                "it out, and revoke it if others use this machine."
+            )
+        _empty_input()
+    text = _hand_out(issued, process, options)
     for found in rooms:
         environ |= _variables(found, text, repository, process)
     return _run(program, options.command, environ)
@@ -214,6 +221,14 @@ def _hand_out(issued: Issued, process: Process, options: argparse.Namespace) -> 
     from keyring_pypitoken.backend import hand_out
 
     return hand_out(issued, process.program or f"keyring-pypitoken {options.name}", getattr(options, "note", None))
+
+
+def _empty_input() -> None:
+    """Leave the command nothing to read: what was read from a file, such as a here-document, could be read again."""
+    if not os.isatty(0):
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
 
 
 def _run(program: str, command: list[str], environ: dict[str, str], platform: str = os.name) -> int:

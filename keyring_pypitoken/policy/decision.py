@@ -77,7 +77,7 @@ def decide(
         start=start,
         end=end,
         policies=tuple(dict.fromkeys(policy.origin for policy in _project_files(policies))),
-        warnings=(*misnamed, *_warn_of_speed(evidence, valid_for, _uplink(own))),
+        warnings=(*misnamed, *_warn_of_speed(evidence, repository, valid_for, _uplink(own))),
         notice=notice is None or notice.value,
         history=history is None or history.value,
         max_master_age=_least(t.max_master_age for t in own),
@@ -222,7 +222,9 @@ def _auto(
     return WithOrigin(seconds, Origin(origin))
 
 
-def _warn_of_speed(evidence: Evidence, valid_for: WithOrigin[int], uplink: WithOrigin[int]) -> tuple[str, ...]:
+def _warn_of_speed(
+    evidence: Evidence, repository: Repository, valid_for: WithOrigin[int], uplink: WithOrigin[int]
+) -> tuple[str, ...]:
     """Warn if the upload cannot be expected to finish while the token works."""
     files = evidence.files or ()
     seconds = valid_for.value - _AUTO_PER_FILE * len(files)
@@ -230,7 +232,9 @@ def _warn_of_speed(evidence: Evidence, valid_for: WithOrigin[int], uplink: WithO
         return ()
     problem = f"needs {_speed(_bits(files) / seconds)} to" if seconds > 0 else "may not"
     can_resume = evidence.resume and len(files) > 1  # a file is sent whole
-    fix = f"resume with `{evidence.resume}`" if can_resume else "raise max-valid-for, or valid-for if a policy sets it"
+    fix = "raise max-valid-for, or valid-for if a policy sets it"
+    if can_resume:  # without what named the repository, a command would upload to PyPI
+        fix = f"run the same command again with `{evidence.resume.format(domain=repository.domain)}`"
     length = in_words(valid_for.value)
     return (f"{_amount(files)}: {problem} finish within {length}; if the token expires before that, {fix}",)
 

@@ -173,7 +173,9 @@ class Evidence(Record):
     projects: WithOrigin[tuple[str, ...]] | None  # sorted normalized names; None if nothing names one
     directory: Path  # the project that the uploader was pointed at
     files: tuple[NamedFile, ...] | None = None  # what will be uploaded; None if that is not known (yet)
-    resume: str = ""  # the command that sends only what the index does not have yet, if there is one
+    resume: str = (
+        ""  # the option that sends only what the index lacks, if there is one; `{domain}` stands for the index
+    )
 
 
 class Grant(Record):

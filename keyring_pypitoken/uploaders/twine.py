@@ -50,7 +50,7 @@ class Twine(Uploader):
     source = "twine/settings.py, utils.py, auth.py, commands/__init__.py, commands/upload.py"
     module = "twine"
     lookups_per_upload = 2
-    resume = "twine upload --skip-existing"
+    resume = "--skip-existing"
     asks_for = ("{url} for any user, if the URL is not PyPI's and no user name is given", "{url} for the user name")
     before_keyring = ("--password", "TWINE_PASSWORD", "the repository URL", ".pypirc")
     token_variables = {"TWINE_USERNAME": TOKEN_USERNAME, "TWINE_PASSWORD": "{token}"}  # noqa: RUF012 - never changed

@@ -129,7 +129,7 @@ class Uploader(ABC):
         goes_on: whether it looks for other credentials, or prompts, after the `keyring` command failed: then a
             constant text that is not a token is printed, so that it looks no further and the index refuses that.
         prompts: whether it asks a person if keyring has nothing.
-        resume: what people type to send only what PyPI does not have yet; empty if it cannot.
+        resume: the option that sends only what the index lacks; `{domain}` stands for it; empty if there is none.
         saves: whether it stores a typed token with `set_password`, and under which keys, in words.
         asks_for: keys it asks keyring for, in their order, in words for people: `{url}` and `{host}` stand for parts.
         kept_services: services under which it stores tokens of any repository: names, or prefixes that end in `-`.

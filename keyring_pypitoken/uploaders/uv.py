@@ -74,7 +74,7 @@ class Uv(Uploader):
     uses_command = True
     lookups_per_upload = 6  # URL, host, and over http the host with `http://`; all again before it sends the first file
     goes_on = True  # to netrc and its own store, if keyring fails or prints an empty line; any other text ends it
-    resume = "uv publish --check-url https://pypi.org/simple/"
+    resume = "--check-url https://{domain}/simple/"
     prompts = False  # only without a user name, and then it never asks keyring
     asks_for = ("{url} and __token__", "{host} and __token__", "http://{host} and __token__ if the URL is http")
     before_keyring = ("UV_PUBLISH_TOKEN", "UV_PUBLISH_PASSWORD", "--token", "--password", "a password in the URL")

@@ -81,6 +81,8 @@ def delete_master(repository: Repository, account: str, key: Key, settings: Stor
 @contextlib.contextmanager
 def _nothing_lost(store: Store, repository: Repository, held: Masters) -> Iterator[None]:
     """Put back what a store held and no longer has, however the step ends; a master that may be lost is a Refusal."""
+    from keyring_pypitoken.vault.command import interrupt_held  # few store anything
+
     outcome = "the master was stored"
     try:
         yield
@@ -88,15 +90,16 @@ def _nothing_lost(store: Store, repository: Repository, held: Masters) -> Iterat
         outcome = str(error).removesuffix(".") if isinstance(error, Refusal) else "storing the master was stopped"
         raise
     finally:
-        if lost := _put_back(store, repository.private_service, held):
-            for label in lost:  # a lookup of what is noted is refused, and not declined
-                with contextlib.suppress(Refusal):
-                    if label not in noted_accounts(repository):
-                        note_account(repository, label)
-            raise Refusal(
-                f"{outcome}; what was stored for {repository.name} (account {join_quoted(lost)}) before cannot be read "
-                "now, and may be lost: store it again."
-            )
+        with interrupt_held():  # whoever stopped it may press Ctrl-C again
+            if lost := _put_back(store, repository.private_service, held):
+                for label in lost:  # a lookup of what is noted is refused, and not declined
+                    with contextlib.suppress(Refusal):
+                        if label not in noted_accounts(repository):
+                            note_account(repository, label)
+                raise Refusal(
+                    f"{outcome}; what was stored for {repository.name} (account {join_quoted(lost)}) before cannot be "
+                    "read now, and may be lost: store it again."
+                )
 
 
 def _save(store: Store, service: str, account: str, master: MasterToken) -> bool:

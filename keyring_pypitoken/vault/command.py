@@ -79,7 +79,7 @@ class CommandStore(NamedTuple):
         running: _Running | None = None
         try:
             try:
-                with _interrupt_held():
+                with interrupt_held():
                     running = _Running([program, *arguments])
             except (OSError, ValueError) as error:
                 return f"cannot be started ({getattr(error, 'strerror', None) or type(error).__name__}): repair it"
@@ -117,8 +117,8 @@ class _Running:
 
 
 @contextlib.contextmanager
-def _interrupt_held() -> Iterator[None]:
-    """Hold a Ctrl-C back until the end, so that no program is started that nobody knows of."""
+def interrupt_held() -> Iterator[None]:
+    """Hold a Ctrl-C back until the end of a step that must not be stopped halfway."""
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield  # nothing is raised here

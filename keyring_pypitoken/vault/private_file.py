@@ -26,17 +26,17 @@ def locked(path: str) -> Iterator[None]:
     process keeps it for a minute, or there can be none.
     """
     directory = os.path.dirname(path)
+    remedy = f"make {directory} a directory that you can write"
     with contextlib.ExitStack() as held:
         try:
             os.makedirs(directory, mode=0o700, exist_ok=True)
             os.chmod(directory, 0o700)  # notes of accounts may have made it before
+            remedy = f"delete {path}.lock if it is not yours, or let it be on a local disk"
             handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
             held.callback(os.close, handle)
             _wait_for_lock(handle, path)
         except OSError as error:  # the file system of a network may have no locks
-            raise Refusal(
-                f"{path} cannot be locked ({_reason(error)}): make {directory} a directory that you can write."
-            ) from None
+            raise Refusal(f"{path} cannot be locked ({_reason(error)}): {remedy}.") from None
         yield
 
 

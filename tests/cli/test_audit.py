@@ -170,7 +170,7 @@ def test_an_upload_outside_every_window_is_an_alarm(command: Command, served: Se
         "Alarm: 1 upload to pypi is outside the windows of all tokens in the history.",
         f"- 'demo-2.tar.gz' of demo, {local_time(BEGIN + 5000)}",
         REMEDY,
-        "By a trusted publisher, with provenance:",
+        "By a trusted publisher, with provenance; check that it is yours:",
         f"- 'demo-3.tar.gz' of demo, {local_time(BEGIN + 6000)}",
         f"  projects  demo, at {served.url}",
         f"  known     since {local_time(BEGIN)}, by this machine",
@@ -253,6 +253,24 @@ def test_the_projects_are_those_of_the_history_for_the_repository(command: Comma
     assert found(command, served)["projects"] == ["a", "b"]
     assert found(command, served, "-r", "testpypi")["projects"] == ["test"]
     assert [path for path, _ in served.asked] == ["/simple/a/", "/simple/b/", "/simple/test/"]
+
+
+def test_a_history_that_begins_in_the_future_judges_nothing(command: Command, served: Served) -> None:
+    record(derived(NOW + 90_000, "demo"))
+    served.serve(uploaded("demo-1.tar.gz", NOW))
+    assert command.refused("audit", "--index-url", served.url) == (
+        f"the history begins in the future, at {local_time(NOW + 90_000)}: set the clock, or delete the history of a "
+        "clock that was wrong."
+    )
+
+
+def test_provenance_of_another_index_than_pypi_is_no_evidence(
+    command: Command, served: Served, user_policy: WritePolicy
+) -> None:
+    user_policy('[repository.company]\nurl = "https://index.example/up/"\n')
+    record(derived(BEGIN, "demo", repository="company"))
+    served.serve(uploaded("demo-1.tar.gz", NOW, provenance="https://index.example/provenance"))
+    assert names(found(command, served, "-r", "company", code=1)["foreign"]) == ["demo-1.tar.gz"]
 
 
 # The histories of other machines

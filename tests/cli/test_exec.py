@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import keyring
 import pytest
@@ -242,12 +244,68 @@ def test_a_variable_with_the_master_that_was_piped_does_not_reach_the_command(
     command: Command, became: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     master = new_master()
-    for name, value in {"CI_SECRET": master, "CI_LINE": f" {master}\n", "CI_NAME": "demo"}.items():
+    url = f"https://__token__:{quote(master, safe='')}@upload.pypi.org/legacy/"
+    for name, value in {
+        "CI_SECRET": master,
+        "CI_LINE": f" {master}\n",
+        "CI_URL": url,
+        "CI_HEADER": f"Authorization: token {master}",
+        "CI_PYPIRC": f"[pypi]\nusername = __token__\npassword = {master}\n",
+        "CI_NAME": "demo",
+    }.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setitem(os.environb, b"CI_BYTES", b"\xff" + master.encode())
     command("exec", "--master-stdin", "-r", "pypi", "--", sys.executable, stdin=f"{master}\n")
     assert became["CI_NAME"] == "demo"
     assert restrictions_of(became["TWINE_PASSWORD"]) == [b'[1, ["demo"]]']
-    assert [name for name, value in became.items() if master in value] == []
+    assert [name for name, value in became.items() if master.rstrip("=") in value] == []
+
+
+@POSIX
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("word", ["{}", "TOKEN={}", "--header=Authorization: token {}"])
+def test_a_command_with_the_master_that_was_piped_among_its_arguments_is_not_started(
+    word: str, command: Command, became: dict[str, str]
+) -> None:
+    master = new_master()
+    words = ("exec", "--master-stdin", "-r", "pypi", "--", sys.executable, word.format(master))
+    assert command.refused(*words, stdin=master) == (
+        "the master is among the arguments of the command, where every user of the machine can read it: leave it out, "
+        "and revoke it if others use this machine."
+    )
+    assert became == {}
+    assert read_history() == []
+
+
+@POSIX
+def test_a_command_cannot_go_back_in_the_input_that_the_master_came_from(project: Path) -> None:
+    master = project / "master"  # as a shell's here-document is one, too
+    master.write_text(new_master())
+    again = "import os; print([os.lseek(0, 0, os.SEEK_SET), os.read(0, 9), open('/dev/stdin').read()])"
+    words = [sys.executable, "-m", "keyring_pypitoken", "exec", "--master-stdin", "-r", "pypi", "--"]
+    with master.open() as file:
+        done = subprocess.run(
+            [*words, sys.executable, "-c", again],
+            stdin=file,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    master.unlink()
+    assert (done.returncode, done.stdout) == (0, "[0, b'', '']\n")
+
+
+@POSIX
+@pytest.mark.usefixtures("project", "became")
+def test_a_command_keeps_the_terminal_on_which_the_master_was_typed(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced: list[int] = []
+    monkeypatch.setattr(os, "isatty", lambda _handle: True)
+    monkeypatch.setattr(os, "dup2", lambda _from, to: replaced.append(to))
+    command("exec", "--master-stdin", "-r", "pypi", "--", sys.executable, stdin=new_master())
+    assert replaced == []
 
 
 INSTEAD = "would send that instead of the restricted token"

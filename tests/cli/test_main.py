@@ -113,7 +113,16 @@ def test_a_failure_is_at_most_one_sentence(
     assert command("history") == (code, "", message)
 
 
-@pytest.mark.parametrize("words", [["login", new_master()], ["token", f"--account={new_master()}"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["login", new_master()],
+        ["token", f"--account={new_master()}"],
+        ["token", "--note", f"GitLab: {new_master()}"],
+        ["login", "-r", f"https://__token__:{new_master()}@upload.pypi.org/legacy/"],
+        ["explain", "--error", f"403 for {new_master()}"],
+    ],
+)
 def test_a_token_as_an_argument_is_refused_and_not_repeated(words: list[str], command: Command) -> None:
     code, out, err = command(*words)
     assert (code, out) == (2, "")

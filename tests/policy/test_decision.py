@@ -793,11 +793,18 @@ def test_warns_if_an_upload_cannot_finish_in_time(sizes: tuple[int, ...], user: 
 
 
 @pytest.mark.parametrize(
-    ("files", "fix"), [(1, "raise max-valid-for, or valid-for if a policy sets it"), (2, "resume with `twine on`")]
+    ("repository", "files", "fix"),
+    [
+        (PYPI, 1, "raise max-valid-for, or valid-for if a policy sets it"),
+        (PYPI, 2, "run the same command again with `--skip https://pypi.org/simple/`"),
+        (TESTPYPI, 2, "run the same command again with `--skip https://test.pypi.org/simple/`"),
+    ],
 )
-def test_the_warning_names_the_command_that_resumes_if_there_are_files_to_skip(files: int, fix: str) -> None:
-    evidence = shown(named("demo"), *[100 * MIB] * files)._replace(resume="twine on")
-    (warning,) = decide(PYPI, layers(None, "valid-for = 90"), evidence).warnings
+def test_the_warning_names_the_option_that_resumes_if_there_are_files_to_skip(
+    repository: Repository, files: int, fix: str
+) -> None:
+    evidence = shown(named("demo"), *[100 * MIB] * files)._replace(resume="--skip https://{domain}/simple/")
+    (warning,) = decide(repository, layers(None, "valid-for = 90"), evidence).warnings
     assert warning.endswith(f" to finish within 1 minute 30 seconds; if the token expires before that, {fix}")
 
 

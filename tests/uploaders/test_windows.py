@@ -69,13 +69,15 @@ def test_an_upload_that_is_warned_of_fails_and_is_resumed(
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[1] == (
         "keyring-pypitoken: 4 files, 32.0 MiB: needs 1.1 Mbit/s to finish within 6 minutes; if the token expires "
-        "before that, resume with `twine upload --skip-existing`"
+        "before that, run the same command again with `--skip-existing`"
     )
     assert EXPIRED in failed.stdout
     assert index.received == [200, 200, 403]
     explained = command.json("explain", "-r", "local", "--error", failed.stdout)
     assert explained["error"] == "expired"
-    assert [remedy for remedy in explained["remedies"] if "`twine upload --skip-existing`" in remedy]
+    assert [
+        remedy for remedy in explained["remedies"] if "with `--skip-existing`, which sends what is missing" in remedy
+    ]
     resumed = upload(run, index, "--skip-existing")
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert resumed.stdout.count("Skipping demo-1.0-") == 2

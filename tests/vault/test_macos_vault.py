@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import keyring
@@ -136,6 +137,27 @@ def test_ctrl_c_between_deleting_and_adding_loses_nothing(keychain: Keychain) ->
     with pytest.raises(KeyboardInterrupt):
         store("two")
     assert keychain.entries() == before
+
+
+def test_ctrl_c_pressed_again_and_again_loses_nothing(keychain: Keychain) -> None:
+    store("one")
+    kept = keychain.entries()
+    pressed: list[str] = []
+
+    def press(name: str) -> None:
+        if pressed or name == "SecItemAdd":
+            pressed.append(name)
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test run in the background ignores
+    keychain.before = press
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            store("two")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(pressed) > 1
+    assert keychain.entries() == kept
 
 
 def test_ctrl_c_that_loses_a_master_is_told(keychain: Keychain) -> None:

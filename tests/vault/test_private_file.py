@@ -302,5 +302,20 @@ def test_a_file_system_without_locks_is_refused(path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(fcntl, "flock", unknown)
     assert refused_write(path) == (
-        f"{path} cannot be locked (No locks available): make {path.parent} a directory that you can write."
+        f"{path} cannot be locked (No locks available): delete {path}.lock if it is not yours, or let it be on a local "
+        "disk."
     )
+
+
+@POSIX
+def test_what_is_in_the_place_of_the_lock_is_named(path: Path) -> None:
+    lock = path.with_suffix(".age.lock")
+    lock.mkdir(parents=True)
+    expected = (
+        f"{path} cannot be locked (Is a directory): delete {lock} if it is not yours, or let it be on a local disk."
+    )
+    assert refused_write(path) == expected
+    lock.rmdir()
+    make_link(lock, path.parent / "nowhere")
+    assert refused_write(path).endswith(f"): delete {lock} if it is not yours, or let it be on a local disk.")
+    assert os.listdir(path.parent) == [lock.name]
