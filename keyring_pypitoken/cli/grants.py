@@ -200,10 +200,10 @@ def _project_names(names: list[str]) -> WithOrigin[tuple[str, ...]]:
 
 
 def _duration(text: str) -> WithOrigin[int]:
-    from keyring_pypitoken.policy.values import WrongValueError, parse_duration
+    from keyring_pypitoken.policy.values import WrongValueError, read_positive_duration
 
     try:
-        return WithOrigin(parse_duration(text), Origin("--valid-for"), text)
+        return WithOrigin(read_positive_duration(text), Origin("--valid-for"), text)
     except WrongValueError as error:
         raise Refusal(f"--valid-for {error}.") from None
 

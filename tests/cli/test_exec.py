@@ -466,6 +466,7 @@ def test_token_derives_from_a_master_on_standard_input_and_stores_nothing(comman
     assert code == 0
     assert Token.load(out.strip()).identifier == "piped"
     assert FileKeyring().passwords() == {}
+    assert command.refused("token", "--valid-for", "0s") == "--valid-for is 0, expected at least one second."
     assert command.refused("token", "--master-stdin") == (
         "no token given: paste it at the prompt, or send it to standard input."
     )
