@@ -79,6 +79,8 @@ def execute(options: argparse.Namespace) -> int:
     for name in (PASSPHRASE_VARIABLE, *(name for found in rooms for name in found.rival_variables)):
         environ.pop(name, None)
     if room is not None:
+        if options.account is None:
+            _refuse_label(room, room.find_address(process))
         handed = environ | _variables(room, _STAND_IN, repository, process)
         _check(room, read_command_line(options.command, current_directory(), handed), repository, config)
     request = _request(options, repository, process if room else process._replace(program=""), config)
@@ -103,6 +105,15 @@ def _variables(room: Uploader, text: str, repository: Repository, process: Proce
     if room is process.room and room.names_repository(process):
         return {name: value for name, value in handed.items() if name not in room.address_variables}
     return handed
+
+
+def _refuse_label(room: Uploader, address: Address) -> None:
+    key = Key.parse(address.url, TOKEN_USERNAME)
+    if key is not None and key.label is not None:
+        raise Refusal(
+            f"{room.name} would upload to {quoted(address.shown)} ({address.origin}), whose label is for lookups in "
+            "keyring only: leave it out, or name the account with --account."
+        )
 
 
 def _check(room: Uploader, process: Process, repository: Repository, config: Config) -> None:
@@ -134,6 +145,11 @@ def find_repository(name: str | None, config: Config) -> Repository:
             f"{quoted(name)} is not a known repository; known are "
             f"{join_quoted([known.name for known in config.repositories])}: correct the name, or add a "
             "[repository.NAME] with its url to your own policy.toml."
+        )
+    if key is not None and key.label is not None:  # the default account's master would be replaced, or deleted
+        raise Refusal(
+            f"{quoted(name)} has a label, which is for lookups in keyring only: leave it out, and name the account "
+            "with --account."
         )
     return found.repository
 
@@ -200,10 +216,10 @@ def _project_names(names: list[str]) -> WithOrigin[tuple[str, ...]]:
 
 
 def _duration(text: str) -> WithOrigin[int]:
-    from keyring_pypitoken.policy.values import WrongValueError, parse_duration
+    from keyring_pypitoken.policy.values import WrongValueError, read_positive_duration
 
     try:
-        return WithOrigin(parse_duration(text), Origin("--valid-for"), text)
+        return WithOrigin(read_positive_duration(text), Origin("--valid-for"), text)
     except WrongValueError as error:
         raise Refusal(f"--valid-for {error}.") from None
 

@@ -12,7 +12,7 @@ from keyring_pypitoken import Token
 from keyring_pypitoken.cli.output import dump, read_secret, say, table
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.decision import DEFAULT_CLOCK_SKEW
-from keyring_pypitoken.policy.values import WrongValueError, parse_duration
+from keyring_pypitoken.policy.values import WrongValueError, read_positive_duration
 from keyring_pypitoken.text import local_time, quoted
 from keyring_pypitoken.tokens.describe import HIDDEN_RESTRICTIONS, describe
 
@@ -98,6 +98,6 @@ def _moment(text: str | None, option: str) -> int | None:
 
 def _seconds(text: str) -> int:
     try:
-        return parse_duration(text)
+        return read_positive_duration(text)
     except WrongValueError as error:
         raise Refusal(f"--valid-for {error}.") from None

@@ -99,7 +99,8 @@ def _read_name(name: str) -> str:
         raise WrongValueError(f"holds {quoted(name)}, which is not a valid project name") from None
 
 
-def _read_positive_duration(value: object) -> int:
+def read_positive_duration(value: object) -> int:
+    """Return what `parse_duration` does, but at least one second; raise WrongValueError."""
     seconds = parse_duration(value)
     if not seconds:
         raise WrongValueError("is 0, expected at least one second")
@@ -107,7 +108,7 @@ def _read_positive_duration(value: object) -> int:
 
 
 def _read_valid_for(value: object) -> int | str:
-    return "auto" if value == "auto" else _read_positive_duration(value)
+    return "auto" if value == "auto" else read_positive_duration(value)
 
 
 def _read_skew(value: object) -> int:
@@ -191,14 +192,14 @@ _read_backend = _if(
 KEYS: dict[str, Key] = {
     "projects": Key(_read_projects, read_own=_read_own_projects),
     "valid-for": Key(_read_valid_for),
-    "max-valid-for": Key(_read_positive_duration, project_may=False),
-    "max-token-valid-for": Key(_read_positive_duration, project_may=False),
+    "max-valid-for": Key(read_positive_duration, project_may=False),
+    "max-token-valid-for": Key(read_positive_duration, project_may=False),
     "uplink": Key(_read_uplink, project_may=False),
     "clock-skew": Key(_read_skew),
     "not-before": Key(_read_moment),
     "not-after": Key(_read_moment),
     "account": Key(_read_account),
-    "max-master-age": Key(_read_positive_duration, project_may=False),
+    "max-master-age": Key(read_positive_duration, project_may=False),
     "require-policy": Key(_read_bool, project_may=False),
     "unscoped": Key(_read_unscoped, project_may=False),
     "notice": Key(_read_bool, project_may=False),

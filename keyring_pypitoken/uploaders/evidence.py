@@ -76,15 +76,15 @@ def read_override(environ: Mapping[str, str]) -> WithOrigin[int] | None:
     text = environ.get(VALID_FOR_VARIABLE)
     if not text:
         return None
-    from keyring_pypitoken.policy.values import WrongValueError, parse_duration
+    from keyring_pypitoken.policy.values import WrongValueError, read_positive_duration
 
     try:
         # Nine digits are thirty years; Python makes no integer of thousands of them.
-        seconds = parse_duration(int(text) if text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS else text)
+        seconds = read_positive_duration(
+            int(text) if text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS else text
+        )
     except WrongValueError as error:
         raise Refusal(f"{VALID_FOR_VARIABLE} {error}.") from None
-    if not seconds:
-        raise Refusal(f"{VALID_FOR_VARIABLE} is 0, expected at least one second.")
     return WithOrigin(seconds, Origin(VALID_FOR_VARIABLE), text)
 
 

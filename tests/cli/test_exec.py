@@ -308,6 +308,27 @@ def test_a_command_keeps_the_terminal_on_which_the_master_was_typed(
     assert replaced == []
 
 
+@POSIX
+@pytest.mark.usefixtures("project", "stored")
+def test_a_label_in_the_address_of_the_command_is_not_passed_over(
+    command: Command, became: dict[str, str], work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert command("login", "--account", "work", stdin=new_master(identifier="of work"))[0] == 0
+    write_program(work / "twine", sys.executable)
+    monkeypatch.setenv("PATH", str(work))
+    (work / "demo-1.0.tar.gz").touch()
+    words = ("--", "twine", "upload", "--repository-url", f"{PYPI}?work", "demo-1.0.tar.gz")
+    sentence = (
+        f"twine would upload to '{PYPI}?work' (--repository-url), whose label is for lookups in keyring only: leave it "
+        "out, or name the account with --account."
+    )
+    assert command.refused("exec", *words) == sentence
+    assert command.refused("exec", "-r", "pypi", *words) == sentence
+    assert became == {}
+    command("exec", "--account", "work", *words)
+    assert Token.load(became["TWINE_PASSWORD"]).identifier == "of work"
+
+
 INSTEAD = "would send that instead of the restricted token"
 
 
@@ -466,6 +487,7 @@ def test_token_derives_from_a_master_on_standard_input_and_stores_nothing(comman
     assert code == 0
     assert Token.load(out.strip()).identifier == "piped"
     assert FileKeyring().passwords() == {}
+    assert command.refused("token", "--valid-for", "0s") == "--valid-for is 0, expected at least one second."
     assert command.refused("token", "--master-stdin") == (
         "no token given: paste it at the prompt, or send it to standard input."
     )

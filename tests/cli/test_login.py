@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 
+import keyring
 import pytest
 from file_keyring import FileKeyring
 from sandbox import Command, WritePolicy, new_master
@@ -14,6 +15,17 @@ from keyring_pypitoken.cli.main import main
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
 PRIVATE = f"keyring-pypitoken:{PYPI}"
+
+
+@pytest.mark.parametrize("words", [("login",), ("logout",), ("login", "--account", "home")])
+def test_a_label_in_the_url_is_not_passed_over(words: tuple[str, ...], command: Command) -> None:
+    master = new_master()
+    keyring.set_password(PYPI, TOKEN, master)
+    assert command.refused(*words, "-r", f"{PYPI}?work", stdin=new_master(identifier="of work")) == (
+        f"'{PYPI}?work' has a label, which is for lookups in keyring only: leave it out, and name the account with "
+        "--account."
+    )
+    assert FileKeyring().passwords() == {(PRIVATE, "default"): master}
 
 
 def test_login_ends_with_one_line_that_names_the_next_step(command: Command) -> None:
