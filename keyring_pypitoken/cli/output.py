@@ -62,8 +62,13 @@ def read_secret(prompt: str) -> str:
     """Read a secret: from the terminal without showing it, else all of standard input; no text is a Refusal."""
     try:
         if sys.stdin is not None and sys.stdin.isatty():
-            from keyring_pypitoken.vault.passphrase import ask_terminal
+            from keyring_pypitoken.vault.passphrase import ask_terminal, has_terminal
 
+            if not has_terminal():
+                raise Refusal(
+                    "the token is not asked for, because the variable CI is set or nobody sees this terminal: send it "
+                    "to standard input."
+                )
             text = ask_terminal(f"{prompt}: ")
         else:
             text = sys.stdin.read() if sys.stdin is not None else ""

@@ -128,8 +128,8 @@ def test_a_secret_is_asked_for_without_showing_it(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize(
     "stdin",
-    [None, Terminal(), io.TextIOWrapper(io.BytesIO(b"\xff\xfep\0"), encoding="utf-8")],
-    ids=["none", "a terminal that nobody sees", "bytes that are not text"],
+    [None, io.TextIOWrapper(io.BytesIO(b"\xff\xfep\0"), encoding="utf-8")],
+    ids=["none", "bytes that are not text"],
 )
 def test_an_input_without_a_token_is_one_sentence_at_once(
     stdin: io.TextIOBase | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -141,4 +141,16 @@ def test_an_input_without_a_token_is_one_sentence_at_once(
     assert main(["login"]) == 1
     assert capsys.readouterr().err == (
         "keyring-pypitoken: no token given: paste it at the prompt, or send it to standard input.\n"
+    )
+
+
+def test_a_terminal_without_a_prompt_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    assert main(["login"]) == 1
+    assert capsys.readouterr().err == (
+        "keyring-pypitoken: the token is not asked for, because the variable CI is set or nobody sees this terminal: "
+        "send it to standard input.\n"
     )
