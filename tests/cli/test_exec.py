@@ -254,7 +254,7 @@ def test_a_variable_with_the_master_that_was_piped_does_not_reach_the_command(
         "CI_NAME": "demo",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setitem(os.environb, b"CI_BYTES", b"\xff" + master.encode())
+    monkeypatch.setenv("CI_BYTES", os.fsdecode(b"\xff" + master.encode()))
     command("exec", "--master-stdin", "-r", "pypi", "--", sys.executable, stdin=f"{master}\n")
     assert became["CI_NAME"] == "demo"
     assert restrictions_of(became["TWINE_PASSWORD"]) == [b'[1, ["demo"]]']
