@@ -59,7 +59,7 @@ def in_terminal(asks: str, *typed: str, stdin: int | None = None, before: str = 
     try:
         while data := os.read(terminal, 1000):
             screen += data
-            if rest and data.endswith(b": "):
+            if rest and data.endswith(b": ") and b"refused" not in screen:  # whose sentence may arrive in parts
                 time.sleep(0.05)  # getpass drops what was typed before it asked
                 os.write(terminal, rest.pop(0).encode())
     except OSError:  # how Linux tells that the program has ended
@@ -188,8 +188,7 @@ def test_in_the_background_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(("ci", "asked"), [("true", False), ("1", False), ("", True), ("false", True)])
 def test_in_ci_nobody_is_asked_on_the_terminal_that_some_services_give(ci: str, asked: bool) -> None:
     screen = in_terminal("(first,)", "opens\n", before=f"import os; os.environ['CI'] = {ci!r}").splitlines()
-    # What nobody reads may be echoed.
-    assert screen == [QUESTION, "got OPENS"] if asked else screen[:1] == [f"refused: {IN_CI}"]
+    assert screen == ([QUESTION, "got OPENS"] if asked else [f"refused: {IN_CI}"])
 
 
 def test_in_ci_the_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
