@@ -21,7 +21,7 @@ from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import looks_like_token
 from keyring_pypitoken.uploaders.process import this_process
 from keyring_pypitoken.uploaders.request import Request, plan
-from keyring_pypitoken.vault import accounts, changes, masters
+from keyring_pypitoken.vault import accounts, masters
 from keyring_pypitoken.vault.backends import has_age_file
 
 if TYPE_CHECKING:
@@ -229,6 +229,7 @@ def save(key: Key, text: MasterToken) -> Saved | None:
     if repository is None:
         return None
     from keyring_pypitoken.derive import check_master
+    from keyring_pypitoken.vault import changes  # few processes store or delete anything
 
     account = _label_or_default(key)
     store, replaced = changes.save_master(repository, account, check_master(text, repository), config.store)
@@ -249,6 +250,8 @@ def delete(key: Key) -> bool | None:
     check_kind(found)
     if config.problem is not None:
         raise config.problem
+    from keyring_pypitoken.vault import changes
+
     account = _label_or_default(key)
     memory.forget()
     return changes.delete_master(repository, account, key, config.store)
