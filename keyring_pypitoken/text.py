@@ -82,7 +82,7 @@ def caret(name: str, text: str, line: int, column: int, problem: str) -> str:
 def in_shell(
     name: str, value: str = "", *, environ: Mapping[str, str] = os.environ, platform: str = sys.platform
 ) -> str:
-    """Return the command, quoted, that sets a variable in the reader's shell, or removes it if there is no value.
+    """Return the command, quoted, that sets a variable in the reader's shell, or removes it if the value is empty.
 
     PowerShell sets PSModulePath, but Windows has it set always, so that it says nothing there: both shells are named.
     """

@@ -211,7 +211,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments`, by default this process's, and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # If stderr is closed or there is no console (pythonw), print would write to stdout, which is for the token alone.
+    # If stderr is closed or absent (pythonw), print would write to stdout, which is for the token alone.
     sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -58,7 +58,7 @@ def explain_error(text: str, planned: Callable[[], Grant], options: argparse.Nam
 
 
 def find_answer(text: str) -> dict[str, Any] | None:
-    """Return the entry for a text, PyPI's answer or our refusal; None if there is no entry."""
+    """Return the entry for a text, PyPI's answer or our refusal; None if it is unknown."""
     return find_entry(text, ANSWERS) or find_entry(text)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from keyring_pypitoken.vault.age import AgeFile
 
 AGE = "age"  # named in a policy instead of a keyring backend
-# Windows' ERROR_NO_SUCH_LOGON_SESSION and macOS' errSecInteractionNotAllowed: there is no desktop, such as over ssh.
+# Windows' ERROR_NO_SUCH_LOGON_SESSION and macOS' errSecInteractionNotAllowed: no desktop session, as over ssh.
 _NO_DESKTOP = ((1312,), (-25308,))
 _RECOMMENDED_PRIORITY = 1  # what keyring itself calls a recommended backend
 _KINDS = {

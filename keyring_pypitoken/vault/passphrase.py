@@ -93,7 +93,7 @@ def _is_console_seen(windll: Any) -> bool:
     import ctypes
 
     window = windll.kernel32.GetConsoleWindow()
-    if not window:  # there is no console (pythonw), or one without a window (CREATE_NO_WINDOW)
+    if not window:  # no console (pythonw), or one without a window (CREATE_NO_WINDOW)
         return False
     name = ctypes.create_unicode_buffer(64)
     windll.user32.GetClassNameW(window, name, len(name))
