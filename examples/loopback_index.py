@@ -41,8 +41,7 @@ import pymacaroons.exceptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from typing_extensions import Self
+    from typing import Self
 
 # What follows each caveat's tag; PyPI ignores whatever stands behind that.
 FIELDS: dict[object, tuple[type, ...]]
@@ -175,7 +174,7 @@ def normalize(name: str) -> str:
 
 def moment(seconds: float) -> str:
     """Return Unix seconds as PyPI writes them."""
-    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def new_id() -> str:

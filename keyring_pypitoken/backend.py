@@ -13,7 +13,6 @@ is likely to be ours. Rules that shape it (keyring 25.7, `backends/chainer.py`):
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING, NoReturn
 
 from keyring import core
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
     from keyring.credentials import Credential
 
-    from keyring_pypitoken.issue import Issued
-    from keyring_pypitoken.policy.model import Grant
     from keyring_pypitoken.secret import MasterToken
 
     T = TypeVar("T")
@@ -109,40 +106,6 @@ class PyPITokenKeyring(KeyringBackend):
             _pass_on("delete", service, username)
 
 
-def hand_out(issued: Issued, program: str, note: str | None = None) -> str:
-    """Return a token's text, and say so: the mask for GitHub's logs first, then the notice, then the history."""
-    from keyring_pypitoken import notices
-
-    grant = issued.grant
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        notices.mask(issued.token)
-    if issued.is_new and grant.notice:
-        projects = grant.projects.value if grant.projects else None
-        policies = ", ".join(grant.policies)
-        line = notices.derived_line(projects, grant.repository.name, grant.account.value, issued.not_after, policies)
-        for sentence in (line, *grant.warnings, *_warn_of_age(grant)):
-            notices.notify(sentence)
-        if "ACTIONS_ID_TOKEN_REQUEST_URL" in os.environ:
-            notices.notify(
-                "this run could use Trusted Publishing, with no stored token: https://docs.pypi.org/trusted-publishers/"
-            )
-    if issued.is_new and grant.history:
-        from keyring_pypitoken import history
-
-        history.record(history.entry_of(grant, issued.not_after, program, note))
-    return issued.token.unwrap()
-
-
-def _warn_of_age(grant: Grant) -> tuple[str, ...]:
-    limit, sentence = grant.max_master_age, ""
-    if limit is not None:
-        from keyring_pypitoken.vault import accounts
-
-        with contextlib.suppress(Exception):  # an old master still serves, and so does one whose note is damaged
-            sentence = accounts.warn_of_age(grant.repository, grant.account.value, limit)
-    return (sentence,) if sentence else ()
-
-
 def _guarded(step: Callable[[], T], kind: type[RefusedError]) -> T:
     """Run a step; raise what fails in it as a refusal, without a trace of the frames that it ran in."""
     try:
@@ -187,6 +150,8 @@ def _ask(service: str, username: str | None) -> tuple[bool, SimpleCredential | N
         message = str(refusal)
     else:
         if issued is not None:
+            from keyring_pypitoken.handout import hand_out
+
             return True, SimpleCredential(TOKEN_USERNAME, hand_out(issued, _program()))
         found = match(key, BUILT_IN)
         return found is not None and found.kind == "endpoint", None
@@ -304,8 +269,8 @@ def _goes_on() -> bool:
 
     with contextlib.suppress(Exception):  # who asks is not known
         process = parent_process()
-        room = process.room if process else None
-        return process is not None and room is not None and room.goes_on and room.is_uploading(process)
+        uploader = process.uploader if process else None
+        return process is not None and uploader is not None and uploader.goes_on and uploader.is_uploading(process)
     return False
 
 
@@ -317,9 +282,9 @@ def _must_end(kind: type[RefusedError]) -> bool:
         if is_keyring_command():
             return True  # the sentence is on the screen; keyring would bury it in a traceback
         process = this_process()
-        if (room := process.room) is not None and kind is RefusedError:
-            return room.is_uploading(process)
-        return room is not None and kind is RefusedSetError and room.is_saving(process)
+        if (uploader := process.uploader) is not None and kind is RefusedError:
+            return uploader.is_uploading(process)
+        return uploader is not None and kind is RefusedSetError and uploader.is_saving(process)
     return False
 
 
@@ -334,4 +299,4 @@ def _notify_refusal(message: str) -> None:
     from keyring_pypitoken import notices
 
     _notify(message)
-    notices.name_page(message)
+    notices.name_page()

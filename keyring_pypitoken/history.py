@@ -118,7 +118,7 @@ def _plain(value: object) -> object:
 
 
 def _append(directory: str, line: bytes, most: int) -> bool:
-    """Append a line to the current file; return False if it has no room for it."""
+    """Append a line to the current file; return False if it has no uploader for it."""
     handle = _open_to_append(os.path.join(directory, _CURRENT))
     try:
         if sys.platform == "win32":
@@ -148,7 +148,7 @@ def _lock(handle: int) -> None:
 
 
 def _rotate(directory: str, length: int) -> None:
-    """Make the current file the previous one if it still has no room for a line; one process at a time.
+    """Make the current file the previous one if it still has no uploader for a line; one process at a time.
 
     Another process may have done so since this one looked: the file that it began must not replace the full one.
     """

@@ -15,12 +15,12 @@ from keyring_pypitoken import memory
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TOKEN_USERNAME, Key, Repository, check_kind, match, named_by
 from keyring_pypitoken.names import valid_label
+from keyring_pypitoken.plan import Request, plan
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import looks_like_token
 from keyring_pypitoken.uploaders.process import this_process
-from keyring_pypitoken.uploaders.request import Request, plan
 from keyring_pypitoken.vault import accounts, masters
 from keyring_pypitoken.vault.backends import has_age_file
 
@@ -137,7 +137,9 @@ def _find_master(
     """Find an account's master; a raw one, which has no label, serves the default account."""
     command = config.store.command
     if command is not None:
-        is_own = account.origin == "--account" or account.origin.startswith(tuple(own.origin for own in config.own))
+        is_own = account.origin == "--account" or account.origin.startswith(
+            tuple(own.origin for own in config.configured)
+        )
         if account.value != masters.DEFAULT_ACCOUNT and not is_own:
             raise Refusal(
                 f"the account {account.value!r} is named by {account.origin} only, and is not passed to the program "

@@ -21,7 +21,7 @@ _TOKEN_USERNAMES = ("", TOKEN_USERNAME, _SOURCE_USERNAME)
 # What flit asks for first: the token of one project, then that of one user (flit, `upload.py`).
 _FLIT_PROJECT = "pypi_token:project:"
 _FLIT_USER = "pypi_token:user:"
-# Where uploaders keep the tokens of any repository; a test compares this with their rooms.
+# Where uploaders keep the tokens of any repository; a test compares this with their uploaders.
 KEPT_SERVICES = ("poetry-repository-", "pdm-repository-", "main", "test")
 # What poetry asks for before anything else, to see whether there is a keyring (poetry 2, `utils/password_manager.py`).
 _PROBES = ("python-poetry-check",)

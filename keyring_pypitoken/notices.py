@@ -20,6 +20,7 @@ from keyring_pypitoken.uploaders.process import parent_number, parent_process
 if TYPE_CHECKING:
     from keyring_pypitoken.secret import DerivedToken
 
+DOCS = "https://github.com/keyring-pypitoken/keyring-pypitoken/blob/main/.github/docs/"
 _SECONDS = 600  # for which a note counts: longer than an uploader takes between its questions
 
 
@@ -31,21 +32,19 @@ def notify(line: str) -> None:
         return
     printed.add(line)
     parent = parent_process()
-    room = parent.room if parent else None
-    if room is not None and room.lookups_per_upload > 1 and not _is_new(line):
+    uploader = parent.uploader if parent else None
+    if uploader is not None and uploader.lookups_per_upload > 1 and not _is_new(line):
         return
     write(f"keyring-pypitoken: {line}")
-    if room is not None and room.hides_stderr:
+    if uploader is not None and uploader.hides_stderr:
         _write_to_terminal(f"keyring-pypitoken: {line}\n")
 
 
-def name_page(refusal: str) -> None:
+def name_page() -> None:
     """Write the address of the page that helps with a refusal, if a person reads it on a terminal."""
     with contextlib.suppress(Exception):  # no stderr, or a closed one: a line that cannot be printed changes nothing
         if sys.stderr.isatty():
-            from keyring_pypitoken.manual import find_page
-
-            notify(f"see {find_page(refusal)}")
+            notify(f"see {DOCS}troubleshooting.md")
 
 
 def write(line: str) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, dataclass_transform
+    from typing import Self
+
+    from typing_extensions import dataclass_transform
 else:
 
     def dataclass_transform(**_options: object) -> Any:  # noqa: D103 - known to type checkers only

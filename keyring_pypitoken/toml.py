@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from typing import Any, NamedTuple
 
 from keyring_pypitoken.exceptions import PolicyError
@@ -41,13 +40,11 @@ def load_toml(text: str, name: str) -> dict[str, Any]:
 def read_toml(text: str, name: str) -> tuple[dict[str, Any], dict[Path, Place]]:
     """Parse TOML as `load_toml`; return its content, and where its tables and keys are."""
     found = _find_keys(text, name)
-    if sys.version_info >= (3, 11):
-        import tomllib  # pragma: no cover - one version of Python takes this line
-    else:
-        import tomli as tomllib  # pragma: no cover - and another this one
+    import tomli
+
     try:
         # A copy, which nothing but a table can be made into: what is not one would look like an empty file.
-        content = dict(tomllib.loads(text))
+        content = dict(tomli.loads(text))
     except ValueError as error:  # as every TOMLDecodeError is
         raise _syntax_error(str(error), found, text, name) from None
     places: dict[Path, Place] = {}

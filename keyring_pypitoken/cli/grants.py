@@ -13,13 +13,13 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory, find_program
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME, Key, Repository, match
 from keyring_pypitoken.notices import name_page
+from keyring_pypitoken.plan import Request, plan
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import in_words, join_names, join_quoted, local_time, quoted
 from keyring_pypitoken.uploaders.process import read_command_line
-from keyring_pypitoken.uploaders.request import Request, plan
-from keyring_pypitoken.uploaders.uploader import Process, all_rooms
+from keyring_pypitoken.uploaders.uploader import Process, all_uploaders
 from keyring_pypitoken.vault import accounts
 from keyring_pypitoken.vault.passphrase import VARIABLE as PASSPHRASE_VARIABLE
 
@@ -35,10 +35,6 @@ _STAND_IN = "token"  # for the token, while it is checked what would become of t
 
 def explain(options: argparse.Namespace) -> int:
     """Show what an upload would be granted, without touching the stores."""
-    if options.error is not None:
-        from keyring_pypitoken.cli.pypi_errors import explain_error
-
-        return explain_error(options.error, lambda: _explained(options)[0], options)
     origin = "default" if options.repository is None else "--repository"
     try:
         grant, remark = _explained(options)
@@ -47,7 +43,7 @@ def explain(options: argparse.Namespace) -> int:
             dump({"granted": False, "refusal": str(refusal)})
         else:
             say(f"Refused: {refusal}", "bad")
-            name_page(str(refusal))
+            name_page()
         return 1
     if options.json:
         dump(_as_dict(grant, origin))
@@ -71,19 +67,19 @@ def execute(options: argparse.Namespace) -> int:
     program = _find_command(options.command[0])
     config, environ = load_config(), dict(os.environ)
     process = read_command_line(options.command, current_directory(), environ)
-    room = process.room
-    if room is not None and not room.is_uploading(process):
-        room = None
-    repository = _repository_of_command(options, process, room, config)
-    rooms = (room,) if room else all_rooms()
-    for name in (PASSPHRASE_VARIABLE, *(name for found in rooms for name in found.rival_variables)):
+    uploader = process.uploader
+    if uploader is not None and not uploader.is_uploading(process):
+        uploader = None
+    repository = _repository_of_command(options, process, uploader, config)
+    uploaders = (uploader,) if uploader else all_uploaders()
+    for name in (PASSPHRASE_VARIABLE, *(name for found in uploaders for name in found.rival_variables)):
         environ.pop(name, None)
-    if room is not None:
+    if uploader is not None:
         if options.account is None:
-            _refuse_label(room, room.find_address(process))
-        handed = environ | _variables(room, _STAND_IN, repository, process)
-        _check(room, read_command_line(options.command, current_directory(), handed), repository, config)
-    request = _request(options, repository, process if room else process._replace(program=""), config)
+            _refuse_label(uploader, uploader.find_address(process))
+        handed = environ | _variables(uploader, _STAND_IN, repository, process)
+        _check(uploader, read_command_line(options.command, current_directory(), handed), repository, config)
+    request = _request(options, repository, process if uploader else process._replace(program=""), config)
     issued, master = _issue(request), request.master
     if master is not None:  # in CI it is in a variable too, by itself or in a URL, which the command must not have
         environ = {name: value for name, value in environ.items() if not master.is_in(value)}
@@ -94,37 +90,37 @@ def execute(options: argparse.Namespace) -> int:
             )
         _empty_input()
     text = _hand_out(issued, process, options)
-    for found in rooms:
+    for found in uploaders:
         environ |= _variables(found, text, repository, process)
     return _run(program, options.command, environ)
 
 
-def _variables(room: Uploader, text: str, repository: Repository, process: Process) -> dict[str, str]:
-    address = room.find_address(process) if room is process.room else None
-    handed = room.variables(text, repository, address)
-    if room is process.room and room.names_repository(process):
-        return {name: value for name, value in handed.items() if name not in room.address_variables}
+def _variables(uploader: Uploader, text: str, repository: Repository, process: Process) -> dict[str, str]:
+    address = uploader.find_address(process) if uploader is process.uploader else None
+    handed = uploader.variables(text, repository, address)
+    if uploader is process.uploader and uploader.names_repository(process):
+        return {name: value for name, value in handed.items() if name not in uploader.address_variables}
     return handed
 
 
-def _refuse_label(room: Uploader, address: Address) -> None:
+def _refuse_label(uploader: Uploader, address: Address) -> None:
     key = Key.parse(address.url, TOKEN_USERNAME)
     if key is not None and key.label is not None:
         raise Refusal(
-            f"{room.name} would upload to {quoted(address.shown)} ({address.origin}), whose label is for lookups in "
-            "keyring only: leave it out, or name the account with --account."
+            f"{uploader.name} would upload to {quoted(address.shown)} ({address.origin}), whose label is for lookups "
+            "in keyring only: leave it out, or name the account with --account."
         )
 
 
-def _check(room: Uploader, process: Process, repository: Repository, config: Config) -> None:
+def _check(uploader: Uploader, process: Process, repository: Repository, config: Config) -> None:
     """Refuse a command that would send the token elsewhere, or something else, although it has its variables."""
-    address = room.find_address(process)
+    address = uploader.find_address(process)
     if find_repository_at(address, config) != repository:
         raise Refusal(
-            f"{room.name} would upload to {quoted(address.shown)} ({address.origin}), not to {repository.url}: leave "
-            "out what names it, or name that repository with --repository."
+            f"{uploader.name} would upload to {quoted(address.shown)} ({address.origin}), not to {repository.url}: "
+            "leave out what names it, or name that repository with --repository."
         )
-    room.check_sends(process, address, _STAND_IN)
+    uploader.check_sends(process, address, _STAND_IN)
 
 
 def find_repository(name: str | None, config: Config) -> Repository:
@@ -155,21 +151,21 @@ def find_repository(name: str | None, config: Config) -> Repository:
 
 
 def _repository_of_command(
-    options: argparse.Namespace, process: Process, room: Uploader | None, config: Config
+    options: argparse.Namespace, process: Process, uploader: Uploader | None, config: Config
 ) -> Repository:
     if options.repository is not None:
         return find_repository(options.repository, config)
-    if room is None:
+    if uploader is None:
         raise Refusal(
             f"cannot tell where {quoted(options.command[0])} uploads to: name the repository, as in "
             "`keyring-pypitoken exec --repository pypi -- COMMAND`."
         )
-    address = room.find_address(process)
+    address = uploader.find_address(process)
     repository = find_repository_at(address, config)
     if repository is None:
         raise Refusal(
-            f"{room.name} would upload to {quoted(address.shown)} ({address.origin}), which is not a known repository: "
-            "correct it, or add a [repository.NAME] with this url to your own policy.toml."
+            f"{uploader.name} would upload to {quoted(address.shown)} ({address.origin}), which is not a known "
+            "repository: correct it, or add a [repository.NAME] with this url to your own policy.toml."
         )
     return repository
 
@@ -234,7 +230,7 @@ def _issue(request: Request) -> Issued:
 
 
 def _hand_out(issued: Issued, process: Process, options: argparse.Namespace) -> str:
-    from keyring_pypitoken.backend import hand_out
+    from keyring_pypitoken.handout import hand_out
 
     return hand_out(issued, process.program or f"keyring-pypitoken {options.name}", getattr(options, "note", None))
 

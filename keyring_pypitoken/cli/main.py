@@ -31,7 +31,6 @@ examples:
   keyring-pypitoken explain dist/*                   show what token an upload would get, and why
   keyring-pypitoken status                           show what each uploader would do
   keyring-pypitoken exec -- maturin publish          upload with a tool that does not use keyring
-  keyring-pypitoken audit                            find uploads that this machine did not make
 
 An uploader that asks keyring (twine, uv, flit, hatch, poetry, pdm) needs none of these.
 
@@ -67,7 +66,6 @@ _ACCOUNT = _option("--account", "LABEL", "which of several masters (default: wha
 _JSON = _option("--json", "", "print JSON, for programs")
 _FILES = _option("files", "FILE", "distribution files, as for an uploader", FILES, nargs="*")
 _POLICIES = _option("files", "FILE", "policy files (default: those in force here)", FILES, nargs="*")
-_ERROR = _option("--error", "TEXT", "explain what PyPI answered, such as '403 Invalid API Token: ...'")
 _FROM_DIST = _option("--from-dist", "DIRECTORY", "list the projects of the files in dist/", nargs="?", const="dist")
 _FORCE = _option("--force", "", "replace the policy that is there")
 _DRY_RUN = _option("--dry-run", "", "only show what would be moved")
@@ -75,16 +73,6 @@ _IDENTITY = _option(
     "--identity", "FILE", "the age or SSH key that will open it (default: ask for a new passphrase)", FILES
 )
 _NUMBER = _option("-n --number", "N", "how many of the latest (default: 20; 0 for all)", type=int, default=20)
-_PROJECTS = _option("projects", "PROJECT", "projects to look at (default: those in the history)", nargs="*")
-_HISTORY = _option(
-    "--history",
-    "FILE",
-    "what `history --json -n 0` printed on another machine; may be repeated",
-    FILES,
-    action="append",
-    default=[],
-)
-_INDEX_URL = _option("--index-url", "URL", "the simple API of the index (default: PyPI's or TestPyPI's)")
 _LIMITS = (
     _option("--project", "NAME", "a project to upload; may be repeated", action="append"),
     _option("--valid-for", "DURATION", "how long the token works: 90s, 15m, 1h30m, 7d"),
@@ -115,7 +103,7 @@ _SUBCOMMANDS: dict[str, tuple[str, str, tuple[_Option, ...]]] = {
     "explain": (
         "grants:explain",
         "show what token an upload would get, and where each of its limits comes from",
-        (_REPOSITORY, _ACCOUNT, _FILES, _ERROR, _JSON),
+        (_REPOSITORY, _ACCOUNT, _FILES, _JSON),
     ),
     "status": (
         "status:status",
@@ -142,11 +130,6 @@ _SUBCOMMANDS: dict[str, tuple[str, str, tuple[_Option, ...]]] = {
     "inspect": ("tokens:inspect", "show what the token on standard input can do", (_JSON,)),
     "check": ("policies:check", "find all mistakes in policy files", (_POLICIES, _JSON)),
     "history": ("history:history", "show which tokens were derived, when, and for what", (_NUMBER, _JSON)),
-    "audit": (
-        "audit:audit",
-        "find uploads on the index that no token in the history can have made; uses the network",
-        (_REPOSITORY, _INDEX_URL, _HISTORY, _PROJECTS, _JSON),
-    ),
 }
 _STATUS_ALIAS = "doctor"
 # Each belongs to the subcommand that it shows.
@@ -159,7 +142,6 @@ _EXAMPLES = """\
   keyring-pypitoken init --from-dist
   keyring-pypitoken explain
   keyring-pypitoken explain -r testpypi dist/*
-  keyring-pypitoken explain --error "403 Invalid API Token: token is expired"
   keyring-pypitoken status
   keyring-pypitoken status --json
   keyring-pypitoken adopt --dry-run
@@ -176,8 +158,6 @@ _EXAMPLES = """\
   keyring-pypitoken check pypitoken.toml
   keyring-pypitoken history -n 5
   keyring-pypitoken history -n 0 --json
-  keyring-pypitoken audit
-  keyring-pypitoken audit my-project --history laptop.json
 """.splitlines()
 
 
@@ -280,5 +260,5 @@ def _fail(message: str) -> int:
     from keyring_pypitoken.notices import name_page
 
     print(f"{_PROGRAM}: {message}", file=sys.stderr)
-    name_page(message)
+    name_page()
     return 1

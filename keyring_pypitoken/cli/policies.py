@@ -13,7 +13,7 @@ from keyring_pypitoken.cli.output import dump, items, say
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.policy import discovery
 from keyring_pypitoken.policy.decision import check_repository_names, find_contradictions, misnamed_problem
-from keyring_pypitoken.policy.model import PYPROJECT_TABLE, Config, Way
+from keyring_pypitoken.policy.model import PYPROJECT_TABLE, Config, SearchPath
 from keyring_pypitoken.policy.parser import parse_policy
 from keyring_pypitoken.text import printable, quoted
 from keyring_pypitoken.uploaders.evidence import find_workspace, project_of_file
@@ -59,7 +59,9 @@ def init(options: argparse.Namespace) -> int:
     content = _TEMPLATE.read_text("utf-8").replace("projects = []", f"projects = {json.dumps(names)}")
     _write(path, shown, content, replace=options.force)
     say(f"Wrote {shown}: only {', '.join(names)} can be uploaded from here. Commit it.", "good")
-    above = [policy.origin for policy in discovery.find_way(directory, here, {}).policies if policy.origin != shown]
+    above = [
+        policy.origin for policy in discovery.find_search_path(directory, here, {}).policies if policy.origin != shown
+    ]
     if above:
         say(f"The policies above it apply as well: {', '.join(above)}.")
     return 0
@@ -112,8 +114,8 @@ def _check_file(path: Path) -> _Checked:
 def _check_all() -> list[_Checked]:
     """Check the files that are in force, each by itself and then together."""
     here = files.current_directory()
-    own = [_check_own(path, layer) for path, layer in discovery.own_paths()]
-    way, problems = _problems_of(lambda: discovery.find_way(here, here, os.environ), Way(here))
+    own = [_check_own(path, layer) for path, layer in discovery.configured_paths()]
+    way, problems = _problems_of(lambda: discovery.find_search_path(here, here, os.environ), SearchPath(here))
     checked = [_Checked(policy.origin, ()) for policy in way.policies]
     checked += [_Checked("the project's policy", problems)] if problems else []
     checked += [_Checked(name, (misnamed_problem(name),)) for name in way.misnamed]
@@ -128,7 +130,7 @@ def _check_all() -> list[_Checked]:
 
 
 def _check_own(path: str, layer: Layer) -> tuple[PolicyFile | None, _Checked | None]:
-    policy, problems = _problems_of(lambda: discovery.read_own(path, layer), None)
+    policy, problems = _problems_of(lambda: discovery.read_configured(path, layer), None)
     return policy, _Checked(path, problems) if policy or problems else None
 
 

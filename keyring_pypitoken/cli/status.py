@@ -12,12 +12,12 @@ from keyring_pypitoken.cli.surroundings import find_keyring_problems, find_progr
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory, find_program, list_directory
 from keyring_pypitoken.lookup import PYPI, TESTPYPI, Key, match, raw_keys
-from keyring_pypitoken.manual import DOCS
+from keyring_pypitoken.notices import DOCS
+from keyring_pypitoken.plan import Request, plan
 from keyring_pypitoken.policy.decision import least_of
-from keyring_pypitoken.policy.discovery import find_way, load_config
+from keyring_pypitoken.policy.discovery import find_search_path, load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.text import join_names, printable, quoted
-from keyring_pypitoken.uploaders.request import Request, plan
 from keyring_pypitoken.uploaders.uploader import BYPASS, RISK, Problem, Process
 from keyring_pypitoken.vault import accounts, masters, unprotected
 from keyring_pypitoken.vault.backends import list_stores, refuse_unusable
@@ -58,7 +58,7 @@ def welcome(_options: argparse.Namespace) -> int:
     """Show what is there and the next step; no store is asked, since a desktop's keyring may open a dialog."""
     config = load_config()
     step = "keyring-pypitoken status"
-    uploaders = ", ".join(room.name for room, _ in find_programs(os.environ))
+    uploaders = ", ".join(uploader.name for uploader, _ in find_programs(os.environ))
     if not uploaders:
         uploaders, step = "none", "pip install twine"
     try:
@@ -71,7 +71,7 @@ def welcome(_options: argparse.Namespace) -> int:
     if not master:
         master, step = "none stored by keyring-pypitoken yet", "keyring-pypitoken login"
     policy = ", ".join(_policies(config)) or "the defaults; `keyring-pypitoken init` writes one for a project"
-    if _config_problems(config) or _way_problems():
+    if _config_problems(config) or _search_path_problems():
         policy = "has a mistake"
     say("Uploads get restricted, short-lived tokens, derived from one PyPI token.")
     table([("master", master), ("uploader", uploaders), ("policy", policy)])
@@ -83,8 +83,8 @@ def status(options: argparse.Namespace) -> int:
     """Show what would happen, and what is wrong; nothing is changed, started or unlocked."""
     config = load_config()
     pinned = find_keyring_problems(os.environ)
-    problems = [*pinned, *_config_problems(config), *_way_problems()]
-    reports = [_simulate(room, program, config, pinned) for room, program in find_programs(os.environ)]
+    problems = [*pinned, *_config_problems(config), *_search_path_problems()]
+    reports = [_simulate(uploader, program, config, pinned) for uploader, program in find_programs(os.environ)]
     known = _find_accounts(config, problems)
     stores: list[KnownStore] = []
     try:
@@ -149,38 +149,38 @@ def _print_verdict(problems: list[Problem], reports: list[Report], known: list[d
         say("No uploader was found on PATH: install one, such as `pip install twine`.")
 
 
-def _simulate(room: Uploader, program: str, config: Config, pinned: list[Problem]) -> Report:
+def _simulate(uploader: Uploader, program: str, config: Config, pinned: list[Problem]) -> Report:
     """Find out what an upload from here would do, without starting it."""
-    process = Process(room.name, _arguments(room), current_directory(), os.environ)
+    process = Process(uploader.name, _arguments(uploader), current_directory(), os.environ)
     try:
-        address = room.find_address(process)
-        problems = room.find_problems(process, address)
+        address = uploader.find_address(process)
+        problems = uploader.find_problems(process, address)
     except Refusal as refusal:
-        return _report(room, program, _REFUSED, Problem.of_refusal(refusal))
+        return _report(uploader, program, _REFUSED, Problem.of_refusal(refusal))
     repository = find_repository_at(address, config)
     if repository is None:
         if (urlsplit(address.url).hostname or "").strip(".").endswith(_PYPIS):
             problem = f"{address.origin} names {quoted(address.shown)}, which is not an upload address of PyPI's"
-            return _report(room, program, _REFUSED, Problem(problem, f"use {PYPI.url} or {TESTPYPI.url} there"))
+            return _report(uploader, program, _REFUSED, Problem(problem, f"use {PYPI.url} or {TESTPYPI.url} there"))
         text = f"uploads to {printable(address.shown)} ({address.origin}), which keyring-pypitoken does not serve"
-        return Report(room.name, program, _OTHER, text)
-    lookups = room.find_lookups(process, address)
-    if not room.asks_for and len(problems) == 1:  # that it never asks; its other credentials are problems
-        return Report(room.name, program, _OTHER, f"{problems[0].problem}: {problems[0].remedy}")
-    lacking = lacks_plugin(room, program, os.environ)
+        return Report(uploader.name, program, _OTHER, text)
+    lookups = uploader.find_lookups(process, address)
+    if not uploader.asks_for and len(problems) == 1:  # that it never asks; its other credentials are problems
+        return Report(uploader.name, program, _OTHER, f"{problems[0].problem}: {problems[0].remedy}")
+    lacking = lacks_plugin(uploader, program, os.environ)
     problems = [*([lacking] if lacking else []), *pinned, *problems]
     risks = [problem for problem in problems if problem.effect == RISK]
     certain = [problem for problem in problems if problem.effect != RISK]
     if certain:
         bypass = next((problem for problem in certain if problem.effect == BYPASS), None)
-        report = _report(room, program, _BYPASS if bypass else _REFUSED, bypass or certain[0])
+        report = _report(uploader, program, _BYPASS if bypass else _REFUSED, bypass or certain[0])
         return report._replace(problems=tuple(problems))
-    report = _judge(room, program, process, repository, lookups, config, _BYPASS if risks else _REFUSED)
+    report = _judge(uploader, program, process, repository, lookups, config, _BYPASS if risks else _REFUSED)
     return report._replace(problems=(*report.problems, *risks))
 
 
 def _judge(
-    room: Uploader,
+    uploader: Uploader,
     program: str,
     process: Process,
     repository: Repository,
@@ -194,10 +194,10 @@ def _judge(
     key = next((key for key, fit in fits if fit is not None and fit.kind == "endpoint"), None)
     if key is None:
         problem = Problem(
-            f"{room.name} asks keyring only for users that keyring-pypitoken does not answer",
+            f"{uploader.name} asks keyring only for users that keyring-pypitoken does not answer",
             "set its user name to `__token__`",
         )
-        return _report(room, program, _BYPASS, problem)
+        return _report(uploader, program, _BYPASS, problem)
     noted = {label.casefold(): label for label in accounts.noted_accounts(repository)}
     account = None
     if key.label is not None and key.label.casefold() in noted:
@@ -209,17 +209,19 @@ def _judge(
         found = _has_master(repository, grant.account.value, config, key)
     except Refusal as refusal:
         problem = Problem.of_refusal(refusal)
-        sentence = f"{_would_be_refused(room.name)}{problem.problem}"
-        return _report(room, program, _REFUSED, problem._replace(problem=sentence))
+        sentence = f"{_would_be_refused(uploader.name)}{problem.problem}"
+        return _report(uploader, program, _REFUSED, problem._replace(problem=sentence))
     if not found:
         suffix = "" if grant.account.value == masters.DEFAULT_ACCOUNT else f" --account {grant.account.value}"
         option = "" if repository.name == "pypi" else f" -r {repository.name}"
         shown = f"{_LACKING} for {repository.name}" + (
             f" (account {grant.account.value!r}: {grant.account.origin})" if suffix or noted else ""
         )
-        return _report(room, program, if_lacking, Problem(shown, f"`keyring-pypitoken login{option}{suffix}`"))
+        return _report(uploader, program, if_lacking, Problem(shown, f"`keyring-pypitoken login{option}{suffix}`"))
     names = join_names(grant.projects.value) if grant.projects else "any project"
-    return Report(room.name, program, _RESTRICTED, f"would send a restricted token for {names} to {repository.name}")
+    return Report(
+        uploader.name, program, _RESTRICTED, f"would send a restricted token for {names} to {repository.name}"
+    )
 
 
 def _has_master(repository: Repository, account: str, config: Config, key: Key) -> bool:
@@ -231,9 +233,9 @@ def _has_master(repository: Repository, account: str, config: Config, key: Key) 
     return account == masters.DEFAULT_ACCOUNT and masters.find_raw_master(repository, key, config.store) is not None
 
 
-def _arguments(room: Uploader) -> tuple[str, ...]:
+def _arguments(uploader: Uploader) -> tuple[str, ...]:
     """Return what people type: the files in dist, if there are any."""
-    typed = room.typical
+    typed = uploader.typical
     return typed[:-1] if typed[-1:] == ("dist/*",) and not _is_built() else typed
 
 
@@ -241,11 +243,11 @@ def _is_built() -> bool:
     return bool(list_directory(current_directory() / "dist", "dist"))
 
 
-def _report(room: Uploader, program: str, verdict: str, problem: Problem) -> Report:
+def _report(uploader: Uploader, program: str, verdict: str, problem: Problem) -> Report:
     text = f"would bypass keyring-pypitoken: {problem.problem}"
     if verdict == _REFUSED:
-        text = f"would be refused: {problem.problem.removeprefix(_would_be_refused(room.name))}"
-    return Report(room.name, program, verdict, text, (problem,))
+        text = f"would be refused: {problem.problem.removeprefix(_would_be_refused(uploader.name))}"
+    return Report(uploader.name, program, verdict, text, (problem,))
 
 
 def _would_be_refused(uploader: str) -> str:
@@ -281,7 +283,7 @@ def _judge_ages(config: Config, problems: list[Problem]) -> list[str]:
     unknown = []
     try:
         for repository in config.repositories:
-            limit = least_of(config.own, repository, lambda table: table.max_master_age)
+            limit = least_of(config.configured, repository, lambda table: table.max_master_age)
             if limit is None:
                 continue
             noted = accounts.noted_accounts(repository) if config.store.command is None else {}
@@ -303,10 +305,10 @@ def _config_problems(config: Config) -> list[Problem]:
     return [] if config.problem is None else [_policy_problem(config.problem)]
 
 
-def _way_problems() -> list[Problem]:
+def _search_path_problems() -> list[Problem]:
     here = current_directory()
     try:
-        way = find_way(here, here, os.environ)
+        way = find_search_path(here, here, os.environ)
     except Refusal as refusal:
         return [_policy_problem(refusal)]
     return [
@@ -338,7 +340,7 @@ def _raw_problems(config: Config) -> list[Problem]:
 def _policies(config: Config) -> list[str]:
     here = current_directory()
     try:
-        own = [policy.origin for policy in find_way(here, here, os.environ).policies]
+        own = [policy.origin for policy in find_search_path(here, here, os.environ).policies]
     except Refusal:
         own = []  # it is among the problems
-    return [*own, *(policy.origin for policy in config.own)]
+    return [*own, *(policy.origin for policy in config.configured)]

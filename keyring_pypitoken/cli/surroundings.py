@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import find_program, list_directory
 from keyring_pypitoken.text import in_shell
-from keyring_pypitoken.uploaders.uploader import Problem, Uploader, all_rooms
+from keyring_pypitoken.uploaders.uploader import Problem, Uploader, all_uploaders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,29 +26,29 @@ def find_programs(environ: Mapping[str, str]) -> Iterator[tuple[Uploader, str]]:
     """Yield the uploaders on PATH and in this environment, each with its program or the interpreter that runs it."""
     import importlib.util
 
-    for room in all_rooms():
-        if not room.typical:
+    for uploader in all_uploaders():
+        if not uploader.typical:
             continue
-        program = find_program(room.name, environ)
+        program = find_program(uploader.name, environ)
         if program is not None:
-            yield room, program
-        elif room.module and importlib.util.find_spec(room.module) is not None:
-            yield room, sys.executable
+            yield uploader, program
+        elif uploader.module and importlib.util.find_spec(uploader.module) is not None:
+            yield uploader, sys.executable
 
 
-def lacks_plugin(room: Uploader, program: str, environ: Mapping[str, str]) -> Problem | None:
+def lacks_plugin(uploader: Uploader, program: str, environ: Mapping[str, str]) -> Problem | None:
     """Return a problem if the environment that asks keyring for this uploader does not have this package."""
-    if room.module and _has_plugin(program):
+    if uploader.module and _has_plugin(program):
         return None
-    if room.uses_command:
+    if uploader.uses_command:
         command = find_program("keyring", environ)
-        if command is None and not room.module:
-            return None  # its room reports that
+        if command is None and not uploader.module:
+            return None  # its uploader reports that
         program = command or program
         if command is not None and _has_plugin(command):
             return None
     return Problem(
-        f"{program} belongs to an environment without this package, so {room.name} does not ask it",
+        f"{program} belongs to an environment without this package, so {uploader.name} does not ask it",
         "install keyring-pypitoken there, or put this environment's programs first on PATH",
     )
 

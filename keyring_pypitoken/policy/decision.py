@@ -49,7 +49,7 @@ def decide(
     The lookup or a person named the `account`. In seconds, `shorter` may only shorten the window
     (KEYRING_PYPITOKEN_VALID_FOR), and a person typed `typed_valid_for` (`--valid-for`).
     """
-    own = _tables(policies.own, repository)
+    own = _tables(policies.configured, repository)
     tables = [*_tables(_project_files(policies), repository), *own]
     required = next((t.require_policy for t in own if t.require_policy and t.require_policy.value), None)
     if required is not None and not any(policy.trusted for policy in _project_files(policies)):
@@ -65,7 +65,7 @@ def decide(
         )
     valid_for = shorter or valid_for
     start, end = _bounds(tables)
-    misnamed = dict.fromkeys(misnamed_problem(name) for way in policies.ways for name in way.misnamed)
+    misnamed = dict.fromkeys(misnamed_problem(name) for way in policies.search_paths for name in way.misnamed)
     notice, history = _first(t.notice for t in own), _first(t.history for t in own)
     return Grant(
         repository=repository,
@@ -115,7 +115,7 @@ def find_contradictions(policies: Policies, repositories: Iterable[Repository]) 
     """List what no upload could ever meet, whatever is uploaded and whenever; no sentence twice."""
     found = []
     for repository in repositories:
-        tables = _tables((*_project_files(policies), *policies.own), repository)
+        tables = _tables((*_project_files(policies), *policies.configured), repository)
         try:
             _decide_valid_for(policies, repository, None, None)
         except Refusal as refusal:
@@ -133,7 +133,7 @@ def find_contradictions(policies: Policies, repositories: Iterable[Repository]) 
 
 
 def _project_files(policies: Policies) -> list[PolicyFile]:
-    return [policy for way in policies.ways for policy in way.policies]
+    return [policy for way in policies.search_paths for policy in way.policies]
 
 
 def _tables(files: Iterable[PolicyFile], repository: Repository) -> list[Settings]:
@@ -152,13 +152,13 @@ def _wishes(
     policies: Policies, repository: Repository, read: Callable[[Settings], WithOrigin[T] | None]
 ) -> list[WithOrigin[T]]:
     """Return the wish of each way; that of the user or the machine only if no project has one."""
-    trusted = [[file for file in way.policies if file.trusted] for way in policies.ways]
+    trusted = [[file for file in way.policies if file.trusted] for way in policies.search_paths]
 
     def first_of_each(groups: Iterable[Iterable[PolicyFile]]) -> list[WithOrigin[T]]:
         found = (_first(read(table) for table in _tables(files, repository)) for files in groups)
         return [wish for wish in found if wish is not None]
 
-    return first_of_each(trusted) or first_of_each([policies.own])
+    return first_of_each(trusted) or first_of_each([policies.configured])
 
 
 def _decide_account(wishes: list[WithOrigin[str]]) -> WithOrigin[str]:
@@ -178,7 +178,7 @@ def _uplink(own: list[Settings]) -> WithOrigin[int]:
 def _decide_valid_for(
     policies: Policies, repository: Repository, files: tuple[NamedFile, ...] | None, typed: WithOrigin[int] | None
 ) -> WithOrigin[int]:
-    own = _tables(policies.own, repository)
+    own = _tables(policies.configured, repository)
     ceiling = _least(t.max_valid_for for t in own) or _MAX_VALID_FOR
     if typed is not None:
         own_limit = _least(t.max_token_valid_for for t in own)
@@ -275,7 +275,7 @@ def _decide_projects(
         if "allow" in unscoped and "refuse" not in unscoped and not any(t.projects for t in tables):
             return None
         raise Refusal(_NO_PROJECT)
-    _judge(found.value, found.origin, _tables((*policies.here.policies, *policies.own), repository))
+    _judge(found.value, found.origin, _tables((*policies.here.policies, *policies.configured), repository))
     # What no file accounts for is judged by every way.
     elsewhere = set(found.value).difference(*(names for _, names in policies.files))
     for way, names in policies.files:

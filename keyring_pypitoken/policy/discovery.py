@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.files import climb, display_name, list_directory, read_text, status
-from keyring_pypitoken.policy.model import PYPROJECT_TABLE, Config, Layer, PolicyFile, Way, WithOrigin
+from keyring_pypitoken.policy.model import PYPROJECT_TABLE, Config, Layer, PolicyFile, SearchPath, WithOrigin
 from keyring_pypitoken.text import in_shell, printable
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def load_config() -> Config:
     """Read the policies of the user and of the machine; what is wrong with one is the `problem` of the result."""
     found: list[PolicyFile] = []
     problem: Refusal | None = None
-    for path, layer in own_paths():
+    for path, layer in configured_paths():
         try:
-            policy = read_own(path, layer)
+            policy = read_configured(path, layer)
         except Refusal as refusal:
             problem = problem or refusal.with_traceback(None)
             continue
@@ -45,12 +45,12 @@ def load_config() -> Config:
     return Config(tuple(found), problem)
 
 
-def own_paths() -> list[tuple[str, Layer]]:
+def configured_paths() -> list[tuple[str, Layer]]:
     """Return the path of each policy that the user and the machine may have, and whose it is."""
     return [(paths.user_policy(), "user"), *((path, "site") for path in paths.site_policies())]
 
 
-def read_own(name: str, layer: Layer) -> PolicyFile | None:
+def read_configured(name: str, layer: Layer) -> PolicyFile | None:
     """Read a policy of the user or the machine; None if it is absent.
 
     Raises:
@@ -58,9 +58,9 @@ def read_own(name: str, layer: Layer) -> PolicyFile | None:
     """
     if status(name, name) is None:
         return None
-    from keyring_pypitoken.policy.trust import check_own  # only if there is such a policy
+    from keyring_pypitoken.policy.trust import check_trusted  # only if there is such a policy
 
-    check_own(name, layer)
+    check_trusted(name, layer)
     text = read_text(name, name)
     policy = None if text is None else _parse(text, name, "", layer)
     identity = None if policy is None else policy.store.identity
@@ -71,7 +71,7 @@ def read_own(name: str, layer: Layer) -> PolicyFile | None:
     return policy._replace(store=policy.store._replace(identity=WithOrigin(full, identity.origin)))
 
 
-def find_way(directory: Path, here: Path, environ: Mapping[str, str]) -> Way:
+def find_search_path(directory: Path, here: Path, environ: Mapping[str, str]) -> SearchPath:
     """Walk up from a directory to the root of its project, and read every policy on the way.
 
     KEYRING_PYPITOKEN_POLICY names one file instead of them all. Messages name files as seen from `here`.
@@ -80,7 +80,9 @@ def find_way(directory: Path, here: Path, environ: Mapping[str, str]) -> Way:
         Refusal: a policy cannot be followed, or the system cannot find out if there is one.
     """
     if named := environ.get(POLICY_VARIABLE):
-        return Way(directory, (_read_named(here / named, here),), (directory,), f"{POLICY_VARIABLE} names the policy")
+        return SearchPath(
+            directory, (_read_named(here / named, here),), (directory,), f"{POLICY_VARIABLE} names the policy"
+        )
     policies: list[PolicyFile] = []
     directories: list[Path] = []
     misnamed: list[str] = []
@@ -91,11 +93,11 @@ def find_way(directory: Path, here: Path, environ: Mapping[str, str]) -> Way:
         inside, alike = _read_directory(current, found, here, owners)
         policies += inside
         misnamed += alike
-    return Way(directory, tuple(policies), tuple(directories), end or "root of the file system", tuple(misnamed))
+    return SearchPath(directory, tuple(policies), tuple(directories), end or "root of the file system", tuple(misnamed))
 
 
 def project_directories(directory: Path) -> Iterator[Path]:
-    """Yield a directory and those above it that belong to the same project, as `find_way` visits them.
+    """Yield a directory and those above it that belong to the same project, as `find_search_path` visits them.
 
     Raises:
         PolicyError: the system cannot find out how far the project goes.
@@ -196,7 +198,7 @@ def _is_trusted(path: Path, owners: set[int] | None) -> bool:
 
 def _looks_like_policy(path: Path) -> bool:
     """Return True if a `policy.toml`, which may be for any program, has keys of ours and is not followed."""
-    followed = {os.path.realpath(own) for own, _ in own_paths()}
+    followed = {os.path.realpath(own) for own, _ in configured_paths()}
     try:
         text = read_text(path, str(path)) or ""
     except PolicyError:  # not ours

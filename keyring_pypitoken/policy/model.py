@@ -102,53 +102,53 @@ class PolicyFile(Record):
         return (self.settings,) if own is None else (own, self.settings)
 
 
-class Way(Record):
+class SearchPath(Record):
     """The directories from the start of an upload to the root of its project, and the policies in them."""
 
     start: Path
     policies: tuple[PolicyFile, ...] = ()  # nearest first; or the one that KEYRING_PYPITOKEN_POLICY names
     directories: tuple[Path, ...] = ()  # those visited, nearest first
-    end: str = ""  # why the way ends at the last of them
+    end: str = ""  # why the search ends at the last of them
     misnamed: tuple[str, ...] = ()  # files and tables that look like a policy and are not read as one
 
 
 class Policies(Record):
     """All policies that an upload is judged by."""
 
-    here: Way  # of the current directory, or of the project that the uploader was pointed at
-    files: tuple[tuple[Way, frozenset[str]], ...] = ()  # of each directory of named files, with its projects
-    own: tuple[PolicyFile, ...] = ()  # the user's policy, then the machine's, the most important first
+    here: SearchPath  # of the current directory, or of the project that the uploader was pointed at
+    files: tuple[tuple[SearchPath, frozenset[str]], ...] = ()  # of each directory of named files, with its projects
+    configured: tuple[PolicyFile, ...] = ()  # the user's policy, then the machine's, the most important first
 
     @property
-    def ways(self) -> tuple[Way, ...]:
-        """Every way, that of the current directory first."""
-        return (self.here, *(way for way, _ in self.files))
+    def search_paths(self) -> tuple[SearchPath, ...]:
+        """Every search path, that of the current directory first."""
+        return (self.here, *(path for path, _ in self.files))
 
 
 class Config(Record):
     """The policies of the user and of the machine."""
 
-    own: tuple[PolicyFile, ...] = ()  # the user's, then the machine's, the most important first
+    configured: tuple[PolicyFile, ...] = ()  # the user's, then the machine's, the most important first
     problem: Refusal | None = None  # why one cannot be followed or trusted: nothing may then be granted
 
     @property
     def repositories(self) -> tuple[Repository, ...]:
         """The known endpoints: PyPI's, and those that the policies add."""
-        added = [endpoint for policy in reversed(self.own) for endpoint in policy.endpoints]
+        added = [endpoint for policy in reversed(self.configured) for endpoint in policy.endpoints]
         return tuple({repository.name: repository for repository in (*BUILT_IN, *added)}.values())
 
     @property
     def store(self) -> StoreSettings:
         """Where masters are kept: what the user's policy says, completed by the machine's."""
         found = StoreSettings()
-        for policy in self.own:
+        for policy in self.configured:
             if policy.store.command is None:
                 found = StoreSettings(found.backend or policy.store.backend, found.identity or policy.store.identity)
             elif found == StoreSettings():
                 return policy.store
         return found
 
-    def policies(self, here: Way, files: tuple[tuple[Way, frozenset[str]], ...] = ()) -> Policies:
+    def policies(self, here: SearchPath, files: tuple[tuple[SearchPath, frozenset[str]], ...] = ()) -> Policies:
         """Return these policies together with those of projects.
 
         Raises:
@@ -156,7 +156,7 @@ class Config(Record):
         """
         if self.problem is not None:
             raise self.problem
-        return Policies(here, files, self.own)
+        return Policies(here, files, self.configured)
 
 
 class NamedFile(Record):

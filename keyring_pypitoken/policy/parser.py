@@ -110,7 +110,7 @@ def _read_settings(
                 f"{'.'.join((*path, name))} is for your own policy.toml only: a project cannot set it", *path, name
             )
         elif key is not None:
-            read = key.read_own if key.read_own and layer != "project" else key.read
+            read = key.read_configured if key.read_configured and layer != "project" else key.read
             found[name.replace("-", "_")] = problems.read(read, value, *path, name)
         elif name == PYPROJECT_TABLE[0] and not path:
             problems.add_key("[tool.keyring-pypitoken] is for pyproject.toml: write its keys at the top here", name)

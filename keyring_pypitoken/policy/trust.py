@@ -33,7 +33,7 @@ _SID = "(S-[0-9-]+|[A-Z]{2})"
 _ACCESS_LIST = re.compile(rf"(?:G:{_SID})?D:[A-Z_]*((?:\((?:[^();]*;){{5}}[^();]+\))+)(?:S:.*)?", re.DOTALL)
 
 
-def check_own(path: str, layer: Layer, platform: str = sys.platform) -> None:
+def check_trusted(path: str, layer: Layer, platform: str = sys.platform) -> None:
     """Refuse a policy (PolicyError) if others may write it, or a link or directory on the way to it from the root."""
     if platform == "win32":
         if layer == "site":  # a profile directory is private by default, the machine's is not

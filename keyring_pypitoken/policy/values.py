@@ -34,7 +34,7 @@ class Key(Record):
 
     read: Callable[[object], object]
     project_may: bool = True  # a project's policy may have the key
-    read_own: Callable[[object], object] | None = None  # in a user's or site's policy, if it may hold more there
+    read_configured: Callable[[object], object] | None = None  # in a user's or site's policy, if it may hold more there
 
 
 def parse_duration(value: object) -> int:
@@ -190,7 +190,7 @@ _read_backend = _if(
     '"module.Class" of a keyring backend, or "age"',
 )
 KEYS: dict[str, Key] = {
-    "projects": Key(_read_projects, read_own=_read_own_projects),
+    "projects": Key(_read_projects, read_configured=_read_own_projects),
     "valid-for": Key(_read_valid_for),
     "max-valid-for": Key(read_positive_duration, project_may=False),
     "max-token-valid-for": Key(read_positive_duration, project_may=False),

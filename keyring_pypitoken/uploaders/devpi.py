@@ -106,4 +106,4 @@ def _project_of_old(release: str) -> str:
     return "-".join(parts[:-1])
 
 
-ROOM = Devpi()
+UPLOADER = Devpi()

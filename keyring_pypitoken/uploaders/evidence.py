@@ -42,10 +42,10 @@ def find_evidence(
     Raises:
         Refusal: a source answers and cannot be understood.
     """
-    room = process.room
-    directory = process.directory if room is None else room.find_project(process)
-    if room is not None and not room.is_uploading(process):
-        room = None
+    uploader = process.uploader
+    directory = process.directory if uploader is None else uploader.find_project(process)
+    if uploader is not None and not uploader.is_uploading(process):
+        uploader = None
     variable = [name.strip() for name in process.environ.get(PROJECT_VARIABLE, "").split(",")]
     found = (
         named
@@ -56,15 +56,17 @@ def find_evidence(
     try:
         if patterns:
             files = _read_files(expand(patterns, process.directory), process)
-        elif room is not None:
-            files = _read_files(room.find_files(process), process)
+        elif uploader is not None:
+            files = _read_files(uploader.find_files(process), process)
     except Refusal:
         if found is None:
             raise
     found = found or _projects([file.project for file in files or ()], _origin(files or (), process, patterns))
-    if room is not None:
-        found = found or _projects(room.find_projects(process), f"the arguments of {process.program}")
-    return Evidence(found or find_metadata(directory, process.directory), directory, files, room.resume if room else "")
+    if uploader is not None:
+        found = found or _projects(uploader.find_projects(process), f"the arguments of {process.program}")
+    return Evidence(
+        found or find_metadata(directory, process.directory), directory, files, uploader.resume if uploader else ""
+    )
 
 
 def read_override(environ: Mapping[str, str]) -> WithOrigin[int] | None:

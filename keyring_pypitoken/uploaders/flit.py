@@ -144,4 +144,4 @@ def _choose(environ: Mapping[str, str], section: Mapping[str, str], file: str, k
     return Setting(environ[variable], variable) if variable in environ else Setting(section.get(key), file)
 
 
-ROOM = Flit()
+UPLOADER = Flit()

@@ -144,7 +144,7 @@ class _Run:
     """One run: its options before and after the subcommand with their variables, and its config.toml."""
 
     def __init__(self, process: Process) -> None:
-        command = ROOM.parse(process)
+        command = UPLOADER.parse(process)
         self.directory = process.directory
         self.before = Sources(command.before, process.environ)
         self.after = Sources(command.after, process.environ)
@@ -214,4 +214,4 @@ def _find_root(directory: Path | None) -> Path | None:
     return directory and next((found for found, names in climb(directory, _PROJECT_FILES) if names), None)
 
 
-ROOM = Hatch()
+UPLOADER = Hatch()

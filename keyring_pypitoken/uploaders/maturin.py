@@ -135,4 +135,4 @@ class Maturin(Uploader):
         return Address(checked_url(url, origin), name, origin), name, sections.get(name.lower(), {}) if name else {}
 
 
-ROOM = Maturin()
+UPLOADER = Maturin()

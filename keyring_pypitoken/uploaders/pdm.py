@@ -117,7 +117,7 @@ class _Run:
     """One run: its command line, its environment, its settings."""
 
     def __init__(self, process: Process) -> None:
-        command = ROOM.parse(process)
+        command = UPLOADER.parse(process)
         self.directory = process.directory
         self.environ = process.environ
         self.before = Sources(command.before, process.environ)
@@ -197,4 +197,4 @@ def _holds_password(url: str) -> bool:
     return parts.username is not None and parts.password is not None
 
 
-ROOM = Pdm()
+UPLOADER = Pdm()

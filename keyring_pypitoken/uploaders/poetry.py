@@ -251,4 +251,4 @@ def _keyring(run: _Run) -> tuple[bool, str]:
     return value.lower() in ("true", "1") if isinstance(value, str) else bool(value), origin
 
 
-ROOM = Poetry()
+UPLOADER = Poetry()

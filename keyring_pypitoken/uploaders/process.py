@@ -13,7 +13,7 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory
 from keyring_pypitoken.memory import recall
 from keyring_pypitoken.uploaders.options import Grammar
-from keyring_pypitoken.uploaders.uploader import Process, all_rooms, find_room
+from keyring_pypitoken.uploaders.uploader import Process, all_uploaders, find_uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -55,15 +55,15 @@ def this_process() -> Process:
         # uv and pdm start `keyring get` in their own directory, and only their own command line names files.
         return _parent(directory)
     program = _program_name(sys.argv[0], sys.platform) if sys.argv else ""
-    room = find_room(program)
-    if room is not None and room.module in sys.modules:
+    uploader = find_uploader(program)
+    if uploader is not None and uploader.module in sys.modules:
         return Process(program, tuple(sys.argv[1:]), directory, os.environ)
-    for inside in all_rooms(among=sys.modules):
+    for inside in all_uploaders(among=sys.modules):
         words = inside.find_inside()
         if words is not None:
             return Process(inside.name, words, directory, os.environ)
     # A program that only bears an uploader's name is none.
-    return Process("" if room is not None else program, tuple(sys.argv[1:]), directory, os.environ)
+    return Process("" if uploader is not None else program, tuple(sys.argv[1:]), directory, os.environ)
 
 
 def is_keyring_command() -> bool:

@@ -156,4 +156,4 @@ def _is_attached(path: str) -> bool:
     return path.endswith(".asc") or (path.endswith(".attestation") and "." in path.removesuffix(".attestation"))
 
 
-ROOM = Twine()
+UPLOADER = Twine()

@@ -1,7 +1,7 @@
-"""What is known about an uploader: the questions that are asked of every room, and the answers most of them give.
+"""What is known about an uploader: the questions that are asked of each, and the answers most of them give.
 
-A room is a module of this package, called as its program, that holds one instance `ROOM`: no other module decides by
-an uploader's name. To add an uploader, add a module.
+An uploader's module is called as its program, and holds one instance `UPLOADER`: no other module decides by an
+uploader's name. To add an uploader, add a module.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Process(Record):
     is_parent: bool = False
 
     @property
-    def room(self) -> Uploader | None:
+    def uploader(self) -> Uploader | None:
         """What is known about the program; None if it is not an uploader."""
-        return find_room(self.program)
+        return find_uploader(self.program)
 
 
 class Address(Record):
@@ -305,19 +305,21 @@ def _whose(username: Setting) -> tuple[str, str]:
     return what, f"set the user name in {where} to `{TOKEN_USERNAME}`"
 
 
-def find_room(program: str) -> Uploader | None:
-    """Return the room of a program, such as `twine`; None if there is none."""
-    return recall(("room", program), lambda: _load(program)) if program.isidentifier() else None
+def find_uploader(program: str) -> Uploader | None:
+    """Return the uploader of a program, such as `twine`; None if there is none."""
+    return recall(("uploader", program), lambda: _load(program)) if program.isidentifier() else None
 
 
-def all_rooms(among: Container[str] | None = None) -> tuple[Uploader, ...]:
-    """Return every room by name, or those of the programs among some names."""
+def all_uploaders(among: Container[str] | None = None) -> tuple[Uploader, ...]:
+    """Return every uploader by name, or those of the programs among some names."""
     import pkgutil
 
     import keyring_pypitoken.uploaders as package
 
     names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    return tuple(room for name in names if among is None or name in among if (room := find_room(name)) is not None)
+    return tuple(
+        uploader for name in names if among is None or name in among if (uploader := find_uploader(name)) is not None
+    )
 
 
 def _load(program: str) -> Uploader | None:
@@ -326,7 +328,7 @@ def _load(program: str) -> Uploader | None:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name != name:
-            raise  # a room is there, and imports what is not
+            raise  # a uploader is there, and imports what is not
         return None
-    room = getattr(module, "ROOM", None)
-    return room if isinstance(room, Uploader) and room.name == program else None
+    uploader = getattr(module, "UPLOADER", None)
+    return uploader if isinstance(uploader, Uploader) and uploader.name == program else None

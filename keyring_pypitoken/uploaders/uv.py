@@ -329,4 +329,4 @@ def _is_listed(path: tuple[str, ...], workspace: object, key: str) -> bool:
     return any(fits_rust(path, pattern) for pattern in texts if isinstance(pattern, str))
 
 
-ROOM = Uv()
+UPLOADER = Uv()

@@ -66,7 +66,7 @@ def note_account(repository: Repository, account: str) -> None:
     import tempfile
 
     refuse_similar(repository, account)
-    stored = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    stored = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     note = _note_file(repository, account)
     directory = os.path.dirname(note)
     try:

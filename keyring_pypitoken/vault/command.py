@@ -137,8 +137,6 @@ def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
     """Start the program in a process group of its own, with our stdin and stderr if somebody can answer."""
     nobody = sys.stdin is None or (os.isatty(0) and not passphrase.has_terminal())
     settings: dict[str, Any] = {"process_group": 0}  # without effect on Windows
-    if sys.version_info < (3, 11):
-        settings = {"preexec_fn": getattr(os, "setpgrp", None)}  # pragma: no cover - one version takes this line
     nothing = subprocess.DEVNULL
     settings |= {"stdin": nothing if nobody else None, "stderr": None if sys.stderr else nothing}
     # The user's own choice of a program; a project's policy has no [store].

@@ -27,7 +27,7 @@ from keyring_pypitoken.tokens.macaroon import read_text, write_text
 from keyring_pypitoken.tokens.restrictions import Restriction
 from keyring_pypitoken.uploaders.evidence import find_evidence
 from keyring_pypitoken.uploaders.process import read_command_line
-from keyring_pypitoken.uploaders.uploader import all_rooms
+from keyring_pypitoken.uploaders.uploader import all_uploaders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,8 +166,8 @@ def ask(spelling: str, username: str | None, home: Path) -> None:
 def read_process(line: list[str], work: Path) -> None:
     process = read_command_line(line, work, {"PATH": "/usr/bin"})
     steps: list[Callable[[], object]] = [lambda: find_evidence(process)]
-    for room in all_rooms():
-        questions = (room.is_uploading, room.is_saving, room.find_address, room.find_files)
+    for uploader in all_uploaders():
+        questions = (uploader.is_uploading, uploader.is_saving, uploader.find_address, uploader.find_files)
         steps += [functools.partial(question, process) for question in questions]
     for step in steps:
         with contextlib.suppress(Refusal):

@@ -22,7 +22,7 @@ import pyrage
 
 from keyring_pypitoken import Token
 from keyring_pypitoken.backend import PyPITokenKeyring
-from keyring_pypitoken.policy.discovery import find_way
+from keyring_pypitoken.policy.discovery import find_search_path
 from keyring_pypitoken.policy.parser import parse_policy
 from keyring_pypitoken.uploaders.evidence import find_evidence
 from keyring_pypitoken.uploaders.uploader import Process
@@ -206,8 +206,8 @@ def growth(directory: Path) -> None:
     for depth in range(1, 1_901):
         deep[depth] = deep[depth - 1] / "d"
         deep[depth].mkdir()
-    assert len(find_way(deep[1_900], directory, {}).directories) > 1_900
-    grows("directories up", lambda n: find_way(deep[n], directory, {}), 190, 1_900)
+    assert len(find_search_path(deep[1_900], directory, {}).directories) > 1_900
+    grows("directories up", lambda n: find_search_path(deep[n], directory, {}), 190, 1_900)
     for depth in range(1_900, 0, -1):  # more than shutil.rmtree can recurse into
         deep[depth].rmdir()
 

@@ -18,7 +18,7 @@ from sandbox import Command, Run, WritePolicy, new_master, write_program
 from keyring_pypitoken import Token, paths
 from keyring_pypitoken.cli import grants
 from keyring_pypitoken.history import read_history
-from keyring_pypitoken.uploaders.uploader import all_rooms
+from keyring_pypitoken.uploaders.uploader import all_uploaders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +114,7 @@ def test_exec_sends_another_index_its_own_token(run: Run, project: Path) -> None
     keyring.set_password(url, TOKEN, new_master("test.pypi.org"))
     done = run("keyring_pypitoken", "exec", "-r", "testpypi", "--", sys.executable, "-c", SHOW, cwd=project)
     environ = json.loads(done.stdout)
-    assert {environ[name] for room in all_rooms() for name in room.address_variables} == {url}
+    assert {environ[name] for uploader in all_uploaders() for name in uploader.address_variables} == {url}
     assert Token.load(environ["POETRY_PYPI_TOKEN_TESTPYPI"]).domain == "test.pypi.org"
 
 
@@ -189,7 +189,7 @@ def test_exec_uploads_where_the_user_said(
     assert {Token.load(value).domain for value in tokens.values()} == {"test.pypi.org"}
     assert all(name.startswith(own) for name in tokens)
     assert "KEYRING_PYPITOKEN_PASSPHRASE" not in found
-    others = {name for room in all_rooms() for name in room.token_variables if not name.startswith(own)}
+    others = {name for uploader in all_uploaders() for name in uploader.token_variables if not name.startswith(own)}
     assert not others & set(found)
 
 
@@ -440,7 +440,7 @@ def test_exec_gives_no_address_beside_an_option_that_excludes_it(
     fake(words[0])
     (work / "demo-1.0.zip").touch()
     assert command("exec", "--", *words)[0] == 0
-    names = {name for room in all_rooms() for name in room.address_variables}
+    names = {name for uploader in all_uploaders() for name in uploader.address_variables}
     assert {name: value for name, value in became.items() if name in names} == address
     assert [name for name, value in became.items() if value.startswith("pypi-")]
 
@@ -456,7 +456,7 @@ def test_a_command_that_does_not_upload_needs_a_repository(
         "COMMAND`."
     )
     assert command("exec", "-r", "pypi", "--", "twine", "check", "dist/*")[0] == 0
-    assert {name for room in all_rooms() for name in room.token_variables} <= set(became)
+    assert {name for uploader in all_uploaders() for name in uploader.token_variables} <= set(became)
 
 
 @pytest.mark.usefixtures("project", "stored")

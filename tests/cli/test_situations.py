@@ -15,7 +15,7 @@ from situations import SECRET, SITUATIONS, Place, Situation, install, make_proje
 
 from keyring_pypitoken import Token
 from keyring_pypitoken.uploaders import process
-from keyring_pypitoken.uploaders.uploader import BYPASS, Process, find_room
+from keyring_pypitoken.uploaders.uploader import BYPASS, Process, find_uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,25 +32,25 @@ def place(home: Path, work: Path, user_policy: WritePolicy, monkeypatch: pytest.
 
 def outcome(situation: Situation, place: Place) -> str:
     """Return what the uploader would get for the lookups that it makes."""
-    room = find_room(situation.uploader)
-    assert room is not None
+    uploader = find_uploader(situation.uploader)
+    assert uploader is not None
     run = Process(situation.uploader, situation.words, place.work, os.environ)
-    address = room.find_address(run)
-    lookups = room.find_lookups(run, address)
+    address = uploader.find_address(run)
+    lookups = uploader.find_lookups(run, address)
     if not address.url.startswith(("https://upload.pypi.org/", "https://test.pypi.org/")):
         return "nothing"
-    problems = room.find_problems(run, address)
+    problems = uploader.find_problems(run, address)
     taken = [problem for problem in problems if problem.effect == BYPASS]
-    if taken[: None if room.asks_for else -1] or not situation.has_plugin:
+    if taken[: None if uploader.asks_for else -1] or not situation.has_plugin:
         return "bypass"
-    if room.asks_for and not lookups:
+    if uploader.asks_for and not lookups:
         return "nothing"
-    if room.uses_command:
+    if uploader.uses_command:
         place.monkeypatch.setattr(process, "_parents_command_line", lambda: [situation.uploader, *situation.words])
         place.monkeypatch.setattr(sys, "argv", ["keyring", "get"])
     else:
         place.monkeypatch.delitem(sys.modules, "keyring.cli")
-        place.monkeypatch.setitem(sys.modules, room.module, types.ModuleType(room.module))
+        place.monkeypatch.setitem(sys.modules, uploader.module, types.ModuleType(uploader.module))
         place.monkeypatch.setattr(sys, "argv", [situation.uploader, *situation.words])
     forget()
     return "other" if not lookups else _answer(lookups)

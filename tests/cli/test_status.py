@@ -13,7 +13,7 @@ from situations import SECRET, Place, Situation, install
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.cli import surroundings
-from keyring_pypitoken.uploaders.uploader import Problem, all_rooms
+from keyring_pypitoken.uploaders.uploader import Problem, all_uploaders
 
 if TYPE_CHECKING:
     from typing import Any
@@ -326,26 +326,28 @@ def test_an_uploader_beside_this_package_counts(monkeypatch: pytest.MonkeyPatch)
     import sys
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "twine" or None)
-    assert [(room.name, program) for room, program in surroundings.find_programs({})] == [("twine", sys.executable)]
-    (room,) = (room for room, _ in surroundings.find_programs({}))
-    assert surroundings.lacks_plugin(room, sys.executable, {}) is None
+    assert [(uploader.name, program) for uploader, program in surroundings.find_programs({})] == [
+        ("twine", sys.executable)
+    ]
+    (uploader,) = (uploader for uploader, _ in surroundings.find_programs({}))
+    assert surroundings.lacks_plugin(uploader, sys.executable, {}) is None
 
 
 @pytest.mark.parametrize("file", ["lib", "lib64", "lib/python3.12/site-packages", "Lib/site-packages"])
 def test_library_directories_that_cannot_be_read_are_passed_over(file: str, place: Place) -> None:
-    (room,) = (room for room in all_rooms() if room.name == "twine")
+    (uploader,) = (uploader for uploader in all_uploaders() if uploader.name == "twine")
     environment = place.home / "environment"
     program = environment / "bin" / "twine"
     place.write(f"environment/{file}", "not a directory")
     place.write("environment/bin/twine", "")
-    assert surroundings.lacks_plugin(room, str(program), {}) == Problem(
+    assert surroundings.lacks_plugin(uploader, str(program), {}) == Problem(
         f"{program} belongs to an environment without this package, so twine does not ask it",
         "install keyring-pypitoken there, or put this environment's programs first on PATH",
     )
     other = "lib64" if file == "lib" else "lib"
     for name in ("python3.13/site-packages/keyring_pypitoken-9.0.0.dist-info", "systemd"):
         (environment / other / name).mkdir(parents=True)
-    assert surroundings.lacks_plugin(room, str(program), {}) is None
+    assert surroundings.lacks_plugin(uploader, str(program), {}) is None
 
 
 NO_MASTER, NO_UPLOADER = "none stored by keyring-pypitoken yet", "none"

@@ -11,7 +11,7 @@ import pytest
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import BUILT_IN, PYPI, TESTPYPI
 from keyring_pypitoken.policy.decision import check_repository_names, decide, find_contradictions
-from keyring_pypitoken.policy.model import DEFAULT, Evidence, Grant, NamedFile, Origin, Policies, Way, WithOrigin
+from keyring_pypitoken.policy.model import DEFAULT, Evidence, Grant, NamedFile, Origin, Policies, SearchPath, WithOrigin
 from keyring_pypitoken.policy.parser import parse_policy
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ def read(text: str | None, layer: Layer) -> PolicyFile | None:
     return None if text is None else parse_policy(text, layer=layer, name=f"{layer}.toml")
 
 
-def way(*projects: str | None, trusted: bool = True) -> Way:
+def way(*projects: str | None, trusted: bool = True) -> SearchPath:
     """Return a way with these policies, nearest first."""
     files = []
     for number, text in enumerate(projects):
         policy = None if text is None else parse_policy(text, layer="project", name=f"{'../' * number}project.toml")
         files += [] if policy is None else [policy._replace(trusted=trusted)]
-    return Way(Path(), tuple(files))
+    return SearchPath(Path(), tuple(files))
 
 
 def layers(project: str | None = None, user: str | None = None, site: str | None = None) -> Policies:

@@ -14,8 +14,8 @@ from sandbox import change_owner
 from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.lookup import BUILT_IN, PYPI
-from keyring_pypitoken.policy.discovery import POLICY_VARIABLE, find_way, load_config, project_directories
-from keyring_pypitoken.policy.model import Config, Way
+from keyring_pypitoken.policy.discovery import POLICY_VARIABLE, find_search_path, load_config, project_directories
+from keyring_pypitoken.policy.model import Config, SearchPath
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,11 +55,11 @@ def table_of(account: str) -> str:
     return f'[project]\nname = "demo"\n[tool.keyring-pypitoken]\naccount = "{account}"\n'
 
 
-def way_of(directory: Path, **environ: str) -> Way:
-    return find_way(directory, directory, environ)
+def way_of(directory: Path, **environ: str) -> SearchPath:
+    return find_search_path(directory, directory, environ)
 
 
-def accounts(way: Way) -> list[tuple[str, str]]:
+def accounts(way: SearchPath) -> list[tuple[str, str]]:
     """Return the account that each policy on a way names, and where."""
     found = [policy.settings.account for policy in way.policies]
     return [(account.value, account.origin) for account in found if account]
@@ -99,7 +99,7 @@ def test_every_policy_on_the_way_counts_the_nearest_first(work: Path, write: Wri
 
 def test_files_are_named_from_the_current_directory(work: Path, write: Write) -> None:
     write("x/pypitoken.toml", policy_of("a"))
-    assert accounts(find_way(work / "x", work, {})) == [("a", os.path.join("x", "pypitoken.toml:1"))]
+    assert accounts(find_search_path(work / "x", work, {})) == [("a", os.path.join("x", "pypitoken.toml:1"))]
 
 
 def test_refuses_two_policies_in_one_directory(work: Path, write: Write) -> None:
@@ -369,9 +369,9 @@ def test_reads_the_policies_of_the_user_and_of_every_site(
         site.chmod(0o600)
     user = user_policy("valid-for = 60\n")
     config = load_config()
-    assert [policy.origin for policy in config.own] == [str(user), str(sites[0]), str(sites[2])]
+    assert [policy.origin for policy in config.configured] == [str(user), str(sites[0]), str(sites[2])]
     assert config.problem is None
-    assert config.policies(Way(home)).own == config.own
+    assert config.policies(SearchPath(home)).configured == config.configured
 
 
 def test_a_broken_policy_is_the_problem_of_what_is_loaded(user_policy: WritePolicy, site_policy: WritePolicy) -> None:
@@ -379,10 +379,10 @@ def test_a_broken_policy_is_the_problem_of_what_is_loaded(user_policy: WritePoli
     path = user_policy("notice = 1\nhistory = 2\n")
     config = load_config()
     assert [repository.name for repository in config.repositories] == ["pypi", "testpypi", "corp"]
-    assert [policy.layer for policy in config.own] == ["site"]
+    assert [policy.layer for policy in config.configured] == ["site"]
     assert isinstance(config.problem, PolicyError)
     assert len(config.problem.problems) == 2
-    assert refused(lambda: config.policies(Way(Path()))) == (
+    assert refused(lambda: config.policies(SearchPath(Path()))) == (
         f"the policy cannot be followed: {path}:1:10: notice is 1, expected true or false; and 1 more: "
         "run `keyring-pypitoken check`."
     )
@@ -443,7 +443,7 @@ def test_the_users_endpoint_replaces_the_machines(user_policy: WritePolicy, site
 def test_without_a_policy_no_parser_is_loaded(work: Path) -> None:
     code = (
         "import os, pathlib, sys; from keyring_pypitoken.policy import decision, discovery, model; "
-        "discovery.load_config(); discovery.find_way(pathlib.Path.cwd(), pathlib.Path.cwd(), os.environ); "
+        "discovery.load_config(); discovery.find_search_path(pathlib.Path.cwd(), pathlib.Path.cwd(), os.environ); "
         "print([name for name in sys.modules if name.rpartition('.')[2] in "
         "('tomllib', 'tomli', 'toml', 'parser', 'values', 'trust', 'dataclasses', 'difflib')])"
     )

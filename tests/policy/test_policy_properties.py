@@ -189,7 +189,7 @@ def test_a_grant_keeps_every_limit_of_every_table(
     if granted_window is None:
         return
     found, not_before, not_after = granted_window
-    for table in [table for file in (*policies.here.policies, *policies.own) for table in file.tables(PYPI)]:
+    for table in [table for file in (*policies.here.policies, *policies.configured) for table in file.tables(PYPI)]:
         assert table.projects is None or (
             found.projects is not None and {*found.projects.value} <= table.projects.value
         )

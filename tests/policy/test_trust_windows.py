@@ -176,7 +176,7 @@ def check(policy: Path, descriptors: dict[Path, str], monkeypatch: pytest.Monkey
     """Return whose descriptors were asked for."""
     system = Advapi({str(path): text for path, text in descriptors.items()})
     monkeypatch.setattr(ctypes, "WinDLL", lambda _: system, raising=False)
-    trust.check_own(str(policy), "site", "win32")
+    trust.check_trusted(str(policy), "site", "win32")
     return system.asked
 
 
@@ -237,7 +237,7 @@ def test_where_a_junction_leads_is_judged_too(policy: Path, monkeypatch: pytest.
 def test_only_the_machines_policy_is_judged(layer: Any, policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     system = Advapi({})
     monkeypatch.setattr(ctypes, "WinDLL", lambda _: system, raising=False)
-    trust.check_own(str(policy), layer, "win32")
+    trust.check_trusted(str(policy), layer, "win32")
     assert bool(system.asked) == (layer == "site")
 
 

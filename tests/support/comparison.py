@@ -1,4 +1,4 @@
-"""Command lines that are given to an uploader's own parser, in its environment, and to its room."""
+"""Command lines that are given to an uploader's own parser, in its environment, and to its uploader."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from distributions import make_sdist, make_wheel
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.uploaders.uploader import Process, find_room
+from keyring_pypitoken.uploaders.uploader import Process, find_uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -58,11 +58,11 @@ def write_tree(work: Path, home: Path, pypircs: dict[str, str]) -> None:
 def find_differences(
     name: str, python: Path, script: str, lines: Sequence[str], work: Path, home: Path
 ) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Return the command lines that an uploader's own parser and its room read differently, with what they found.
+    """Return the command lines that an uploader's own parser and its uploader read differently, with what they found.
 
     The script reads `[[arguments, variables], ...]` and prints a list of what its uploader would do. `uploading` is
     True or False, or "usage" if the parser ends with an error, after which nothing is compared, or "settings" if the
-    settings are at fault, which the room must refuse.
+    settings are at fault, which the uploader must refuse.
     """
     cases = [Case.parse(line) for line in lines]
     wrong = []
@@ -82,23 +82,23 @@ def find_differences(
 
 
 def describe(process: Process) -> dict[str, Any]:
-    """Return what the room of a program says about a process; what it refuses is None."""
-    room = find_room(process.program)
-    assert room is not None
-    found: dict[str, Any] = {"uploading": room.is_uploading(process)}
+    """Return what the uploader of a program says about a process; what it refuses is None."""
+    uploader = find_uploader(process.program)
+    assert uploader is not None
+    found: dict[str, Any] = {"uploading": uploader.is_uploading(process)}
     try:
-        found["files"] = [os.path.normpath(file) for file in room.find_files(process) or ()]
+        found["files"] = [os.path.normpath(file) for file in uploader.find_files(process) or ()]
     except Refusal:
         found["files"] = None
     found["first file"] = (found["files"] or [None])[0]
     try:
-        address = room.find_address(process)
+        address = uploader.find_address(process)
         found["url"] = address.url
-        found["lookups"] = [list(lookup) for lookup in room.find_lookups(process, address)]
+        found["lookups"] = [list(lookup) for lookup in uploader.find_lookups(process, address)]
     except Refusal:
         found["url"] = found["lookups"] = None
-    found["project"] = str(room.find_project(process))
-    found["projects"] = list(room.find_projects(process))
+    found["project"] = str(uploader.find_project(process))
+    found["projects"] = list(uploader.find_projects(process))
     return found
 
 

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import Any
-
-    from typing_extensions import Self
+    from typing import Any, Self
 
 
 class DevpiServer(ThreadingHTTPServer):

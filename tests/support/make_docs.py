@@ -13,17 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken.cli.main import build_parser
-from keyring_pypitoken.cli.pypi_errors import ANSWERS
-from keyring_pypitoken.lookup import PYPI
-from keyring_pypitoken.manual import read_entries
 from keyring_pypitoken.policy import decision
 from keyring_pypitoken.policy.values import ENDPOINT_KEYS, KEYS, STORE_KEYS
-from keyring_pypitoken.uploaders.uploader import all_rooms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from keyring_pypitoken.uploaders.uploader import Uploader
 
 DOCS = Path(__file__).parent.parent.parent / ".github" / "docs"
 _PART = re.compile(r"(<!-- made by tests/support/make_docs\.py: ([a-z ]+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
@@ -40,7 +34,7 @@ _DEFAULTS = {
     "notice": "`true`",
     "history": "`true`",
 }
-# Options, variables, file names and patterns of names are code, wherever the rooms have them in a sentence.
+# Options, variables, file names and patterns of names are code, wherever the uploaders have them in a sentence.
 _CODE = re.compile(
     r"(?<![\w`/-])(--?[a-z][\w-]*\b|-[A-Za-z]\b|[\w.-]*_[\w:.-]*\w|~?/?\.pypirc|[a-z]+(?:[.-][a-z]+)*[.-]NAME|config\.toml)",
 )
@@ -53,9 +47,6 @@ def render(page: str) -> str:
 
 def make(name: str) -> str:
     """Return a part by its name, such as `policy keys` or `uploader twine`."""
-    kind, _, rest = name.partition(" ")
-    if kind == "uploader":
-        return _uploader(next(room for room in all_rooms() if room.name == rest))
     return _PARTS[name]()
 
 
@@ -97,58 +88,6 @@ def _described(keys: Iterable[str], properties: dict[str, Any]) -> str:
     return _table(("key", "meaning"), ((f"`{name}`", _description(name, properties)) for name in keys))
 
 
-def _uploaders() -> str:
-    return _table(
-        ("uploader", "version observed", "asks keyring"),
-        ((f"[{room.name}](#{room.name})", room.observed, _where(room)) for room in all_rooms()),
-    )
-
-
-def _where(room: Uploader) -> str:
-    if room.module and room.uses_command:
-        return "in its own process, or through the `keyring` command if it has no keyring"
-    if room.uses_command:
-        return "through the first `keyring` command on `PATH`"
-    return "in its own process" if room.module else "never Python's keyring: use `exec`"
-
-
-def _uploader(room: Uploader) -> str:
-    asks = [text.format(url="the upload URL", host="its host") for text in room.asks_for]
-    ways = []
-    if room.module:
-        ways.append("it is ended")
-    if room.goes_on:
-        ways.append("it gets a text that is not a token through the `keyring` command, which the index rejects")
-    if room.asks_for and not room.module and not room.goes_on:
-        ways.append("the `keyring` command fails")
-    handed = {**room.variables("", PYPI), **room.address_variables}
-    return _table(
-        ("", room.name),
-        (
-            ("version observed", room.observed),
-            ("asks keyring", _where(room)),
-            ("asks for, in this order", "; ".join(map(_code, asks)) or "nothing"),
-            ("takes before keyring", "; ".join(map(_code, room.before_keyring))),
-            ("asks you for a token if keyring has none", "yes" if room.prompts else "no"),
-            ("after a refusal", ", or ".join(ways) or "it never asks"),
-            ("stores what you type under", _code(room.saves.format(url="the upload URL")) or "nothing"),
-            ("variables that `exec` sets", ", ".join(f"`{name}`" for name in handed) or "none"),
-            ("variables that `exec` removes", ", ".join(f"`{name}`" for name in room.rival_variables) or "none"),
-            ("seen in its source", _files(room.source)),
-        ),
-    )
-
-
-def _code(text: str) -> str:
-    """Mark what is code in a sentence, outside of what is marked already."""
-    parts = text.split("`")
-    return "`".join(_CODE.sub(r"`\1`", part) if number % 2 == 0 else part for number, part in enumerate(parts))
-
-
-def _files(source: str) -> str:
-    return re.sub(r"([\w./*-]+\.(?:py|rs))", r"`\1`", source)
-
-
 def _commands() -> str:
     parser = build_parser()
     (found,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
@@ -179,28 +118,11 @@ def _spelling(action: argparse.Action) -> str:
     return ", ".join(f"`{option}{value}`" for option in action.option_strings)
 
 
-def _sentences(entries: Iterable[dict[str, Any]], who: str) -> str:
-    return _table(
-        (who, "what it means, and what to do"),
-        (
-            (
-                "<br>".join(f"`` {part} ``" if "`" in part else f"`{part}`" for part in entry["parts"]),
-                f"{entry['meaning']}<br>→ {' '.join(entry['remedies'])}"
-                + (f" ([more]({entry['page']}))" if "page" in entry else ""),
-            )
-            for entry in entries
-        ),
-    )
-
-
 _PARTS: dict[str, Callable[[], str]] = {
     "policy keys": _policy_keys,
     "repository keys": lambda: _described(ENDPOINT_KEYS, _schema()["definitions"]["further"]["properties"]),
     "store keys": lambda: _described(STORE_KEYS, _schema()["properties"]["store"]["properties"]),
-    "uploaders": _uploaders,
     "commands": _commands,
-    "refusals": lambda: _sentences(read_entries(), "it says"),
-    "answers": lambda: _sentences(read_entries(ANSWERS), "PyPI says"),
 }
 
 

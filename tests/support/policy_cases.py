@@ -12,9 +12,9 @@ from keyring_pypitoken.policy.model import (
     Grant,
     Origin,
     PolicyFile,
+    SearchPath,
     Settings,
     StoreSettings,
-    Way,
     WithOrigin,
 )
 from keyring_pypitoken.policy.parser import parse_policy
@@ -468,6 +468,6 @@ def granted(policies: Policies, projects: WithOrigin[tuple[str, ...]] | None) ->
         return None
 
 
-def way_of(*policies: PolicyFile | None) -> Way:
+def way_of(*policies: PolicyFile | None) -> SearchPath:
     """Return a way with these policies on it, nearest first."""
-    return Way(Path(), tuple(policy for policy in policies if policy is not None))
+    return SearchPath(Path(), tuple(policy for policy in policies if policy is not None))

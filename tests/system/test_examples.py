@@ -15,7 +15,7 @@ from sandbox import ROOT, new_master
 from keyring_pypitoken import ProjectNamesRestriction, Token
 from keyring_pypitoken.lookup import PYPI, TESTPYPI
 from keyring_pypitoken.policy.decision import decide
-from keyring_pypitoken.policy.model import Evidence, Layer, Origin, Policies, Way, WithOrigin
+from keyring_pypitoken.policy.model import Evidence, Layer, Origin, Policies, SearchPath, WithOrigin
 from keyring_pypitoken.policy.parser import parse_policy
 from keyring_pypitoken.policy.values import KEYS
 
@@ -104,10 +104,10 @@ def test_the_samples_do_what_they_say(work: Path) -> None:
     project = parse_policy(text, layer="project", name="pypitoken.toml")
     assert user is not None
     assert project is not None
-    policies = Policies(Way(work, (project,)), own=(user,))
+    policies = Policies(SearchPath(work, (project,)), configured=(user,))
     evidence = Evidence(WithOrigin(("company-project",), Origin("the arguments")), work)
     grants = [decide(repository, policies, evidence) for repository in (PYPI, TESTPYPI)]
     assert [grant.account.value for grant in grants] == ["work", "default"]
     assert [grant.valid_for.value for grant in grants] == [600, 600]
-    released = datetime.datetime(2026, 12, 8, tzinfo=datetime.timezone.utc)
+    released = datetime.datetime(2026, 12, 8, tzinfo=datetime.UTC)
     assert all(grant.window(int(released.timestamp())) for grant in grants)

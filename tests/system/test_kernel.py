@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import keyring
 import pytest
-from house import KERNEL
+from layers import GUARDS
 from sandbox import ROOT, forget, new_master
 
 import keyring_pypitoken
@@ -41,11 +41,11 @@ def carriers() -> set[str]:
             makes = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "MasterToken"
             if reveals or makes:
                 found.add(path.relative_to(PACKAGE).as_posix())
-    return found.difference(KERNEL)
+    return found.difference(GUARDS)
 
 
 def test_the_kernel_is_small_enough_to_be_read() -> None:
-    lines = sum(len((PACKAGE / module).read_text("utf-8").splitlines()) for module in KERNEL)
+    lines = sum(len((PACKAGE / module).read_text("utf-8").splitlines()) for module in GUARDS)
     assert lines <= MAX_LINES
 
 
@@ -55,7 +55,7 @@ def test_nothing_outside_the_kernel_and_the_carriers_reveals_or_makes_a_master()
 
 def test_contributing_lists_the_kernel_and_the_carriers() -> None:
     text = " ".join((ROOT / ".github" / "CONTRIBUTING.md").read_text("utf-8").split())
-    for module in KERNEL:
+    for module in GUARDS:
         assert f"`{module}`" in text
     for module, reason in CARRIERS.items():
         assert f"`{module}` {reason}" in text
@@ -92,7 +92,7 @@ def test_no_other_frame_of_the_package_has_a_master_in_a_local(call: str, work: 
         if not name.startswith(str(PACKAGE)):
             return None
         module = Path(name).relative_to(PACKAGE).as_posix()
-        if module in KERNEL:
+        if module in GUARDS:
             return None
         frames += 1
         for local, value in list(frame.f_locals.items()):

@@ -458,7 +458,7 @@ def test_a_context_is_for_the_current_time_by_default() -> None:
 
 
 def test_a_context_takes_a_date_time_with_a_time_zone_only() -> None:
-    moment = datetime.datetime(2026, 1, 1, 0, 0, 7, 999_999, tzinfo=datetime.timezone.utc)
+    moment = datetime.datetime(2026, 1, 1, 0, 0, 7, 999_999, tzinfo=datetime.UTC)
 
     assert Context(now=moment) == Context(now=1_767_225_607)
     with pytest.raises(InvalidRestriction) as caught:

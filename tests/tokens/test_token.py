@@ -45,7 +45,7 @@ KEY = "a key that no server knows"
 NOW = 1_790_000_000
 PROJECT = "11111111-1111-4111-8111-111111111111"
 USER = "33333333-3333-4333-8333-333333333333"
-UTC = datetime.timezone.utc
+UTC = datetime.UTC
 CET = datetime.timezone(datetime.timedelta(hours=1))
 
 

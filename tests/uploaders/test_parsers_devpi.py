@@ -1,4 +1,4 @@
-"""The room of devpi against devpi-client: command lines that both read, in devpi-client's own environment."""
+"""The uploader of devpi against devpi-client: command lines that both read, in devpi-client's own environment."""
 
 from __future__ import annotations
 

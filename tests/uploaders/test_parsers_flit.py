@@ -1,4 +1,4 @@
-"""The room of flit against flit: command lines that both read, in flit's own environment."""
+"""The uploader of flit against flit: command lines that both read, in flit's own environment."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ for arguments, environ in cases:
         found["uploading"] = False if error.code in (0, None) else "usage"
     except Built:
         if any(key[1] == "nobody-typed" for key in asked):
-            found["lookups"] = []  # after a prompt, which the room reports as a problem
+            found["lookups"] = []  # after a prompt, which the uploader reports as a problem
     except Exception:  # of the settings, or of a build
         found["uploading"] = "settings" if found["uploading"] else False
     os.environ.clear()

@@ -1,4 +1,4 @@
-"""Command lines, read by hatch itself and by its room: same upload, files, URL, project and lookups."""
+"""Command lines, read by hatch itself and by its uploader: same upload, files, URL, project and lookups."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from distributions import make_sdist, make_wheel
 from environments import Environments
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.uploaders.hatch import ROOM
+from keyring_pypitoken.uploaders.hatch import UPLOADER
 from keyring_pypitoken.uploaders.uploader import Process
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def test_reads_command_lines_as_hatch_does(project: Path, pytestconfig: pytest.C
         arguments, variables, directory = case
         process = Process("hatch", tuple(arguments), type(project)(directory), {**os.environ, **variables})
         if found.get("rejected"):
-            continue  # whatever the room says, nothing asks and nothing is uploaded
+            continue  # whatever the uploader says, nothing asks and nothing is uploaded
         expected, said = _expected(found), _ask(process)
         is_refused = isinstance(said, str) and (expected is None or any(part in said for part in REFUSED))
         if said != expected and not is_refused:
@@ -253,16 +253,16 @@ def _expected(found: dict[str, Any]) -> dict[str, object] | None:
 
 
 def _ask(process: Process) -> dict[str, object] | str | None:
-    """Return what the room says; a sentence if it refuses."""
-    if not ROOM.is_uploading(process):
+    """Return what the uploader says; a sentence if it refuses."""
+    if not UPLOADER.is_uploading(process):
         return None
     try:
-        address = ROOM.find_address(process)
+        address = UPLOADER.find_address(process)
         return {
             "url": address.url,
-            "project": str(ROOM.find_project(process)),
-            "files": sorted(map(str, ROOM.find_files(process))),
-            "lookups": [list(pair) for pair in ROOM.find_lookups(process, address)],
+            "project": str(UPLOADER.find_project(process)),
+            "files": sorted(map(str, UPLOADER.find_files(process))),
+            "lookups": [list(pair) for pair in UPLOADER.find_lookups(process, address)],
         }
     except Refusal as refusal:
         return str(refusal)

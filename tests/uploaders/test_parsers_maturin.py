@@ -1,4 +1,4 @@
-"""The room of maturin against maturin: where real runs try to upload to, through a proxy on loopback."""
+"""The uploader of maturin against maturin: where real runs try to upload to, through a proxy on loopback."""
 
 from __future__ import annotations
 

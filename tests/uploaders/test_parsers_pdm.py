@@ -1,4 +1,4 @@
-"""Command lines, read by pdm itself and by its room: same upload, files, URL, project and lookups."""
+"""Command lines, read by pdm itself and by its uploader: same upload, files, URL, project and lookups."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from distributions import make_sdist, make_wheel
 from environments import Environments
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.uploaders.pdm import ROOM
+from keyring_pypitoken.uploaders.pdm import UPLOADER
 from keyring_pypitoken.uploaders.uploader import Process
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ def test_reads_command_lines_as_pdm_does(project: Path, pytestconfig: pytest.Con
         arguments, variables, directory = case
         process = Process("pdm", tuple(arguments), type(project)(directory), {**environ, **variables})
         if found.get("rejected"):
-            continue  # whatever the room says, nothing asks and nothing is uploaded
+            continue  # whatever the uploader says, nothing asks and nothing is uploaded
         expected, said = _expected(found), _ask(process)
         is_refused = isinstance(said, str) and (expected is None or any(part in said for part in REFUSED))
         if said != expected and not is_refused:
@@ -304,17 +304,17 @@ def _expected(found: dict[str, Any]) -> dict[str, object] | None:
 
 
 def _ask(process: Process) -> dict[str, object] | str | None:
-    """Return what the room says; a sentence if it refuses."""
-    if not ROOM.is_uploading(process):
+    """Return what the uploader says; a sentence if it refuses."""
+    if not UPLOADER.is_uploading(process):
         return None
     try:
-        address = ROOM.find_address(process)
-        files = ROOM.find_files(process)
+        address = UPLOADER.find_address(process)
+        files = UPLOADER.find_files(process)
         return {
             "url": address.url,
-            "project": str(ROOM.find_project(process)),
+            "project": str(UPLOADER.find_project(process)),
             "files": None if files is None else list(map(str, files)),
-            "lookups": [list(pair) for pair in ROOM.find_lookups(process, address)],
+            "lookups": [list(pair) for pair in UPLOADER.find_lookups(process, address)],
         }
     except Refusal as refusal:
         return str(refusal)

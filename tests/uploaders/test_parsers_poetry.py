@@ -1,4 +1,4 @@
-"""What poetry's own code makes of many command lines, compared with what its room says.
+"""What poetry's own code makes of many command lines, compared with what its uploader says.
 
 A script in poetry's environment runs all of them in one process; only the sending of a file is cut off.
 """
@@ -16,7 +16,7 @@ from environments import Environments
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import Repository
-from keyring_pypitoken.uploaders.poetry import ROOM
+from keyring_pypitoken.uploaders.poetry import UPLOADER
 from keyring_pypitoken.uploaders.uploader import Process
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ publish -P ../many
 publish -P ../tool
 publish -P ../nameless
 """
-# What poetry refuses to read, or cannot find (a relative -C to below the project), whatever the room says.
+# What poetry refuses to read, or cannot find (a relative -C to below the project), whatever the uploader says.
 REFUSED = """
 publish --repo local
 publish --dist
@@ -246,13 +246,16 @@ def truth(environments: Environments, cases: Sequence[Mapping[str, object]]) -> 
 
 
 def said(words: Sequence[str], directory: Path, environ: Mapping[str, str]) -> dict[str, object]:
-    """Return what the room says."""
+    """Return what the uploader says."""
     process = Process("poetry", tuple(words), directory, {**os.environ, **environ})
-    if not ROOM.is_uploading(process):
+    if not UPLOADER.is_uploading(process):
         return {}
     try:
-        files = ROOM.find_files(process)
-        found: dict[str, object] = {"url": ROOM.find_address(process).url, "project": str(ROOM.find_project(process))}
+        files = UPLOADER.find_files(process)
+        found: dict[str, object] = {
+            "url": UPLOADER.find_address(process).url,
+            "project": str(UPLOADER.find_project(process)),
+        }
     except Refusal:
         return {}
     return found | ({"built": True} if files is None else {"files": [str(file) for file in files]})
@@ -281,12 +284,12 @@ def test_variables_alone_decide_where_and_with_which_token_it_uploads(
     environments: Environments, base: Path, words: tuple[str, ...]
 ) -> None:
     arguments, directory = ("publish", *words), base / "project"
-    address = ROOM.find_address(Process("poetry", arguments, directory, os.environ))
+    address = UPLOADER.find_address(Process("poetry", arguments, directory, os.environ))
     # Another token for the same repository is in the settings.
     (base.parent / "config/pypoetry/auth.toml").write_text(
         f'[pypi-token]\n"{address.name}" = "a token of the settings"\n'
     )
     repository = Repository("ours", address.url, "pypi.org", ())
-    environ = ROOM.variables("pypi-derived", repository, address)
+    environ = UPLOADER.variables("pypi-derived", repository, address)
     (real,) = truth(environments, [{"arguments": arguments, "directory": str(directory), "environ": environ}])
     assert (real["url"], real["password"]) == (address.url, "pypi-derived")

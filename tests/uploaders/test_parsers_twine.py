@@ -1,4 +1,4 @@
-"""The room of twine against twine: command lines that both read, in twine's own environment."""
+"""The uploader of twine against twine: command lines that both read, in twine's own environment."""
 
 from __future__ import annotations
 

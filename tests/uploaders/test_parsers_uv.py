@@ -1,4 +1,4 @@
-"""What uv really uploads, and where to, compared with what its room says: many command lines, nasty ones among them."""
+"""What uv really uploads, and where to, compared with what its module says, for many command lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sandbox import make_link
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.uploaders.uploader import Process
-from keyring_pypitoken.uploaders.uv import ROOM
+from keyring_pypitoken.uploaders.uv import UPLOADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -203,12 +203,12 @@ def truth(program: Path, server: Server, words: list[str], base: Path, environ: 
 
 
 def said(words: list[str], base: Path, environ: Mapping[str, str]) -> Upload | None:
-    """Return what the room says."""
+    """Return what the uploader says."""
     process = Process("uv", tuple(words), base, {**os.environ, **environ})
-    if not ROOM.is_uploading(process):
+    if not UPLOADER.is_uploading(process):
         return None
     try:
-        files, address = ROOM.find_files(process), ROOM.find_address(process)
+        files, address = UPLOADER.find_files(process), UPLOADER.find_address(process)
     except Refusal:
         return None
     assert all(file.is_file() and file.is_absolute() for file in files)
@@ -298,8 +298,8 @@ def test_variables_alone_decide_where_and_with_which_token_it_uploads(
         f'[[index]]\nname = "named"\nurl = "{server.url}/simple"\npublish-url = "{url}"\n'
     )
     arguments = ["publish", *words, "dist/a-1.0.tar.gz"]
-    address = ROOM.find_address(Process("uv", tuple(arguments), base, os.environ))
-    variables = ROOM.variables("pypi-derived", Repository("here", url, "pypi.org", ()), address)
+    address = UPLOADER.find_address(Process("uv", tuple(arguments), base, os.environ))
+    variables = UPLOADER.variables("pypi-derived", Repository("here", url, "pypi.org", ()), address)
     assert truth(environments.scripts("uv") / "uv", server, arguments, base, variables) == (
         url,
         frozenset({"a-1.0.tar.gz"}),

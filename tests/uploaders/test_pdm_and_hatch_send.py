@@ -16,7 +16,7 @@ from distributions import make_wheel
 from environments import Environments
 
 from keyring_pypitoken.lookup import Repository
-from keyring_pypitoken.uploaders.uploader import find_room
+from keyring_pypitoken.uploaders.uploader import find_uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,9 +102,9 @@ def test_variables_win_over_all_other_credentials(
         (home / file).parent.mkdir(parents=True, exist_ok=True)
         (home / file).write_text(text)
         (home / file).chmod(0o600)
-    room = find_room(name)
-    assert room is not None
-    variables = room.variables("the-token", Repository("local", index.url, "pypi.org", ()))
+    uploader = find_uploader(name)
+    assert uploader is not None
+    variables = uploader.variables("the-token", Repository("local", index.url, "pypi.org", ()))
     environ = environ_with_keyring(home, "exit 1") | variables
     subprocess.run([scripts[name] / name, "publish"], cwd=project, env=environ, capture_output=True, check=False)
     assert {credentials for _, _, credentials in index.received} == {"__token__:the-token"}

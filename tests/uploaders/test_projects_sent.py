@@ -17,7 +17,7 @@ from command_lines import LINES, Line, write_projects
 from wire import NO_TOKEN, NotingIndex, Sent, open_environments, run_offline
 
 from keyring_pypitoken.lookup import Repository
-from keyring_pypitoken.uploaders.uploader import Address, find_room
+from keyring_pypitoken.uploaders.uploader import Address, find_uploader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,10 +85,10 @@ def test_the_token_is_for_the_projects_that_arrive(
 ) -> None:
     write_projects(work)
     environment, lines = PARTS[part]
-    room = find_room(environment.split(maxsplit=1)[0])
-    assert room is not None
+    uploader = find_uploader(environment.split(maxsplit=1)[0])
+    assert uploader is not None
     repository = Repository("local", index.upload_url, "pypi.org", ())
-    variables = room.variables(WORTHLESS, repository, Address(index.upload_url, "local", ""))
+    variables = uploader.variables(WORTHLESS, repository, Address(index.upload_url, "local", ""))
     address = {name: value for name, value in variables.items() if value == index.upload_url}
     paths = [environments.scripts(name) for name in dict.fromkeys((environment, "twine", "uv"))]
     path = os.pathsep.join(map(str, (*paths, "/usr/bin", "/bin")))
@@ -107,9 +107,9 @@ def test_the_token_is_for_the_projects_that_arrive(
         truth, _ = run(line.words, environ | variables | {"PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"})
         assert {found.password for found in truth} <= {WORTHLESS}
         arrived = ", ".join(sorted({found.project for found in truth})) or "-"
-        modes = {"keyring": (line.words, ASKING.get(room.name, {})), "exec": ([*through, *line.words], {})}
+        modes = {"keyring": (line.words, ASKING.get(uploader.name, {})), "exec": ([*through, *line.words], {})}
         for mode, (words, asking) in modes.items():
-            if mode == "keyring" and not room.asks_for:
+            if mode == "keyring" and not uploader.asks_for:
                 continue
             sent, shown = run(words, environ | address | asking)
             outcome = judge(truth, sent, is_forbidden=line.is_forbidden)

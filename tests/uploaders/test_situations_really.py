@@ -10,7 +10,7 @@ from sandbox import Command, WritePolicy, forget
 from situations import PYPI, SECRET, SITUATIONS, TESTPYPI, Place, Situation, make_project
 from wire import OFFLINE, NotingIndex, open_environments, run_offline
 
-from keyring_pypitoken.uploaders.uploader import Process, find_room
+from keyring_pypitoken.uploaders.uploader import Process, find_uploader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,7 +80,7 @@ def place(home: Path, work: Path, user_policy: WritePolicy, monkeypatch: pytest.
     place.write("config/pdm/config.toml", f'[repository.pypi]\nurl = "{PYPI}"\n')
     place.set(UV_PUBLISH_URL=PYPI, HATCH_INDEX_REPO=PYPI, POETRY_REPOSITORIES_LOCAL_URL=PYPI)
     # poetry takes PyPI's own address if no repository is named.
-    monkeypatch.setattr(type(find_room("poetry")), "typical", ("publish", "-r", "local"))
+    monkeypatch.setattr(type(find_uploader("poetry")), "typical", ("publish", "-r", "local"))
     return place
 
 
@@ -130,9 +130,9 @@ def test_a_real_upload_does_what_status_says(
 
     words = {"poetry": ("publish", "-r", "local"), "maturin": ("upload", "dist/demo-1.0-py3-none-any.whl")}
     arguments = words.get(name, situation.words)
-    room = find_room(name)
-    assert room is not None
-    address = room.find_address(Process(name, arguments, place.work, os.environ))
+    uploader = find_uploader(name)
+    assert uploader is not None
+    address = uploader.find_address(Process(name, arguments, place.work, os.environ))
     assert address.url in {index.upload_url for index in indexes}  # before anything real is started
     typed = [str(next(path / name for path in scripts if (path / name).exists())), *arguments]
     done = run_offline(typed, place.work, os.environ)

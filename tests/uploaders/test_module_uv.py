@@ -1,4 +1,4 @@
-"""What uv's room says."""
+"""What uv's uploader says."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI
 from keyring_pypitoken.uploaders import options
 from keyring_pypitoken.uploaders import uv as room_of_uv
-from keyring_pypitoken.uploaders.uploader import RISK, Address, Problem, Process, find_room
-from keyring_pypitoken.uploaders.uv import ROOM
+from keyring_pypitoken.uploaders.uploader import RISK, Address, Problem, Process, find_uploader
+from keyring_pypitoken.uploaders.uv import UPLOADER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,21 +39,21 @@ def uv(line: str, work: Path, environ: Mapping[str, str] = READY, *, is_parent: 
 
 def refusal(line: str, work: Path, *, files: bool = False) -> str:
     with pytest.raises(Refusal) as refused:
-        (ROOM.find_files if files else ROOM.find_address)(uv(line, work))
+        (UPLOADER.find_files if files else UPLOADER.find_address)(uv(line, work))
     return str(refused.value)
 
 
 def problems(line: str, work: Path, environ: Mapping[str, str] = READY) -> list[Problem]:
     process = uv(line, work, environ)
     try:
-        address = ROOM.find_address(process)
+        address = UPLOADER.find_address(process)
     except Refusal:
         address = Address(URL, "", "default")
-    return ROOM.find_problems(process, address)
+    return UPLOADER.find_problems(process, address)
 
 
 def test_is_found_by_its_program() -> None:
-    assert find_room("uv") is ROOM
+    assert find_uploader("uv") is UPLOADER
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_is_found_by_its_program() -> None:
     ],
 )
 def test_is_uploading(line: str, expected: bool, work: Path) -> None:
-    assert ROOM.is_uploading(uv(line, work)) is expected
+    assert UPLOADER.is_uploading(uv(line, work)) is expected
 
 
 @pytest.mark.parametrize(
@@ -83,11 +83,11 @@ def test_is_uploading(line: str, expected: bool, work: Path) -> None:
     ],
 )
 def test_the_project_it_was_pointed_at(line: str, environ: dict[str, str], expected: str, work: Path) -> None:
-    assert ROOM.find_project(uv(line, work, environ)) == work / expected
+    assert UPLOADER.find_project(uv(line, work, environ)) == work / expected
 
 
 def test_the_keyring_command_is_in_its_directory_already(work: Path) -> None:
-    assert ROOM.find_project(uv("publish --directory a", work, is_parent=True)) == work
+    assert UPLOADER.find_project(uv("publish --directory a", work, is_parent=True)) == work
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_files(line: str, expected: list[str], work: Path) -> None:
         (work / "dist" / name).parent.mkdir(exist_ok=True)
         (work / "dist" / name).parent.mkdir(exist_ok=True, parents=True)
         (work / "dist" / name).touch()
-    found = ROOM.find_files(uv(line, work))
+    found = UPLOADER.find_files(uv(line, work))
     assert [file.name for file in found] == expected
     assert all(file.is_absolute() and ".." not in file.parts for file in found)
 
@@ -137,7 +137,7 @@ def test_links_in_a_circle_end(work: Path) -> None:
         (work / name).mkdir()
         make_link(work / name / "loop", work)
     make_link(work / "nowhere", work / "none")
-    assert [file.name for file in ROOM.find_files(uv("publish **/*.tar.gz", work))] == ["a-1.0.tar.gz"]
+    assert [file.name for file in UPLOADER.find_files(uv("publish **/*.tar.gz", work))] == ["a-1.0.tar.gz"]
 
 
 def test_a_pattern_that_looks_at_too_much_is_refused(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +187,7 @@ SETTINGS = '[[index]]\nname = "t"\npublish-url = "https://test.pypi.org/legacy/"
 def test_address(line: str, environ: dict[str, str], expected: Address, work: Path) -> None:
     (work / "uv.toml").write_text(SETTINGS)
     (work / "c.toml").write_text('publish-url = "https://c"\n')
-    assert ROOM.find_address(uv(line, work, environ)) == expected
+    assert UPLOADER.find_address(uv(line, work, environ)) == expected
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_settings_that_cannot_be_read(work: Path) -> None:
 )
 def test_lookups(line: str, environ: dict[str, str], expected: list[tuple[str, str]], work: Path) -> None:
     process = uv(line, work, environ)
-    assert ROOM.find_lookups(process, ROOM.find_address(process)) == tuple(expected)
+    assert UPLOADER.find_lookups(process, UPLOADER.find_address(process)) == tuple(expected)
 
 
 def taken(origin: str, remedy: str) -> Problem:
@@ -362,7 +362,7 @@ def test_a_credential_in_uvs_store_is_a_problem(
 )
 def test_variables(address: Address | None, expected: bool) -> None:
     variables = {"UV_PUBLISH_USERNAME": "__token__", "UV_PUBLISH_PASSWORD": "t"}
-    assert ROOM.variables("t", PYPI, address) == variables | ({"UV_PUBLISH_URL": PYPI.url} if expected else {})
+    assert UPLOADER.variables("t", PYPI, address) == variables | ({"UV_PUBLISH_URL": PYPI.url} if expected else {})
 
 
 def test_settings_of_a_workspace(work: Path) -> None:
@@ -377,7 +377,7 @@ def test_settings_of_a_workspace(work: Path) -> None:
     write("loose", "pyproject.toml", "[build-system]\n")
     write("p/a/nested", "uv.toml", 'publish-url = "https://nested/"\n')
     found = {
-        name: ROOM.find_address(uv("publish", work / name)).url
+        name: UPLOADER.find_address(uv("publish", work / name)).url
         for name in (".", "p/a", "p/a/nested", "p/xa", "q", "loose")
     }
     assert found == {
@@ -394,7 +394,7 @@ def test_settings_of_the_machine(work: Path, home: Path) -> None:
     (home / "site/uv").mkdir(parents=True)
     (home / "site/uv/uv.toml").write_text('publish-url = "https://machine/"\n')
     process = uv("publish", work, {**READY, "UV_NO_SYSTEM_CONFIG": "false"})
-    assert ROOM.find_address(process).url == "https://machine/"
+    assert UPLOADER.find_address(process).url == "https://machine/"
 
 
 @pytest.mark.parametrize(

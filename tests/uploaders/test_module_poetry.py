@@ -1,4 +1,4 @@
-"""What poetry's room says."""
+"""What poetry's uploader says."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI
-from keyring_pypitoken.uploaders.poetry import ROOM
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Process, find_room
+from keyring_pypitoken.uploaders.poetry import UPLOADER
+from keyring_pypitoken.uploaders.uploader import Address, Problem, Process, find_uploader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,7 +41,7 @@ def refusal(ask: Callable[[Process], object], line: str, work: Path) -> str:
 
 
 def test_is_found_by_its_program() -> None:
-    assert find_room("poetry") is ROOM
+    assert find_uploader("poetry") is UPLOADER
 
 
 @pytest.mark.parametrize(
@@ -58,29 +58,32 @@ def test_is_found_by_its_program() -> None:
     ],
 )
 def test_what_it_does(line: str, uploads: bool, saves: bool, work: Path) -> None:
-    assert (ROOM.is_uploading(poetry(line, work, {})), ROOM.is_saving(poetry(line, work, {}))) == (uploads, saves)
+    assert (UPLOADER.is_uploading(poetry(line, work, {})), UPLOADER.is_saving(poetry(line, work, {}))) == (
+        uploads,
+        saves,
+    )
 
 
 def test_its_own_process_is_in_its_directory_already(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (work / "a").mkdir()
     (work / "a/pyproject.toml").touch()
-    assert ROOM.find_project(poetry("-C a publish", work, {})) == work / "a"
+    assert UPLOADER.find_project(poetry("-C a publish", work, {})) == work / "a"
     monkeypatch.setitem(sys.modules, "poetry", sys)
-    assert ROOM.find_project(poetry("-C a publish", work, {})) == work
+    assert UPLOADER.find_project(poetry("-C a publish", work, {})) == work
 
 
 def test_files_are_those_of_the_latest_version(work: Path) -> None:
     (work / "dist").mkdir()
     for name in ("my_pkg-1.0.tar.gz", "my_pkg-10-py3-none-any.whl", "my_pkg-10.tar.gz", "other-11.tar.gz"):
         (work / "dist" / name).touch()
-    found = ROOM.find_files(poetry("publish", work, {})) or ()
+    found = UPLOADER.find_files(poetry("publish", work, {})) or ()
     assert [file.name for file in found] == ["my_pkg-10.tar.gz", "my_pkg-10-py3-none-any.whl"]
     (work / "one").mkdir()
     (work / "one/my_pkg-1.0.tar.gz").touch()
-    assert ROOM.find_files(poetry("publish --dist-dir one", work, {})) == (work / "one/my_pkg-1.0.tar.gz",)
-    assert ROOM.find_files(poetry("publish --build", work, {})) is None
+    assert UPLOADER.find_files(poetry("publish --dist-dir one", work, {})) == (work / "one/my_pkg-1.0.tar.gz",)
+    assert UPLOADER.find_files(poetry("publish --build", work, {})) is None
     (work / "dist/my_pkg-first.tar.gz").touch()
-    assert refusal(ROOM.find_files, "publish", work) == (
+    assert refusal(UPLOADER.find_files, "publish", work) == (
         "the versions of the files in dist cannot be compared ('1.0', '10', 'first'): remove those that are not to be "
         "published."
     )
@@ -88,9 +91,11 @@ def test_files_are_those_of_the_latest_version(work: Path) -> None:
 
 def test_files_that_are_not_there_are_refused(work: Path) -> None:
     message = "poetry finds no files to publish in dist: build them, or name their directory."
-    assert refusal(ROOM.find_files, "publish", work) == message
+    assert refusal(UPLOADER.find_files, "publish", work) == message
     (work / "pyproject.toml").write_text("")
-    assert refusal(ROOM.find_files, "publish", work) == "poetry finds no project name in pyproject.toml: add it there."
+    assert (
+        refusal(UPLOADER.find_files, "publish", work) == "poetry finds no project name in pyproject.toml: add it there."
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,11 +113,11 @@ def test_files_that_are_not_there_are_refused(work: Path) -> None:
 )
 def test_address(line: str, environ: dict[str, str], expected: Address, work: Path) -> None:
     (work / "poetry.toml").write_text('[repositories.x]\nurl = "https://x/legacy"\n[repositories.bad]\nurl = "x"\n')
-    assert ROOM.find_address(poetry(line, work, environ)) == expected
-    assert refusal(ROOM.find_address, "publish -r bad", work) == (
+    assert UPLOADER.find_address(poetry(line, work, environ)) == expected
+    assert refusal(UPLOADER.find_address, "publish -r bad", work) == (
         "the repository URL of repositories.bad.url in poetry.toml is not one of http or https: correct it."
     )
-    assert refusal(ROOM.find_address, "publish -r none", work) == (
+    assert refusal(UPLOADER.find_address, "publish -r none", work) == (
         "poetry has no repository 'none': define it with `poetry config repositories.NAME URL`, or correct its name."
     )
 
@@ -163,16 +168,16 @@ def test_lookups_and_problems(
 ) -> None:
     (work / "poetry.toml").write_text(settings)
     process = poetry(line, work, environ)
-    address = ROOM.find_address(process)
+    address = UPLOADER.find_address(process)
     wanted = () if lookups is None else (CHECK, (SERVICE, "__token__"), *lookups)
-    assert ROOM.find_lookups(process, address) == wanted
-    assert ROOM.find_problems(process, address) == expected
+    assert UPLOADER.find_lookups(process, address) == wanted
+    assert UPLOADER.find_problems(process, address) == expected
 
 
 def test_a_password_for_another_repository_comes_before_its_url(work: Path) -> None:
     (work / "poetry.toml").write_text("[repositories.x]\nurl = 'https://x/'\n[http-basic.x]\npassword = 'p'\n")
     process = poetry("publish -r x", work, {})
-    assert ROOM.find_problems(process, ROOM.find_address(process)) == [
+    assert UPLOADER.find_problems(process, UPLOADER.find_address(process)) == [
         Problem(
             "http-basic.x.password in poetry.toml is set, and poetry takes it before it asks keyring for the URL",
             "remove it there",
@@ -185,14 +190,14 @@ def test_settings_that_cannot_be_read(work: Path) -> None:
     (work / "own/auth.toml").mkdir()
     process = poetry("publish", work, {"POETRY_CONFIG_DIR": "own"})
     with pytest.raises(Refusal):
-        ROOM.find_address(process)
-    (found,) = ROOM.find_problems(process, Address(URL, "pypi", "default"))
+        UPLOADER.find_address(process)
+    (found,) = UPLOADER.find_problems(process, Address(URL, "pypi", "default"))
     assert found == Problem("work/own/auth.toml is not a regular file", "replace it with one")
 
 
 def test_variables() -> None:
-    assert ROOM.variables("t", PYPI) == {"POETRY_PYPI_TOKEN_PYPI": "t"}
-    assert ROOM.variables("t", PYPI, Address(PYPI.url, "my-own", "")) == {
+    assert UPLOADER.variables("t", PYPI) == {"POETRY_PYPI_TOKEN_PYPI": "t"}
+    assert UPLOADER.variables("t", PYPI, Address(PYPI.url, "my-own", "")) == {
         "POETRY_PYPI_TOKEN_MY_OWN": "t",
         "POETRY_REPOSITORIES_MY_OWN_URL": PYPI.url,
     }

@@ -1,4 +1,4 @@
-"""What the room of devpi says about command lines and settings."""
+"""What the uploader of devpi says about command lines and settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TESTPYPI
-from keyring_pypitoken.uploaders.devpi import ROOM
+from keyring_pypitoken.uploaders.devpi import UPLOADER
 from keyring_pypitoken.uploaders.uploader import Address, Problem, Process
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ def make(home: Path, work: Path) -> Make:
     ],
 )
 def test_push_to_a_section_of_pypirc_asks_for_a_token(make: Make, line: str, *, expected: bool) -> None:
-    assert ROOM.is_uploading(make(line)) is expected
-    assert not ROOM.is_saving(make(line))
-    assert ROOM.find_files(make(line)) is None
+    assert UPLOADER.is_uploading(make(line)) is expected
+    assert not UPLOADER.is_saving(make(line))
+    assert UPLOADER.find_files(make(line)) is None
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,12 @@ def test_push_to_a_section_of_pypirc_asks_for_a_token(make: Make, line: str, *, 
     ],
 )
 def test_the_release_names_the_project(make: Make, release: str, expected: tuple[str, ...]) -> None:
-    assert ROOM.find_projects(make(f"push {release} pypi:pypi")) == expected
+    assert UPLOADER.find_projects(make(f"push {release} pypi:pypi")) == expected
 
 
 def test_no_release_names_no_project(make: Make) -> None:
-    assert ROOM.find_projects(make("push")) == ()
-    assert ROOM.find_projects(make("install demo==1.0")) == ()
+    assert UPLOADER.find_projects(make("push")) == ()
+    assert UPLOADER.find_projects(make("install demo==1.0")) == ()
 
 
 @pytest.mark.parametrize(
@@ -94,16 +94,16 @@ def test_the_section_names_the_url_and_the_user(
     make: Make, work: Path, line: str, expected: tuple[str, str, str], username: str
 ) -> None:
     (work / "rc").write_text(f"[x]\nrepository = {TESTPYPI.url}\nusername = me\n", encoding="utf-8")
-    address = ROOM.find_address(make(line))
+    address = UPLOADER.find_address(make(line))
     assert address == Address(*expected)
-    assert ROOM.find_lookups(make(line), address) == ((address.url, username),)
+    assert UPLOADER.find_lookups(make(line), address) == ((address.url, username),)
 
 
 def test_a_password_in_the_section_is_taken_first(make: Make) -> None:
     process = make("push a==1 pypi:test")
-    address = ROOM.find_address(process)
-    assert ROOM.find_lookups(process, address) == ()
-    assert ROOM.find_problems(process, address) == [
+    address = UPLOADER.find_address(process)
+    assert UPLOADER.find_lookups(process, address) == ()
+    assert UPLOADER.find_problems(process, address) == [
         Problem(
             "~/.pypirc holds a password for [test], and devpi takes it before it asks keyring",
             "store that token with `keyring-pypitoken login`, then delete the line `password` there",
@@ -116,7 +116,7 @@ def test_a_password_in_the_section_is_taken_first(make: Make) -> None:
 
 
 def test_a_section_with_the_user_of_tokens_is_no_problem(make: Make) -> None:
-    assert ROOM.find_problems(make("push a==1 pypi:pypi"), Address(PYPI.url, "pypi", "default")) == []
+    assert UPLOADER.find_problems(make("push a==1 pypi:pypi"), Address(PYPI.url, "pypi", "default")) == []
 
 
 @pytest.mark.parametrize(
@@ -140,17 +140,17 @@ def test_a_section_with_the_user_of_tokens_is_no_problem(make: Make) -> None:
 )
 def test_settings_at_fault_are_refused_and_reported(make: Make, line: str, message: str) -> None:
     with pytest.raises(Refusal) as refusal:
-        ROOM.find_address(make(line))
+        UPLOADER.find_address(make(line))
     assert str(refusal.value) == message
     reason, _, fix = message.rpartition(": ")
-    assert ROOM.find_problems(make(line), Address(PYPI.url, "", "default")) == [Problem(reason, fix[:-1])]
+    assert UPLOADER.find_problems(make(line), Address(PYPI.url, "", "default")) == [Problem(reason, fix[:-1])]
 
 
 def test_a_section_whose_url_is_not_one_is_refused(make: Make) -> None:
     with pytest.raises(Refusal) as refusal:
-        ROOM.find_address(make("push a==1 pypi:odd"))
+        UPLOADER.find_address(make("push a==1 pypi:odd"))
     assert str(refusal.value) == ("the repository URL of [odd] in ~/.pypirc is not one of http or https: correct it.")
 
 
 def test_it_takes_no_token_by_a_variable() -> None:
-    assert ROOM.variables("the-token", PYPI) == {}
+    assert UPLOADER.variables("the-token", PYPI) == {}

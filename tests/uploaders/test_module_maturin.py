@@ -1,4 +1,4 @@
-"""What the room of maturin says about command lines, variables and settings."""
+"""What the uploader of maturin says about command lines, variables and settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TESTPYPI
-from keyring_pypitoken.uploaders.maturin import ROOM
+from keyring_pypitoken.uploaders.maturin import UPLOADER
 from keyring_pypitoken.uploaders.uploader import Address, Problem, Process
 
 if TYPE_CHECKING:
@@ -54,27 +54,27 @@ def make(home: Path, work: Path) -> Make:
     ],
 )
 def test_publish_and_upload_with_files_upload(make: Make, line: str, *, expected: bool) -> None:
-    assert ROOM.is_uploading(make(line)) is expected
+    assert UPLOADER.is_uploading(make(line)) is expected
 
 
 def test_the_project_is_where_the_manifest_is(make: Make, work: Path) -> None:
-    assert ROOM.find_project(make("publish -m a/b/../Cargo.toml")) == work / "a"
-    assert ROOM.find_project(make("publish")) == work
-    assert ROOM.find_project(make("upload x.whl")) == work
+    assert UPLOADER.find_project(make("publish -m a/b/../Cargo.toml")) == work / "a"
+    assert UPLOADER.find_project(make("publish")) == work
+    assert UPLOADER.find_project(make("upload x.whl")) == work
 
 
 def test_files_are_those_of_the_command_line_in_their_order(make: Make, work: Path) -> None:
     for name in ("b.whl", "a.tar.gz"):
         (work / name).touch()
-    assert ROOM.find_files(make("upload -u me a.tar.gz b.whl")) == (work / "a.tar.gz", work / "b.whl")
-    assert ROOM.find_files(make("upload")) is None
-    assert ROOM.find_files(make("publish b.whl")) is None
+    assert UPLOADER.find_files(make("upload -u me a.tar.gz b.whl")) == (work / "a.tar.gz", work / "b.whl")
+    assert UPLOADER.find_files(make("upload")) is None
+    assert UPLOADER.find_files(make("publish b.whl")) is None
 
 
 @pytest.mark.parametrize("name", ["missing.whl", "*.whl"])
 def test_a_file_that_is_not_there_is_refused(make: Make, name: str) -> None:
     with pytest.raises(Refusal) as refusal:
-        ROOM.find_files(make(f"upload {name}"))
+        UPLOADER.find_files(make(f"upload {name}"))
     assert str(refusal.value) == f"'{name}' is not a file: correct the name."
 
 
@@ -99,7 +99,7 @@ URL = "http://b.example/"
 def test_the_address_is_that_of_maturin(
     make: Make, line: str, environ: dict[str, str], expected: tuple[str, str, str]
 ) -> None:
-    assert ROOM.find_address(make(line, **environ)) == Address(*expected)
+    assert UPLOADER.find_address(make(line, **environ)) == Address(*expected)
 
 
 _BYPASS = Problem(
@@ -144,26 +144,26 @@ def test_settings_at_fault_are_refused_and_reported(
 ) -> None:
     process = make(line, **environ)
     with pytest.raises(Refusal) as refusal:
-        ROOM.find_address(process)
+        UPLOADER.find_address(process)
     assert str(refusal.value) == message
     reason, _, fix = message.rpartition(": ")
-    assert ROOM.find_problems(process, Address(PYPI.url, "", "default")) == [Problem(reason, fix[:-1]), _BYPASS]
+    assert UPLOADER.find_problems(process, Address(PYPI.url, "", "default")) == [Problem(reason, fix[:-1]), _BYPASS]
 
 
 def test_it_never_asks_this_package(make: Make) -> None:
-    address = ROOM.find_address(make("publish"))
-    assert ROOM.find_lookups(make("publish"), address) == ()
-    assert ROOM.find_problems(make("publish -r testpypi"), address) == [_BYPASS]
+    address = UPLOADER.find_address(make("publish"))
+    assert UPLOADER.find_lookups(make("publish"), address) == ()
+    assert UPLOADER.find_problems(make("publish -r testpypi"), address) == [_BYPASS]
 
 
 def test_the_advice_shows_nothing_that_others_wrote(make: Make) -> None:
-    advised = ROOM.find_problems(make("\x1b[31m upload x"), Address(PYPI.url, "pypi", "default"))[-1].remedy
+    advised = UPLOADER.find_problems(make("\x1b[31m upload x"), Address(PYPI.url, "pypi", "default"))[-1].remedy
     assert advised == "`keyring-pypitoken exec -- maturin upload ...`"
 
 
 def test_passwords_that_it_takes_are_reported_too(make: Make) -> None:
     process = make("publish -r local", MATURIN_PYPI_TOKEN="x", MATURIN_PASSWORD="")
-    assert ROOM.find_problems(process, ROOM.find_address(process)) == [
+    assert UPLOADER.find_problems(process, UPLOADER.find_address(process)) == [
         Problem(
             "the variable MATURIN_PYPI_TOKEN is set, and maturin takes it before it asks keyring",
             "`unset MATURIN_PYPI_TOKEN`",
@@ -181,9 +181,9 @@ def test_passwords_that_it_takes_are_reported_too(make: Make) -> None:
 
 
 def test_its_variables_are_taken_by_itself_unless_an_option_names_the_repository(make: Make) -> None:
-    variables = ROOM.variables("the-token", TESTPYPI)
+    variables = UPLOADER.variables("the-token", TESTPYPI)
     assert variables == {"MATURIN_PYPI_TOKEN": "the-token", "MATURIN_REPOSITORY_URL": TESTPYPI.url}
-    assert ROOM.find_address(make("publish", **variables)).url == TESTPYPI.url
-    assert not ROOM.names_repository(make("publish"))
-    assert ROOM.names_repository(make("publish -r local"))
-    assert ROOM.names_repository(make("publish --repository-url http://a.example/"))
+    assert UPLOADER.find_address(make("publish", **variables)).url == TESTPYPI.url
+    assert not UPLOADER.names_repository(make("publish"))
+    assert UPLOADER.names_repository(make("publish -r local"))
+    assert UPLOADER.names_repository(make("publish --repository-url http://a.example/"))

@@ -1,4 +1,4 @@
-"""What the room of twine says about command lines, variables and settings."""
+"""What the uploader of twine says about command lines, variables and settings."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TESTPYPI
-from keyring_pypitoken.uploaders.twine import ROOM
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Process, all_rooms, find_room
+from keyring_pypitoken.uploaders.twine import UPLOADER
+from keyring_pypitoken.uploaders.uploader import Address, Problem, Process, all_uploaders, find_uploader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,18 +45,18 @@ def make(home: Path, work: Path) -> Make:
 
 
 def test_the_room_is_found_by_its_program() -> None:
-    assert find_room("twine") is ROOM
-    assert ROOM in all_rooms()
+    assert find_uploader("twine") is UPLOADER
+    assert UPLOADER in all_uploaders()
 
 
 @pytest.mark.parametrize("program", ["make", "options", "", "no-identifier", "no.such.module"])
 def test_a_program_without_a_room_has_none(program: str) -> None:
-    assert find_room(program) is None
+    assert find_uploader(program) is None
 
 
 def test_its_project_is_that_of_the_current_directory(make: Make, work: Path) -> None:
-    assert ROOM.find_project(make("upload /elsewhere/dist/*")) == work
-    assert ROOM.find_projects(make("upload demo==1.0")) == ()
+    assert UPLOADER.find_project(make("upload /elsewhere/dist/*")) == work
+    assert UPLOADER.find_projects(make("upload demo==1.0")) == ()
 
 
 @pytest.mark.parametrize(
@@ -74,38 +74,38 @@ def test_its_project_is_that_of_the_current_directory(make: Make, work: Path) ->
     ],
 )
 def test_upload_and_register_ask_for_a_token(make: Make, line: str, *, expected: bool) -> None:
-    assert ROOM.is_uploading(make(line)) is expected
+    assert UPLOADER.is_uploading(make(line)) is expected
 
 
 def test_files_come_wheels_first_without_what_is_attached(make: Make, work: Path) -> None:
     for name in ("a-1.tar.gz", "a-1.tar.gz.asc", "a-1.tar.gz.publish.attestation", "b.whl", "c.whl"):
         (work / name).touch()
-    found = ROOM.find_files(make("upload -c note a-1* c.whl b.whl c.whl"))
+    found = UPLOADER.find_files(make("upload -c note a-1* c.whl b.whl c.whl"))
     assert found == tuple(work / name for name in ("c.whl", "b.whl", "c.whl", "a-1.tar.gz"))
 
 
 @pytest.mark.parametrize("line", ["upload", "check a.whl", "upload -r a.whl"])
 def test_no_files_are_known_if_the_command_line_names_none(make: Make, line: str) -> None:
-    assert ROOM.find_files(make(line)) is None
+    assert UPLOADER.find_files(make(line)) is None
 
 
 @pytest.mark.parametrize("name", ["missing-1.0.tar.gz", "dist/*"])
 def test_a_name_that_finds_no_file_is_refused(make: Make, name: str) -> None:
     with pytest.raises(Refusal) as refusal:
-        ROOM.find_files(make(f"upload {name}"))
+        UPLOADER.find_files(make(f"upload {name}"))
     assert str(refusal.value) == f"'{name}' matches no file: correct the name."
 
 
 def test_an_empty_name_is_not_the_directory(make: Make) -> None:
     with pytest.raises(Refusal) as refusal:
-        ROOM.find_files(make("upload")._replace(arguments=("upload", "")))
+        UPLOADER.find_files(make("upload")._replace(arguments=("upload", "")))
     assert str(refusal.value) == "'' matches no file: correct the name."
 
 
 def test_another_program_that_runs_twine_names_no_files_but_an_address(make: Make) -> None:
     process = make("upload -r local x", "fullrelease", TWINE_REPOSITORY="testpypi")
-    assert ROOM.find_files(process) is None
-    assert ROOM.find_address(process) == Address(TESTPYPI.url, "testpypi", "TWINE_REPOSITORY")
+    assert UPLOADER.find_files(process) is None
+    assert UPLOADER.find_address(process) == Address(TESTPYPI.url, "testpypi", "TWINE_REPOSITORY")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_the_address_is_that_of_twine(
 ) -> None:
     rc = "[distutils]\nindex-servers = x\n[x]\nrepository = https://c.example/\n"
     (work / "rc").write_text(rc, encoding="utf-8")
-    assert ROOM.find_address(make(f"upload {line} f", **environ)) == Address(*expected)
+    assert UPLOADER.find_address(make(f"upload {line} f", **environ)) == Address(*expected)
 
 
 @pytest.mark.parametrize(
@@ -153,10 +153,10 @@ def test_settings_at_fault_are_refused_and_reported(make: Make, work: Path, line
     (work / "odd").write_text("[distutils]\nindex-servers = x\n[x]\nrepository = https://[\n", encoding="utf-8")
     process = make(f"upload {line} f", TWINE_PASSWORD="x")
     with pytest.raises(Refusal) as refusal:
-        ROOM.find_address(process)
+        UPLOADER.find_address(process)
     assert str(refusal.value) == message
     reason, _, fix = message.rpartition(": ")
-    assert ROOM.find_problems(process, Address(PYPI.url, "", "default")) == [Problem(reason, fix[:-1])]
+    assert UPLOADER.find_problems(process, Address(PYPI.url, "", "default")) == [Problem(reason, fix[:-1])]
 
 
 A = "https://a.example/"
@@ -183,7 +183,7 @@ def test_keyring_is_asked_for_what_is_missing(
     make: Make, line: str, environ: dict[str, str], expected: list[tuple[str, str | None]]
 ) -> None:
     process = make(f"upload {line} f", **environ)
-    assert list(ROOM.find_lookups(process, ROOM.find_address(process))) == expected
+    assert list(UPLOADER.find_lookups(process, UPLOADER.find_address(process))) == expected
 
 
 _STORE = "store that token with `keyring-pypitoken login`, then delete the line `password` there"
@@ -271,17 +271,17 @@ def test_what_goes_before_keyring_is_reported(
 ) -> None:
     (work / "login").write_text("[server-login]\npassword = x\n", encoding="utf-8")
     process = make(f"upload {line} f", **environ)
-    assert ROOM.find_problems(process, ROOM.find_address(process)) == [Problem(*one) for one in expected]
+    assert UPLOADER.find_problems(process, UPLOADER.find_address(process)) == [Problem(*one) for one in expected]
 
 
 def test_its_variables_are_taken_by_itself(make: Make) -> None:
-    variables = ROOM.variables("the-token", TESTPYPI)
+    variables = UPLOADER.variables("the-token", TESTPYPI)
     assert variables == {
         "TWINE_USERNAME": "__token__",
         "TWINE_PASSWORD": "the-token",
         "TWINE_REPOSITORY_URL": TESTPYPI.url,
     }
     process = make("upload -r local x", **variables)
-    assert ROOM.find_address(process).url == TESTPYPI.url
-    assert not ROOM.names_repository(process)
-    assert not ROOM.is_saving(process)
+    assert UPLOADER.find_address(process).url == TESTPYPI.url
+    assert not UPLOADER.names_repository(process)
+    assert not UPLOADER.is_saving(process)

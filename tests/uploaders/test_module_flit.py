@@ -1,4 +1,4 @@
-"""What the room of flit says about command lines, variables and settings."""
+"""What the uploader of flit says about command lines, variables and settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TESTPYPI
-from keyring_pypitoken.uploaders.flit import ROOM
+from keyring_pypitoken.uploaders.flit import UPLOADER
 from keyring_pypitoken.uploaders.uploader import STOP, Address, Problem, Process
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def make(home: Path, work: Path) -> Make:
     ],
 )
 def test_publish_asks_for_a_token_and_saves_a_typed_one(make: Make, line: str, *, expected: bool) -> None:
-    assert ROOM.is_uploading(make(line)) is expected
-    assert ROOM.is_saving(make(line)) is expected
+    assert UPLOADER.is_uploading(make(line)) is expected
+    assert UPLOADER.is_saving(make(line)) is expected
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,9 @@ def test_publish_asks_for_a_token_and_saves_a_typed_one(make: Make, line: str, *
     [("publish", "."), ("-f sub/x.toml publish", "sub"), ("--ini=../y/x.toml publish", "../y"), ("-f= publish", ".")],
 )
 def test_the_project_is_where_the_ini_file_is(make: Make, work: Path, line: str, directory: str) -> None:
-    assert ROOM.find_project(make(line)) == (work / directory).resolve()
-    assert ROOM.find_files(make(line)) is None
-    assert ROOM.find_projects(make(line)) == ()
+    assert UPLOADER.find_project(make(line)) == (work / directory).resolve()
+    assert UPLOADER.find_files(make(line)) is None
+    assert UPLOADER.find_projects(make(line)) == ()
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_the_address_is_that_of_flit(
     make: Make, work: Path, line: str, environ: dict[str, str], expected: tuple[str, str, str]
 ) -> None:
     (work / "rc").write_text("[pypi]\nrepository = https://c.example/\n", encoding="utf-8")
-    assert ROOM.find_address(make(line, **environ)) == Address(*expected)
+    assert UPLOADER.find_address(make(line, **environ)) == Address(*expected)
 
 
 @pytest.mark.parametrize(
@@ -123,10 +123,10 @@ def test_settings_at_fault_are_refused_and_reported(
 ) -> None:
     process = make(line, **environ)
     with pytest.raises(Refusal) as refusal:
-        ROOM.find_address(process)
+        UPLOADER.find_address(process)
     assert str(refusal.value) == message
     reason, _, fix = message.rpartition(": ")
-    assert ROOM.find_problems(process, Address(PYPI.url, "", "default")) == [Problem(reason, fix[:-1])]
+    assert UPLOADER.find_problems(process, Address(PYPI.url, "", "default")) == [Problem(reason, fix[:-1])]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_it_asks_for_the_project_then_the_user_then_the_password(
 ) -> None:
     (work / "pyproject.toml").write_text(metadata, encoding="utf-8")
     process = make("publish --repository local")
-    assert ROOM.find_lookups(process, ROOM.find_address(process)) == (
+    assert UPLOADER.find_lookups(process, UPLOADER.find_address(process)) == (
         (PYPI.url, f"pypi_token:project:{project}"),
         (PYPI.url, "pypi_token:user:bob"),
         (PYPI.url, "bob"),
@@ -160,7 +160,7 @@ def test_it_asks_for_the_project_then_the_user_then_the_password(
 )
 def test_it_asks_nothing_with_a_password_or_without_a_user_name(make: Make, line: str, environ: dict[str, str]) -> None:
     process = make(line, **environ)
-    assert ROOM.find_lookups(process, ROOM.find_address(process)) == ()
+    assert UPLOADER.find_lookups(process, UPLOADER.find_address(process)) == ()
 
 
 @pytest.mark.parametrize("metadata", ["", "[project]\nname = 1\n"])
@@ -168,7 +168,7 @@ def test_a_project_without_a_name_is_refused(make: Make, work: Path, metadata: s
     (work / "pyproject.toml").write_text(metadata, encoding="utf-8")
     process = make("publish")
     with pytest.raises(Refusal) as refusal:
-        ROOM.find_lookups(process, ROOM.find_address(process))
+        UPLOADER.find_lookups(process, UPLOADER.find_address(process))
     file = work / "pyproject.toml"
     assert str(refusal.value) == f"{file} does not name the project: add `name` to `[project]`."
 
@@ -211,12 +211,12 @@ def test_what_goes_before_keyring_is_reported(
     make: Make, line: str, environ: dict[str, str], expected: list[tuple[str, str]]
 ) -> None:
     process = make(line, **environ)
-    assert ROOM.find_problems(process, ROOM.find_address(process)) == [Problem(*one) for one in expected]
+    assert UPLOADER.find_problems(process, UPLOADER.find_address(process)) == [Problem(*one) for one in expected]
 
 
 def test_its_variables_are_taken_by_itself_unless_an_option_names_the_repository(make: Make) -> None:
-    variables = ROOM.variables("the-token", TESTPYPI)
+    variables = UPLOADER.variables("the-token", TESTPYPI)
     assert variables == {"FLIT_USERNAME": "__token__", "FLIT_PASSWORD": "the-token", "FLIT_INDEX_URL": TESTPYPI.url}
-    assert ROOM.find_address(make("publish", **variables)).url == TESTPYPI.url
-    assert not ROOM.names_repository(make("publish"))
-    assert ROOM.names_repository(make("publish --repository local"))
+    assert UPLOADER.find_address(make("publish", **variables)).url == TESTPYPI.url
+    assert not UPLOADER.names_repository(make("publish"))
+    assert UPLOADER.names_repository(make("publish --repository local"))

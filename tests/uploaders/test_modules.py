@@ -1,4 +1,4 @@
-"""What every room must say, what the light table of keys repeats of it, and who may ask it."""
+"""What every uploader must say, what the light table of keys repeats of it, and who may ask it."""
 
 from __future__ import annotations
 
@@ -17,57 +17,57 @@ from sandbox import ROOT, STORES, Run, new_master
 from keyring_pypitoken import lookup
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME
 from keyring_pypitoken.memory import forget
-from keyring_pypitoken.uploaders.uploader import Address, Process, Uploader, all_rooms, find_room
+from keyring_pypitoken.uploaders.uploader import Address, Process, Uploader, all_uploaders, find_uploader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-ROOMS = all_rooms()
-NAMES = [room.name for room in ROOMS]
+ROOMS = all_uploaders()
+NAMES = [uploader.name for uploader in ROOMS]
 PACKAGE = ROOT / "keyring_pypitoken"
-# Names of uploaders in texts for people, outside the rooms.
+# Names of uploaders in texts for people, outside the uploaders.
 SHOWN = (
     *("twine upload", "pip install twine", "maturin publish", "uv tool install keyring"),
     "(twine, uv, flit, hatch, poetry, pdm)",
 )
 
 
-def is_overridden(room: Uploader, method: str) -> str:
-    return "yes" if method in vars(type(room)) else ""
+def is_overridden(uploader: Uploader, method: str) -> str:
+    return "yes" if method in vars(type(uploader)) else ""
 
 
-def facts(room: Uploader) -> dict[str, str]:
-    """Return the facts of DESIGN 4.8 as a room says them; what it denies is empty."""
-    asks = [f"its own process ({room.module})"] if room.module else []
-    asks += ["`keyring` command"] if room.uses_command else []
+def facts(uploader: Uploader) -> dict[str, str]:
+    """Return the facts of DESIGN 4.8 as a uploader says them; what it denies is empty."""
+    asks = [f"its own process ({uploader.module})"] if uploader.module else []
+    asks += ["`keyring` command"] if uploader.uses_command else []
     return {
-        "observed": room.observed,
-        "source": room.source,
-        "subcommands": ", ".join(room.commands),
-        "status types": " ".join(room.typical),
+        "observed": uploader.observed,
+        "source": uploader.source,
+        "subcommands": ", ".join(uploader.commands),
+        "status types": " ".join(uploader.typical),
         "asks in": " or ".join(asks),
-        "keys asked": "; ".join(room.asks_for),
-        "lookups": str(room.lookups_per_upload),
-        "kept keys": ", ".join(room.kept_services),
-        "before keyring": "; ".join(room.before_keyring),
-        "saves": room.saves,
-        "prompts": "yes" if room.prompts else "",
-        "resumes": room.resume,
-        "goes on after a refusal": "yes" if room.goes_on else "",
-        "hides stderr": "yes" if room.hides_stderr else "",
-        "token variables": ", ".join(room.token_variables),
-        "address variables": ", ".join(room.address_variables),
-        "rival variables": ", ".join(room.rival_variables),
-        "expands files": is_overridden(room, "find_files"),
-        "names projects": is_overridden(room, "find_projects"),
-        "pointed at a project": is_overridden(room, "find_project"),
-        "runs inside others": is_overridden(room, "find_inside"),
-        "ends if it cannot save": is_overridden(room, "is_saving"),
+        "keys asked": "; ".join(uploader.asks_for),
+        "lookups": str(uploader.lookups_per_upload),
+        "kept keys": ", ".join(uploader.kept_services),
+        "before keyring": "; ".join(uploader.before_keyring),
+        "saves": uploader.saves,
+        "prompts": "yes" if uploader.prompts else "",
+        "resumes": uploader.resume,
+        "goes on after a refusal": "yes" if uploader.goes_on else "",
+        "hides stderr": "yes" if uploader.hides_stderr else "",
+        "token variables": ", ".join(uploader.token_variables),
+        "address variables": ", ".join(uploader.address_variables),
+        "rival variables": ", ".join(uploader.rival_variables),
+        "expands files": is_overridden(uploader, "find_files"),
+        "names projects": is_overridden(uploader, "find_projects"),
+        "pointed at a project": is_overridden(uploader, "find_project"),
+        "runs inside others": is_overridden(uploader, "find_inside"),
+        "ends if it cannot save": is_overridden(uploader, "is_saving"),
     }
 
 
-# Facts that every room must have, and the rooms that have none, with the reason.
+# Facts that every uploader must have, and the uploaders that have none, with the reason.
 NEEDED = {
     "observed": {},
     "source": {},
@@ -88,15 +88,15 @@ def test_the_rooms_are_those_of_the_design() -> None:
     assert NAMES == ["devpi", "flit", "hatch", "maturin", "pdm", "poetry", "twine", "uv"]
 
 
-@pytest.mark.parametrize("room", ROOMS, ids=NAMES)
-def test_no_fact_is_missing(room: Uploader, record_property: Callable[[str, object], None]) -> None:
-    found = facts(room)
-    record_property("room", (room.name, found))
+@pytest.mark.parametrize("uploader", ROOMS, ids=NAMES)
+def test_no_fact_is_missing(uploader: Uploader, record_property: Callable[[str, object], None]) -> None:
+    found = facts(uploader)
+    record_property("uploader", (uploader.name, found))
     lacking = {fact for fact in NEEDED if not found[fact]}
-    assert lacking == {fact for fact, without in NEEDED.items() if room.name in without}
-    assert re.fullmatch(r"\d+\.\d+(\.\d+)?", room.observed)
-    assert re.search(r"\.(py|rs)\b", room.source)
-    assert room.lookups_per_upload >= len(room.asks_for[:1])
+    assert lacking == {fact for fact, without in NEEDED.items() if uploader.name in without}
+    assert re.fullmatch(r"\d+\.\d+(\.\d+)?", uploader.observed)
+    assert re.search(r"\.(py|rs)\b", uploader.source)
+    assert uploader.lookups_per_upload >= len(uploader.asks_for[:1])
 
 
 def test_modules_that_are_not_rooms_are_the_shared_ones() -> None:
@@ -105,7 +105,7 @@ def test_modules_that_are_not_rooms_are_the_shared_ones() -> None:
 
 
 def test_the_light_table_keeps_the_services_that_rooms_keep() -> None:
-    kept = {service for room in ROOMS for service in room.kept_services}
+    kept = {service for uploader in ROOMS for service in uploader.kept_services}
     assert sorted(lookup.KEPT_SERVICES) == sorted(kept)
     # The prefixes come first, which is what `lookup` relies on.
     assert [service.endswith("-") for service in lookup.KEPT_SERVICES] == [True, True, False, False]
@@ -113,9 +113,11 @@ def test_the_light_table_keeps_the_services_that_rooms_keep() -> None:
 
 def lookups(line: str, work: Path, **environ: str) -> tuple[tuple[str, str | None], ...]:
     program, *arguments = line.split()
-    room = find_room(program)
-    assert room is not None
-    return room.find_lookups(Process(program, tuple(arguments), work, environ), Address(PYPI.url, "pypi", "default"))
+    uploader = find_uploader(program)
+    assert uploader is not None
+    return uploader.find_lookups(
+        Process(program, tuple(arguments), work, environ), Address(PYPI.url, "pypi", "default")
+    )
 
 
 def test_the_light_table_has_the_probe_and_the_empty_user_of_poetry(work: Path) -> None:
@@ -170,16 +172,16 @@ def test_a_module_that_a_room_lacks_is_not_hidden(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(importlib, "import_module", load)
     forget()
     with pytest.raises(ModuleNotFoundError, match=r"^No module named 'keyring_pypitoken\.uploaders\.twine'$"):
-        find_room("twine")
+        find_uploader("twine")
 
 
 def test_only_twine_is_found_inside_another_program(monkeypatch: pytest.MonkeyPatch, work: Path) -> None:
-    assert [room.find_inside() for room in ROOMS] == [None] * len(ROOMS)
+    assert [uploader.find_inside() for uploader in ROOMS] == [None] * len(ROOMS)
     parsed = SimpleNamespace(command="upload", args=["demo-1.0.tar.gz"])
     monkeypatch.setitem(sys.modules, "twine.cli", SimpleNamespace(args=parsed))
-    found = {room.name: words for room in ROOMS if (words := room.find_inside()) is not None}
+    found = {uploader.name: words for uploader in ROOMS if (words := uploader.find_inside()) is not None}
     assert found == {"twine": ("upload", "demo-1.0.tar.gz")}
-    assert Process("twine", found["twine"], work, {}).room is find_room("twine")
+    assert Process("twine", found["twine"], work, {}).uploader is find_uploader("twine")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +198,7 @@ def test_an_address_is_shown_without_its_user(url: str, shown: str) -> None:
 
 
 def loaded_rooms(script: str, words: list[str], work: Path, run: Run) -> set[str]:
-    """Return the rooms that are loaded while a program of a name gets a token through keyring."""
+    """Return the uploaders that are loaded while a program of a name gets a token through keyring."""
     assert run("keyring", "set", PYPI.url, TOKEN_USERNAME, stdin=new_master()).returncode == 0
     program = work / words[0]
     program.write_text(script, encoding="utf-8")

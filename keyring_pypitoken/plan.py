@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import split_url
 from keyring_pypitoken.policy.decision import check_repository_names, decide
-from keyring_pypitoken.policy.discovery import find_way
+from keyring_pypitoken.policy.discovery import find_search_path
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import quoted
 from keyring_pypitoken.uploaders.evidence import find_evidence, read_override
@@ -65,8 +65,8 @@ def plan(request: Request) -> Grant:
         starts.setdefault(file.path.parent, set()).add(file.project)
     here, environ = process.directory, process.environ
     policies = request.config.policies(
-        find_way(evidence.directory, here, environ),
-        tuple((find_way(start, here, environ), frozenset(names)) for start, names in starts.items()),
+        find_search_path(evidence.directory, here, environ),
+        tuple((find_search_path(start, here, environ), frozenset(names)) for start, names in starts.items()),
     )
     check_repository_names(policies, request.config.repositories)
     shorter = read_override(environ)
@@ -81,12 +81,12 @@ def plan(request: Request) -> Grant:
 
 def _check_address(process: Process, repository: Repository) -> None:
     """Refuse an uploader that asks for a repository by a name, and uploads elsewhere: a checkout may say where."""
-    room = process.room
-    if room is None or not room.is_uploading(process):
+    uploader = process.uploader
+    if uploader is None or not uploader.is_uploading(process):
         return
-    address = room.find_address(process)
+    address = uploader.find_address(process)
     if split_url(address.url) != split_url(repository.url):
         raise Refusal(
-            f"{room.name} would upload to {quoted(address.shown)} with the token for {repository.name}, which it asked "
-            "for by a name: correct the URL in its settings, or give that repository a token of its own."
+            f"{uploader.name} would upload to {quoted(address.shown)} with the token for {repository.name}, which it "
+            "asked for by a name: correct the URL in its settings, or give that repository a token of its own."
         )

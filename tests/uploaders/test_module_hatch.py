@@ -1,4 +1,4 @@
-"""The room of hatch: what its command line, variables and settings mean."""
+"""The uploader of hatch: what its command line, variables and settings mean."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TESTPYPI
-from keyring_pypitoken.uploaders.hatch import ROOM
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Process, find_room
+from keyring_pypitoken.uploaders.hatch import UPLOADER
+from keyring_pypitoken.uploaders.uploader import Address, Problem, Process, find_uploader
 
 PYPI = "https://upload.pypi.org/legacy/"
 TEST = "https://test.pypi.org/legacy/"
@@ -37,8 +37,8 @@ def config(home: Path) -> Path:
 
 
 def test_is_found_by_its_name() -> None:
-    assert find_room("hatch") is ROOM
-    assert ROOM.kept_services == ("main", "test")
+    assert find_uploader("hatch") is UPLOADER
+    assert UPLOADER.kept_services == ("main", "test")
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_is_found_by_its_name() -> None:
     ],
 )
 def test_uploads_and_saves_with_publish_alone(line: str, expected: bool) -> None:
-    assert ROOM.is_uploading(hatch(line)) is expected
-    assert ROOM.is_saving(hatch(line)) is expected
+    assert UPLOADER.is_uploading(hatch(line)) is expected
+    assert UPLOADER.is_saving(hatch(line)) is expected
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_uploads_and_saves_with_publish_alone(line: str, expected: bool) -> None
     ],
 )
 def test_address_is_that_of_options_then_variables(line: str, variables: dict[str, str], expected: Address) -> None:
-    assert ROOM.find_address(hatch(line, variables=variables)) == expected
+    assert UPLOADER.find_address(hatch(line, variables=variables)) == expected
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_address_is_that_of_options_then_variables(line: str, variables: dict[st
 )
 def test_address_is_that_of_the_settings(config: Path, text: str, expected: Address) -> None:
     config.write_text(text)
-    assert ROOM.find_address(hatch()) == expected
+    assert UPLOADER.find_address(hatch()) == expected
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_address_is_that_of_the_settings(config: Path, text: str, expected: Addr
 def test_unknown_addresses_are_refused(work: Path, line: str, expected: str) -> None:
     write(work / "broken.toml", "broken text")
     with pytest.raises(Refusal) as refused:
-        ROOM.find_address(hatch(line))
+        UPLOADER.find_address(hatch(line))
     assert str(refused.value) == expected
 
 
@@ -141,7 +141,7 @@ def test_project_is_the_one_named_else_the_root_above(
         f'[dirs]\nproject = ["", "{root}", "{root}/more"]\n[projects]\ninside = "{root}/inside"\nempty = ""\n'
         f'table.location = "{root}/inside"\ndeep = "{root}/inside/deep"\n'
     )
-    assert ROOM.find_project(hatch(line, (work / directory).resolve())) == (work / expected).resolve()
+    assert UPLOADER.find_project(hatch(line, (work / directory).resolve())) == (work / expected).resolve()
 
 
 @pytest.mark.parametrize("name", ["unknown", "empty", "nowhere"])
@@ -152,7 +152,7 @@ def test_unknown_projects_are_refused(work: Path, config: Path, name: str) -> No
         (hatch(variables={"HATCH_PROJECT": name}), "HATCH_PROJECT"),
     ):
         with pytest.raises(Refusal) as refused:
-            ROOM.find_project(process)
+            UPLOADER.find_project(process)
         expected = f"hatch cannot find the project '{name}' that {origin} names: correct the name."
         assert str(refused.value) == expected
 
@@ -179,7 +179,7 @@ def test_mode_chooses_the_project(
     config.write_text(
         f'mode = "{mode}"\nproject = "{project}"\n[projects]\nnamed = "{root}/named"\nplain = "{root}/plain"\n'
     )
-    assert ROOM.find_project(hatch(directory=(work / directory).resolve())) == (work / expected).resolve()
+    assert UPLOADER.find_project(hatch(directory=(work / directory).resolve())) == (work / expected).resolve()
 
 
 @pytest.mark.parametrize(
@@ -197,25 +197,25 @@ def test_files_are_those_named_from_the_root_of_the_project(work: Path, line: st
     write(work / "pyproject.toml")
     (work / "deep").mkdir()
     for directory in (work, work / "deep"):
-        found = ROOM.find_files(hatch(line, directory))
+        found = UPLOADER.find_files(hatch(line, directory))
         assert sorted(found) == sorted(work / name for name in expected)
 
 
 def test_no_files_are_found_before_something_is_built() -> None:
-    assert ROOM.find_files(hatch()) == ()
+    assert UPLOADER.find_files(hatch()) == ()
 
 
 def test_a_named_file_that_does_not_exist_is_refused() -> None:
     with pytest.raises(Refusal) as refused:
-        ROOM.find_files(hatch("publish dist/a-1.whl"))
+        UPLOADER.find_files(hatch("publish dist/a-1.whl"))
     expected = "dist/a-1.whl does not exist: name files and directories from the root of hatch's project."
     assert str(refused.value) == expected
 
 
 def ask(process: Process) -> tuple[tuple[tuple[str, str | None], ...], list[Problem]]:
     """Return what a run asks keyring for, and its problems."""
-    address = ROOM.find_address(process)
-    return ROOM.find_lookups(process, address), ROOM.find_problems(process, address)
+    address = UPLOADER.find_address(process)
+    return UPLOADER.find_lookups(process, address), UPLOADER.find_problems(process, address)
 
 
 def first(what: str, remedy: str) -> Problem:
@@ -348,18 +348,20 @@ def test_an_empty_list_of_previous_users_counts_as_none(home: Path) -> None:
 def test_settings_that_cannot_be_read_are_a_problem(config: Path) -> None:
     config.write_text("broken")
     address = Address(PYPI, "main", "default")
-    (problem,) = ROOM.find_problems(hatch(), address)
+    (problem,) = UPLOADER.find_problems(hatch(), address)
     assert problem == Problem(
         "../config/hatch/config.toml:1:1 is not valid TOML: expected '=' after a key in a key/value pair",
         "correct it there",
     )
     process = hatch("--config none.toml publish")
-    assert ROOM.find_lookups(process, address) == ()
-    assert ROOM.find_problems(process, address) == [Problem("'none.toml' does not exist", "name hatch's settings file")]
+    assert UPLOADER.find_lookups(process, address) == ()
+    assert UPLOADER.find_problems(process, address) == [
+        Problem("'none.toml' does not exist", "name hatch's settings file")
+    ]
 
 
 def test_variables_hand_over_a_token_and_its_address() -> None:
-    assert ROOM.variables("pypi-token", TESTPYPI) == {
+    assert UPLOADER.variables("pypi-token", TESTPYPI) == {
         "HATCH_INDEX_USER": "__token__",
         "HATCH_INDEX_AUTH": "pypi-token",
         "HATCH_INDEX_REPO": TEST,

@@ -1,4 +1,4 @@
-"""The room of pdm: what its command line, variables and settings mean."""
+"""The uploader of pdm: what its command line, variables and settings mean."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TESTPYPI
-from keyring_pypitoken.uploaders.pdm import ROOM
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Process, find_room
+from keyring_pypitoken.uploaders.pdm import UPLOADER
+from keyring_pypitoken.uploaders.uploader import Address, Problem, Process, find_uploader
 
 PYPI = "https://upload.pypi.org/legacy/"
 TEST = "https://test.pypi.org/legacy/"
@@ -30,8 +30,8 @@ def write(file: Path, text: str = "") -> Path:
 
 
 def test_is_found_by_its_name() -> None:
-    assert find_room("pdm") is ROOM
-    assert ROOM.kept_services == ("pdm-repository-",)
+    assert find_uploader("pdm") is UPLOADER
+    assert UPLOADER.kept_services == ("pdm-repository-",)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_is_found_by_its_name() -> None:
     ],
 )
 def test_uploads_with_publish_and_saves_with_config(line: str, uploads: bool, saves: bool) -> None:
-    assert (ROOM.is_uploading(pdm(line)), ROOM.is_saving(pdm(line))) == (uploads, saves)
+    assert (UPLOADER.is_uploading(pdm(line)), UPLOADER.is_saving(pdm(line))) == (uploads, saves)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_project_is_the_one_named_else_the_nearest(
 ) -> None:
     write(work / "inside" / "pyproject.toml")
     (work / "inside" / "deep").mkdir()
-    found = ROOM.find_project(pdm(line, (work / directory).resolve(), variables=variables))
+    found = UPLOADER.find_project(pdm(line, (work / directory).resolve(), variables=variables))
     assert found == (work / expected).resolve()
 
 
@@ -91,7 +91,7 @@ def test_files_are_those_in_the_directory_unless_pdm_builds_them(
     write(work / "more" / "a-1.whl")
     (work / "none").mkdir()
     for directory in (work, work / "none"):
-        found = ROOM.find_files(pdm(line, directory))
+        found = UPLOADER.find_files(pdm(line, directory))
         assert found == (None if expected is None else tuple(work / name for name in expected))
 
 
@@ -106,7 +106,7 @@ def test_files_are_those_in_the_directory_unless_pdm_builds_them(
 def test_what_pdm_would_fail_at_is_refused(work: Path, line: str, expected: str) -> None:
     write(work / "mixed" / "notes.txt")
     with pytest.raises(Refusal) as refused:
-        ROOM.find_files(pdm(line))
+        UPLOADER.find_files(pdm(line))
     assert str(refused.value) == expected
 
 
@@ -135,7 +135,7 @@ def test_on_windows_settings_are_below_the_name_of_an_author_too(home: Path, mon
     monkeypatch.setattr(platformdirs.windows, "get_win_folder", lambda name: str(roots[name]))
     write(home / "Local" / "pdm" / "pdm" / "config.toml", '[repository.a]\nurl = "https://a.example/"\n')
     write(home / "ProgramData" / "pdm" / "pdm" / "config.toml", '[repository.b]\nurl = "https://b.example/"\n')
-    assert [ROOM.find_address(pdm(f"publish -r {name}")).url for name in "ab"] == [
+    assert [UPLOADER.find_address(pdm(f"publish -r {name}")).url for name in "ab"] == [
         "https://a.example/",
         "https://b.example/",
     ]
@@ -161,14 +161,14 @@ def test_on_windows_settings_are_below_the_name_of_an_author_too(home: Path, mon
 def test_address_is_that_of_options_variables_and_settings(
     line: str, variables: dict[str, str], expected: Address
 ) -> None:
-    assert ROOM.find_address(pdm(line, variables=variables)) == expected
+    assert UPLOADER.find_address(pdm(line, variables=variables)) == expected
 
 
 @pytest.mark.parametrize("name", ["unknown", "site", "list"])
 @pytest.mark.usefixtures("settings")
 def test_a_repository_without_a_url_is_refused(name: str) -> None:
     with pytest.raises(Refusal) as refused:
-        ROOM.find_address(pdm(f"publish -r {name}"))
+        UPLOADER.find_address(pdm(f"publish -r {name}"))
     assert str(refused.value) == (
         f"--repository names the repository '{name}', which has no URL: use `pypi`, `testpypi` or a URL, or run "
         "`pdm config repository.NAME.url URL`."
@@ -178,23 +178,23 @@ def test_a_repository_without_a_url_is_refused(name: str) -> None:
 def test_another_settings_file_may_be_named(work: Path) -> None:
     write(work / "other.toml", '[repository.pypi]\nurl = "https://a.example/"\n')
     for process in (pdm("-c other.toml publish"), pdm(variables={"PDM_CONFIG_FILE": str(work / "other.toml")})):
-        assert ROOM.find_address(process) == Address("https://a.example/", "pypi", "default")
+        assert UPLOADER.find_address(process) == Address("https://a.example/", "pypi", "default")
 
 
 def test_arguments_in_the_projects_settings_come_first(work: Path) -> None:
     write(work / "pyproject.toml", '[tool.pdm.options]\npublish = ["--no-build", "-r", "testpypi", "-p", "other"]\n')
     write(work / "dist" / "a-1.whl")
-    assert ROOM.find_address(pdm()) == Address(TEST, "testpypi", "--repository")
-    assert ROOM.find_address(pdm("publish -r pypi")) == Address(PYPI, "pypi", "--repository")
-    assert ROOM.find_files(pdm()) == (work / "dist" / "a-1.whl",)
-    assert ROOM.find_project(pdm()) == work
+    assert UPLOADER.find_address(pdm()) == Address(TEST, "testpypi", "--repository")
+    assert UPLOADER.find_address(pdm("publish -r pypi")) == Address(PYPI, "pypi", "--repository")
+    assert UPLOADER.find_files(pdm()) == (work / "dist" / "a-1.whl",)
+    assert UPLOADER.find_project(pdm()) == work
 
 
 @pytest.mark.parametrize("value", ['"--no-build"', "[1]", "1"])
 def test_arguments_that_are_not_strings_are_refused(work: Path, value: str) -> None:
     write(work / "pyproject.toml", f"[tool.pdm.options]\npublish = {value}\n")
     with pytest.raises(Refusal) as refused:
-        ROOM.find_files(pdm())
+        UPLOADER.find_files(pdm())
     expected = "`tool.pdm.options.publish` in pyproject.toml is not an array of strings: correct it there."
     assert str(refused.value) == expected
 
@@ -275,19 +275,19 @@ def test_credentials_of_options_variables_and_settings(
     problems: list[Problem],
 ) -> None:
     process = pdm(line, variables=variables)
-    address = ROOM.find_address(process)
-    assert ROOM.find_lookups(process, address) == lookups
-    assert ROOM.find_problems(process, address) == problems
+    address = UPLOADER.find_address(process)
+    assert UPLOADER.find_lookups(process, address) == lookups
+    assert UPLOADER.find_problems(process, address) == problems
 
 
 def test_settings_that_cannot_be_read_are_a_problem(work: Path) -> None:
     (work / "pdm.toml").mkdir()
     problem = Problem("pdm.toml is not a regular file", "replace it with one")
-    assert ROOM.find_problems(pdm(), Address(PYPI, "pypi", "default")) == [problem]
+    assert UPLOADER.find_problems(pdm(), Address(PYPI, "pypi", "default")) == [problem]
 
 
 def test_variables_hand_over_a_token_and_its_address() -> None:
-    assert ROOM.variables("pypi-token", TESTPYPI) == {
+    assert UPLOADER.variables("pypi-token", TESTPYPI) == {
         "PDM_PUBLISH_USERNAME": "__token__",
         "PDM_PUBLISH_PASSWORD": "pypi-token",
         "PDM_PUBLISH_REPO": TEST,
