@@ -14,6 +14,7 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.record import Record
 
 TOKEN_USERNAME = "__token__"  # noqa: S105 - PyPI's user name for every token, no secret
+DEFAULT_ACCOUNT = "default"
 _PRIVATE_PREFIX = "keyring-pypitoken:"
 # What stands for any user: nothing, and what poetry writes instead of nothing.
 _SOURCE_USERNAME = "__poetry_source_empty_username__"
@@ -46,10 +47,10 @@ class Repository(Record):
     domain: str
     services: tuple[str, ...] = ()
 
-    @property
-    def private_service(self) -> str:
-        """The service under which its masters are stored: a name that no uploader asks for."""
-        return _PRIVATE_PREFIX + self.url
+    def private_service(self, account: str) -> str:
+        """Return the service under which an account's master is stored: a name that no uploader asks for."""
+        # One for each account: keyring's Windows backend moves what two users have under one service.
+        return _PRIVATE_PREFIX + (self.url if account == DEFAULT_ACCOUNT else f"{self.url}?{account}")
 
     @property
     def hosts(self) -> tuple[str, ...]:

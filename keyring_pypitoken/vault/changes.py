@@ -35,12 +35,12 @@ def save_master(repository: Repository, account: str, master: MasterToken, setti
     Raises:
         Refusal: no store takes it, or the one that does failed; a master that may be lost by that is named.
     """
-    service = repository.private_service
+    service = repository.private_service(account)
     with locked(paths.accounts_directory()):
         refuse_similar(repository, account)
         for store in writable(settings):
             # Only accounts that the store may move are read: macOS may ask for each that another program stored.
-            others = noted_accounts(repository) if moves_accounts(store) else ()
+            others: tuple[str, ...] = ()  # each account has a service of its own
             found = {label: read(store, service, label) for label in (account, *others)}
             held = {label: kept for label, kept in found.items() if kept is not None}
             with _nothing_lost(store, repository, held):
@@ -63,7 +63,7 @@ def delete_master(repository: Repository, account: str, key: Key, settings: Stor
         if not noted:  # of two similar ones that an earlier version stored, either can be deleted
             refuse_similar(repository, account)
         deleted = False
-        pairs = [(repository.private_service, account), (key.service, key.username or TOKEN_USERNAME)]
+        pairs = [(repository.private_service(account), account), (key.service, key.username or TOKEN_USERNAME)]
         for store in readable(settings):
             for service, username in pairs:
                 if read(store, service, username) is not None:
@@ -91,7 +91,7 @@ def _nothing_lost(store: Store, repository: Repository, held: Masters) -> Iterat
         raise
     finally:
         with interrupt_held():  # whoever stopped it may press Ctrl-C again
-            if lost := _put_back(store, repository.private_service, held):
+            if lost := _put_back(store, repository.private_service(next(iter(held), "default")), held):
                 for label in lost:  # a lookup of what is noted is refused, and not declined
                     with contextlib.suppress(Refusal):
                         if label not in noted_accounts(repository):

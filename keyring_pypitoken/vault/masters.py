@@ -27,7 +27,7 @@ DEFAULT_ACCOUNT = "default"
 
 def find_master(repository: Repository, account: str, settings: StoreSettings) -> MasterToken | None:
     """Return the master of an account under its private name; None if none is stored."""
-    service = repository.private_service
+    service = repository.private_service(account)
     return search(readable(settings), lambda store: store.get_password(service, account))
 
 

@@ -52,5 +52,5 @@ def find_unprotected(pairs: Sequence[tuple[str, str]], settings: StoreSettings) 
 
 def find_in_keyrings(repository: Repository, account: str, settings: StoreSettings) -> MasterToken | None:
     """Return the master of an account, without opening the age file or starting a program; None if there is none."""
-    service = repository.private_service
+    service = repository.private_service(account)
     return search(keyring_backends(settings), lambda backend: backend.get_password(service, account))

@@ -317,7 +317,7 @@ def test_a_master_can_be_stored_and_deleted_under_every_key_of_its_repository(ca
     (repository,) = [known for known in KNOWN if known.name == case.expected]
     master = new_master(repository.domain)
     keyring.set_password(case.service, case.username, master)
-    assert below.passwords() == {(repository.private_service, "default"): master}
+    assert below.passwords() == {(repository.private_service("default"), "default"): master}
     keyring.delete_password(case.service, case.username)
     assert below.passwords() == {}
 

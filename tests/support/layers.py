@@ -12,7 +12,7 @@ PACKAGE = Path(keyring_pypitoken.__file__).parent
 # The lowest layer first. A module may import those in the layers below its own, and those of its own package.
 LAYERS = (
     {"exceptions", "record", "secret", "text", "names", "paths", "memory"},
-    {"files", "toml"},
+    {"files", "toml", "rest"},
     {"lookup"},
     {"policy", "tokens"},
     {"uploaders"},
