@@ -84,7 +84,7 @@ def _check_address(process: Process, repository: Repository) -> None:
     uploader = process.uploader
     if uploader is None or not uploader.is_uploading(process):
         return
-    address = uploader.find_address(process)
+    address = process.target.address
     if split_url(address.url) != split_url(repository.url):
         raise Refusal(
             f"{uploader.name} would upload to {quoted(address.shown)} with the token for {repository.name}, which it "

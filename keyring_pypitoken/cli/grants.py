@@ -76,7 +76,7 @@ def execute(options: argparse.Namespace) -> int:
         environ.pop(name, None)
     if uploader is not None:
         if options.account is None:
-            _refuse_label(uploader, uploader.find_address(process))
+            _refuse_label(uploader, process.target.address)
         handed = environ | _variables(uploader, _STAND_IN, repository, process)
         _check(uploader, read_command_line(options.command, current_directory(), handed), repository, config)
     request = _request(options, repository, process if uploader else process._replace(program=""), config)
@@ -96,31 +96,27 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _variables(uploader: Uploader, text: str, repository: Repository, process: Process) -> dict[str, str]:
-    address = uploader.find_address(process) if uploader is process.uploader else None
-    handed = uploader.variables(text, repository, address)
-    if uploader is process.uploader and uploader.names_repository(process):
-        return {name: value for name, value in handed.items() if name not in uploader.address_variables}
-    return handed
+    return uploader.variables(text, repository, process.target if uploader is process.uploader else None)
 
 
 def _refuse_label(uploader: Uploader, address: Address) -> None:
     key = Key.parse(address.url, TOKEN_USERNAME)
     if key is not None and key.label is not None:
         raise Refusal(
-            f"{uploader.name} would upload to {quoted(address.shown)} ({address.origin}), whose label is for lookups "
+            f"{uploader.name} would upload to {quoted(address.shown)} ({address.source}), whose label is for lookups "
             "in keyring only: leave it out, or name the account with --account."
         )
 
 
 def _check(uploader: Uploader, process: Process, repository: Repository, config: Config) -> None:
     """Refuse a command that would send the token elsewhere, or something else, although it has its variables."""
-    address = uploader.find_address(process)
+    address = process.target.address
     if find_repository_at(address, config) != repository:
         raise Refusal(
-            f"{uploader.name} would upload to {quoted(address.shown)} ({address.origin}), not to {repository.url}: "
+            f"{uploader.name} would upload to {quoted(address.shown)} ({address.source}), not to {repository.url}: "
             "leave out what names it, or name that repository with --repository."
         )
-    uploader.check_sends(process, address, _STAND_IN)
+    uploader.check_sends(process, _STAND_IN)
 
 
 def find_repository(name: str | None, config: Config) -> Repository:
@@ -160,11 +156,11 @@ def _repository_of_command(
             f"cannot tell where {quoted(options.command[0])} uploads to: name the repository, as in "
             "`keyring-pypitoken exec --repository pypi -- COMMAND`."
         )
-    address = uploader.find_address(process)
+    address = process.target.address
     repository = find_repository_at(address, config)
     if repository is None:
         raise Refusal(
-            f"{uploader.name} would upload to {quoted(address.shown)} ({address.origin}), which is not a known "
+            f"{uploader.name} would upload to {quoted(address.shown)} ({address.source}), which is not a known "
             "repository: correct it, or add a [repository.NAME] with this url to your own policy.toml."
         )
     return repository

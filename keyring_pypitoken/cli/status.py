@@ -153,19 +153,19 @@ def _simulate(uploader: Uploader, program: str, config: Config, pinned: list[Pro
     """Find out what an upload from here would do, without starting it."""
     process = Process(uploader.name, _arguments(uploader), current_directory(), os.environ)
     try:
-        address = uploader.find_address(process)
-        problems = uploader.find_problems(process, address)
+        address = process.target.address
     except Refusal as refusal:
         return _report(uploader, program, _REFUSED, Problem.of_refusal(refusal))
     repository = find_repository_at(address, config)
     if repository is None:
         if (urlsplit(address.url).hostname or "").strip(".").endswith(_PYPIS):
-            problem = f"{address.origin} names {quoted(address.shown)}, which is not an upload address of PyPI's"
+            problem = f"{address.source} names {quoted(address.shown)}, which is not an upload address of PyPI's"
             return _report(uploader, program, _REFUSED, Problem(problem, f"use {PYPI.url} or {TESTPYPI.url} there"))
-        text = f"uploads to {printable(address.shown)} ({address.origin}), which keyring-pypitoken does not serve"
+        text = f"uploads to {printable(address.shown)} ({address.source}), which keyring-pypitoken does not serve"
         return Report(uploader.name, program, _OTHER, text)
-    lookups = uploader.find_lookups(process, address)
-    if not uploader.asks_for and len(problems) == 1:  # that it never asks; its other credentials are problems
+    lookups = process.target.lookups
+    problems = uploader.find_problems(process)
+    if not uploader.lookups_per_upload and len(problems) == 1:  # that it never asks; its other credentials are problems
         return Report(uploader.name, program, _OTHER, f"{problems[0].problem}: {problems[0].remedy}")
     lacking = lacks_plugin(uploader, program, os.environ)
     problems = [*([lacking] if lacking else []), *pinned, *problems]

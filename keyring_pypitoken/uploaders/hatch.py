@@ -15,23 +15,15 @@ from keyring_pypitoken.files import climb, display_name, is_directory, list_dire
 from keyring_pypitoken.lookup import PYPI, TESTPYPI, TOKEN_USERNAME
 from keyring_pypitoken.text import in_shell, quoted
 from keyring_pypitoken.toml import entry
+from keyring_pypitoken.uploaders.legacy import Address, Credentials, Setting, Sources, Uploader, first
 from keyring_pypitoken.uploaders.options import Grammar
-from keyring_pypitoken.uploaders.settings import (
-    Setting,
-    Sources,
-    first,
-    home,
-    read_ini,
-    read_json,
-    read_toml,
-    user_config,
-)
-from keyring_pypitoken.uploaders.uploader import Address, Credentials, Problem, Uploader
+from keyring_pypitoken.uploaders.settings import home, read_ini, read_json, read_toml, user_config
+from keyring_pypitoken.uploaders.uploader import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyring_pypitoken.uploaders.settings import Table
+    from keyring_pypitoken.uploaders.legacy import Table
     from keyring_pypitoken.uploaders.uploader import Lookups, Process
 
 _REPOSITORIES = {"main": PYPI.url, "test": TESTPYPI.url}
@@ -89,7 +81,7 @@ class Hatch(Uploader):
         return here or process.directory
 
     def find_files(self, process: Process) -> tuple[Path, ...]:
-        arguments = self.parse(process).after.positional_args
+        arguments = process.command.after.positional_args
         project = self.find_project(process)
         found: dict[Path, None] = {}
         for argument in arguments or ("dist",):
@@ -135,7 +127,7 @@ class Hatch(Uploader):
     def _problems(self, process: Process, address: Address) -> Iterator[Problem]:
         yield from super()._problems(process, address)
         user = self.find_credentials(process, address).username.value
-        if not user and self.parse(process).after.has("--no-prompt"):
+        if not user and process.command.after.has("--no-prompt"):
             problem = "hatch has no user name, and --no-prompt keeps it from asking for one"
             yield Problem(problem, in_shell("HATCH_INDEX_USER", TOKEN_USERNAME))
 
@@ -144,7 +136,7 @@ class _Run:
     """One run: its options before and after the subcommand with their variables, and its config.toml."""
 
     def __init__(self, process: Process) -> None:
-        command = UPLOADER.parse(process)
+        command = process.command
         self.directory = process.directory
         self.before = Sources(command.before, process.environ)
         self.after = Sources(command.after, process.environ)

@@ -1,4 +1,7 @@
-"""What is known about maturin, which asks a keyring of its own, never Python's: only variables can restrict it."""
+"""maturin: asks a keyring of its own, never Python's, so only variables can restrict it; clap reads its command line.
+
+Its `publish` and `upload` are deprecated: `maturin build`, then uv or twine.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,20 @@ from keyring_pypitoken.files import status
 from keyring_pypitoken.lookup import BUILT_IN, TOKEN_USERNAME
 from keyring_pypitoken.text import quoted
 from keyring_pypitoken.uploaders.options import Grammar
-from keyring_pypitoken.uploaders.settings import Setting, Sources, checked_url, read_pypirc, unknown_repository
-from keyring_pypitoken.uploaders.uploader import Address, Credentials, Problem, Uploader
+from keyring_pypitoken.uploaders.settings import (
+    Setting,
+    Source,
+    Sources,
+    checked_url,
+    read_pypirc,
+    unknown_repository,
+)
+from keyring_pypitoken.uploaders.uploader import Address, Problem, Target, Uploader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-    from keyring_pypitoken.uploaders.uploader import Lookups, Process
+    from keyring_pypitoken.uploaders.uploader import Process
 
 _SHARED = "-r/--repository --repository-url -u/--username -p/--password"
 _FLAGS = "--skip-existing --non-interactive -v/--verbose -h/--help"
@@ -34,18 +44,23 @@ _PUBLISH = Grammar(
 )
 _BY_NAME = {repository.name: repository.url for repository in BUILT_IN}
 _VARIABLES = {"--repository": "MATURIN_REPOSITORY", "--repository-url": "MATURIN_REPOSITORY_URL"}
+_URLS = ("--repository-url", "MATURIN_REPOSITORY_URL")
+
+
+_PYPIRC = Source("file", "~/.pypirc")
+_ASKS_NOT = Problem(
+    "maturin does not ask Python's keyring, so it would not get a restricted token",
+    "run `maturin build`, then upload the files with uv or twine",
+)
 
 
 class Maturin(Uploader):
-    """Uploads the files that its command line names, or what it builds."""
+    """No file of the project chooses anything: the address comes from the user's .pypirc, options and variables."""
 
     name = "maturin"
     typical = ("publish",)
-    observed = "1.16.0"
-    source = "src/main.rs, src/upload.rs, src/commands/mod.rs, src/commands/publish.rs"
+    naming_files = "twine upload target/wheels/*"
     lookups_per_upload = 0
-    saves = "a keyring of its own, under `maturin` and the user name, after each upload: what it sent"
-    before_keyring = ("MATURIN_PYPI_TOKEN", ".pypirc", "--password", "MATURIN_PASSWORD")
     token_variables = {"MATURIN_PYPI_TOKEN": "{token}"}  # noqa: RUF012 - never changed
     address_variables = {"MATURIN_REPOSITORY_URL": "{url}"}  # noqa: RUF012 - never changed
     rival_variables = ("MATURIN_REPOSITORY", "MATURIN_USERNAME", "MATURIN_PASSWORD")
@@ -53,86 +68,65 @@ class Maturin(Uploader):
     commands = {"upload": _UPLOAD, "publish": _PUBLISH}  # noqa: RUF012 - never changed
 
     def is_uploading(self, process: Process) -> bool:
-        command = self.parse(process)
+        command = process.command
         return super().is_uploading(process) and (command.name == "publish" or bool(command.after.positional_args))
 
     def find_project(self, process: Process) -> Path:
-        named = self.parse(process).after.last("--manifest-path")
+        named = process.command.after.last("--manifest-path")
         return Path(os.path.normpath(process.directory / named)).parent if named else process.directory
 
     def find_files(self, process: Process) -> tuple[Path, ...] | None:
         """Return the files of `upload`; None for `publish`, which builds them."""
-        command = self.parse(process)
+        command = process.command
         names = command.after.positional_args if command.name == "upload" else ()
         for name in names:
             if status(process.directory / name, name) is None:
                 raise Refusal(f"{quoted(name)} is not a file: correct the name.")
         return tuple(process.directory / name for name in names) or None
 
-    def find_address(self, process: Process) -> Address:
-        return self._read(process)[0]
+    def target(self, process: Process) -> Target:
+        sources = Sources(process.command.after, process.environ)
+        address, values = _find_repository(process)
+        username, section = sources.find("--username", "MATURIN_USERNAME"), ""
+        password, token = sources.find("--password", "MATURIN_PASSWORD"), sources.find("", "MATURIN_PYPI_TOKEN")
+        if token.value is not None:
+            username, password = Setting(TOKEN_USERNAME, token.source), token
+        elif password.value is None and "username" in values and "password" in values:
+            username, password = (Setting(values[key], _PYPIRC) for key in ("username", "password"))
+            section = address.name
+        # What its own keyring may have, nobody here can see.
+        takes_address = not process.command.after.has(*_VARIABLES)
+        return Target(address, username, password, (), section, (_ASKS_NOT,), takes_address=takes_address)
 
-    def find_lookups(self, process: Process, address: Address) -> Lookups:  # noqa: ARG002 - it never asks
-        return ()
 
-    def find_problems(self, process: Process, address: Address) -> list[Problem]:
-        command = "publish" if self.parse(process).name == "publish" else "upload"
-        remedy = f"`keyring-pypitoken exec -- maturin {command} ...`"
-        bypass = Problem("maturin does not ask Python's keyring, so it would not get a restricted token", remedy)
-        return [*super().find_problems(process, address), bypass]
+def _choose(process: Process) -> Setting:
+    """Return the name or URL of the repository: of the last option, a variable, or the default."""
+    options = [(name, value or "") for name, value in process.command.after.options if name in _VARIABLES]
+    named = [Setting(value, Source("option", name)) for name, value in options[-1:]] + [
+        Setting(process.environ[variable], Source("variable", variable))
+        for option, variable in _VARIABLES.items()
+        if variable in process.environ and not (options and option == options[-1][0])
+    ]
+    if len(named) > 1:
+        raise Refusal(f"maturin takes {named[0].source} or {named[1].source}, not both: leave one out.")
+    return named[0] if named else Setting("pypi")
 
-    def _problems(self, process: Process, address: Address) -> Iterator[Problem]:  # noqa: ARG002 - it is in the settings
-        yield from (self._taken(found) for found in self._credentials(process) if found.password.value is not None)
 
-    def find_credentials(self, process: Process, address: Address) -> Credentials:  # noqa: ARG002 - it is in the settings
-        """Return the first of what it takes; else what its own keyring may have, which nobody here can see."""
-        return next(self._credentials(process), Credentials(Setting(None, ""), Setting(None, "")))
-
-    def _credentials(self, process: Process) -> Iterator[Credentials]:
-        """Yield what it takes, in its order."""
-        sources = Sources(self.parse(process).after, process.environ)
-        user = sources.find("--username", "MATURIN_USERNAME")
-        for username, password in (
-            (Setting(TOKEN_USERNAME, "MATURIN_PYPI_TOKEN"), sources.find("", "MATURIN_PYPI_TOKEN")),
-            (user, sources.find("--password", "MATURIN_PASSWORD")),
-        ):
-            if password.value is not None:
-                yield Credentials(username, password)
-        _, section, values = self._read(process)
-        if "username" in values and "password" in values:
-            user, password = (Setting(values[key], "~/.pypirc") for key in ("username", "password"))
-            yield Credentials(user, password, section)
-
-    def names_repository(self, process: Process) -> bool:
-        """Return True if an option names the repository, beside which maturin refuses the other one's variable."""
-        return self.parse(process).after.has(*_VARIABLES)
-
-    def _choose(self, process: Process) -> tuple[str, str]:
-        """Return what names the repository, and its value: the last option, a variable, or the default."""
-        given = [(name, value or "") for name, value in self.parse(process).after.options if name in _VARIABLES]
-        named = given[-1:] + [
-            (variable, process.environ[variable])
-            for option, variable in _VARIABLES.items()
-            if variable in process.environ and not (given and option == given[-1][0])
-        ]
-        if len(named) > 1:
-            raise Refusal(f"maturin takes {named[0][0]} or {named[1][0]}, not both: leave one out.")
-        return named[0] if named else ("default", "pypi")
-
-    def _read(self, process: Process) -> tuple[Address, str, Mapping[str, str]]:
-        """Return the address; and the name and the content of the section of .pypirc that counts."""
-        origin, value = self._choose(process)
-        sections = {name.lower(): section for name, section in read_pypirc(process.environ, process.directory).items()}
-        name, url = value, _BY_NAME.get(value)
-        if origin in ("--repository-url", "MATURIN_REPOSITORY_URL"):
-            known = [(name, url) for name, url in _BY_NAME.items() if value.rstrip("/") == url.rstrip("/")]
-            name, url = known[0] if known else ("", value)
-        elif "repository" in sections.get(value.lower(), {}):
-            # The reader of INI files in maturin ends a value at a comment.
-            url, origin = re.split("[;#]", sections[value.lower()]["repository"])[0].strip(), "~/.pypirc"
-        if url is None:
-            raise unknown_repository("~/.pypirc", value)
-        return Address(checked_url(url, origin), name, origin), name, sections.get(name.lower(), {}) if name else {}
+def _find_repository(process: Process) -> tuple[Address, Mapping[str, str]]:
+    """Return the address, and the content of the section of .pypirc that counts."""
+    chosen = _choose(process)
+    value, source = chosen.value or "", chosen.source
+    sections = {name.lower(): section for name, section in read_pypirc(process.environ, process.directory).items()}
+    name, url = value, _BY_NAME.get(value)
+    if source.name in _URLS:
+        known = [(name, url) for name, url in _BY_NAME.items() if value.rstrip("/") == url.rstrip("/")]
+        name, url = known[0] if known else ("", value)
+    elif "repository" in sections.get(value.lower(), {}):
+        # The reader of INI files in maturin ends a value at a comment.
+        url, source = re.split("[;#]", sections[value.lower()]["repository"])[0].strip(), _PYPIRC
+    if url is None:
+        raise unknown_repository(_PYPIRC.name, value)
+    return Address(checked_url(url, source), name, source), sections.get(name.lower(), {}) if name else {}
 
 
 UPLOADER = Maturin()

@@ -18,13 +18,12 @@ from keyring_pypitoken.files import climb, display_name, is_directory, list_dire
 from keyring_pypitoken.lookup import BUILT_IN, TOKEN_USERNAME
 from keyring_pypitoken.text import quoted
 from keyring_pypitoken.toml import entry
+from keyring_pypitoken.uploaders.legacy import Address, Credentials, Setting, Sources, Uploader, first, read_table
 from keyring_pypitoken.uploaders.options import Grammar
-from keyring_pypitoken.uploaders.settings import Setting, Sources, first, read_table
-from keyring_pypitoken.uploaders.uploader import Address, Credentials, Uploader
 
 if TYPE_CHECKING:
+    from keyring_pypitoken.uploaders.legacy import Table
     from keyring_pypitoken.uploaders.options import Parsed
-    from keyring_pypitoken.uploaders.settings import Table
     from keyring_pypitoken.uploaders.uploader import Lookups, Process
 
 _PUBLISH = Grammar(
@@ -69,10 +68,10 @@ class Pdm(Uploader):
     commands = {"publish": _PUBLISH}  # noqa: RUF012
 
     def is_uploading(self, process: Process) -> bool:
-        return super().is_uploading(process) and not self.parse(process).before.has("--pep582")
+        return super().is_uploading(process) and not process.command.before.has("--pep582")
 
     def is_saving(self, process: Process) -> bool:
-        return self.parse(process).name == "config"
+        return process.command.name == "config"
 
     def find_project(self, process: Process) -> Path:
         return _Run(process).project
@@ -117,7 +116,7 @@ class _Run:
     """One run: its command line, its environment, its settings."""
 
     def __init__(self, process: Process) -> None:
-        command = UPLOADER.parse(process)
+        command = process.command
         self.directory = process.directory
         self.environ = process.environ
         self.before = Sources(command.before, process.environ)

@@ -15,15 +15,16 @@ from keyring_pypitoken.lookup import BUILT_IN, TOKEN_USERNAME
 from keyring_pypitoken.names import InvalidNameError, normalize_valid
 from keyring_pypitoken.text import join_quoted, quoted
 from keyring_pypitoken.toml import entry
+from keyring_pypitoken.uploaders.legacy import Address, Credentials, Setting, Sources, Uploader, first, read_table
 from keyring_pypitoken.uploaders.options import Grammar, Parsed
-from keyring_pypitoken.uploaders.settings import Setting, Sources, checked_url, first, home, read_table, user_config
-from keyring_pypitoken.uploaders.uploader import Address, Credentials, Problem, Uploader
+from keyring_pypitoken.uploaders.settings import checked_url, home, user_config
+from keyring_pypitoken.uploaders.uploader import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from keyring_pypitoken.lookup import Repository
-    from keyring_pypitoken.uploaders.uploader import Lookups, Process
+    from keyring_pypitoken.uploaders.uploader import Lookups, Process, Target
 
 # Global options, which argparse reads first: it takes the beginning of one, too. cleo then reads the others.
 _GLOBAL = (
@@ -172,9 +173,9 @@ class Poetry(Uploader):
                     problem = f"{origin} is set, and poetry takes it before it asks keyring for the URL"
                     yield Problem(problem, "remove it there")
 
-    def variables(self, token: str, repository: Repository, address: Address | None = None) -> dict[str, str]:
+    def variables(self, token: str, repository: Repository, target: Target | None = None) -> dict[str, str]:
         """Return the variables, which are named by what poetry calls the repository."""
-        name = repository.name if address is None else address.name
+        name = repository.name if target is None else target.address.name
         found = {_variable("pypi-token", name): token}
         return found if name == "pypi" else found | {_variable("repositories", name, "url"): repository.url}
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.files import display_name, read_text, status
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import printable, quoted
 from keyring_pypitoken.toml import entry
 
@@ -18,37 +19,67 @@ if TYPE_CHECKING:
 
 _MAX_LINE = 4096  # characters; configparser takes quadratic time for a line of many spaces
 
-Table = tuple[object, str]  # the content of a settings file, or a part of it, and what messages call the file
+
+class Source(Record):
+    """What sets a value: data for decisions, and its text for people.
+
+    Attributes:
+        kind: `url` is the user part of an upload URL.
+        name: the option, the variable, the file as messages call it, or what has the URL.
+        key: the key in a file; empty if the name says enough.
+        in_checkout: whether it is a file of the project, which whoever wrote the checkout chose.
+    """
+
+    kind: Literal["option", "variable", "file", "url", "default"]
+    name: str
+    key: str = ""
+    in_checkout: bool = False
+
+    def __str__(self) -> str:
+        return printable(f"{self.key} in {self.name}" if self.key else self.name)
 
 
-class Setting(NamedTuple):
-    """A value, and what sets it, for people: `--repository`, `TWINE_REPOSITORY`, `~/.pypirc`; None if nothing does."""
-
-    value: str | None
-    origin: str
+DEFAULT = Source("default", "default")
 
 
-class Sources(NamedTuple):
+class Setting(Record):
+    """A value, and what sets it; None if nothing does."""
+
+    value: str | None = None
+    source: Source = DEFAULT
+
+
+class Table(Record):
+    """The content of a settings file or a part of it, what messages call the file, and whether it is the project's."""
+
+    content: object
+    name: str
+    in_checkout: bool = False
+
+
+class Sources(Record):
     """What the settings of a run come from: its command line, its environment, its files; the first that has one."""
 
     options: Parsed
     environ: Mapping[str, str]
-    files: tuple[Table, ...] = ()
+    tables: tuple[Table, ...] = ()
 
     def find(self, option: str = "", variable: str = "", *keys: str) -> Setting:
         """Return what an option says, else its variable, else a key of the files."""
         if (value := self.options.last(option)) is not None:
-            return Setting(value, option)
+            return Setting(value, Source("option", option))
         if variable in self.environ:
-            return Setting(self.environ[variable], variable)
-        found = first(self.files, *keys)
-        return found if found.value is None else Setting(found.value, f"{'.'.join(keys)} in {found.origin}")
+            return Setting(self.environ[variable], Source("variable", variable))
+        return first(self.tables, *keys)
 
 
 def first(tables: Iterable[Table], *keys: str) -> Setting:
     """Return the text at a key of the first table that has one there."""
-    found = ((entry(table, *keys), file) for table, file in tables)
-    return next((Setting(value, file) for value, file in found if isinstance(value, str)), Setting(None, ""))
+    for table in tables:
+        value = entry(table.content, *keys)
+        if isinstance(value, str):
+            return Setting(value, Source("file", table.name, ".".join(keys), table.in_checkout))
+    return Setting()
 
 
 def read_ini(path: Path, name: str) -> Mapping[str, Mapping[str, str]]:
@@ -124,10 +155,10 @@ def read_toml(path: Path, name: str) -> dict[str, Any]:
     return {} if text is None else load_toml(text, name)
 
 
-def read_table(file: Path, directory: Path) -> Table:
+def read_table(file: Path, directory: Path, *, in_checkout: bool = False) -> Table:
     """Return the content of a TOML file as `read_toml`, and what messages call the file, seen from a directory."""
     name = display_name(file, directory)
-    return read_toml(file, name), name
+    return Table(read_toml(file, name), name, in_checkout)
 
 
 def user_config(program: str, *, roaming: bool = False) -> Path:
@@ -143,7 +174,7 @@ def home(environ: Mapping[str, str], platform: str = os.name) -> Path:
     return Path(named) if named else Path(os.path.expanduser("~"))
 
 
-def checked_url(url: str | None, origin: str) -> str:
+def checked_url(url: str | None, source: object) -> str:
     """Return a URL; raise Refusal if it is not one of http or https that names a host."""
     from urllib.parse import urlsplit
 
@@ -153,7 +184,7 @@ def checked_url(url: str | None, origin: str) -> str:
             return url
     except ValueError:
         pass
-    raise Refusal(f"the repository URL of {origin} is not one of http or https: correct it.")
+    raise Refusal(f"the repository URL of {source} is not one of http or https: correct it.")
 
 
 def unknown_repository(file: str, name: str) -> Refusal:

@@ -1,4 +1,4 @@
-"""What is known about an uploader: the questions that are asked of each, and the answers most of them give.
+"""What an uploader is: facts, and where one run of it sends which credentials.
 
 An uploader's module is called as its program, and holds one instance `UPLOADER`: no other module decides by an
 uploader's name. To add an uploader, add a module.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import re
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from keyring_pypitoken.exceptions import Refusal
@@ -17,19 +18,19 @@ from keyring_pypitoken.memory import recall
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import in_shell, printable, quoted
 from keyring_pypitoken.uploaders.options import Command, Grammar, Parsed
+from keyring_pypitoken.uploaders.settings import Setting, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping
+    from collections.abc import Container, Mapping
     from pathlib import Path
 
     from keyring_pypitoken.lookup import Repository
-    from keyring_pypitoken.uploaders.settings import Setting
 
 Lookups = tuple[tuple[str, "str | None"], ...]
 
 
 class Process(Record):
-    """A process that uploads, or may.
+    """A process that uploads, or may; what is asked about it is answered once.
 
     Attributes:
         program: the name of the program, such as `twine`; empty if it has none that can be shown.
@@ -47,8 +48,24 @@ class Process(Record):
 
     @property
     def uploader(self) -> Uploader | None:
-        """What is known about the program; None if it is not an uploader."""
+        """Its uploader; None if the program is not one."""
         return find_uploader(self.program)
+
+    @cached_property
+    def command(self) -> Command:
+        """Its command line, split at the subcommand; empty if it is no uploader's."""
+        return Command("", Parsed(), Parsed()) if self.uploader is None else self.uploader.parse(self.arguments)
+
+    @cached_property
+    def target(self) -> Target:
+        """Where it uploads to and with which credentials.
+
+        Raises:
+            Refusal: the settings cannot be read, or name a repository that they do not define.
+        """
+        if self.uploader is None:
+            raise TypeError(f"{quoted(self.program)} is not an uploader")
+        return self.uploader.target(self)
 
 
 class Address(Record):
@@ -57,12 +74,12 @@ class Address(Record):
     Attributes:
         url: the upload URL, as the uploader has it: a user name and a password may be in it.
         name: what the uploader calls the repository; empty if it has no name for it.
-        origin: what names it, for people: `--repository-url`, `TWINE_REPOSITORY`, `~/.pypirc`, `default`.
+        source: what names it.
     """
 
     url: str
     name: str
-    origin: str
+    source: Source
 
     @property
     def shown(self) -> str:
@@ -71,22 +88,6 @@ class Address(Record):
 
 
 BYPASS, STOP, RISK = "bypass", "stop", "risk"
-
-
-class Credentials(Record):
-    """What a run sends without asking keyring; a value is None if it asks.
-
-    Attributes:
-        username: the user name.
-        password: the password or token.
-        section: the part of the file that the password is in, if that has a name.
-        in_url: whether the password is in the upload URL.
-    """
-
-    username: Setting
-    password: Setting
-    section: str = ""
-    in_url: bool = False
 
 
 class Problem(Record):
@@ -104,11 +105,35 @@ class Problem(Record):
     effect: str = BYPASS
 
     @classmethod
-    def of_refusal(cls, refusal: Refusal) -> Problem:
+    def of_refusal(cls, refusal: Refusal, effect: str = BYPASS) -> Problem:
         """Split the sentence of a refusal: the reason first, then the fix."""
         text = str(refusal).removesuffix(".")
         at = max(text.rfind(": "), text.rfind("; "))
-        return cls(text[:at], text[at + 2 :]) if at >= 0 else cls(text, "correct it")
+        return cls(text[:at], text[at + 2 :], effect) if at >= 0 else cls(text, "correct it", effect)
+
+
+class Target(Record):
+    """Where a run uploads to and with which credentials, by options, variables and files in the uploader's own order.
+
+    Attributes:
+        address: where it uploads to.
+        username: the user name that it sends or asks for; None if it asks keyring for one.
+        password: the password that it sends without asking keyring; None if it asks.
+        lookups: the (service, username) pairs that it asks keyring for, in order; none if it does not ask.
+        section: the section of .pypirc that holds the password.
+        problems: what else keeps it from sending a restricted token.
+        checkout: settings in files of the project that choose who can read this upload, such as a proxy.
+        takes_address: False if an option names the repository, beside which a variable must not name it.
+    """
+
+    address: Address
+    username: Setting = Setting()
+    password: Setting = Setting()
+    lookups: Lookups = ()
+    section: str = ""
+    problems: tuple[Problem, ...] = ()
+    checkout: tuple[Setting, ...] = ()
+    takes_address: bool = True
 
 
 _STOPPING = ("--help", "--version")  # after them nothing is uploaded
@@ -120,20 +145,15 @@ class Uploader(ABC):
     Attributes:
         name: the program, which is the module's name too.
         typical: what people type behind its name to upload, as `status` simulates it; nothing if that says too little.
-        observed: the version whose behaviour was observed.
-        source: where in its own code the facts are.
+        naming_files: a command line that names the files to upload, for hints.
+        needs: distributions of its environment, and the versions with which it asks as is said here.
         module: the Python module that is loaded while it runs, if it asks keyring in its own process; else empty.
         uses_command: whether it may start the `keyring` command to ask.
-        lookups_per_upload: how often it asks for one upload, at most.
-        hides_stderr: whether it keeps to itself what the `keyring` command writes to stderr.
+        lookups_per_upload: how often it asks for one upload, at most; 0 if it never asks.
+        hides_stderr: whether it hides what the `keyring` command writes to stderr.
         goes_on: whether it looks for other credentials, or prompts, after the `keyring` command failed: then a
             constant text that is not a token is printed, so that it looks no further and the index refuses that.
-        prompts: whether it asks a person if keyring has nothing.
         resume: the option that sends only what the index lacks; `{domain}` stands for it; empty if there is none.
-        saves: whether it stores a typed token with `set_password`, and under which keys, in words.
-        asks_for: keys it asks keyring for, in their order, in words for people: `{url}` and `{host}` stand for parts.
-        kept_services: services under which it stores tokens of any repository: names, or prefixes that end in `-`.
-        before_keyring: credentials it takes before it asks keyring, in words.
         token_variables: variables by which it takes a token; `{token}` is replaced.
         address_variables: variables by which it takes an upload URL; `{url}` is replaced.
         rival_variables: further variables that change where or as whom it uploads: removed beside the token.
@@ -143,34 +163,29 @@ class Uploader(ABC):
 
     name: ClassVar[str] = ""
     typical: ClassVar[tuple[str, ...]] = ()
-    observed: ClassVar[str] = ""
-    source: ClassVar[str] = ""
+    naming_files: ClassVar[str] = ""
+    needs: ClassVar[Mapping[str, str]] = {}
     module: ClassVar[str] = ""
     uses_command: ClassVar[bool] = False
     lookups_per_upload: ClassVar[int] = 1
     hides_stderr: ClassVar[bool] = False
     goes_on: ClassVar[bool] = False
-    prompts: ClassVar[bool] = True
     resume: ClassVar[str] = ""
-    saves: ClassVar[str] = ""
-    asks_for: ClassVar[tuple[str, ...]] = ()
-    kept_services: ClassVar[tuple[str, ...]] = ()
-    before_keyring: ClassVar[tuple[str, ...]] = ()
     token_variables: ClassVar[Mapping[str, str]] = {}
     address_variables: ClassVar[Mapping[str, str]] = {}
     rival_variables: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[Grammar] = Grammar("", "")
     commands: ClassVar[Mapping[str, Grammar]] = {}
 
-    def parse(self, process: Process) -> Command:
-        """Split the command line at its subcommand; it is empty if this is another program."""
-        before = self.options.parse(process.arguments if process.program == self.name else (), stop=True)
+    def parse(self, arguments: tuple[str, ...]) -> Command:
+        """Split a command line at its subcommand."""
+        before = self.options.parse(arguments, stop=True)
         name = next(iter(before.positional_args), "")
         return Command(name, before, self.commands[name].parse(before.rest) if name in self.commands else Parsed())
 
     def is_uploading(self, process: Process) -> bool:
         """Return True if the command line is one that uploads."""
-        command = self.parse(process)
+        command = process.command
         return command.name in self.commands and not (command.before.has(*_STOPPING) or command.after.has(*_STOPPING))
 
     def find_inside(self) -> tuple[str, ...] | None:
@@ -204,105 +219,92 @@ class Uploader(ABC):
         return ()
 
     @abstractmethod
-    def find_address(self, process: Process) -> Address:
-        """Return where this run uploads to, by options, variables and settings in the uploader's own order.
+    def target(self, process: Process) -> Target:
+        """Return where a run uploads to and with which credentials; `Process.target` remembers it.
 
         Raises:
             Refusal: the settings cannot be read, or name a repository that they do not define.
         """
 
-    @abstractmethod
-    def find_lookups(self, process: Process, address: Address) -> Lookups:
-        """Return the (service, username) pairs that this run asks keyring for, in order; none if it does not ask."""
+    def find_problems(self, process: Process) -> list[Problem]:
+        """Return what makes a run send something else than keyring's answer; settings that cannot be read, too.
 
-    def find_problems(self, process: Process, address: Address) -> list[Problem]:
-        """Return what makes this run send something else than keyring's answer; settings that cannot be read, too.
-
-        That is: credentials that it takes before it asks keyring or after a refusal, another user name, keyring that
-        is switched off. Nothing but the place is shown: no password, no token.
+        Only the place of a password is in it, never a password.
         """
-        found: list[Problem] = []
         try:
-            for problem in self._problems(process, address):
-                found.append(problem)  # noqa: PERF402 - those before a refusal count
+            target = process.target
         except Refusal as refusal:
-            found.append(Problem.of_refusal(refusal))
-        return found
+            return [Problem.of_refusal(refusal)]
+        problems = [_in_checkout(setting) for setting in target.checkout]
+        if target.password.value is not None:
+            clause, remedy = _where(target)
+            problems.append(Problem(f"{clause}, and {self.name} takes it before it asks keyring", remedy))
+        if self.lookups_per_upload and target.username.value not in (None, TOKEN_USERNAME):
+            clause, remedy = _whose(target.username)
+            problems.append(Problem(f"{clause}, and {self.name} asks keyring for that user, who has no token", remedy))
+        return [*problems, *target.problems]
 
-    def _problems(self, process: Process, address: Address) -> Iterator[Problem]:
-        """Yield what `find_problems` returns."""
-        found = self.find_credentials(process, address)
-        if found.password.value is not None:
-            yield self._taken(found)
-        yield from self._other_user(found.username)
-
-    @abstractmethod
-    def find_credentials(self, process: Process, address: Address) -> Credentials:
-        """Return what this run sends without asking keyring, by options, variables and settings in their order.
-
-        Raises:
-            Refusal: the settings cannot be read.
-        """
-
-    def check_sends(self, process: Process, address: Address, token: str) -> None:
+    def check_sends(self, process: Process, token: str) -> None:
         """Refuse a run that would send something else than a token that `variables` handed to it."""
-        found = self.find_credentials(process, address)
-        if found.password.value is None:
+        target = process.target
+        check_checkout(target)
+        if target.password.value is None:
             raise Refusal(f"{self.name} takes no token from a variable: run it without `exec`, and it asks keyring.")
-        if found.password.value != token:
-            what, remedy = _where(found)
-        elif found.username.value != TOKEN_USERNAME:
-            what, remedy = _whose(found.username)
+        if target.password.value != token:
+            clause, remedy = _where(target)
+        elif target.username.value != TOKEN_USERNAME:
+            clause, remedy = _whose(target.username)
         else:
             return
-        raise Refusal(f"{what}, and {self.name} would send that instead of the restricted token: {remedy}.")
+        raise Refusal(f"{clause}, and {self.name} would send that instead of the restricted token: {remedy}.")
 
-    def _taken(self, found: Credentials) -> Problem:
-        """Return the problem of a password that is taken before keyring is asked."""
-        what, remedy = _where(found)
-        return Problem(f"{what}, and {self.name} takes it before it asks keyring", remedy)
-
-    def _other_user(self, username: Setting) -> Iterator[Problem]:
-        """Yield the problem of a user name that PyPI takes no tokens from."""
-        if username.value not in (None, TOKEN_USERNAME):
-            what, remedy = _whose(username)
-            yield Problem(f"{what}, and {self.name} asks keyring for that user, who has no token", remedy)
-
-    def names_repository(self, process: Process) -> bool:  # noqa: ARG002 - most let an option win
-        """Return True if an option names the repository, and the uploader stops if a variable names one, too."""
-        return False
-
-    def variables(self, token: str, repository: Repository, address: Address | None = None) -> dict[str, str]:  # noqa: ARG002
+    def variables(self, token: str, repository: Repository, target: Target | None = None) -> dict[str, str]:
         """Return the variables that hand a token to this uploader, and make it upload to that repository.
 
         Args:
             token: the derived token's text.
             repository: the one it is for.
-            address: what `find_address` found for the run that is to get it, which some need to name the variables.
+            target: that of the run that is to get it; None if any run may.
         """
-        found = {name: value.format(token=token) for name, value in self.token_variables.items()}
-        return found | {name: value.format(url=repository.url) for name, value in self.address_variables.items()}
+        variables = {name: value.format(token=token) for name, value in self.token_variables.items()}
+        if target is None or target.takes_address:
+            variables |= {name: value.format(url=repository.url) for name, value in self.address_variables.items()}
+        return variables
 
 
-def _where(found: Credentials) -> tuple[str, str]:
+def check_checkout(target: Target) -> None:
+    """Refuse an upload of which the project's own files choose who can read it.
+
+    Raises:
+        Refusal: a file of the checkout sets a proxy, or turns the check of a certificate off.
+    """
+    for setting in target.checkout:
+        problem = _in_checkout(setting)
+        raise Refusal(f"{problem.problem}: {problem.remedy}.")
+
+
+def _in_checkout(setting: Setting) -> Problem:
+    clause = f"{setting.source}, a file of this project, chooses who can read what is uploaded"
+    return Problem(clause, "delete that line, or set it in your own settings", STOP)
+
+
+def _where(target: Target) -> tuple[str, str]:
     """Return which option, variable or file holds the password, as a clause, and an imperative to mend that."""
-    origin, section = found.password.origin, found.section
-    where = printable(origin)
-    if found.in_url:
-        return f"the URL in {where} holds a password", "delete it there"
-    if origin.startswith("-"):
-        return f"the option {where} is given", f"leave out `{where}`"
-    if origin.isupper():
-        return f"the variable {where} is set", in_shell(where)
-    what = f"{where} holds a password" + (f" for [{printable(section)}]" if section else "")
-    line = "the line `password`" if section else "it"
-    return what, f"store that token with `keyring-pypitoken login`, then delete {line} there"
+    source = target.password.source
+    if source.kind == "url":
+        return f"the URL in {source} holds a password", "delete it there"
+    if source.kind == "option":
+        return f"the option {source} is given", f"leave out `{source}`"
+    if source.kind == "variable":
+        return f"the variable {source} is set", in_shell(source.name)
+    clause = f"{source} holds a password" + (f" for [{printable(target.section)}]" if target.section else "")
+    line = "the line `password`" if target.section else "it"
+    return clause, f"store that token with `keyring-pypitoken login`, then delete {line} there"
 
 
 def _whose(username: Setting) -> tuple[str, str]:
-    where = printable(username.origin)
-    what = f"{where} names the user {quoted(username.value or '')}"
-    return what, f"set the user name in {where} to `{TOKEN_USERNAME}`"
+    clause = f"{username.source} names the user {quoted(username.value or '')}"
+    return clause, f"set the user name in {username.source} to `{TOKEN_USERNAME}`"
 
 
 def find_uploader(program: str) -> Uploader | None:

@@ -14,24 +14,15 @@ from keyring_pypitoken.files import climb, display_name, find_program, follow, i
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME
 from keyring_pypitoken.text import printable, quoted
 from keyring_pypitoken.toml import entry
+from keyring_pypitoken.uploaders.legacy import Address, Credentials, Setting, Sources, Uploader, first, read_table
 from keyring_pypitoken.uploaders.options import Grammar, Parsed, expand_rust, fits_rust
-from keyring_pypitoken.uploaders.settings import (
-    Setting,
-    Sources,
-    checked_url,
-    find_netrc,
-    first,
-    home,
-    read_table,
-    read_toml,
-)
-from keyring_pypitoken.uploaders.uploader import RISK, Address, Credentials, Problem, Uploader
+from keyring_pypitoken.uploaders.settings import checked_url, find_netrc, home, read_toml
+from keyring_pypitoken.uploaders.uploader import RISK, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from keyring_pypitoken.lookup import Repository
-    from keyring_pypitoken.uploaders.settings import Table
+    from keyring_pypitoken.uploaders.legacy import Table
     from keyring_pypitoken.uploaders.uploader import Lookups, Process
 
 _GRAMMAR = Grammar(
@@ -136,13 +127,6 @@ class Uv(Uploader):
             problem = "the `keyring` command, by which uv asks, is not on PATH"
             yield Problem(problem, "install keyring-pypitoken, and put it on PATH")
         yield from _sent_instead(process.environ, address, user or TOKEN_USERNAME)
-
-    def variables(self, token: str, repository: Repository, address: Address | None = None) -> dict[str, str]:
-        """Return the variables; without the address if `--index` says it, which uv refuses beside another one."""
-        found = super().variables(token, repository)
-        if address is not None and address.origin == "--index":
-            del found["UV_PUBLISH_URL"]
-        return found
 
     def _parse(self, process: Process) -> Parsed:
         return _GRAMMAR.parse(process.arguments)

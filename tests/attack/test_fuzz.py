@@ -167,7 +167,7 @@ def read_process(line: list[str], work: Path) -> None:
     process = read_command_line(line, work, {"PATH": "/usr/bin"})
     steps: list[Callable[[], object]] = [lambda: find_evidence(process)]
     for uploader in all_uploaders():
-        questions = (uploader.is_uploading, uploader.is_saving, uploader.find_address, uploader.find_files)
+        questions = (uploader.is_uploading, uploader.is_saving, uploader.target, uploader.find_files)
         steps += [functools.partial(question, process) for question in questions]
     for step in steps:
         with contextlib.suppress(Refusal):

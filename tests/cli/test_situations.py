@@ -35,15 +35,14 @@ def outcome(situation: Situation, place: Place) -> str:
     uploader = find_uploader(situation.uploader)
     assert uploader is not None
     run = Process(situation.uploader, situation.words, place.work, os.environ)
-    address = uploader.find_address(run)
-    lookups = uploader.find_lookups(run, address)
+    address, lookups = run.target.address, run.target.lookups
     if not address.url.startswith(("https://upload.pypi.org/", "https://test.pypi.org/")):
         return "nothing"
-    problems = uploader.find_problems(run, address)
+    problems = uploader.find_problems(run)
     taken = [problem for problem in problems if problem.effect == BYPASS]
-    if taken[: None if uploader.asks_for else -1] or not situation.has_plugin:
+    if taken[: None if uploader.lookups_per_upload else -1] or not situation.has_plugin:
         return "bypass"
-    if uploader.asks_for and not lookups:
+    if uploader.lookups_per_upload and not lookups:
         return "nothing"
     if uploader.uses_command:
         place.monkeypatch.setattr(process, "_parents_command_line", lambda: [situation.uploader, *situation.words])

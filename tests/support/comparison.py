@@ -92,9 +92,9 @@ def describe(process: Process) -> dict[str, Any]:
         found["files"] = None
     found["first file"] = (found["files"] or [None])[0]
     try:
-        address = uploader.find_address(process)
-        found["url"] = address.url
-        found["lookups"] = [list(lookup) for lookup in uploader.find_lookups(process, address)]
+        target = process.target
+        found["url"] = target.address.url
+        found["lookups"] = [list(lookup) for lookup in target.lookups]
     except Refusal:
         found["url"] = found["lookups"] = None
     found["project"] = str(uploader.find_project(process))

@@ -23,13 +23,13 @@ _KEYRING = "keyring==25.7.0"
 # What each environment holds beside the project. The versions are those whose behaviour was observed.
 REQUIREMENTS = {
     "twine": ("twine==7.0.0", _KEYRING),
-    "uv": ("uv==0.13.8", _KEYRING),
+    "uv": ("uv==0.13.9", _KEYRING),
     "flit": ("flit==4.2.0", _KEYRING),
     "hatch": ("hatch==1.18.2", _KEYRING),
     "poetry": ("poetry==2.5.1", _KEYRING),
-    "pdm": ("pdm==2.29.3", "hishel<2", "unearth<0.19", _KEYRING),
+    "pdm": ("pdm==2.29.4", "hishel<2", "unearth>=0.19", _KEYRING),
     # Without keyring, pdm runs the program on PATH.
-    "pdm alone": ("pdm==2.29.3", "hishel<2", "unearth<0.19"),
+    "pdm alone": ("pdm==2.29.4", "hishel<2", "unearth>=0.19"),
     "devpi": ("devpi-client==7.3.0", _KEYRING),
     # Here keyring does not have the project.
     "twine alone": ("twine==7.0.0",),

@@ -9,7 +9,7 @@ import pytest
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TESTPYPI
 from keyring_pypitoken.uploaders.devpi import UPLOADER
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Process
+from keyring_pypitoken.uploaders.uploader import Problem, Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,16 +94,15 @@ def test_the_section_names_the_url_and_the_user(
     make: Make, work: Path, line: str, expected: tuple[str, str, str], username: str
 ) -> None:
     (work / "rc").write_text(f"[x]\nrepository = {TESTPYPI.url}\nusername = me\n", encoding="utf-8")
-    address = UPLOADER.find_address(make(line))
-    assert address == Address(*expected)
-    assert UPLOADER.find_lookups(make(line), address) == ((address.url, username),)
+    address = UPLOADER.target(make(line)).address
+    assert (address.url, address.name, str(address.source)) == expected
+    assert UPLOADER.target(make(line)).lookups == ((address.url, username),)
 
 
 def test_a_password_in_the_section_is_taken_first(make: Make) -> None:
     process = make("push a==1 pypi:test")
-    address = UPLOADER.find_address(process)
-    assert UPLOADER.find_lookups(process, address) == ()
-    assert UPLOADER.find_problems(process, address) == [
+    assert UPLOADER.target(process).lookups == ()
+    assert UPLOADER.find_problems(process) == [
         Problem(
             "~/.pypirc holds a password for [test], and devpi takes it before it asks keyring",
             "store that token with `keyring-pypitoken login`, then delete the line `password` there",
@@ -116,7 +115,7 @@ def test_a_password_in_the_section_is_taken_first(make: Make) -> None:
 
 
 def test_a_section_with_the_user_of_tokens_is_no_problem(make: Make) -> None:
-    assert UPLOADER.find_problems(make("push a==1 pypi:pypi"), Address(PYPI.url, "pypi", "default")) == []
+    assert UPLOADER.find_problems(make("push a==1 pypi:pypi")) == []
 
 
 @pytest.mark.parametrize(
@@ -140,15 +139,15 @@ def test_a_section_with_the_user_of_tokens_is_no_problem(make: Make) -> None:
 )
 def test_settings_at_fault_are_refused_and_reported(make: Make, line: str, message: str) -> None:
     with pytest.raises(Refusal) as refusal:
-        UPLOADER.find_address(make(line))
+        UPLOADER.target(make(line))
     assert str(refusal.value) == message
     reason, _, fix = message.rpartition(": ")
-    assert UPLOADER.find_problems(make(line), Address(PYPI.url, "", "default")) == [Problem(reason, fix[:-1])]
+    assert UPLOADER.find_problems(make(line)) == [Problem(reason, fix[:-1])]
 
 
 def test_a_section_whose_url_is_not_one_is_refused(make: Make) -> None:
     with pytest.raises(Refusal) as refusal:
-        UPLOADER.find_address(make("push a==1 pypi:odd"))
+        UPLOADER.target(make("push a==1 pypi:odd"))
     assert str(refusal.value) == ("the repository URL of [odd] in ~/.pypirc is not one of http or https: correct it.")
 
 

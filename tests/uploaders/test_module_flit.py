@@ -9,7 +9,7 @@ import pytest
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TESTPYPI
 from keyring_pypitoken.uploaders.flit import UPLOADER
-from keyring_pypitoken.uploaders.uploader import STOP, Address, Problem, Process
+from keyring_pypitoken.uploaders.uploader import STOP, Problem, Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +89,8 @@ def test_the_address_is_that_of_flit(
     make: Make, work: Path, line: str, environ: dict[str, str], expected: tuple[str, str, str]
 ) -> None:
     (work / "rc").write_text("[pypi]\nrepository = https://c.example/\n", encoding="utf-8")
-    assert UPLOADER.find_address(make(line, **environ)) == Address(*expected)
+    address = UPLOADER.target(make(line, **environ)).address
+    assert (address.url, address.name, str(address.source)) == expected
 
 
 @pytest.mark.parametrize(
@@ -123,10 +124,10 @@ def test_settings_at_fault_are_refused_and_reported(
 ) -> None:
     process = make(line, **environ)
     with pytest.raises(Refusal) as refusal:
-        UPLOADER.find_address(process)
+        UPLOADER.target(process)
     assert str(refusal.value) == message
     reason, _, fix = message.rpartition(": ")
-    assert UPLOADER.find_problems(process, Address(PYPI.url, "", "default")) == [Problem(reason, fix[:-1])]
+    assert UPLOADER.find_problems(process) == [Problem(reason, fix[:-1])]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_it_asks_for_the_project_then_the_user_then_the_password(
 ) -> None:
     (work / "pyproject.toml").write_text(metadata, encoding="utf-8")
     process = make("publish --repository local")
-    assert UPLOADER.find_lookups(process, UPLOADER.find_address(process)) == (
+    assert UPLOADER.target(process).lookups == (
         (PYPI.url, f"pypi_token:project:{project}"),
         (PYPI.url, "pypi_token:user:bob"),
         (PYPI.url, "bob"),
@@ -160,7 +161,7 @@ def test_it_asks_for_the_project_then_the_user_then_the_password(
 )
 def test_it_asks_nothing_with_a_password_or_without_a_user_name(make: Make, line: str, environ: dict[str, str]) -> None:
     process = make(line, **environ)
-    assert UPLOADER.find_lookups(process, UPLOADER.find_address(process)) == ()
+    assert UPLOADER.target(process).lookups == ()
 
 
 @pytest.mark.parametrize("metadata", ["", "[project]\nname = 1\n"])
@@ -168,7 +169,7 @@ def test_a_project_without_a_name_is_refused(make: Make, work: Path, metadata: s
     (work / "pyproject.toml").write_text(metadata, encoding="utf-8")
     process = make("publish")
     with pytest.raises(Refusal) as refusal:
-        UPLOADER.find_lookups(process, UPLOADER.find_address(process))
+        UPLOADER.target(process)
     file = work / "pyproject.toml"
     assert str(refusal.value) == f"{file} does not name the project: add `name` to `[project]`."
 
@@ -211,12 +212,12 @@ def test_what_goes_before_keyring_is_reported(
     make: Make, line: str, environ: dict[str, str], expected: list[tuple[str, str]]
 ) -> None:
     process = make(line, **environ)
-    assert UPLOADER.find_problems(process, UPLOADER.find_address(process)) == [Problem(*one) for one in expected]
+    assert UPLOADER.find_problems(process) == [Problem(*one) for one in expected]
 
 
 def test_its_variables_are_taken_by_itself_unless_an_option_names_the_repository(make: Make) -> None:
     variables = UPLOADER.variables("the-token", TESTPYPI)
     assert variables == {"FLIT_USERNAME": "__token__", "FLIT_PASSWORD": "the-token", "FLIT_INDEX_URL": TESTPYPI.url}
-    assert UPLOADER.find_address(make("publish", **variables)).url == TESTPYPI.url
-    assert not UPLOADER.names_repository(make("publish"))
-    assert UPLOADER.names_repository(make("publish --repository local"))
+    assert UPLOADER.target(make("publish", **variables)).address.url == TESTPYPI.url
+    assert UPLOADER.target(make("publish")).takes_address
+    assert not UPLOADER.target(make("publish --repository local")).takes_address

@@ -11,7 +11,8 @@ import pytest
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TESTPYPI
 from keyring_pypitoken.uploaders.hatch import UPLOADER
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Process, find_uploader
+from keyring_pypitoken.uploaders.legacy import Address
+from keyring_pypitoken.uploaders.uploader import Problem, Process, find_uploader
 
 PYPI = "https://upload.pypi.org/legacy/"
 TEST = "https://test.pypi.org/legacy/"
@@ -215,7 +216,7 @@ def test_a_named_file_that_does_not_exist_is_refused() -> None:
 def ask(process: Process) -> tuple[tuple[tuple[str, str | None], ...], list[Problem]]:
     """Return what a run asks keyring for, and its problems."""
     address = UPLOADER.find_address(process)
-    return UPLOADER.find_lookups(process, address), UPLOADER.find_problems(process, address)
+    return UPLOADER.find_lookups(process, address), UPLOADER.find_problems(process)
 
 
 def first(what: str, remedy: str) -> Problem:
@@ -348,16 +349,14 @@ def test_an_empty_list_of_previous_users_counts_as_none(home: Path) -> None:
 def test_settings_that_cannot_be_read_are_a_problem(config: Path) -> None:
     config.write_text("broken")
     address = Address(PYPI, "main", "default")
-    (problem,) = UPLOADER.find_problems(hatch(), address)
+    (problem,) = UPLOADER.find_problems(hatch())
     assert problem == Problem(
         "../config/hatch/config.toml:1:1 is not valid TOML: expected '=' after a key in a key/value pair",
         "correct it there",
     )
     process = hatch("--config none.toml publish")
     assert UPLOADER.find_lookups(process, address) == ()
-    assert UPLOADER.find_problems(process, address) == [
-        Problem("'none.toml' does not exist", "name hatch's settings file")
-    ]
+    assert UPLOADER.find_problems(process) == [Problem("'none.toml' does not exist", "name hatch's settings file")]
 
 
 def test_variables_hand_over_a_token_and_its_address() -> None:

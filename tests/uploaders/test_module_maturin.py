@@ -9,7 +9,7 @@ import pytest
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TESTPYPI
 from keyring_pypitoken.uploaders.maturin import UPLOADER
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Process
+from keyring_pypitoken.uploaders.uploader import Problem, Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,12 +99,13 @@ URL = "http://b.example/"
 def test_the_address_is_that_of_maturin(
     make: Make, line: str, environ: dict[str, str], expected: tuple[str, str, str]
 ) -> None:
-    assert UPLOADER.find_address(make(line, **environ)) == Address(*expected)
+    address = UPLOADER.target(make(line, **environ)).address
+    assert (address.url, address.name, str(address.source)) == expected
 
 
 _BYPASS = Problem(
     "maturin does not ask Python's keyring, so it would not get a restricted token",
-    "`keyring-pypitoken exec -- maturin publish ...`",
+    "run `maturin build`, then upload the files with uv or twine",
 )
 
 
@@ -144,37 +145,23 @@ def test_settings_at_fault_are_refused_and_reported(
 ) -> None:
     process = make(line, **environ)
     with pytest.raises(Refusal) as refusal:
-        UPLOADER.find_address(process)
+        UPLOADER.target(process)
     assert str(refusal.value) == message
     reason, _, fix = message.rpartition(": ")
-    assert UPLOADER.find_problems(process, Address(PYPI.url, "", "default")) == [Problem(reason, fix[:-1]), _BYPASS]
+    assert UPLOADER.find_problems(process) == [Problem(reason, fix[:-1])]
 
 
 def test_it_never_asks_this_package(make: Make) -> None:
-    address = UPLOADER.find_address(make("publish"))
-    assert UPLOADER.find_lookups(make("publish"), address) == ()
-    assert UPLOADER.find_problems(make("publish -r testpypi"), address) == [_BYPASS]
-
-
-def test_the_advice_shows_nothing_that_others_wrote(make: Make) -> None:
-    advised = UPLOADER.find_problems(make("\x1b[31m upload x"), Address(PYPI.url, "pypi", "default"))[-1].remedy
-    assert advised == "`keyring-pypitoken exec -- maturin upload ...`"
+    assert UPLOADER.target(make("publish")).lookups == ()
+    assert UPLOADER.find_problems(make("publish -r testpypi")) == [_BYPASS]
 
 
 def test_passwords_that_it_takes_are_reported_too(make: Make) -> None:
     process = make("publish -r local", MATURIN_PYPI_TOKEN="x", MATURIN_PASSWORD="")
-    assert UPLOADER.find_problems(process, UPLOADER.find_address(process)) == [
+    assert UPLOADER.find_problems(process) == [
         Problem(
             "the variable MATURIN_PYPI_TOKEN is set, and maturin takes it before it asks keyring",
             "`unset MATURIN_PYPI_TOKEN`",
-        ),
-        Problem(
-            "the variable MATURIN_PASSWORD is set, and maturin takes it before it asks keyring",
-            "`unset MATURIN_PASSWORD`",
-        ),
-        Problem(
-            "~/.pypirc holds a password for [local], and maturin takes it before it asks keyring",
-            "store that token with `keyring-pypitoken login`, then delete the line `password` there",
         ),
         _BYPASS,
     ]
@@ -183,7 +170,7 @@ def test_passwords_that_it_takes_are_reported_too(make: Make) -> None:
 def test_its_variables_are_taken_by_itself_unless_an_option_names_the_repository(make: Make) -> None:
     variables = UPLOADER.variables("the-token", TESTPYPI)
     assert variables == {"MATURIN_PYPI_TOKEN": "the-token", "MATURIN_REPOSITORY_URL": TESTPYPI.url}
-    assert UPLOADER.find_address(make("publish", **variables)).url == TESTPYPI.url
-    assert not UPLOADER.names_repository(make("publish"))
-    assert UPLOADER.names_repository(make("publish -r local"))
-    assert UPLOADER.names_repository(make("publish --repository-url http://a.example/"))
+    assert UPLOADER.target(make("publish", **variables)).address.url == TESTPYPI.url
+    assert UPLOADER.target(make("publish")).takes_address
+    assert not UPLOADER.target(make("publish -r local")).takes_address
+    assert not UPLOADER.target(make("publish --repository-url http://a.example/")).takes_address

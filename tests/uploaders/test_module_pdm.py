@@ -9,8 +9,9 @@ import pytest
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TESTPYPI
+from keyring_pypitoken.uploaders.legacy import Address
 from keyring_pypitoken.uploaders.pdm import UPLOADER
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Process, find_uploader
+from keyring_pypitoken.uploaders.uploader import Problem, Process, find_uploader
 
 PYPI = "https://upload.pypi.org/legacy/"
 TEST = "https://test.pypi.org/legacy/"
@@ -277,13 +278,13 @@ def test_credentials_of_options_variables_and_settings(
     process = pdm(line, variables=variables)
     address = UPLOADER.find_address(process)
     assert UPLOADER.find_lookups(process, address) == lookups
-    assert UPLOADER.find_problems(process, address) == problems
+    assert UPLOADER.find_problems(process) == problems
 
 
 def test_settings_that_cannot_be_read_are_a_problem(work: Path) -> None:
     (work / "pdm.toml").mkdir()
     problem = Problem("pdm.toml is not a regular file", "replace it with one")
-    assert UPLOADER.find_problems(pdm(), Address(PYPI, "pypi", "default")) == [problem]
+    assert UPLOADER.find_problems(pdm()) == [problem]
 
 
 def test_variables_hand_over_a_token_and_its_address() -> None:

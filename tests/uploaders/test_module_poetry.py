@@ -10,8 +10,11 @@ import pytest
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI
+from keyring_pypitoken.uploaders import uploader
+from keyring_pypitoken.uploaders.legacy import Address
 from keyring_pypitoken.uploaders.poetry import UPLOADER
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Process, find_uploader
+from keyring_pypitoken.uploaders.settings import DEFAULT
+from keyring_pypitoken.uploaders.uploader import Problem, Process, Target, find_uploader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -171,13 +174,13 @@ def test_lookups_and_problems(
     address = UPLOADER.find_address(process)
     wanted = () if lookups is None else (CHECK, (SERVICE, "__token__"), *lookups)
     assert UPLOADER.find_lookups(process, address) == wanted
-    assert UPLOADER.find_problems(process, address) == expected
+    assert UPLOADER.find_problems(process) == expected
 
 
 def test_a_password_for_another_repository_comes_before_its_url(work: Path) -> None:
     (work / "poetry.toml").write_text("[repositories.x]\nurl = 'https://x/'\n[http-basic.x]\npassword = 'p'\n")
     process = poetry("publish -r x", work, {})
-    assert UPLOADER.find_problems(process, UPLOADER.find_address(process)) == [
+    assert UPLOADER.find_problems(process) == [
         Problem(
             "http-basic.x.password in poetry.toml is set, and poetry takes it before it asks keyring for the URL",
             "remove it there",
@@ -191,13 +194,13 @@ def test_settings_that_cannot_be_read(work: Path) -> None:
     process = poetry("publish", work, {"POETRY_CONFIG_DIR": "own"})
     with pytest.raises(Refusal):
         UPLOADER.find_address(process)
-    (found,) = UPLOADER.find_problems(process, Address(URL, "pypi", "default"))
+    (found,) = UPLOADER.find_problems(process)
     assert found == Problem("work/own/auth.toml is not a regular file", "replace it with one")
 
 
 def test_variables() -> None:
     assert UPLOADER.variables("t", PYPI) == {"POETRY_PYPI_TOKEN_PYPI": "t"}
-    assert UPLOADER.variables("t", PYPI, Address(PYPI.url, "my-own", "")) == {
+    assert UPLOADER.variables("t", PYPI, Target(uploader.Address(PYPI.url, "my-own", DEFAULT))) == {
         "POETRY_PYPI_TOKEN_MY_OWN": "t",
         "POETRY_REPOSITORIES_MY_OWN_URL": PYPI.url,
     }

@@ -9,7 +9,7 @@ import pytest
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TESTPYPI
 from keyring_pypitoken.uploaders.twine import UPLOADER
-from keyring_pypitoken.uploaders.uploader import Address, Problem, Process, all_uploaders, find_uploader
+from keyring_pypitoken.uploaders.uploader import STOP, Problem, Process, all_uploaders, find_uploader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,7 @@ def test_an_empty_name_is_not_the_directory(make: Make) -> None:
 def test_another_program_that_runs_twine_names_no_files_but_an_address(make: Make) -> None:
     process = make("upload -r local x", "fullrelease", TWINE_REPOSITORY="testpypi")
     assert UPLOADER.find_files(process) is None
-    assert UPLOADER.find_address(process) == Address(TESTPYPI.url, "testpypi", "TWINE_REPOSITORY")
+    assert UPLOADER.target(process).address.url == TESTPYPI.url
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,8 @@ def test_the_address_is_that_of_twine(
 ) -> None:
     rc = "[distutils]\nindex-servers = x\n[x]\nrepository = https://c.example/\n"
     (work / "rc").write_text(rc, encoding="utf-8")
-    assert UPLOADER.find_address(make(f"upload {line} f", **environ)) == Address(*expected)
+    address = UPLOADER.target(make(f"upload {line} f", **environ)).address
+    assert (address.url, address.name, str(address.source)) == expected
 
 
 @pytest.mark.parametrize(
@@ -153,10 +154,10 @@ def test_settings_at_fault_are_refused_and_reported(make: Make, work: Path, line
     (work / "odd").write_text("[distutils]\nindex-servers = x\n[x]\nrepository = https://[\n", encoding="utf-8")
     process = make(f"upload {line} f", TWINE_PASSWORD="x")
     with pytest.raises(Refusal) as refusal:
-        UPLOADER.find_address(process)
+        UPLOADER.target(process)
     assert str(refusal.value) == message
     reason, _, fix = message.rpartition(": ")
-    assert UPLOADER.find_problems(process, Address(PYPI.url, "", "default")) == [Problem(reason, fix[:-1])]
+    assert UPLOADER.find_problems(process) == [Problem(reason, fix[:-1])]
 
 
 A = "https://a.example/"
@@ -183,7 +184,7 @@ def test_keyring_is_asked_for_what_is_missing(
     make: Make, line: str, environ: dict[str, str], expected: list[tuple[str, str | None]]
 ) -> None:
     process = make(f"upload {line} f", **environ)
-    assert list(UPLOADER.find_lookups(process, UPLOADER.find_address(process))) == expected
+    assert list(UPLOADER.target(process).lookups) == expected
 
 
 _STORE = "store that token with `keyring-pypitoken login`, then delete the line `password` there"
@@ -261,6 +262,7 @@ _STORE = "store that token with `keyring-pypitoken login`, then delete the line 
                 (
                     "~/.pypirc names PyPI's old address, which twine refuses",
                     "use https://upload.pypi.org/legacy/ there",
+                    STOP,
                 ),
             ],
         ),
@@ -271,7 +273,7 @@ def test_what_goes_before_keyring_is_reported(
 ) -> None:
     (work / "login").write_text("[server-login]\npassword = x\n", encoding="utf-8")
     process = make(f"upload {line} f", **environ)
-    assert UPLOADER.find_problems(process, UPLOADER.find_address(process)) == [Problem(*one) for one in expected]
+    assert UPLOADER.find_problems(process) == [Problem(*one) for one in expected]
 
 
 def test_its_variables_are_taken_by_itself(make: Make) -> None:
@@ -282,6 +284,6 @@ def test_its_variables_are_taken_by_itself(make: Make) -> None:
         "TWINE_REPOSITORY_URL": TESTPYPI.url,
     }
     process = make("upload -r local x", **variables)
-    assert UPLOADER.find_address(process).url == TESTPYPI.url
-    assert not UPLOADER.names_repository(process)
+    assert UPLOADER.target(process).address.url == TESTPYPI.url
+    assert UPLOADER.target(process).takes_address
     assert not UPLOADER.is_saving(process)

@@ -13,7 +13,8 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI
 from keyring_pypitoken.uploaders import options
 from keyring_pypitoken.uploaders import uv as room_of_uv
-from keyring_pypitoken.uploaders.uploader import RISK, Address, Problem, Process, find_uploader
+from keyring_pypitoken.uploaders.legacy import Address
+from keyring_pypitoken.uploaders.uploader import RISK, Problem, Process, find_uploader
 from keyring_pypitoken.uploaders.uv import UPLOADER
 
 if TYPE_CHECKING:
@@ -45,11 +46,7 @@ def refusal(line: str, work: Path, *, files: bool = False) -> str:
 
 def problems(line: str, work: Path, environ: Mapping[str, str] = READY) -> list[Problem]:
     process = uv(line, work, environ)
-    try:
-        address = UPLOADER.find_address(process)
-    except Refusal:
-        address = Address(URL, "", "default")
-    return UPLOADER.find_problems(process, address)
+    return UPLOADER.find_problems(process)
 
 
 def test_is_found_by_its_program() -> None:
@@ -351,18 +348,12 @@ def test_a_credential_in_uvs_store_is_a_problem(
     assert problems("publish", work, environ) == found
 
 
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [
-        (None, True),
-        (Address(PYPI.url, "", "default"), True),
-        (Address(PYPI.url, "x", "UV_PUBLISH_INDEX"), True),
-        (Address(PYPI.url, "x", "--index"), False),
-    ],
-)
-def test_variables(address: Address | None, expected: bool) -> None:
+@pytest.mark.parametrize(("line", "expected"), [("publish", True), ("publish --index x", False)])
+def test_variables(line: str, work: Path, expected: bool) -> None:
+    (work / "uv.toml").write_text('[[index]]\nname = "x"\nurl = "https://a/"\npublish-url = "https://a/"\n')
     variables = {"UV_PUBLISH_USERNAME": "__token__", "UV_PUBLISH_PASSWORD": "t"}
-    assert UPLOADER.variables("t", PYPI, address) == variables | ({"UV_PUBLISH_URL": PYPI.url} if expected else {})
+    target = uv(line, work).target
+    assert UPLOADER.variables("t", PYPI, target) == variables | ({"UV_PUBLISH_URL": PYPI.url} if expected else {})
 
 
 def test_settings_of_a_workspace(work: Path) -> None:

@@ -257,12 +257,12 @@ def _ask(process: Process) -> dict[str, object] | str | None:
     if not UPLOADER.is_uploading(process):
         return None
     try:
-        address = UPLOADER.find_address(process)
+        address = process.target.address
         return {
             "url": address.url,
             "project": str(UPLOADER.find_project(process)),
             "files": sorted(map(str, UPLOADER.find_files(process))),
-            "lookups": [list(pair) for pair in UPLOADER.find_lookups(process, address)],
+            "lookups": [list(pair) for pair in process.target.lookups],
         }
     except Refusal as refusal:
         return str(refusal)

@@ -308,13 +308,13 @@ def _ask(process: Process) -> dict[str, object] | str | None:
     if not UPLOADER.is_uploading(process):
         return None
     try:
-        address = UPLOADER.find_address(process)
+        address = process.target.address
         files = UPLOADER.find_files(process)
         return {
             "url": address.url,
             "project": str(UPLOADER.find_project(process)),
             "files": None if files is None else list(map(str, files)),
-            "lookups": [list(pair) for pair in UPLOADER.find_lookups(process, address)],
+            "lookups": [list(pair) for pair in process.target.lookups],
         }
     except Refusal as refusal:
         return str(refusal)

@@ -253,7 +253,7 @@ def said(words: Sequence[str], directory: Path, environ: Mapping[str, str]) -> d
     try:
         files = UPLOADER.find_files(process)
         found: dict[str, object] = {
-            "url": UPLOADER.find_address(process).url,
+            "url": process.target.address.url,
             "project": str(UPLOADER.find_project(process)),
         }
     except Refusal:
@@ -284,12 +284,12 @@ def test_variables_alone_decide_where_and_with_which_token_it_uploads(
     environments: Environments, base: Path, words: tuple[str, ...]
 ) -> None:
     arguments, directory = ("publish", *words), base / "project"
-    address = UPLOADER.find_address(Process("poetry", arguments, directory, os.environ))
+    target = Process("poetry", arguments, directory, os.environ).target
     # Another token for the same repository is in the settings.
     (base.parent / "config/pypoetry/auth.toml").write_text(
-        f'[pypi-token]\n"{address.name}" = "a token of the settings"\n'
+        f'[pypi-token]\n"{target.address.name}" = "a token of the settings"\n'
     )
-    repository = Repository("ours", address.url, "pypi.org", ())
-    environ = UPLOADER.variables("pypi-derived", repository, address)
+    repository = Repository("ours", target.address.url, "pypi.org", ())
+    environ = UPLOADER.variables("pypi-derived", repository, target)
     (real,) = truth(environments, [{"arguments": arguments, "directory": str(directory), "environ": environ}])
-    assert (real["url"], real["password"]) == (address.url, "pypi-derived")
+    assert (real["url"], real["password"]) == (target.address.url, "pypi-derived")

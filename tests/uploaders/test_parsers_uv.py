@@ -208,7 +208,7 @@ def said(words: list[str], base: Path, environ: Mapping[str, str]) -> Upload | N
     if not UPLOADER.is_uploading(process):
         return None
     try:
-        files, address = UPLOADER.find_files(process), UPLOADER.find_address(process)
+        files, address = UPLOADER.find_files(process), process.target.address
     except Refusal:
         return None
     assert all(file.is_file() and file.is_absolute() for file in files)
@@ -298,8 +298,8 @@ def test_variables_alone_decide_where_and_with_which_token_it_uploads(
         f'[[index]]\nname = "named"\nurl = "{server.url}/simple"\npublish-url = "{url}"\n'
     )
     arguments = ["publish", *words, "dist/a-1.0.tar.gz"]
-    address = UPLOADER.find_address(Process("uv", tuple(arguments), base, os.environ))
-    variables = UPLOADER.variables("pypi-derived", Repository("here", url, "pypi.org", ()), address)
+    target = Process("uv", tuple(arguments), base, os.environ).target
+    variables = UPLOADER.variables("pypi-derived", Repository("here", url, "pypi.org", ()), target)
     assert truth(environments.scripts("uv") / "uv", server, arguments, base, variables) == (
         url,
         frozenset({"a-1.0.tar.gz"}),

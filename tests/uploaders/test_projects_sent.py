@@ -17,7 +17,8 @@ from command_lines import LINES, Line, write_projects
 from wire import NO_TOKEN, NotingIndex, Sent, open_environments, run_offline
 
 from keyring_pypitoken.lookup import Repository
-from keyring_pypitoken.uploaders.uploader import Address, find_uploader
+from keyring_pypitoken.uploaders.settings import DEFAULT
+from keyring_pypitoken.uploaders.uploader import Address, Target, find_uploader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,7 +89,7 @@ def test_the_token_is_for_the_projects_that_arrive(
     uploader = find_uploader(environment.split(maxsplit=1)[0])
     assert uploader is not None
     repository = Repository("local", index.upload_url, "pypi.org", ())
-    variables = uploader.variables(WORTHLESS, repository, Address(index.upload_url, "local", ""))
+    variables = uploader.variables(WORTHLESS, repository, Target(Address(index.upload_url, "local", DEFAULT)))
     address = {name: value for name, value in variables.items() if value == index.upload_url}
     paths = [environments.scripts(name) for name in dict.fromkeys((environment, "twine", "uv"))]
     path = os.pathsep.join(map(str, (*paths, "/usr/bin", "/bin")))
@@ -109,7 +110,7 @@ def test_the_token_is_for_the_projects_that_arrive(
         arrived = ", ".join(sorted({found.project for found in truth})) or "-"
         modes = {"keyring": (line.words, ASKING.get(uploader.name, {})), "exec": ([*through, *line.words], {})}
         for mode, (words, asking) in modes.items():
-            if mode == "keyring" and not uploader.asks_for:
+            if mode == "keyring" and not uploader.lookups_per_upload:
                 continue
             sent, shown = run(words, environ | address | asking)
             outcome = judge(truth, sent, is_forbidden=line.is_forbidden)

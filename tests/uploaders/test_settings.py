@@ -11,7 +11,11 @@ import pytest
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.uploaders.options import Parsed
 from keyring_pypitoken.uploaders.settings import (
+    DEFAULT,
+    Setting,
+    Source,
     Sources,
+    Table,
     checked_url,
     find_netrc,
     first,
@@ -167,10 +171,15 @@ def test_a_url_of_the_web_names_a_host(url: str, *, expected: bool) -> None:
 
 def test_the_first_of_option_variable_and_file_counts() -> None:
     options = Parsed((("--repository", ""), ("--sign", None)))
-    files = (({"a": {"b": 1}}, "one"), ({"a": {"b": "two"}}, "two"))
+    files = (Table({"a": {"b": 1}}, "one"), Table({"a": {"b": "two"}}, "two", in_checkout=True))
     sources = Sources(options, {"NAME": ""}, files)
-    assert sources.find("--repository", "NAME", "a", "b") == ("", "--repository")
-    assert sources.find("--sign", "NAME", "a", "b") == ("", "NAME")
-    assert sources.find("--sign", "OTHER", "a", "b") == ("two", "a.b in two")
-    assert sources.find("--sign", "OTHER", "a", "c") == (None, "")
-    assert first(files, "a", "b") == ("two", "two")
+    file = Setting("two", Source("file", "two", "a.b", in_checkout=True))
+    assert sources.find("--repository", "NAME", "a", "b") == Setting("", Source("option", "--repository"))
+    assert sources.find("--sign", "NAME", "a", "b") == Setting("", Source("variable", "NAME"))
+    assert sources.find("--sign", "OTHER", "a", "b") == first(files, "a", "b") == file
+    assert sources.find("--sign", "OTHER", "a", "c") == Setting(None, DEFAULT)
+
+
+def test_a_source_is_shown_without_control_characters() -> None:
+    assert str(Source("file", "x\x1b.toml", "a.b")) == "a.b in x\\x1b.toml"
+    assert [str(source) for source in (DEFAULT, Source("option", "--url"))] == ["default", "--url"]

@@ -132,7 +132,7 @@ def test_a_real_upload_does_what_status_says(
     arguments = words.get(name, situation.words)
     uploader = find_uploader(name)
     assert uploader is not None
-    address = uploader.find_address(Process(name, arguments, place.work, os.environ))
+    address = Process(name, arguments, place.work, os.environ).target.address
     assert address.url in {index.upload_url for index in indexes}  # before anything real is started
     typed = [str(next(path / name for path in scripts if (path / name).exists())), *arguments]
     done = run_offline(typed, place.work, os.environ)
