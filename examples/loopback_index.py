@@ -8,6 +8,7 @@ In this process::
         print(index.uploads)
 
 In a process of its own: ``python loopback_index.py``, or ``IndexProcess`` from Python.
+It needs pymacaroons: ``pip install pymacaroons``, or the environment of keyring-pypitoken.
 It listens on 127.0.0.1 only, writes no file and no log, and forgets all when it ends.
 """
 
@@ -37,7 +38,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
-import pymacaroons.exceptions
+try:
+    import pymacaroons.exceptions
+except ImportError:
+    if __name__ != "__main__":
+        raise
+    sys.exit("loopback_index.py needs pymacaroons: pip install pymacaroons")
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -261,6 +267,7 @@ class Upload:
     identifier: str
     is_master: bool
     received_at: float
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -359,6 +366,7 @@ class LoopbackIndex:
                 identifier=identifier,
                 is_master=master is not None and caveats == master.caveats,
                 received_at=self.now(),
+                size=len(form.content),
             )
             self.uploads.append(upload)
         return upload
@@ -373,6 +381,7 @@ class LoopbackIndex:
                 "filename": upload.filename,
                 "url": f"{self._url}/files/{upload.filename}",
                 "hashes": {},
+                "size": upload.size,
                 "upload-time": moment(upload.received_at),
                 "provenance": self.provenance.get(upload.filename),
             }
@@ -567,7 +576,9 @@ class IndexProcess:
 
 def main() -> None:
     """Serve until the input ends, the time is over, or the user interrupts."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0], epilog="It needs pymacaroons: pip install pymacaroons."
+    )
     parser.add_argument("--domain", default="pypi.org", help="location of the tokens")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--minutes", type=float, default=60, help="how long to serve")

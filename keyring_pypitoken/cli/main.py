@@ -12,9 +12,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from keyring_pypitoken.cli.completion import ACCOUNTS, FILES, REPOSITORIES, add_completion
 from keyring_pypitoken.exceptions import PyPITokenException, Refusal
-from keyring_pypitoken.text import looks_like_token, nearest, quoted
+from keyring_pypitoken.text import looks_like_token, nearest, printable, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,14 +37,18 @@ Documentation: https://github.com/keyring-pypitoken/keyring-pypitoken/tree/main/
 """
 
 
-def _option(flags: str, metavar: str, text: str, complete: dict[str, str] | None = None, **settings: Any) -> _Option:
+# What completes file names in each shell that shtab writes for.
+_FILE_COMPLETION = {"bash": "_shtab_compgen_files", "zsh": "_files", "fish": "(__fish_complete_path)"}
+
+
+def _option(flags: str, metavar: str, text: str, **settings: Any) -> _Option:
     """Return what adds an option to a parser; one without a `metavar` is a switch."""
     settings |= {"help": text, "metavar": metavar} if metavar else {"help": text, "action": "store_true"}
 
     def add(parser: Any) -> None:
         action = parser.add_argument(*flags.split(), **settings)
-        if complete is not None:
-            action.complete = complete  # for shtab
+        if metavar == "FILE":
+            action.complete = _FILE_COMPLETION
 
     return add
 
@@ -59,19 +62,15 @@ def _group(title: str, *options: _Option) -> _Option:
     return add
 
 
-_REPOSITORY = _option(
-    "-r --repository", "NAME", "pypi (the default), testpypi, a name from your policy.toml, or a URL", REPOSITORIES
-)
-_ACCOUNT = _option("--account", "LABEL", "which of several masters (default: what the policies say)", ACCOUNTS)
+_REPOSITORY = _option("-r --repository", "NAME", "pypi (the default), testpypi, a name in your policy.toml, or a URL")
+_ACCOUNT = _option("--account", "LABEL", "which of several masters (default: what the policies say)")
 _JSON = _option("--json", "", "print JSON, for programs")
-_FILES = _option("files", "FILE", "distribution files, as for an uploader", FILES, nargs="*")
-_POLICIES = _option("files", "FILE", "policy files (default: those in force here)", FILES, nargs="*")
+_FILES = _option("files", "FILE", "distribution files, as for an uploader", nargs="*")
+_POLICIES = _option("files", "FILE", "policy files (default: those in force here)", nargs="*")
 _FROM_DIST = _option("--from-dist", "DIRECTORY", "list the projects of the files in dist/", nargs="?", const="dist")
 _FORCE = _option("--force", "", "replace the policy that is there")
 _DRY_RUN = _option("--dry-run", "", "only show what would be moved")
-_IDENTITY = _option(
-    "--identity", "FILE", "the age or SSH key that will open it (default: ask for a new passphrase)", FILES
-)
+_IDENTITY = _option("--identity", "FILE", "the age or SSH key that will open it (default: ask for a new passphrase)")
 _NUMBER = _option("-n --number", "N", "how many of the latest (default: 20; 0 for all)", type=int, default=20)
 _LIMITS = (
     _option("--project", "NAME", "a project to upload; may be repeated", action="append"),
@@ -87,13 +86,6 @@ _RESTRICTIONS = _group(
     _option("--not-before", "TIME", "not valid before this time: 2026-01-31T18:00:00Z, or Unix seconds"),
     _option("--not-after", "TIME", "not valid from this time on"),
     _option("--valid-for", "DURATION", "for this long from now on: 90s, 15m, 1h30m, 2d"),
-)
-_LEGACY_RESTRICTIONS = _group(
-    "restrictions as PyPI wrote them until 2022",
-    _option("--legacy-project", "NAME", "only uploads of this project", action="append"),
-    _option("--legacy-not-before", "TIME", "not valid before this time"),
-    _option("--legacy-not-after", "TIME", "not valid from this time on"),
-    _option("--legacy-noop", "", "a restriction that restricts nothing"),
 )
 # The module and function that run each subcommand, what it does, its options.
 _SUBCOMMANDS: dict[str, tuple[str, str, tuple[_Option, ...]]] = {
@@ -125,7 +117,7 @@ _SUBCOMMANDS: dict[str, tuple[str, str, tuple[_Option, ...]]] = {
     "restrict": (
         "tokens:restrict",
         "restrict the token on standard input, print the new one",
-        (_RESTRICTIONS, _LEGACY_RESTRICTIONS),
+        (_RESTRICTIONS,),
     ),
     "inspect": ("tokens:inspect", "show what the token on standard input can do", (_JSON,)),
     "check": ("policies:check", "find all mistakes in policy files", (_POLICIES, _JSON)),
@@ -169,7 +161,7 @@ def build_parser() -> argparse.ArgumentParser:
         _PROGRAM, description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"{_PROGRAM} {version(_PROGRAM)}")
-    add_completion(parser)
+    parser.add_argument("--print-completion", action=_PrintCompletion, metavar="SHELL", help=argparse.SUPPRESS)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, (run, text, options) in _SUBCOMMANDS.items():
         added = subparsers.add_parser(
@@ -182,10 +174,26 @@ def build_parser() -> argparse.ArgumentParser:
         )
         for add_option in options:
             add_option(added)
-        added.set_defaults(run=run, name=name, command=[])
+        added.set_defaults(run=run, name=name, command=[], parser=added)
         if name == "exec":
             added.usage = f"{_PROGRAM} exec [-h] [-r NAME] [--account LABEL] [...] [FILE ...] -- COMMAND [ARGUMENT ...]"
     return parser
+
+
+class _PrintCompletion(argparse.Action):
+    """Print the script that completes the command in a shell, and end."""
+
+    def __call__(self, parser: argparse.ArgumentParser, _options: object, shell: Any, _name: object = None) -> None:
+        try:
+            import shtab
+        except ImportError:
+            raise Refusal(
+                'completion needs shtab: `pip install "keyring-pypitoken[completion]"`, and run this again.'
+            ) from None
+        if shell not in shtab.SUPPORTED_SHELLS:
+            parser.error(f"completion is for {', '.join(shtab.SUPPORTED_SHELLS)}")
+        print(shtab.complete(parser, shell), flush=True)
+        parser.exit()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -239,9 +247,11 @@ def _parse(words: list[str]) -> argparse.Namespace:
         likely = nearest(words[0], known)
         hint = f"did you mean {likely!r}?" if likely else f"known are {', '.join(known)}."
         parser.exit(2, f"{_PROGRAM}: unknown command {quoted(words[0])}; {hint}\n")
-    options = parser.parse_args(words)
+    options, unknown = parser.parse_known_args(words)
+    if unknown:  # argparse's own error would show the usage of the whole command
+        options.parser.error(f"unrecognized arguments: {' '.join(map(printable, unknown))}")
     if options.name == "exec" and not command:
-        parser.error("exec needs a command after two dashes: keyring-pypitoken exec -- twine upload dist/*")
+        options.parser.error("exec needs a command after two dashes: keyring-pypitoken exec -- twine upload dist/*")
     options.command = command
     return options
 

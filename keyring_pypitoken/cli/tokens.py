@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from keyring_pypitoken import Token
 from keyring_pypitoken.cli.output import dump, read_secret, say, table
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.names import normalize
 from keyring_pypitoken.policy.decision import DEFAULT_CLOCK_SKEW
 from keyring_pypitoken.policy.values import WrongValueError, read_positive_duration
 from keyring_pypitoken.text import local_time, quoted
 from keyring_pypitoken.tokens.describe import HIDDEN_RESTRICTIONS, describe
+from keyring_pypitoken.tokens.restrictions import IDs, Names, UnknownCaveat, UserIDRestriction
 
 if TYPE_CHECKING:
     import argparse
@@ -41,17 +43,34 @@ def restrict(options: argparse.Namespace) -> int:
         user_id=options.user_id,
         not_before=not_before,
         not_after=not_after,
-        legacy_project_names=options.legacy_project,
-        legacy_not_before=_moment(options.legacy_not_before, "--legacy-not-before"),
-        legacy_not_after=_moment(options.legacy_not_after, "--legacy-not-after"),
-        legacy_noop=options.legacy_noop or None,
     )
     if len(token.raw_caveats) == before:
         raise Refusal("no restriction was given: see `keyring-pypitoken restrict --help`.")
-    if describe(token.dump(), now).not_after is None:
-        print("keyring-pypitoken: this token never expires: add --valid-for, such as --valid-for 1h.", file=sys.stderr)
+    for warning in _warnings(token, now):
+        print(f"keyring-pypitoken: {warning}", file=sys.stderr)
     sys.stdout.write(f"{token.dump()}\n")
     return 0
+
+
+def _warnings(token: Token, now: int) -> list[str]:
+    """Return sentences about a token that works for ever, or never."""
+    description, caveats = describe(token, now), token.caveats
+    names = [caveat.project_names for caveat in caveats if isinstance(caveat, Names)]
+    normalized = [{name for name in listed if name == normalize(name)} for listed in names]
+    ids = [{*caveat.project_ids} for caveat in caveats if isinstance(caveat, IDs)]
+    users = [{caveat.user_id} for caveat in caveats if isinstance(caveat, UserIDRestriction)]
+    warnings = [
+        f"this token never works, because no {what} is allowed by all of its restrictions: restrict another token."
+        for what, sets in (("project", normalized), ("project id", ids), ("user", users))
+        if sets and not set.intersection(*sets)
+    ]
+    if description.standing in ("never valid", "expired"):
+        warnings.append(f"this token does not work, because it is {description.state}: restrict another token.")
+    if any(isinstance(caveat, UnknownCaveat) for caveat in caveats):
+        warnings.append("this token never works, because PyPI denies one of its restrictions: restrict another token.")
+    if description.not_after is None:
+        warnings.append("this token never expires: add --valid-for, such as --valid-for 1h.")
+    return warnings
 
 
 def inspect(options: argparse.Namespace) -> int:
@@ -85,7 +104,7 @@ def _moment(text: str | None, option: str) -> int | None:
     if re.fullmatch("[0-9]{1,15}", text):
         return int(text)
     try:
-        moment = datetime.datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))  # Python 3.10 knows no Z
+        moment = datetime.datetime.fromisoformat(text)
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:

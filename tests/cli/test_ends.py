@@ -127,7 +127,7 @@ def test_output_that_cannot_be_written_is_dropped(
     with open(output(), "w", encoding="utf-8") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         monkeypatch.setattr(sys, "__stdout__", stream)
-        assert main(["explain", "--error", "token is expired"]) == 1
+        assert main(["explain"]) == 1
         with sys.stdout as dropped:
             assert dropped.name == os.devnull
         with contextlib.suppress(OSError):
@@ -152,7 +152,7 @@ def test_forty_columns_are_enough(work: Path) -> None:
 
     environ = os.environ | {"PYTHONPATH": str(STORES), "TERM": "xterm"}
     environ.pop("COLUMNS", None)
-    for words in ([], ["explain"], ["status"], ["history"], ["explain", "--error", "token is expired"]):
+    for words in ([], ["explain"], ["status"], ["history"]):
         child = pexpect.spawn(
             sys.executable, ["-m", "keyring_pypitoken", *words], cwd=work, env=environ, encoding="utf-8",
             timeout=60, dimensions=(40, 40),
@@ -173,7 +173,6 @@ EFFECTS: dict[str, dict[str, tuple[str, ...]]] = {
         "repository": ("-r", "testpypi"),
         "account": ("--account", "work"),
         "files": ("dist/other-1.0.zip",),
-        "error": ("--error", "token is expired"),
         "json": ("--json",),
     },
     "status": {"json": ("--json",)},
@@ -196,10 +195,6 @@ EFFECTS: dict[str, dict[str, tuple[str, ...]]] = {
         "not_before": ("--not-before", "1"),
         "not_after": ("--not-after", "9"),
         "valid_for": ("--valid-for", "1h"),
-        "legacy_project": ("--legacy-project", "a"),
-        "legacy_not_before": ("--legacy-not-before", "1"),
-        "legacy_not_after": ("--legacy-not-after", "9"),
-        "legacy_noop": ("--legacy-noop",),
     },
     "inspect": {"json": ("--json",)},
     "check": {"files": ("pypitoken.toml",), "json": ("--json",)},
@@ -217,7 +212,6 @@ def test_every_option_is_in_the_table_of_effects() -> None:
     options = {name: {action.dest for action in parser._actions} - {"help"} for name, parser in subcommands().items()}
     assert options.pop("exec") == options["token"]
     assert options.pop("rekey") == {"identity"}
-    assert options.pop("audit") == {"repository", "index_url", "history", "projects", "json"}  # in `test_audit.py`
     assert options == {name: set(effects) for name, effects in EFFECTS.items() if effects}
 
 
@@ -251,8 +245,6 @@ def test_every_option_has_an_effect(
 
     words: tuple[str, ...] = EFFECTS[name][option]
     others: tuple[str, ...] = ("--not-after", "9") if option == "not_before" else ()
-    others = ("--legacy-not-after", "9") if option == "legacy_not_before" else others
-    others = ("--legacy-not-before", "1") if option == "legacy_not_after" else others
     others = ("--force",) if option == "from_dist" else others
     if name == "check":
         (project / "other.toml").touch()
@@ -260,24 +252,8 @@ def test_every_option_has_an_effect(
     assert observe(*others) != observe(*others, *words)
 
 
-def test_names_are_listed_for_completion(command: Command, stored: str, user_policy: WritePolicy) -> None:
-    assert stored
-    user_policy('[repository.company]\nurl = "https://index.example/up/"\n')
-    assert command("login", "-r", "company", "--account", "work", stdin=new_master("index.example"))[0] == 0
-    assert command("--list", "repositories") == (0, "pypi\ntestpypi\ncompany\n", "")
-    assert command("--list", "accounts") == (0, "default\nwork\n", "")
-
-
-def test_notes_that_cannot_be_read_end_a_list_in_one_sentence(command: Command) -> None:
-    notes = paths.accounts_directory()
-    os.makedirs(os.path.dirname(notes))
-    with open(notes, "w", encoding="utf-8"):
-        assert command.refused("--list", "accounts") == f"{notes} is not a directory: replace it with one."
-
-
 @POSIX
-def test_bash_completes_commands_repositories_accounts_and_files(run: Run, work: Path, stored: str) -> None:
-    assert stored
+def test_bash_completes_commands_options_and_files(run: Run, work: Path) -> None:
     script = run("keyring_pypitoken", "--print-completion", "bash").stdout
     (work / "dist").mkdir()
     (work / "dist" / "demo-1.0.zip").touch()
@@ -285,8 +261,7 @@ def test_bash_completes_commands_repositories_accounts_and_files(run: Run, work:
     write_program(work / "bin" / "keyring-pypitoken", sys.executable, "-m", "keyring_pypitoken")
     for typed, wanted in (
         ("expl", "explain"),
-        ("login -r test", "testpypi"),
-        ("login --account def", "default"),
+        ("login --acc", "--account"),
         ("explain dist/demo", "dist/demo-1.0.zip"),
     ):
         words = ["keyring-pypitoken", *typed.split()]
@@ -301,16 +276,6 @@ def test_bash_completes_commands_repositories_accounts_and_files(run: Run, work:
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert wanted in done.stdout.split(), (typed, done)
-
-
-@pytest.mark.parametrize(
-    ("name", "repositories"),
-    [("zsh", ":_keyring_pypitoken_repositories"), ("fish", "(keyring-pypitoken --list repositories 2>/dev/null)")],
-)
-def test_zsh_and_fish_complete_repositories(name: str, repositories: str, command: Command) -> None:
-    code, out, _ = command("--print-completion", name)
-    assert code == 0
-    assert repositories in out
 
 
 def test_rekey_needs_an_age_file(command: Command) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
+import pymacaroons
 import pytest
 from sandbox import Command, new_master
 
-from keyring_pypitoken import LegacyNoopRestriction, Token
-
-PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
-PRIVATE = f"keyring-pypitoken:{PYPI}"
+from keyring_pypitoken import Token
 
 
 @pytest.mark.parametrize(
@@ -22,18 +21,11 @@ PRIVATE = f"keyring-pypitoken:{PYPI}"
         (["--user-id", "00000000-0000-0000-0000-00000000000b"], [b'[3, "00000000-0000-0000-0000-00000000000b"]']),
         (["--not-before", "100", "--not-after", "200"], [b"[0, 200, 100]"]),
         (["--not-before", "1970-01-01T00:01:40Z", "--not-after", "1970-01-01T01:03:20+01:00"], [b"[0, 200, 100]"]),
-        (["--legacy-noop"], [LegacyNoopRestriction().dump_json().encode()]),
-        (["--legacy-project", "demo"], [b'{"version": 1, "permissions": {"projects": ["demo"]}}']),
-        (["--legacy-not-before", "1", "--legacy-not-after", "2"], [b'{"nbf": 1, "exp": 2}']),
     ],
 )
-def test_restrict_knows_every_restriction_of_the_library(
-    options: list[str], caveats: list[bytes], command: Command
-) -> None:
-    code, out, err = command("restrict", *options, stdin=new_master() + "\n")
-    warning = "keyring-pypitoken: this token never expires: add --valid-for, such as --valid-for 1h.\n"
-    ends = any("after" in option for option in options)
-    assert (code, err, out.count("\n")) == (0, "" if ends else warning, 1)
+def test_restrict_appends_the_restriction(options: list[str], caveats: list[bytes], command: Command) -> None:
+    code, out, _ = command("restrict", *options, stdin=new_master() + "\n")
+    assert (code, out.count("\n")) == (0, 1)
     found = Token.load(out.strip()).raw_caveats
     assert [sorted(caveat) for caveat in found] == [sorted(caveat) for caveat in caveats]
 
@@ -88,6 +80,45 @@ def test_restrict_completes_a_window(
 )
 def test_restrict_refuses_what_is_not_a_restriction(options: list[str], sentence: str, command: Command) -> None:
     assert command.refused("restrict", *options, stdin=new_master()) == sentence
+
+
+NEVER = "this token never works, because no {} is allowed by all of its restrictions: restrict another token."
+ID, OTHER_ID = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "warnings"),
+    [
+        ({}, ["--project", "b"], ["this token never expires: add --valid-for, such as --valid-for 1h."]),
+        ({"project_names": ["a", "b"]}, ["--project", "b", "--valid-for", "1h"], []),
+        ({"project_names": ["a"]}, ["--project", "b", "--valid-for", "1h"], [NEVER.format("project")]),
+        ({"legacy_project_names": ["a"]}, ["--project", "b", "--valid-for", "1h"], [NEVER.format("project")]),
+        ({"project_ids": [ID]}, ["--project-id", OTHER_ID, "--valid-for", "1h"], [NEVER.format("project id")]),
+        ({"user_id": ID}, ["--user-id", OTHER_ID, "--valid-for", "1h"], [NEVER.format("user")]),
+        ({"not_before": 1, "not_after": 2}, ["--not-before", "3", "--not-after", "9"],
+         ["this token does not work, because it is never valid: restrict another token."]),
+        ({}, ["--not-before", "5", "--not-after", "5"],
+         ["this token does not work, because it is never valid: restrict another token."]),
+    ],
+)  # fmt: skip
+def test_restrict_warns_of_a_token_that_works_never_or_for_ever(
+    first: dict[str, Any], then: list[str], warnings: list[str], command: Command
+) -> None:
+    token = Token.load(new_master())
+    given = token.restrict(**first).dump() if first else token.dump()
+    code, out, err = command("restrict", *then, stdin=given)
+    assert (code, out[:5]) == (0, "pypi-")
+    assert err.splitlines() == [f"keyring-pypitoken: {warning}" for warning in warnings]
+
+
+def test_restrict_warns_of_a_restriction_that_pypi_does_not_know(command: Command) -> None:
+    macaroon = pymacaroons.Macaroon.deserialize(new_master().removeprefix("pypi-"))
+    macaroon.add_first_party_caveat("[99]")
+    given = f"pypi-{macaroon.serialize()}"
+    assert command("restrict", "--project", "a", "--valid-for", "1h", stdin=given)[2] == (
+        "keyring-pypitoken: this token never works, because PyPI denies one of its restrictions: restrict another "
+        "token.\n"
+    )
 
 
 def test_restrict_and_inspect_refuse_what_is_not_a_token(command: Command) -> None:

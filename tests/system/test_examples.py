@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,6 +83,54 @@ def test_the_tutorial_names_mistakes() -> None:
     assert run_script("tutorial.py", stdin=new_master()) == (1, "", usage)
     reason = "the token has no prefix: PyPI's tokens begin with 'pypi-'.\n"
     assert run_script("tutorial.py", "demo", stdin="hello\n") == (1, "", reason)
+
+
+def test_the_audit_lists_what_no_token_can_have_uploaded(run: Run, index: IndexProcess, work: Path) -> None:
+    master, now = index.create_master("auditor"), int(time.time())
+    names = ("known", "resized", "late", "at-any-size", "foreign")
+    sizes = {}
+    for name in names:
+        file = make_wheel(work, f"audited-{name}", "1.0")
+        sizes[name] = file.stat().st_size
+        upload = ("twine", "upload", "--non-interactive", "--repository-url", index.upload_url, str(file))
+        assert run(*upload, TWINE_USERNAME="__token__", TWINE_PASSWORD=master).returncode == 0
+
+    def entry(name: str, size: int | None, begins: int = now - 60) -> dict[str, object]:
+        files = [[f"audited_{name.replace('-', '_')}-1.0-py3-none-any.whl", size]] if size else None
+        window = {"time": begins, "not_before": begins, "not_after": begins + 600}
+        return {"repository": "pypi", "projects": [f"audited-{name}"], "files": files, **window}
+
+    entries = [
+        entry("known", sizes["known"]),
+        entry("resized", sizes["resized"] + 1),
+        entry("late", sizes["late"], now - 86_400),
+        entry("at-any-size", None),
+    ]
+    url = index.upload_url.replace("/legacy/", "/simple/")
+    further = ("--project", "Audited_Foreign", *(word for name in names for word in ("--project", f"audited-{name}")))
+    code, shown, errors = run_script("audit.py", "-", "--index-url", url, *further, stdin=json.dumps(entries))
+    assert (code, errors) == (1, "")
+    explained = [line.split(":")[0] for line in shown.splitlines() if "1 of 1" in line]
+    assert explained == ["audited-at-any-size", "audited-known"]
+    for name in ("resized", "late", "foreign"):
+        assert f"  'audited_{name}-1.0-py3-none-any.whl', {sizes[name]} bytes, 20" in shown
+    good = run_script("audit.py", "-", "--index-url", url, stdin=json.dumps([entries[0], entries[3]]))
+    assert (good[0], good[2]) == (0, "")
+    missing = run_script("audit.py", "-", "--index-url", url, "--project", "nowhere", stdin=json.dumps(entries))
+    reason = "nowhere: the index does not list its files with sizes and times (HTTPError)\n"
+    assert missing == (1, reason, "")
+    assert run_script("audit.py", "-", "--index-url", url, stdin="[]")[0] == 2
+    assert run_script("audit.py", "-", "--index-url", url, stdin="no JSON")[0] == 2
+    assert "It needs Python 3.11, the network, and nothing else." in run_script("audit.py", "--help")[1]
+
+
+def test_the_loopback_index_names_what_it_needs(work: Path) -> None:
+    assert "pip install pymacaroons" in run_script("loopback_index.py", "--help")[1]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", EXAMPLES / "loopback_index.py", "--help"],
+        cwd=work, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "loopback_index.py needs pymacaroons: pip install pymacaroons\n")
 
 
 @pytest.mark.parametrize("file", sorted(POLICIES.iterdir()), ids=lambda path: path.name)
