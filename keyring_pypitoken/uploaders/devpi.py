@@ -57,7 +57,7 @@ class Devpi(Uploader):
         path = process.command.after.last("--pypirc")
         file, name = path or "~/.pypirc", target[len(_TARGET) :]
         shown, source = printable(file), Source("file", file)
-        section = read_pypirc(process.environ, process.directory, path).get(name)
+        section = read_pypirc(process.environ, process.directory, path, as_python=False).get(name)
         if section is None:
             raise unknown_repository(shown, name)
         if "username" not in section:

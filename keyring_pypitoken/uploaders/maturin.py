@@ -116,7 +116,10 @@ def _find_repository(process: Process) -> tuple[Address, Mapping[str, str]]:
     """Return the address, and the content of the section of .pypirc that counts."""
     chosen = _choose(process)
     value, source = chosen.value or "", chosen.source
-    sections = {name.lower(): section for name, section in read_pypirc(process.environ, process.directory).items()}
+    sections = {
+        name.lower(): section
+        for name, section in read_pypirc(process.environ, process.directory, as_python=False).items()
+    }
     name, url = value, _BY_NAME.get(value)
     if source.name in _URLS:
         known = [(name, url) for name, url in _BY_NAME.items() if value.rstrip("/") == url.rstrip("/")]

@@ -29,24 +29,22 @@ class Parsed(Record):
     Attributes:
         options: the options in their order, by their last spelling (`--repository`); the value of a flag is None.
         positional_args: what is neither an option nor the value of one.
-        doubtful: what follows an option that is not known, and may be its value.
         rest: what follows the first positional argument, if the parser was to stop there.
         unknown: options that are not known.
     """
 
     options: tuple[tuple[str, str | None], ...] = ()
     positional_args: tuple[str, ...] = ()
-    doubtful: tuple[str, ...] = ()
     rest: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
     def last(self, name: str) -> str | None:
         """Return the value of an option; the last one counts."""
-        return next((value for found, value in reversed(self.options) if found == name), None)
+        return next((value for option, value in reversed(self.options) if option == name), None)
 
     def has(self, *names: str) -> bool:
         """Return True if one of the options was given."""
-        return any(found in names for found, _ in self.options)
+        return any(option in names for option, _ in self.options)
 
 
 class Command(Record):
@@ -77,7 +75,6 @@ class Grammar:
         """Read a command line; with `stop` only up to the first positional argument, which is a subcommand."""
         options: list[tuple[str, str | None]] = []
         positional: list[str] = []
-        doubtful: list[str] = []
         unknown: list[str] = []
         rest = list(reversed(arguments))
         while rest and not (stop and positional):
@@ -91,46 +88,40 @@ class Grammar:
             elif not word.startswith("-") or word == "-":
                 positional.append(word)
             elif not (self._read_long if word[1] == "-" else self._read_short)(word, rest, options):
-                if self._abbreviations and " " in word:
-                    positional.append(word)  # as argparse has it
-                    continue
-                unknown.append(word)
-                if rest and not rest[-1].startswith("-"):
-                    doubtful.append(rest.pop())
-        further = tuple(reversed(rest)) if stop else ()
-        return Parsed(tuple(options), tuple(positional), tuple(doubtful), further, tuple(unknown))
+                # argparse takes a word with a space for no option.
+                (positional if self._abbreviations and " " in word else unknown).append(word)
+        return Parsed(tuple(options), tuple(positional), tuple(reversed(rest)) if stop else (), tuple(unknown))
 
     def _read_long(self, word: str, rest: list[str], options: list[tuple[str, str | None]]) -> bool:
         spelling, equals, value = word.partition("=")
-        found = self._find(spelling)
-        if found is None:
-            return bool(equals)
-        takes_value = found in self._values.values()
-        options.append((found, (value if equals else rest.pop() if rest else None) if takes_value else None))
+        names = {self._names[spelling]} if spelling in self._names else set()
+        if not names and self._abbreviations:
+            names = {name for known, name in self._names.items() if known.startswith(spelling)}
+        if len(names) != 1:
+            return False
+        (name,) = names
+        if name not in self._values.values():
+            options.append((name, None))
+        else:
+            options.append((name, value if equals else rest.pop() if rest else None))
         return True
 
     def _read_short(self, word: str, rest: list[str], options: list[tuple[str, str | None]]) -> bool:
         """Read one short option, or several in one word of which only the last takes a value."""
         for at, letter in enumerate(word[1:], 1):
-            found = self._names.get(f"-{letter}")
-            if found is None:
+            name = self._names.get(f"-{letter}")
+            if name is None:
                 return False
-            if found not in self._values.values():
-                options.append((found, None))
+            if name not in self._values.values():
+                options.append((name, None))
                 continue
             value = word[at + 1 :]
             if value.startswith("=") and self._equals:
-                options.append((found, value[1:]))
+                options.append((name, value[1:]))
             else:
-                options.append((found, value or (rest.pop() if rest else None)))
+                options.append((name, value or (rest.pop() if rest else None)))
             break
         return True
-
-    def _find(self, spelling: str) -> str | None:
-        if spelling in self._names or not self._abbreviations:
-            return self._names.get(spelling)
-        found = {name for known, name in self._names.items() if known.startswith(spelling)}
-        return found.pop() if len(found) == 1 else None
 
 
 def _by_spelling(options: str) -> Mapping[str, str]:
@@ -139,29 +130,28 @@ def _by_spelling(options: str) -> Mapping[str, str]:
 
 
 def expand(directory: Path, pattern: str) -> list[str]:
-    """Return the paths that `glob.glob` finds for a pattern in a directory, in its order; `**` stands for `*`.
+    """Return the paths that `glob.glob` finds for a pattern, in its order; `**` stands for `*`.
 
     Raises:
         Refusal: that would look at more than a large directory holds.
     """
-    path, left = os.path.normcase(pattern), _MAX_LOOKED_AT
-    drive, rest = os.path.splitdrive(path)
-    parts = [part for part in rest.split(os.sep) if part]
-    found = [os.path.join(directory, drive + os.sep if rest.startswith(os.sep) else drive)] if parts else []
+    left = _MAX_LOOKED_AT
+    drive, rest = os.path.splitdrive(pattern)
+    parts = [part for part in re.split(_SEPARATORS, rest) if part]
+    paths = [os.path.join(directory, drive + os.sep if re.match(_SEPARATORS, rest) else drive)] if parts else []
     for part in parts:
-        further: list[str] = []
-        for above in found:
+        above, paths = paths, []
+        for path in above:
             if re.search(_MAGIC, part):
-                names = _names_in(above)
-                inside = [name for name in fnmatch.filter(names, part) if part[0] == "." or name[0] != "."]
+                names = _names_in(path)
+                matching = [name for name in fnmatch.filter(names, part) if part[0] == "." or name[0] != "."]
             else:
-                names = inside = [part] if is_present(part, above) else []
+                names = matching = [part] if is_present(part, path) else []
             left -= len(names) + 1
             if left < 0:
                 raise Refusal(f"the pattern {quoted(pattern)} looks at too many files: name them.")
-            further += [os.path.join(above, name) for name in inside]
-        found = further
-    return found
+            paths += [os.path.join(path, name) for name in matching]
+    return paths
 
 
 def _names_in(directory: str) -> list[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8
+from collections import ChainMap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from keyring_pypitoken.exceptions import PolicyError, Refusal
-from keyring_pypitoken.files import display_name, read_text, status
+from keyring_pypitoken.files import display_name, read_bytes, read_text, status
 from keyring_pypitoken.record import Record
+from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import printable, quoted
 from keyring_pypitoken.toml import entry
 
@@ -48,6 +51,9 @@ class Setting(Record):
     value: str | None = None
     source: Source = DEFAULT
 
+    def __repr__(self) -> str:
+        return f"Setting({'None' if self.value is None else '...'}, {self.source!r})"  # it may be a password
+
 
 class Table(Record):
     """The content of a settings file or a part of it, what messages call the file, and whether it is the project's."""
@@ -82,8 +88,14 @@ def first(tables: Iterable[Table], *keys: str) -> Setting:
     return Setting()
 
 
-def read_ini(path: Path, name: str) -> Mapping[str, Mapping[str, str]]:
+def read_ini(path: Path, name: str, *, as_python: bool = True) -> Mapping[str, Mapping[str, str]]:
     """Return the sections of an INI file, such as .pypirc or setup.cfg; nothing if it is absent.
+
+    Args:
+        path: the file.
+        name: what messages call it.
+        as_python: whether it is read as Python's configparser reads it: each section has the values of `[DEFAULT]`,
+            and a byte order mark is an error. Other parsers ignore the mark, and take that for a section like others.
 
     Raises:
         PolicyError: it cannot be read, or is not an INI file.
@@ -92,19 +104,27 @@ def read_ini(path: Path, name: str) -> Mapping[str, Mapping[str, str]]:
     if text is None:
         return {}
     import configparser
+    import io
 
-    parser = configparser.RawConfigParser()
+    is_marked = (read_bytes(path, name) or b"").startswith(BOM_UTF8)
+    name = printable(name)
+    if as_python and is_marked:
+        raise PolicyError(f"{name} begins with a byte order mark, at which uploaders stop: save it without one.")
+    text = io.StringIO(text, newline=None).read()
     if any(len(line) > _MAX_LINE for line in text.splitlines()):
-        raise PolicyError(f"{printable(name)} has a line of more than {_MAX_LINE} characters: shorten it.")
+        raise PolicyError(f"{name} has a line of more than {_MAX_LINE} characters: shorten it.")
+    parser = configparser.RawConfigParser(default_section="\0")  # so that it does not copy those to each section
     try:
         parser.read_string(text)
     except configparser.Error as error:
-        raise PolicyError(f"{printable(name)} is not a valid INI file ({type(error).__name__}): correct it.") from None
-    return {section: dict(parser.items(section)) for section in parser.sections()}
+        raise PolicyError(f"{name} is not a valid INI file ({type(error).__name__}): correct it.") from None
+    sections = {section: dict(parser.items(section)) for section in parser.sections()}
+    defaults = sections.pop(configparser.DEFAULTSECT, {}) if as_python else {}
+    return {section: ChainMap(values, defaults) for section, values in sections.items()}
 
 
 def read_pypirc(
-    environ: Mapping[str, str], directory: Path, path: str | None = None
+    environ: Mapping[str, str], directory: Path, path: str | None = None, *, as_python: bool = True
 ) -> Mapping[str, Mapping[str, str]]:
     """Return the sections of ~/.pypirc, or of the file that an option names; nothing if ~/.pypirc is absent.
 
@@ -112,16 +132,53 @@ def read_pypirc(
         environ: the environment, which names the home directory.
         directory: what a relative path starts from.
         path: the option's value; a `~/` that the shell left is the home directory.
+        as_python: as in `read_ini`.
 
     Raises:
         PolicyError: it cannot be read, or an option names a file that is not there.
     """
     if path is None:
-        return read_ini(home(environ) / ".pypirc", "~/.pypirc")
+        return read_ini(home(environ) / ".pypirc", "~/.pypirc", as_python=as_python)
     file = home(environ) / path[2:] if path.startswith("~/") else directory / path
     if status(file, path) is None:
         raise PolicyError(f"{quoted(path)} does not exist: correct the option that names it.")
-    return read_ini(file, path)
+    return read_ini(file, path, as_python=as_python)
+
+
+class PypircPassword(Record):
+    """A section of a .pypirc that holds a password.
+
+    Attributes:
+        file: the .pypirc.
+        name: what messages call it.
+        section: the section, or `DEFAULT`, whose values all others have.
+        username: its user name.
+        repository: its upload URL.
+        password: the password, a token or not.
+    """
+
+    file: Path
+    name: str
+    section: str
+    username: str | None
+    repository: str | None
+    password: MasterToken
+
+
+def pypirc_passwords(environ: Mapping[str, str], directory: Path) -> list[PypircPassword]:
+    """List the sections that hold a password, of ~/.pypirc and of the .pypirc of a directory.
+
+    Raises:
+        PolicyError: one of the files cannot be read.
+    """
+    files = {home(environ) / ".pypirc": "~/.pypirc"}
+    files.setdefault(directory / ".pypirc", ".pypirc")
+    return [
+        PypircPassword(file, name, section, values.get("username"), values.get("repository"), MasterToken(password))
+        for file, name in files.items()
+        for section, values in read_ini(file, name, as_python=False).items()
+        if (password := values.get("password"))
+    ]
 
 
 def find_netrc(environ: Mapping[str, str], host: str, username: str | None = None) -> Path | None:

@@ -1,4 +1,4 @@
-"""The uploader of devpi against devpi-client: command lines that both read, in devpi-client's own environment."""
+"""The module of devpi against devpi-client: command lines that both read, in devpi-client's own environment."""
 
 from __future__ import annotations
 
@@ -85,6 +85,8 @@ username = x
     "none": "# nothing\n",
     "twice": "[a]\nusername = 1\n[a]\n",
     "broken": "[pypi\nusername = a\n",
+    "mark": "\ufeff[distutils]\nindex-servers = a\n[a]\nrepository = https://a.example/\n[pypi]\nusername = x\n",
+    "defaults": "[DEFAULT]\npassword = x\n[a]\nrepository = https://a.example/\nusername = x\n",
 }
 
 LINES = """
@@ -161,6 +163,8 @@ upload dist/demo-1.0.tar.gz
 use pypi:pypi
 list demo==1.0
 install demo==1.0
+push demo==1.0 pypi:pypi --pypirc mark
+push demo==1.0 pypi:a --pypirc defaults
 """.strip().splitlines()
 
 
@@ -171,6 +175,6 @@ def python(pytestconfig: pytest.Config) -> Path:
     return Environments(pytestconfig.cache.mkdir("uploaders"), os.environ).scripts("devpi") / "python"
 
 
-def test_the_room_reads_command_lines_as_devpi_does(python: Path, work: Path, home: Path) -> None:
+def test_command_lines_are_read_as_devpi_does(python: Path, work: Path, home: Path) -> None:
     write_tree(work, home, PYPIRCS)
     assert find_differences("devpi", python, SCRIPT, LINES, work, home) == []

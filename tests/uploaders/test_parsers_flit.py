@@ -1,4 +1,4 @@
-"""The uploader of flit against flit: command lines that both read, in flit's own environment."""
+"""The module of flit against flit: command lines that both read, in flit's own environment."""
 
 from __future__ import annotations
 
@@ -106,6 +106,7 @@ repository = https://example.org/
     "defaults": "[DEFAULT]\nusername = eve\n[distutils]\nindex-servers = a\n[a]\nrepository = https://a.example/\n",
     "broken": "[distutils\nindex-servers = a\n",
     "twice": "[a]\nx = 1\n[a]\n",
+    "mark": "\ufeff[distutils]\nindex-servers = a\n[a]\nrepository = https://a.example/\n[pypi]\nusername = x\n",
 }
 
 LINES = """
@@ -189,6 +190,7 @@ build --format wheel
 --debug --debug -f sub/pyproject.toml publish --no-use-vcs --repository local
 -- publish
 publish --
+publish --pypirc mark --repository a
 """.strip().splitlines()
 
 
@@ -199,6 +201,6 @@ def python(pytestconfig: pytest.Config) -> Path:
     return Environments(pytestconfig.cache.mkdir("uploaders"), os.environ).scripts("flit") / "python"
 
 
-def test_the_room_reads_command_lines_as_flit_does(python: Path, work: Path, home: Path) -> None:
+def test_command_lines_are_read_as_flit_does(python: Path, work: Path, home: Path) -> None:
     write_tree(work, home, PYPIRCS)
     assert find_differences("flit", python, SCRIPT, LINES, work, home) == []

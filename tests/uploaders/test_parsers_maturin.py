@@ -1,4 +1,4 @@
-"""The uploader of maturin against maturin: where real runs try to upload to, through a proxy on loopback."""
+"""The module of maturin against maturin: where real runs try to upload to, through a proxy on loopback."""
 
 from __future__ import annotations
 
@@ -186,6 +186,6 @@ def python(pytestconfig: pytest.Config) -> Path:
     return scripts / Path(sys.executable).name
 
 
-def test_the_room_reads_command_lines_as_maturin_does(python: Path, work: Path, home: Path) -> None:
+def test_command_lines_are_read_as_maturin_does(python: Path, work: Path, home: Path) -> None:
     write_tree(work, home, PYPIRCS)
     assert find_differences("maturin", python, SCRIPT, LINES, work, home) == []

@@ -1,4 +1,4 @@
-"""The uploader of twine against twine: command lines that both read, in twine's own environment."""
+"""The module of twine against twine: command lines that both read, in twine's own environment."""
 
 from __future__ import annotations
 
@@ -109,6 +109,7 @@ repository = https://example.org/
     "broken": "[distutils\nindex-servers = a\n",
     "twice": "[a]\nx = 1\n[a]\n",
     "login": "[server-login]\nusername = old\npassword = older\n",
+    "mark": "\ufeff[distutils]\nindex-servers = a\n[a]\nrepository = https://a.example/\n[pypi]\nusername = x\n",
 }
 
 LINES = """
@@ -225,6 +226,7 @@ check dist/demo*.whl
 register dist/demo-1.0.tar.gz
 register -r local dist/demo-1.0.tar.gz
 register -rlocal missing
+upload --config-file mark -r a dist/demo*.whl
 """.strip().splitlines()
 
 
@@ -235,6 +237,6 @@ def python(pytestconfig: pytest.Config) -> Path:
     return Environments(pytestconfig.cache.mkdir("uploaders"), os.environ).scripts("twine") / "python"
 
 
-def test_the_room_reads_command_lines_as_twine_does(python: Path, work: Path, home: Path) -> None:
+def test_command_lines_are_read_as_twine_does(python: Path, work: Path, home: Path) -> None:
     write_tree(work, home, PYPIRCS)
     assert find_differences("twine", python, SCRIPT, LINES, work, home) == []

@@ -20,6 +20,7 @@ from keyring_pypitoken.uploaders.settings import (
     find_netrc,
     first,
     home,
+    pypirc_passwords,
     read_ini,
     read_pypirc,
     read_toml,
@@ -33,8 +34,24 @@ def environ(home: Path) -> dict[str, str]:
 
 
 def test_an_ini_file_is_read_by_section_without_interpolation(work: Path) -> None:
-    (work / "x.cfg").write_text("\ufeff[DEFAULT]\na = 1\n[One]\nB: %(x)s %\n[two]\na = 2\n  more\n", encoding="utf-8")
+    (work / "x.cfg").write_text("[DEFAULT]\na = 1\n[One]\nB: %(x)s %\n[two]\na = 2\n  more\n", encoding="utf-8")
     assert read_ini(work / "x.cfg", "x.cfg") == {"One": {"b": "%(x)s %", "a": "1"}, "two": {"a": "2\nmore"}}
+
+
+def test_other_parsers_take_the_defaults_for_a_section_and_ignore_a_mark(work: Path) -> None:
+    (work / "x.cfg").write_text("\ufeff[DEFAULT]\na = 1\n[One]\nb = 2\n", encoding="utf-8")
+    assert read_ini(work / "x.cfg", "x.cfg", as_python=False) == {"DEFAULT": {"a": "1"}, "One": {"b": "2"}}
+
+
+def test_many_sections_with_many_common_values_take_linear_time(work: Path) -> None:
+    text = "[DEFAULT]\n" + "".join(f"a{at}=\n" for at in range(50_000)) + "".join(f"[{at}]\n" for at in range(50_000))
+    (work / "x.cfg").write_text(text, encoding="utf-8")
+    assert len(read_ini(work / "x.cfg", "x.cfg")) == 50_000  # a copy for each would need 100 GB
+
+
+def test_a_lone_carriage_return_ends_a_line_as_for_every_reader_of_text(work: Path) -> None:
+    (work / "x.cfg").write_bytes(b"[a]\rb = 1\r[c]\r\nd = 2\n")
+    assert read_ini(work / "x.cfg", "x.cfg") == {"a": {"b": "1"}, "c": {"d": "2"}}
 
 
 def test_an_absent_ini_file_has_no_sections(work: Path) -> None:
@@ -49,6 +66,10 @@ def test_an_absent_ini_file_has_no_sections(work: Path) -> None:
         ("[a]\nb=1\nb=2\n", "x\\x1b is not a valid INI file (DuplicateOptionError): correct it."),
         ("[a]\nsecret\n", "x\\x1b is not a valid INI file (ParsingError): correct it."),
         ("[a]\nb =" + " " * 4100, "x\\x1b has a line of more than 4096 characters: shorten it."),
+        (
+            "\ufeff[a]\n",
+            "x\\x1b begins with a byte order mark, at which uploaders stop: save it without one.",
+        ),
         ("\udcff", "x\\x1b is not UTF-8 text: save it as UTF-8."),
     ],
 )
@@ -75,6 +96,22 @@ def test_pypirc_is_in_the_home_directory_and_may_be_absent(home: Path, work: Pat
     assert read_pypirc(environ, work) == {}
     (home / ".pypirc").write_text("[pypi]\nusername = me\n", encoding="utf-8")
     assert read_pypirc(environ, work) == {"pypi": {"username": "me"}}
+
+
+def test_every_section_with_a_password_is_listed_here_and_at_home(
+    home: Path, work: Path, environ: dict[str, str]
+) -> None:
+    (home / ".pypirc").write_text("[a]\nusername = me\npassword = hunter2\n[b]\nrepository = https://b.example/\n")
+    (work / ".pypirc").write_text("[DEFAULT]\npassword = x\n[server-login]\nPassword : y\n[c]\npassword =\n")
+    passwords = pypirc_passwords(environ, work)
+    assert [(one.name, one.section, one.username, one.password.reveal()) for one in passwords] == [
+        ("~/.pypirc", "a", "me", "hunter2"),
+        (".pypirc", "DEFAULT", None, "x"),
+        (".pypirc", "server-login", None, "y"),
+    ]
+    assert [one.file for one in passwords] == [home / ".pypirc", work / ".pypirc", work / ".pypirc"]
+    assert [one.name for one in pypirc_passwords(environ, home)] == ["~/.pypirc"]
+    assert "hunter2" not in repr(passwords)
 
 
 @pytest.mark.parametrize("path", ["rc", "~/work/rc", "../work/rc", "{work}/rc"])
@@ -183,3 +220,8 @@ def test_the_first_of_option_variable_and_file_counts() -> None:
 def test_a_source_is_shown_without_control_characters() -> None:
     assert str(Source("file", "x\x1b.toml", "a.b")) == "a.b in x\\x1b.toml"
     assert [str(source) for source in (DEFAULT, Source("option", "--url"))] == ["default", "--url"]
+
+
+def test_a_setting_that_may_be_a_password_is_not_in_its_repr() -> None:
+    assert repr(Setting("hunter2")) == "Setting(..., Source(kind='default', name='default', key='', in_checkout=False))"
+    assert repr(Setting()).startswith("Setting(None, ")
