@@ -80,6 +80,14 @@ def domain_of(master: MasterToken) -> str:
     return PYPI.domain if isinstance(found, LoaderError) else found[1].location
 
 
+def visible_projects(master: MasterToken) -> tuple[str, ...]:
+    """Return the normalized names of the projects that a token visibly is for; none if it shows no such limit."""
+    found = read_text(master.reveal().strip())
+    caveats = [] if isinstance(found, LoaderError) else found[1].caveats
+    lists = [read for read in map(_read_caveat, caveats) if isinstance(read, list)]
+    return tuple(sorted(set.intersection(*({*map(normalize, names)} for names in lists)))) if lists else ()
+
+
 def _parts(macaroon: Macaroon, *further: bytes) -> tuple[str, str, list[bytes]]:
     return macaroon.location, macaroon.identifier, [*macaroon.caveats, *further]
 

@@ -102,7 +102,7 @@ _SUBCOMMANDS: dict[str, tuple[str, str, tuple[_Option, ...]]] = {
         "show what an upload from here would do with each uploader, and what is wrong",
         (_JSON,),
     ),
-    "adopt": ("masters:adopt", "move unprotected tokens out of uploaders' reach", (_DRY_RUN, _JSON)),
+    "adopt": ("adopt:adopt", "move unprotected tokens out of uploaders' reach", (_DRY_RUN, _JSON)),
     "rekey": ("masters:rekey", "change the passphrase or the identity that opens the age file", (_IDENTITY,)),
     "token": (
         "grants:token",

@@ -1,55 +1,160 @@
-"""Passwords in ~/.pypirc, which `adopt` moves out; the rest of the file stays byte for byte."""
+"""Tokens in .pypirc files: where they are, and taking one out while the rest stays byte for byte.
+
+Files are parsed as uploaders parse them, and what was taken out is checked by parsing again.
+"""
 
 from __future__ import annotations
 
-import functools
+import configparser
+import contextlib
+import io
 import os
 import re
+import stat
 from typing import TYPE_CHECKING
 
-from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.files import read_bytes
-from keyring_pypitoken.lookup import TOKEN_USERNAME, Key, match
+from keyring_pypitoken.exceptions import PolicyError, Refusal
+from keyring_pypitoken.files import display_name, follow, list_directory, read_bytes
+from keyring_pypitoken.issue import sealed
+from keyring_pypitoken.lookup import TOKEN_USERNAME
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.secret import MasterToken
-from keyring_pypitoken.uploaders.settings import home, read_pypirc
+from keyring_pypitoken.text import join_names, printable
 from keyring_pypitoken.vault.private_file import replace_private
-from keyring_pypitoken.vault.unprotected import RawMaster
 
 if TYPE_CHECKING:
-    from keyring_pypitoken.lookup import Repository
+    from pathlib import Path
 
-_NAME = "~/.pypirc"
-_SECTION = re.compile(rb"\[([^]]+)\]")
-_PASSWORD = re.compile(rb"password\s*[=:]", re.IGNORECASE)
+_PASSWORD = re.compile(r"\s*password\s*[=:]", re.IGNORECASE)
+_MAX_COMMENTS = 5  # lines within a password
+_MAX_LINE = 4096  # characters; configparser takes quadratic time for a line of many spaces
+_RECIPES = (".bat", ".cfg", ".cmd", ".ini", ".json", ".mk", ".ps1", ".py", ".sh", ".toml", "makefile", "justfile")
+_MAX_RECIPES = 100
+_CONFIG_FILE = re.compile(rb"--config-file[ =]+[\"']?([^\s\"'<>|;&]+)")
+
+_Sections = dict[str, dict[str, str]]
 
 
-def raw_masters(repository: Repository) -> list[RawMaster]:
-    """List the tokens that ~/.pypirc holds for a repository; if it cannot be read that is a Refusal."""
-    path = os.path.realpath(home(os.environ) / ".pypirc")  # a link to a managed file stays a link
-    found = []
-    for section, settings in read_pypirc(os.environ, home(os.environ)).items():
-        password = MasterToken(settings.pop("password", ""))  # type: ignore[attr-defined]  # a dict of ours
-        key = Key.parse(settings.get("repository", ""), TOKEN_USERNAME)
-        fit = match(key, (repository,)) if key is not None else None
-        named = section == repository.name and "repository" not in settings
-        if password.is_token() and (named or (fit is not None and fit.kind in ("endpoint", "http"))):
-            delete = functools.partial(_remove_password, path, section.encode())
-            found.append(RawMaster(_NAME, f"[{section}]", settings.get("username", TOKEN_USERNAME), password, delete))
+class PypircToken(Record):
+    """A token that is the password of a section."""
+
+    section: str
+    username: str
+    url: str  # of the section, as it is there; may be empty
+    master: MasterToken
+
+
+class Pypirc(Record):
+    """The tokens in a .pypirc file, and the places of those that cannot be taken out."""
+
+    tokens: tuple[PypircToken, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+@sealed
+def read_pypirc(path: str, name: str) -> Pypirc:
+    """Find the tokens in a file, which messages call `name`; none if it is absent.
+
+    Raises:
+        Refusal: it cannot be read, or holds a token and is not a file that uploaders can parse.
+    """
+    text = _read(path, name)
+    try:
+        sections = _parse(text)
+    except configparser.Error as error:
+        if not (places := _places(text)):
+            return Pypirc()
+        raise Refusal(
+            f"{name} holds a token ({join_names(places)}) and is not a valid INI file ({type(error).__name__}): "
+            "correct it, and try again."
+        ) from None
+    tokens = []
+    for section, options in sections.items():
+        master = MasterToken(options.get("password", ""))
+        rest = _without_password(text, section) if master.is_token() else None
+        if rest is not None:
+            text = rest
+            username = options.get("username", TOKEN_USERNAME)
+            tokens.append(PypircToken(section, username, options.get("repository", ""), master))
+    return Pypirc(tuple(tokens), _places(text))
+
+
+@sealed
+def remove_password(path: str, name: str, section: str) -> None:
+    """Take the password of a section out of a file, whose owner and mode stay."""
+    text, before = _read(path, name), follow(path, name)
+    rest = _without_password(text, section) if before is not None and section in _parse(text) else None
+    if before is None or rest is None:
+        raise Refusal(f"{name} was changed meanwhile: look into it, and try again.")
+    target = os.path.realpath(path)  # a link to a managed file stays a link
+    replace_private(target, rest.encode(errors="surrogateescape"))
+    os.chmod(target, stat.S_IMODE(before.st_mode))
+    if hasattr(os, "chown"):  # pragma: no branch - Windows' files have no such owner
+        with contextlib.suppress(PermissionError):  # only root gives a file to somebody else
+            os.chown(target, before.st_uid, before.st_gid)
+
+
+def find_further(directory: Path) -> dict[str, tuple[str, ...]]:
+    """Return the places of tokens in `.pypirc` of a directory and in the files that its recipes name for uploaders."""
+    names = list_directory(directory, str(directory))
+    recipes = [name for name in names if name.lower().endswith(_RECIPES)][:_MAX_RECIPES]
+    paths = [directory / ".pypirc"]
+    for recipe in recipes:
+        with contextlib.suppress(PolicyError):
+            named = _CONFIG_FILE.findall(read_bytes(directory / recipe, recipe) or b"")
+            paths += [directory / os.path.expanduser(os.fsdecode(name)) for name in named[:_MAX_RECIPES]]
+    found: dict[str, tuple[str, ...]] = {}
+    for path in dict.fromkeys(paths):
+        name = display_name(path, directory)
+        with contextlib.suppress(PolicyError):
+            if places := _places(_read(str(path), name)):
+                found[name] = places
     return found
 
 
-def _remove_password(path: str, section: bytes) -> None:
-    """Take the password's lines out of a section."""
-    data = read_bytes(path, _NAME)
-    if data is None:
-        raise Refusal(f"{_NAME} was deleted meanwhile: look into it, and try again.")
-    kept, inside, dropping = [], False, False
-    for line in data.splitlines(keepends=True):
-        header = _SECTION.match(line)
-        inside = header[1] == section if header else inside
-        # A value goes on in the indented lines below it.
-        goes_on = dropping and line[:1] in (b" ", b"\t") and not line.lstrip().startswith((b"#", b";"))
-        dropping = goes_on or (inside and _PASSWORD.match(line) is not None)
-        if not dropping:
-            kept.append(line)
-    replace_private(path, b"".join(kept))
+def _read(path: str, name: str) -> str:
+    """Return the text of a file as it is in it, but for a byte order mark."""
+    text = (read_bytes(path, name) or b"").decode(errors="surrogateescape")
+    if any(len(line) > _MAX_LINE for line in text.splitlines()):
+        raise PolicyError(f"{name} has a line of more than {_MAX_LINE} characters: shorten it.")
+    return text
+
+
+def _parse(text: str) -> _Sections:
+    """Return each section's own options: [DEFAULT] is a section like others here."""
+    parser = configparser.RawConfigParser(default_section="")
+    parser.read_file(io.StringIO(text.removeprefix("\ufeff"), newline=None))
+    return {section: dict(parser.items(section)) for section in parser.sections()}
+
+
+def _without_password(text: str, section: str) -> str | None:
+    """Return the text without the lines of a section's password; None if the parser sees any other difference."""
+    expected = _parse(text)
+    first_line, *further = expected[section].pop("password", "").split("\n")
+    lines = list(io.StringIO(text, newline=""))
+    for first, line in enumerate(lines):
+        if (match := _PASSWORD.match(line)) is None or line[match.end() :].strip() != first_line:
+            continue
+        for last in range(first + 1, first + 2 + len(further) + _MAX_COMMENTS):
+            rest = "".join(lines[:first] + lines[last:])
+            with contextlib.suppress(configparser.Error):
+                if _parse(rest) == expected:
+                    return rest
+    return None
+
+
+def _places(text: str) -> tuple[str, ...]:
+    """Return where a text shows a token: its lines, else the options that a parser puts together."""
+    lines = [f"line {at}" for at, line in enumerate(io.StringIO(text, newline=None), 1) if MasterToken(line).is_token()]
+    if lines:
+        return tuple(lines)
+    parser = configparser.ConfigParser(strict=False)  # flit replaces `%(name)s`
+    places = []
+    with contextlib.suppress(configparser.Error):
+        parser.read_file(io.StringIO(text.removeprefix("\ufeff"), newline=None))
+        for section in (*parser.sections(), parser.default_section):
+            for option in parser[section]:
+                with contextlib.suppress(configparser.InterpolationError):
+                    if MasterToken(parser.get(section, option)).is_token():
+                        places.append(f"{option} of [{printable(section)}]")
+    return tuple(places)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.policy.model import StoreSettings
     from keyring_pypitoken.secret import MasterToken
+    from keyring_pypitoken.vault.backends import Store
 
 
 class RawMaster(NamedTuple):
@@ -33,11 +34,16 @@ class RawMaster(NamedTuple):
 def raw_masters(repository: Repository, settings: StoreSettings) -> list[RawMaster]:
     """List what is stored under the names that uploaders ask for, other than names of the user's choice."""
     return [
-        RawMaster(name_of(backend), service, username, master, functools.partial(delete, backend, service, username))
+        RawMaster(name_of(backend), service, username, master, functools.partial(_delete, backend, service, username))
         for backend in keyring_backends(settings)
         for service, username in raw_keys(repository)
         if (master := read(backend, service, username)) is not None
     ]
+
+
+def _delete(backend: Store, service: str, username: str) -> None:
+    if read(backend, service, username) is not None:  # some backends show one entry under two names
+        delete(backend, service, username)
 
 
 def find_unprotected(pairs: Sequence[tuple[str, str]], settings: StoreSettings) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keyring
 import pytest
@@ -44,7 +44,7 @@ def test_moves_what_is_under_an_uploaders_key(service: str, domain: str, command
     url = PYPI if domain == "pypi.org" else TEST
     assert FileKeyring().passwords() == {(f"keyring-pypitoken:{url}", "default"): master}
     forget()
-    assert command("adopt") == (0, "No unprotected tokens found in your keyrings, nor in ~/.pypirc.\n", "")
+    assert command("adopt") == (0, "No unprotected tokens found in your keyrings, nor in .pypirc files.\n", "")
     forget()
     found = keyring.get_password(url, TOKEN)
     assert found is not None
@@ -111,7 +111,8 @@ def test_leaves_another_master(command: Command) -> None:
     found = command.json("adopt", code=1)["found"]
     (problem,) = (entry["problem"] for entry in found)
     assert problem == (
-        "another master is stored for pypi: store this one with `keyring-pypitoken login -r pypi --account LABEL`, or "
+        "another master is stored for pypi (account 'default'): store this one with `keyring-pypitoken login "
+        "-r pypi --account LABEL`, or "
         f'delete it with `keyring del "{PYPI}" {TOKEN}`.'
     )
     assert FileKeyring().passwords() == {PRIVATE: master, (PYPI, TOKEN): other}
@@ -180,12 +181,12 @@ def test_moves_the_tokens_of_a_pypirc_and_leaves_the_rest_byte_for_byte(command:
     master, file = new_master(), home / ".pypirc"
     text = PYPIRC.format(master=master)
     file.write_bytes(text.encode())
-    file.chmod(0o644)
+    file.chmod(0o640)
     assert command("adopt", "--dry-run") == (
         0,
         (
             "- '[pypi]' (user '__token__') in ~/.pypirc: it would be moved to the master of the account 'default'\n"
-            "- '[again]' (user '__token__') in ~/.pypirc: it would be moved to the master of the account 'default'\n"
+            "- '[again]' (user '__token__') in ~/.pypirc: it is stored already, and the copy there would be deleted\n"
         ),
         "",
     )
@@ -195,9 +196,140 @@ def test_moves_the_tokens_of_a_pypirc_and_leaves_the_rest_byte_for_byte(command:
     assert FileKeyring().passwords() == {PRIVATE: master}
     left = text.replace(f"password = {master}\n", "").replace(f"Password:\n    {master}\n", "")
     assert file.read_bytes() == left.encode()
-    assert os.name != "posix" or file.stat().st_mode & 0o777 == 0o600
+    assert os.name != "posix" or file.stat().st_mode & 0o777 == 0o640
     assert sorted(path.name for path in home.glob(".pypirc*")) == [".pypirc"]
     assert master not in command("adopt")[1]
+
+
+def scoped(*projects: str, domain: str = "pypi.org") -> str:
+    """Return a master for some projects, with an identifier of its own."""
+    return Token.load(new_master(domain, identifier=f"of {projects}")).restrict(project_names=projects).dump()
+
+
+FORMS = {
+    "indented": "[pypi]\n  username = __token__\n  password = {}\n  # a remark\n",
+    "an indented header": " [pypi]\nusername = __token__\npassword = {}\n",
+    "a byte order mark": "\ufeff[pypi]\nusername = __token__\npassword = {}\n",
+    "no line end": "[pypi]\npassword: {}",
+    "line ends of Windows and Macs": "[pypi]\r\npassword={}\r\nusername = x\r[a]\rb = c\r",
+    "defaults": "[DEFAULT]\npassword = {}\n[pypi]\nusername = __token__\n",
+    "the first format": "[server-login]\nusername: __token__\npassword: {}\n",
+    "an unknown index": "[company]\nrepository = https://index.example/\npassword = {}\n",
+    "no value beside the key": "[pypi]\nusername = x\nPASSWORD =\n    {}\n\n[b]\nusername = y\n",
+    "bytes that are not UTF-8": "[pypi]\npassword = {}\n# caf\udce9\n",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_takes_a_token_out_of_a_pypirc_however_it_is_written(form: str, command: Command, home: Path) -> None:
+    master, file = new_master(), home / ".pypirc"
+    text = FORMS[form].format(master)
+    file.write_bytes(text.encode(errors="surrogateescape"))
+    dry, wet = command("adopt", "--dry-run"), command("adopt")
+    assert dry == (0, wet[1].replace("was moved", "would be moved"), "")
+    left = file.read_bytes()
+    assert wet[0] == 0
+    assert master.encode() not in left
+    if form != "no value beside the key":
+        lines = text.encode(errors="surrogateescape").splitlines(keepends=True)
+        assert left == b"".join(line for line in lines if master.encode() not in line)
+
+
+LEFT_THERE = {
+    "line 2": "[pypi]\n# password = {}\n",
+    "line 3": "[pypi]\nusername = x\npasword = {}\n",
+    "password of [pypi]": "[DEFAULT]\na = {0:.3}\nb = {1:.6}\nc = {2}\n[pypi]\npassword = %(a)s%(b)s%(c)s\nd = %(e)s\n",
+}
+
+
+@pytest.mark.parametrize("place", LEFT_THERE)
+def test_names_a_token_that_it_does_not_take_out(place: str, command: Command, home: Path) -> None:
+    master = new_master()
+    text = LEFT_THERE[place].format(master, master[3:], master[9:])
+    (home / ".pypirc").write_text(text)
+    expected = (
+        f"- ~/.pypirc: not moved, because a token can be read in it ({place}): store it with `keyring-pypitoken "
+        "login`, delete it there, and revoke it if others can read that file.\n"
+    )
+    assert command("adopt", "--dry-run") == command("adopt") == (1, expected, "")
+    assert (home / ".pypirc").read_text() == text
+    (home / ".pypirc").unlink()  # no master may be left in the clear
+
+
+def test_a_pypirc_that_uploaders_cannot_parse_is_left_alone(command: Command, home: Path) -> None:
+    master = new_master()
+    raw = {("upload.pypi.org", TOKEN): master}
+    FileKeyring().plant("upload.pypi.org", TOKEN, master)
+    (home / ".pypirc").write_text(f"[pypi]\npassword = {master}\n[pypi]\n")
+    code, out, _ = command("adopt")
+    assert code == 1
+    assert (
+        "- ~/.pypirc: not moved, because ~/.pypirc holds a token (line 2) and is not a valid INI file "
+        "(DuplicateSectionError): correct it, and try again.\n"
+    ) in out
+    assert FileKeyring().passwords() == {PRIVATE: master} != raw, "others are moved all the same"
+    (home / ".pypirc").write_text("[pypi]\n[pypi]\n")
+    assert command("adopt")[0] == 0
+
+
+def test_each_token_of_a_pypirc_goes_to_an_account_of_its_own(command: Command, home: Path) -> None:
+    unscoped, test = new_master(), new_master("test.pypi.org")
+    sections = {
+        "pypi": unscoped,
+        "testpypi": test,
+        "first": scoped("proja"),
+        "Proj.B": new_master(identifier="shows no project"),
+        "some projects": scoped("c", "d"),
+        "nothing valid!": new_master(identifier="of a section"),
+    }
+    text = "".join(f"[{name}]\nrepository = {PYPI}\npassword = {token}\n" for name, token in sections.items())
+    (home / ".pypirc").write_text(text.replace(f"{PYPI}\npassword = {test}", f"{TEST}\npassword = {test}"))
+    code, out, _ = command("adopt")
+    assert (code, out.count("was moved")) == (0, 6)
+    assert FileKeyring().passwords() == {
+        (f"keyring-pypitoken:{url}", account): token
+        for url, account, token in (
+            (PYPI, "default", unscoped),
+            (TEST, "default", test),
+            (f"{PYPI}?proja", "proja", sections["first"]),
+            (f"{PYPI}?proj-b", "proj-b", sections["Proj.B"]),
+            (f"{PYPI}?some-projects", "some-projects", sections["some projects"]),
+            (f"{PYPI}?nothing-valid", "nothing-valid", sections["nothing valid!"]),
+        )
+    }
+
+
+def test_a_store_that_shows_one_entry_under_two_names_loses_nothing(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As keyring-pass does with a last slash."""
+    master = new_master()
+    for name in ("get", "set", "delete"):
+        real = getattr(FileKeyring, f"{name}_password")
+
+        def joined(store: FileKeyring, service: str, *rest: str, real: Any = real) -> str | None:
+            result: str | None = real(store, service.rstrip("/"), *rest)
+            return result
+
+        monkeypatch.setattr(FileKeyring, f"{name}_password", joined)
+    FileKeyring().plant(PYPI.rstrip("/"), TOKEN, master)
+    dry, wet = command("adopt", "--dry-run"), command("adopt")
+    assert (dry[0], wet[0]) == (0, 0)
+    assert list(FileKeyring().passwords().values()) == [master]
+
+
+def test_tokens_in_a_checkout_are_reported(command: Command, work: Path) -> None:
+    master = new_master()
+    (work / ".pypirc").write_text(f"[pypi]\npassword = {master}\n")
+    (work / "ci").mkdir()
+    (work / "ci" / "rc").write_text(f"[company]\npassword = {master}\n")
+    (work / "Makefile").write_text("a:\n\ttwine upload --config-file ci/rc dist/*\n\ttwine --config-file=./none x\n")
+    code, out, _ = command("adopt")
+    assert (code, FileKeyring().passwords()) == (1, {})
+    for name in (".pypirc", os.path.join("ci", "rc")):
+        assert f"- {name}: not moved, because a token can be read in it (line 2): " in out
+    for name in (".pypirc", "ci/rc"):
+        (work / name).unlink()
 
 
 def test_leaves_a_pypirc_that_holds_another_master(command: Command, home: Path) -> None:
@@ -207,8 +339,9 @@ def test_leaves_a_pypirc_that_holds_another_master(command: Command, home: Path)
     code, out, _ = command("adopt")
     assert code == 1
     assert out == (
-        "- '[pypi]' (user '__token__') in ~/.pypirc: not moved, because another master is stored for pypi: store this "
-        "one with `keyring-pypitoken login -r pypi --account LABEL`, or delete it from ~/.pypirc.\n"
+        "- '[pypi]' (user '__token__') in ~/.pypirc: not moved, because another master is stored for pypi (account "
+        "'default'): store this one with `keyring-pypitoken login -r pypi --account LABEL`, or delete it from "
+        "~/.pypirc.\n"
     )
     assert (home / ".pypirc").read_text() == text
     (home / ".pypirc").unlink()  # no master may be left in the clear
@@ -225,5 +358,5 @@ def test_a_pypirc_that_is_gone_meanwhile_loses_nothing(
         keep(store, service, username, password)
 
     monkeypatch.setattr(FileKeyring, "set_password", slow)
-    assert command.refused("adopt") == "~/.pypirc was deleted meanwhile: look into it, and try again."
+    assert command.refused("adopt") == "~/.pypirc was changed meanwhile: look into it, and try again."
     assert FileKeyring().passwords() == {PRIVATE: master}

@@ -1,0 +1,175 @@
+"""adopt: move unprotected tokens out of uploaders' reach, each to an account of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from keyring_pypitoken.cli import pypirc
+from keyring_pypitoken.cli.output import dump, items, say
+from keyring_pypitoken.derive import check_master, domain_of, visible_projects
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.files import current_directory
+from keyring_pypitoken.lookup import DEFAULT_ACCOUNT, Key, match
+from keyring_pypitoken.names import InvalidNameError, normalize_valid
+from keyring_pypitoken.policy.discovery import load_config
+from keyring_pypitoken.text import join_names, printable
+from keyring_pypitoken.uploaders.settings import home
+from keyring_pypitoken.vault import changes, masters, unprotected
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+    from keyring_pypitoken.lookup import Repository
+    from keyring_pypitoken.policy.model import Config
+    from keyring_pypitoken.secret import MasterToken
+
+_PYPIRC = "~/.pypirc"
+# Sections that name no project: an index, the defaults, and what flit and twine read before there were sections.
+_GENERAL = ("pypi", "testpypi", "server-login", "default", "distutils")
+_ADVICE = "store it with `keyring-pypitoken login`, delete it there, and revoke it if others can read that file."
+_NOT_IN_LABELS = re.compile(r"[^A-Za-z0-9._@+-]+")
+
+
+class _Raw(NamedTuple):
+    """A raw token, where it is, and where it goes."""
+
+    repository: Repository
+    account: str
+    projects: tuple[str, ...]
+    master: MasterToken
+    service: str  # or the section of a file
+    username: str
+    store: str
+    remove: Callable[[], None]
+    by_hand: str  # how a person removes it
+
+
+class Adopted(NamedTuple):
+    """What happened to one raw token, or would; never its text."""
+
+    repository: str  # the name of the endpoint
+    service: str  # what keyring found it by, or the section of a file
+    username: str
+    store: str  # the name of the backend or of the file that held it
+    outcome: str  # what was done, or would be
+    problem: str = ""  # why it was left there
+
+
+def adopt(options: argparse.Namespace) -> int:
+    """Move unprotected tokens out of uploaders' reach."""
+    config = load_config()
+    if config.problem is not None:
+        raise config.problem
+    path, adopted, tokens = str(home(os.environ) / ".pypirc"), [], pypirc.Pypirc()
+    planned: dict[tuple[str, str], MasterToken] = {}
+    try:
+        tokens = pypirc.read_pypirc(path, _PYPIRC)
+    except Refusal as refusal:
+        adopted.append(Adopted("", _PYPIRC, "", _PYPIRC, "", str(refusal)))
+    raws = [*_in_keyrings(config), *_in_pypirc(path, tokens.tokens, config)]
+    adopted += [_adopt(raw, config, planned, dry_run=options.dry_run) for raw in raws]
+    left = {_PYPIRC: (tokens if options.dry_run else _read_again(path)).left} | pypirc.find_further(current_directory())
+    adopted += [
+        Adopted("", name, "", name, "", f"a token can be read in it ({join_names(places)}): {_ADVICE}")
+        for name, places in left.items()
+        if places and not any(entry.problem and entry.store == name for entry in adopted)
+    ]
+    if options.json:
+        dump({"moved": not options.dry_run, "found": [entry._asdict() for entry in adopted]})
+    elif not adopted:
+        say("No unprotected tokens found in your keyrings, nor in .pypirc files.", "good")
+    else:
+        items(_line(entry) for entry in adopted)
+    return 1 if any(entry.problem for entry in adopted) else 0
+
+
+def _line(entry: Adopted) -> str:
+    place = (
+        entry.service
+        if entry.service == entry.store
+        else f"{entry.service!r} (user {entry.username!r}) in {entry.store}"
+    )
+    return f"{printable(place)}: {f'not moved, because {entry.problem}' if entry.problem else entry.outcome}"
+
+
+def _read_again(path: str) -> pypirc.Pypirc:
+    """Read the file once more, now that tokens were taken out."""
+    try:
+        return pypirc.read_pypirc(path, _PYPIRC)
+    except Refusal:
+        return pypirc.Pypirc()  # its reason is in the list already
+
+
+def _in_keyrings(config: Config) -> Iterator[_Raw]:
+    for repository in config.repositories:
+        for raw in unprotected.raw_masters(repository, config.store):
+            key = Key.parse(raw.service, raw.username)
+            account, projects = _account_of(raw.master, (key and key.project) or "")
+            by_hand = f'with `keyring del "{raw.service}" {raw.username}`'
+            yield _Raw(
+                repository, account, projects, raw.master, raw.service, raw.username, raw.store, raw.delete, by_hand
+            )
+
+
+def _in_pypirc(path: str, tokens: tuple[pypirc.PypircToken, ...], config: Config) -> Iterator[_Raw]:
+    for token in tokens:
+        key = Key.parse(token.url, token.username) if token.url else None
+        fit = match(key, config.repositories) if key else None
+        named = fit.repository if fit and fit.kind == "endpoint" else None
+        domain = domain_of(token.master)
+        possible = [known for known in (named, *config.repositories) if known is not None and known.domain == domain]
+        repository = next(iter(possible), named or config.repositories[0])
+        section = "" if token.section.lower() in _GENERAL else token.section
+        account, projects = _account_of(token.master, section)
+        remove = functools.partial(pypirc.remove_password, path, _PYPIRC, token.section)
+        yield _Raw(
+            repository, account, projects, token.master, f"[{token.section}]", token.username, _PYPIRC, remove,
+            f"from {_PYPIRC}",
+        )  # fmt: skip
+
+
+def _account_of(master: MasterToken, name: str) -> tuple[str, tuple[str, ...]]:
+    """Return the account that a token goes to and its projects: those that it shows, else what its name says."""
+    label, projects = _NOT_IN_LABELS.sub("-", name).strip("._@+-")[:64], visible_projects(master)
+    if not projects and name:
+        with contextlib.suppress(InvalidNameError):
+            projects = (normalize_valid(name),)
+    return (projects[0][:64] if len(projects) == 1 else label or DEFAULT_ACCOUNT), projects
+
+
+def _adopt(raw: _Raw, config: Config, planned: dict[tuple[str, str], MasterToken], *, dry_run: bool) -> Adopted:
+    """Move a raw token, or say what would be done; `planned` has what was moved, or would be."""
+    adopted = Adopted(raw.repository.name, raw.service, raw.username, raw.store, "")
+    try:
+        master = check_master(raw.master, raw.repository)
+    except Refusal as refusal:
+        return adopted._replace(problem=str(refusal))
+    does = "would be" if dry_run else "was"
+    for account in dict.fromkeys((raw.account, DEFAULT_ACCOUNT)):
+        if (place := (raw.repository.url, account)) not in planned:
+            stored = masters.find_master(raw.repository, account, config.store)
+            planned |= {place: stored} if stored is not None else {}
+    if any(url == raw.repository.url and known.equals(master) for (url, _), known in planned.items()):
+        if not dry_run:
+            raw.remove()
+        return adopted._replace(outcome=f"it is stored already, and the copy there {does} deleted")
+    if (raw.repository.url, raw.account) in planned:
+        return adopted._replace(
+            problem=(
+                f"another master is stored for {raw.repository.name} (account {raw.account!r}): store this one with "
+                f"`keyring-pypitoken login -r {raw.repository.name} --account LABEL`, or delete it {raw.by_hand}."
+            )
+        )
+    planned[raw.repository.url, raw.account] = master
+    if not dry_run:
+        changes.save_master(raw.repository, raw.account, master, config.store)
+        raw.remove()
+        # A store that shows one entry under two names has removed both.
+        if masters.find_master(raw.repository, raw.account, config.store) is None:
+            changes.save_master(raw.repository, raw.account, master, config.store)
+    return adopted._replace(outcome=f"it {does} moved to the master of the account {raw.account!r}")
