@@ -105,11 +105,11 @@ class Problem(Record):
     effect: str = BYPASS
 
     @classmethod
-    def of_refusal(cls, refusal: Refusal, effect: str = BYPASS) -> Problem:
+    def of_refusal(cls, refusal: Refusal) -> Problem:
         """Split the sentence of a refusal: the reason first, then the fix."""
         text = str(refusal).removesuffix(".")
         at = max(text.rfind(": "), text.rfind("; "))
-        return cls(text[:at], text[at + 2 :], effect) if at >= 0 else cls(text, "correct it", effect)
+        return cls(text[:at], text[at + 2 :]) if at >= 0 else cls(text, "correct it")
 
 
 class Target(Record):
@@ -297,9 +297,10 @@ def _where(target: Target) -> tuple[str, str]:
         return f"the option {source} is given", f"leave out `{source}`"
     if source.kind == "variable":
         return f"the variable {source} is set", in_shell(source.name)
-    clause = f"{source} holds a password" + (f" for [{printable(target.section)}]" if target.section else "")
-    line = "the line `password`" if target.section else "it"
-    return clause, f"store that token with `keyring-pypitoken login`, then delete {line} there"
+    if target.section:
+        clause = f"{source} holds a password for [{printable(target.section)}]"
+        return clause, "run `keyring-pypitoken adopt`, or delete the line `password` there"
+    return f"{source} holds a password", "store that token with `keyring-pypitoken login`, then delete it there"
 
 
 def _whose(username: Setting) -> tuple[str, str]:
