@@ -199,7 +199,7 @@ SITUATIONS = (
         _set(TWINE_PASSWORD=SECRET), _UPLOAD,
     ),
     Situation(
-        "password in .pypirc", "twine", "bypass", "~/.pypirc holds a password for [pypi]", "`keyring-pypitoken login`",
+        "password in .pypirc", "twine", "bypass", "~/.pypirc holds a password for [pypi]", "`keyring-pypitoken adopt`",
         _write(".pypirc", f"{_SECTION}username = __token__\npassword = {SECRET}\n"), _UPLOAD,
     ),
     Situation(
@@ -208,7 +208,7 @@ SITUATIONS = (
         only_pypi="it is about an address of PyPI's, and twine refuses that before it sends anything",
     ),
     Situation(
-        "password in .pypirc", "flit", "bypass", "~/.pypirc holds a password for [pypi]", "`keyring-pypitoken login`",
+        "password in .pypirc", "flit", "bypass", "~/.pypirc holds a password for [pypi]", "`keyring-pypitoken adopt`",
         _write(".pypirc", f"{_SECTION}username = __token__\npassword = {SECRET}\n"),
     ),
     Situation(
