@@ -69,6 +69,8 @@ _FILES = _option("files", "FILE", "distribution files, as for an uploader", narg
 _POLICIES = _option("files", "FILE", "policy files (default: those in force here)", nargs="*")
 _FROM_DIST = _option("--from-dist", "DIRECTORY", "list the projects of the files in dist/", nargs="?", const="dist")
 _FORCE = _option("--force", "", "replace the policy that is there")
+_UPLOADER = _option("uploader", "UPLOADER", "such as uv, hatch or flit")
+_YES = _option("--yes", "", "do not ask before writing")
 _DRY_RUN = _option("--dry-run", "", "only show what would be moved")
 _IDENTITY = _option("--identity", "FILE", "the age or SSH key that will open it (default: ask for a new passphrase)")
 _NUMBER = _option("-n --number", "N", "how many of the latest (default: 20; 0 for all)", type=int, default=20)
@@ -102,6 +104,7 @@ _SUBCOMMANDS: dict[str, tuple[str, str, tuple[_Option, ...]]] = {
         "show what an upload from here would do with each uploader, and what is wrong",
         (_JSON,),
     ),
+    "setup": ("setup:setup", "write the settings that an uploader needs to ask keyring", (_UPLOADER, _YES)),
     "adopt": ("adopt:adopt", "move unprotected tokens out of uploaders' reach", (_DRY_RUN, _JSON)),
     "rekey": ("masters:rekey", "change the passphrase or the identity that opens the age file", (_IDENTITY,)),
     "token": (
@@ -136,6 +139,8 @@ _EXAMPLES = """\
   keyring-pypitoken explain -r testpypi dist/*
   keyring-pypitoken status
   keyring-pypitoken status --json
+  keyring-pypitoken setup uv
+  keyring-pypitoken setup hatch --yes
   keyring-pypitoken adopt --dry-run
   keyring-pypitoken adopt
   keyring-pypitoken rekey

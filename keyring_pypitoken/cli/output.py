@@ -79,6 +79,22 @@ def read_secret(prompt: str) -> str:
     return text
 
 
+def confirm(question: str, *, is_agreed: bool) -> bool:
+    """Ask a question on the terminal unless it is agreed to already; return True for a yes.
+
+    Raises:
+        Refusal: there is no terminal to ask on.
+    """
+    from keyring_pypitoken.vault.passphrase import has_terminal
+
+    if is_agreed:
+        return True
+    if sys.stdin is None or not sys.stdin.isatty() or not has_terminal():
+        raise Refusal(f"nobody can be asked here ({question}): add --yes.")
+    print(f"{question} [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def _wrapped(text: str, first: str, further: str) -> str:
     """Break a line where a terminal would end it; elsewhere, and behind it, lines are as long as they are."""
     if not sys.stdout.isatty():

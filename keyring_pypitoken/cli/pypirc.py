@@ -82,16 +82,22 @@ def read_pypirc(path: str, name: str) -> Pypirc:
 @sealed
 def remove_password(path: str, name: str, section: str) -> None:
     """Take the password of a section out of a file, whose owner and mode stay."""
-    text, before = _read(path, name), follow(path, name)
-    rest = _without_password(text, section) if before is not None and section in _parse(text) else None
-    if before is None or rest is None:
+    text = _read(path, name)
+    rest = _without_password(text, section) if section in _parse(text) else None
+    if rest is None:
         raise Refusal(f"{name} was changed meanwhile: look into it, and try again.")
-    target = os.path.realpath(path)  # a link to a managed file stays a link
-    replace_private(target, rest.encode(errors="surrogateescape"))
-    os.chmod(target, stat.S_IMODE(before.st_mode))
-    if hasattr(os, "chown"):  # pragma: no branch - Windows' files have no such owner
-        with contextlib.suppress(PermissionError):  # only root gives a file to somebody else
-            os.chown(target, before.st_uid, before.st_gid)
+    rewrite(os.path.realpath(path), rest.encode(errors="surrogateescape"))  # a link to a managed file stays a link
+
+
+def rewrite(path: str, data: bytes) -> None:
+    """Replace a file of the user's, whose owner and mode stay, or make it."""
+    before = follow(path, path)
+    replace_private(path, data)
+    if before is not None:
+        os.chmod(path, stat.S_IMODE(before.st_mode))
+        if hasattr(os, "chown"):  # pragma: no branch - Windows' files have no such owner
+            with contextlib.suppress(PermissionError):  # only root gives a file to somebody else
+                os.chown(path, before.st_uid, before.st_gid)
 
 
 def find_further(directory: Path) -> dict[str, tuple[str, ...]]:

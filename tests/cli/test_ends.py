@@ -176,6 +176,7 @@ EFFECTS: dict[str, dict[str, tuple[str, ...]]] = {
         "json": ("--json",),
     },
     "status": {"json": ("--json",)},
+    "setup": {},  # in `test_setup.py`
     "adopt": {"dry_run": ("--dry-run",), "json": ("--json",)},
     "rekey": {},  # its option needs an age file: below
     "token": {
@@ -212,6 +213,7 @@ def test_every_option_is_in_the_table_of_effects() -> None:
     options = {name: {action.dest for action in parser._actions} - {"help"} for name, parser in subcommands().items()}
     assert options.pop("exec") == options["token"]
     assert options.pop("rekey") == {"identity"}
+    assert options.pop("setup") == {"uploader", "yes"}
     assert options == {name: set(effects) for name, effects in EFFECTS.items() if effects}
 
 

@@ -44,7 +44,7 @@ def test_shows_its_version(command: Command) -> None:
 
 
 SUBCOMMANDS = [
-    *("login", "logout", "init", "explain", "status", "doctor", "adopt", "rekey"),
+    *("login", "logout", "init", "explain", "status", "doctor", "setup", "adopt", "rekey"),
     *("token", "exec", "restrict", "inspect", "check", "history"),
 ]
 

@@ -21,7 +21,7 @@ def make_wheel(directory: Path, name: str, version: str, *, script: str | None =
         f"{stem}.dist-info/WHEEL": ("Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
     }
     if script is not None:
-        files[f"{stem}.dist-info/entry_points.txt"] = f"[console_scripts]\n{script} = {script}:main\n"
+        files[f"{stem}.dist-info/entry_points.txt"] = f"[console_scripts]\n{script} = {script.replace('-', '_')}:main\n"
     record = f"{stem}.dist-info/RECORD"
     lines = [record_line(path, text) for path, text in files.items()]
     files[record] = "".join([*lines, f"{record},,\n"])

@@ -1,0 +1,34 @@
+"""The command that installs this package where an uploader asks it, by the kind of the uploader's environment."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# uv starts whatever `keyring` is on PATH.
+FOR_COMMAND = "uv tool install keyring-pypitoken --with-executables-from keyring"
+
+
+def install_line(environment: Path | None) -> str:
+    """Return what to type so that an environment has this package, and PATH its command.
+
+    Args:
+        environment: the directory of the environment whose Python asks keyring; None if no environment asks, and the
+            uploader starts the `keyring` command instead.
+    """
+    if environment is None:
+        return FOR_COMMAND
+    name = environment.name
+    if (environment / "pipx_metadata.json").exists():
+        return f"pipx inject --include-apps {name} keyring-pypitoken"
+    if (environment / "uv-receipt.toml").exists():
+        return f"uv tool install {name} --with-executables-from keyring-pypitoken --with keyring-pypitoken"
+    python = str(environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+    shown = python if os.name == "nt" else shlex.quote(python)
+    if any(environment.glob("lib/python*/site-packages/pip")) or (environment / "Lib/site-packages/pip").exists():
+        return f"{shown} -m pip install keyring-pypitoken"
+    return f"uv pip install --python {shown} keyring-pypitoken"
