@@ -7,6 +7,7 @@ would lift the limits in that file. Nothing here waits: pipes, devices and termi
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
@@ -73,6 +74,50 @@ def insist(step: Callable[[], T]) -> T:
         except PermissionError:
             time.sleep(_PAUSE)
     return step()
+
+
+def replace(path: str, data: bytes) -> None:
+    """Replace or make a file as a whole, with all its directories; only its owner can read it.
+
+    The caller holds a lock, if another process may write the same file.
+
+    Raises:
+        Refusal: it is a link, or cannot be written; it is as it was.
+    """
+    new = f"{path}.new"
+    _refuse_link(path)
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(new)  # left by a writer that was stopped
+        # Exclusive, so that nothing is written through a link or into another file, and 0600 from the start.
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        with open(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(handle)
+        insist(lambda: os.replace(new, path))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(new)
+        raise Refusal(
+            f"{path} cannot be written ({_reason(error)}) and is as it was: make it a file that you can write, "
+            "and try again."
+        ) from None
+
+
+def remove(path: str) -> None:
+    """Remove a file, if it is there.
+
+    Raises:
+        Refusal: it is a link, or cannot be removed.
+    """
+    _refuse_link(path)
+    try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            insist(lambda: os.unlink(path))
+    except OSError as error:
+        raise Refusal(f"{path} cannot be removed ({_reason(error)}): remove it by hand.") from None
 
 
 def read_bytes(path: Name, name: str, *, max_bytes: int = MAX_BYTES) -> bytes | None:
@@ -318,6 +363,14 @@ def _is_program(path: str) -> bool:
         return False  # such an entry of PATH is passed over by every shell
 
 
+def _refuse_link(path: str) -> None:
+    if os.path.islink(path):
+        raise Refusal(f"{path} is a link, which would be replaced instead of the file: put the file itself there.")
+
+
 def _cannot_read(name: str, error: Exception) -> str:
-    reason = (getattr(error, "strerror", None) or type(error).__name__).lower()
-    return f"{printable(name)} cannot be read ({reason}): repair it or its directory."
+    return f"{printable(name)} cannot be read ({_reason(error)}): repair it or its directory."
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or type(error).__name__).lower()

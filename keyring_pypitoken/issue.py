@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from keyring_pypitoken import memory
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TOKEN_USERNAME, Key, Repository, check_kind, match, named_by
-from keyring_pypitoken.names import valid_label
+from keyring_pypitoken.names import LABEL_RULE, valid_label
 from keyring_pypitoken.plan import Request, plan
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
@@ -264,5 +264,5 @@ def _label_or_default(key: Key) -> str:
         return masters.DEFAULT_ACCOUNT
     _refuse_token(key.label)
     if not valid_label(key.label):
-        raise Refusal("invalid account label after '?': use up to 64 letters, digits or any of . _ @ + -")
+        raise Refusal(f"invalid account label after '?': use {LABEL_RULE}")
     return key.label

@@ -10,7 +10,8 @@ import re
 
 VALID_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _VALID = re.compile(VALID_NAME)
-_LABEL = re.compile("[A-Za-z0-9._@+-]{1,64}")
+_LABEL = re.compile("[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+LABEL_RULE = "up to 64 letters, digits or any of . _ @ + -, beginning with a letter or digit"
 _SEPARATORS = re.compile(r"[-_.]+")
 
 
@@ -35,5 +36,5 @@ def normalize_valid(name: str) -> str:
 
 
 def valid_label(label: str) -> bool:
-    """Return True if a text can be the name of an account or a repository."""
+    """Return True if a text can be the label of an account or the name of a repository."""
     return _LABEL.fullmatch(label) is not None

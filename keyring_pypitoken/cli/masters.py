@@ -10,7 +10,7 @@ from keyring_pypitoken.cli.grants import find_repository
 from keyring_pypitoken.cli.output import read_secret, say
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TESTPYPI, Key
-from keyring_pypitoken.names import valid_label
+from keyring_pypitoken.names import LABEL_RULE, valid_label
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import MasterToken
@@ -52,9 +52,7 @@ def logout(options: argparse.Namespace) -> int:
 def _parse(options: argparse.Namespace) -> tuple[Repository, Key]:
     repository, account = find_repository(options.repository, load_config()), options.account
     if account is not None and not valid_label(account):
-        raise Refusal(
-            f"{quoted(account)} is not a valid account label: use up to 64 letters, digits or any of . _ @ + -."
-        )
+        raise Refusal(f"{quoted(account)} is not a valid account label: use {LABEL_RULE}.")
     return repository, Key.of(repository, account)
 
 

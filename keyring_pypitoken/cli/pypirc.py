@@ -14,13 +14,12 @@ import stat
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import PolicyError, Refusal
-from keyring_pypitoken.files import display_name, follow, list_directory, read_bytes
+from keyring_pypitoken.files import display_name, follow, list_directory, read_bytes, replace
 from keyring_pypitoken.issue import sealed
 from keyring_pypitoken.lookup import TOKEN_USERNAME
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import join_names, printable
-from keyring_pypitoken.vault.private_file import replace_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,7 +91,7 @@ def remove_password(path: str, name: str, section: str) -> None:
 def rewrite(path: str, data: bytes) -> None:
     """Replace a file of the user's, whose owner and mode stay, or make it."""
     before = follow(path, path)
-    replace_private(path, data)
+    replace(path, data)
     if before is not None:
         os.chmod(path, stat.S_IMODE(before.st_mode))
         if hasattr(os, "chown"):  # pragma: no branch - Windows' files have no such owner

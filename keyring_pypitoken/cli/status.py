@@ -269,7 +269,11 @@ def _find_accounts(config: Config, problems: list[Problem]) -> list[dict[str, An
             ):
                 labels.append(masters.DEFAULT_ACCOUNT)
             found += [
-                {"repository": repository.name, "account": label, "stored": noted.get(label)}
+                {
+                    "repository": repository.name,
+                    "account": label,
+                    "stored": noted[label].stored if label in noted else None,
+                }
                 for label in sorted(labels)
             ]
     except Refusal as refusal:

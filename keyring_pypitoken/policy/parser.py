@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken.exceptions import PolicyError
 from keyring_pypitoken.lookup import BUILT_IN, Repository
-from keyring_pypitoken.names import valid_label
+from keyring_pypitoken.names import LABEL_RULE, valid_label
 from keyring_pypitoken.policy.model import AGE, PYPROJECT_TABLE, Origin, PolicyFile, Settings, StoreSettings, WithOrigin
 from keyring_pypitoken.policy.values import ENDPOINT_KEYS, KEYS, STORE_KEYS, WrongValueError, endpoint_host, shown
 from keyring_pypitoken.record import Record
@@ -131,9 +131,7 @@ def _read_repositories(
     for name, table in content.items():
         path = ("repository", name)
         if not valid_label(name):
-            problems.add_key(
-                f"{quoted(name)} is not a valid name, expected up to 64 letters, digits or any of . _ @ + -", *path
-            )
+            problems.add_key(f"{quoted(name)} is not a valid name, expected {LABEL_RULE}", *path)
         if not isinstance(table, dict):
             problems.add(f"is {shown(table)}, expected a table", *path)
             continue

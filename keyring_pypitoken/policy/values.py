@@ -6,7 +6,7 @@ import datetime
 import re
 from typing import TYPE_CHECKING, Any
 
-from keyring_pypitoken.names import InvalidNameError, normalize, normalize_valid, valid_label
+from keyring_pypitoken.names import LABEL_RULE, InvalidNameError, normalize, normalize_valid, valid_label
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import looks_like_token, quoted
 
@@ -182,9 +182,7 @@ def _is_loopback(host: str) -> bool:
 
 _read_bool = _if(lambda value: isinstance(value, bool), "true or false")
 _read_unscoped = _if(lambda value: isinstance(value, str) and value in ("refuse", "allow"), '"refuse" or "allow"')
-_read_account = _if(
-    lambda value: isinstance(value, str) and valid_label(value), "up to 64 letters, digits or any of . _ @ + -"
-)
+_read_account = _if(lambda value: isinstance(value, str) and valid_label(value), LABEL_RULE)
 _read_backend = _if(
     lambda value: isinstance(value, str) and (value == "age" or re.fullmatch(_AS_MODULE, value)),
     '"module.Class" of a keyring backend, or "age"',

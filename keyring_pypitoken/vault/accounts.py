@@ -1,11 +1,10 @@
 """Which accounts have a stored master: noted in files, since keyrings cannot be listed.
 
-A note names a repository, a label and a date, nothing secret. Each is a file of its own, so that no lock is needed.
+A note has a repository, a label, a date and the projects whose uploads use the account; nothing secret.
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
 import os
@@ -14,34 +13,56 @@ from typing import TYPE_CHECKING
 
 from keyring_pypitoken import files, paths
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.names import normalize
 from keyring_pypitoken.policy.model import duration_text
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import in_words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.policy.model import WithOrigin
 
 _MAX_BYTES = 10_000  # a note has about a hundred
 
 
-def noted_accounts(repository: Repository) -> dict[str, int]:
-    """Return the sorted labels of a repository's accounts, and when (Unix seconds) each was stored, or refuse."""
+class Noted(Record):
+    """When an account's master was stored (Unix seconds), and the normalized projects that it is noted for."""
+
+    stored: int
+    projects: tuple[str, ...] = ()
+
+
+def noted_accounts(repository: Repository) -> dict[str, Noted]:
+    """Return what is noted about each account of a repository, sorted by label.
+
+    Raises:
+        Refusal: a note cannot be read.
+    """
     directory = paths.accounts_directory()
-    found: dict[str, int] = {}
+    accounts: dict[str, Noted] = {}
     for name in files.list_directory(directory, directory):
         path = os.path.join(directory, name)
         data = files.read_bytes(path, path, max_bytes=_MAX_BYTES) if name.endswith(".json") else None
         if data is not None:
-            url, label, stored = _parse(data, path)
+            url, label, noted = _parse(data, path)
             if url == repository.url:
-                found[label] = stored
-    return dict(sorted(found.items()))
+                accounts[label] = noted
+    return dict(sorted(accounts.items()))
+
+
+def account_of_project(repository: Repository, project: str) -> str | None:
+    """Return the account that is noted as a project's, the one that was stored last; None if there is none."""
+    labels = [(noted.stored, label) for label, noted in noted_accounts(repository).items() if project in noted.projects]
+    return max(labels)[1] if labels else None
 
 
 def warn_of_age(repository: Repository, account: str, limit: WithOrigin[int]) -> str:
     """Return a sentence if an account's master was stored longer ago than a limit (seconds); else an empty text."""
     now = int(time.time())
-    age = now - noted_accounts(repository).get(account, now)
+    noted = noted_accounts(repository).get(account)
+    age = now - noted.stored if noted else 0
     if age <= limit.value:
         return ""
     return (
@@ -61,35 +82,29 @@ def refuse_similar(repository: Repository, account: str) -> None:
             )
 
 
-def note_account(repository: Repository, account: str) -> None:
-    """Note a stored account with the current time; a similar label, or no place for the note, is a Refusal."""
-    import tempfile
+def note_account(repository: Repository, account: str, projects: Iterable[str] = ()) -> None:
+    """Note a stored account with the current time, and as that of projects; those noted before stay if none is given.
 
+    Raises:
+        Refusal: a label that differs in case only is noted, or the note cannot be written.
+    """
     refuse_similar(repository, account)
+    earlier = noted_accounts(repository).get(account)
+    names = sorted({normalize(project) for project in projects}) or list(earlier.projects if earlier else ())
     stored = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    note = _note_file(repository, account)
-    directory = os.path.dirname(note)
+    note = {"repository": repository.url, "account": account, "stored": stored, "projects": names}
     try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        handle, path = tempfile.mkstemp(dir=directory, suffix=".tmp")  # 0600 from the start
-        with open(handle, "w", encoding="utf-8") as file:
-            json.dump({"repository": repository.url, "account": account, "stored": stored}, file)
-        os.replace(path, note)
-    except OSError as error:
-        raise Refusal(
-            f"the account {account!r} of {repository.name} cannot be noted ({error.strerror}), so its master may not "
-            f"be found: make {directory} a directory that you can write, and store the master again."
-        ) from None
+        files.replace(_note_file(repository, account), json.dumps(note).encode())
+    except Refusal as refusal:
+        problem = f"the account {account!r} of {repository.name} is stored, and cannot be noted: {refusal}"
+    else:
+        return
+    raise Refusal(problem)
 
 
 def forget_account(repository: Repository, account: str) -> None:
     """Delete the note of an account; if it cannot be deleted that is a Refusal."""
-    note = _note_file(repository, account)
-    try:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            os.remove(note)
-    except OSError as error:
-        raise Refusal(f"the note {note} cannot be deleted ({error.strerror}): delete it by hand.") from None
+    files.remove(_note_file(repository, account))
 
 
 def _note_file(repository: Repository, account: str) -> str:
@@ -99,14 +114,14 @@ def _note_file(repository: Repository, account: str) -> str:
     return os.path.join(paths.accounts_directory(), f"{digest[:32]}.json")
 
 
-def _parse(data: bytes, path: str) -> tuple[str, str, int]:
+def _parse(data: bytes, path: str) -> tuple[str, str, Noted]:
     try:
         note = json.loads(data)
         url, label, stored = (note[key] for key in ("repository", "account", "stored"))
-        moment = datetime.datetime.fromisoformat(stored)
-        if isinstance(url, str) and isinstance(label, str) and moment.tzinfo is not None:
-            return url, label, int(moment.timestamp())
-    except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
+        moment, projects = datetime.datetime.fromisoformat(stored), tuple(note.get("projects", ()))
+        if all(isinstance(name, str) for name in (url, label, *projects)) and moment.tzinfo is not None:
+            return url, label, Noted(int(moment.timestamp()), projects)
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         pass
     raise Refusal(
         f"{path} is not a note of a stored account: delete it, and store the masters whose accounts are missing in "

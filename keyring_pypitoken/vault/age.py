@@ -16,8 +16,8 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import printable
 from keyring_pypitoken.vault.identities import IdentityKey, PassphraseKey, with_pyrage
+from keyring_pypitoken.vault.lock import locked
 from keyring_pypitoken.vault.passphrase import VARIABLE, new_passphrase, passphrase_to_store, passphrases, remember
-from keyring_pypitoken.vault.private_file import locked, remove_private, replace_private
 from keyring_pypitoken.vault.scrypt import refuse_without_memory
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class AgeFile(NamedTuple):
             if rest:
                 self._write(rest, key)
             else:
-                remove_private(self.path)
+                files.remove(self.path)
 
     def _read(self) -> bytes | None:
         return files.read_bytes(self.path, self.path, max_bytes=_MAX_BYTES)
@@ -138,7 +138,7 @@ class AgeFile(NamedTuple):
                 f"what {self.path} would hold cannot be opened again, so nothing was stored: check the identity and "
                 "its plugin, and try again."
             )
-        replace_private(self.path, data)
+        files.replace(self.path, data)
         memory.recall(("age", self.path, data), lambda: masters)
 
 

@@ -15,8 +15,8 @@ from keyring_pypitoken.lookup import TOKEN_USERNAME
 from keyring_pypitoken.text import join_quoted
 from keyring_pypitoken.vault.accounts import forget_account, note_account, noted_accounts, refuse_similar
 from keyring_pypitoken.vault.backends import moves_accounts, name_of, no_store, readable, writable
+from keyring_pypitoken.vault.lock import locked
 from keyring_pypitoken.vault.masters import delete, read, write
-from keyring_pypitoken.vault.private_file import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,7 +24,7 @@ from keyring_pypitoken.policy import decision, discovery, parser, values
 from keyring_pypitoken.tokens import macaroon, restrictions, token
 from keyring_pypitoken.tokens import values as token_values
 from keyring_pypitoken.uploaders import evidence, options, process
-from keyring_pypitoken.vault import accounts, age, backends, identities, masters, passphrase, private_file
+from keyring_pypitoken.vault import accounts, age, backends, identities, lock, masters, passphrase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ WINDOW = 12  # characters of a secret that give it away: less than that are foun
 STEPS = (
     *(decision, derive, evidence, history, macaroon, token_values, issue, parser),
     *(discovery, values, restrictions, masters, toml, token, options, process),
-    *(accounts, age, identities, passphrase, private_file, backends),
+    *(accounts, age, identities, passphrase, lock, backends),
 )
 OPENERS = (PASSPHRASE, IDENTITY.removeprefix("AGE-SECRET-KEY-1"))  # of the age file
 
@@ -123,7 +123,7 @@ def functions(module: ModuleType) -> list[str]:
 # The net itself is left out: what it catches is what is tested.
 NET = {(issue, "sealed"), (issue, "answer")}
 EVERY_STEP = [(module, name) for module in STEPS for name in functions(module) if (module, name) not in NET]
-AGE_STEPS = (age, identities, passphrase, private_file)
+AGE_STEPS = (age, identities, passphrase, lock)
 IDENTITY_SETTING = '[store]\nidentity = "~/identity"\n'
 
 
@@ -235,7 +235,7 @@ def test_whatever_step_fails_nothing_is_lost(
         keyring.set_password(PYPI, TOKEN, master)
 
     steps = [step for step in called_steps(monkeypatch, save) if step[0] in AGE_STEPS]
-    assert {step[0] for step in steps} == {age, identities, private_file}
+    assert {step[0] for step in steps} == {age, identities, lock}
     for step in steps:
         told = ""
         with broken(monkeypatch, step, ArithmeticError(master, *OPENERS)):

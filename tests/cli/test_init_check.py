@@ -13,6 +13,7 @@ from sandbox import ROOT, Command
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.lookup import PYPI
+from keyring_pypitoken.names import LABEL_RULE
 from keyring_pypitoken.policy.parser import parse_policy
 from keyring_pypitoken.text import quoted
 
@@ -245,7 +246,7 @@ def test_check_reads_the_files_that_are_named(command: Command, work: Path) -> N
     code, out, _ = command("check", str(other), "gone.toml", "directory.toml", "pyproject.toml")
     assert code == 1
     assert out.split("\n") == [
-        f"- {other}:1:11: account is 1, expected up to 64 letters, digits or any of . _ @ + -",
+        f"- {other}:1:11: account is 1, expected {LABEL_RULE}",
         " 1 | account = 1",
         "   |           ^",
         "- gone.toml does not exist: correct its name.",

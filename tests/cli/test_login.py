@@ -12,6 +12,7 @@ from sandbox import Command, WritePolicy, new_master
 
 from keyring_pypitoken import Token
 from keyring_pypitoken.cli.main import main
+from keyring_pypitoken.names import LABEL_RULE
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
 PRIVATE = f"keyring-pypitoken:{PYPI}"
@@ -107,7 +108,7 @@ def test_login_and_logout_know_repositories_and_accounts(
         (
             ["--account", "a b"],
             "pypi-x",
-            "'a b' is not a valid account label: use up to 64 letters, digits or any of . _ @ + -.",
+            f"'a b' is not a valid account label: use {LABEL_RULE}.",
         ),
     ],
 )

@@ -182,7 +182,7 @@ def test_without_the_key_no_lookup_reads_the_notes(
 ) -> None:
     read: list[Repository] = []
 
-    def noted_accounts(repository: Repository) -> dict[str, int]:
+    def noted_accounts(repository: Repository) -> dict[str, object]:
         read.append(repository)
         return {}
 

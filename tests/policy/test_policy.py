@@ -347,6 +347,7 @@ def test_refuses_a_repository_whose_name_is_none(layer: Layer, written: str, sho
 def test_a_name_of_64_characters_is_one() -> None:
     """The limit that the sentence tells is the limit that holds."""
     assert valid_label("a" * 64)
+    assert not any(map(valid_label, ("-r", ".a", "_", "@work", "+1", "", "a" * 65)))
 
 
 def test_the_most_specific_table_comes_first() -> None:

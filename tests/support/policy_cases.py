@@ -92,7 +92,7 @@ LENGTH = 'expected a length of time of at most 3650 days such as "90s", "15m", "
 MOMENT = "expected a date-time with its offset such as 2026-01-31T18:00:00Z"
 
 
-LABEL = "expected up to 64 letters, digits or any of . _ @ + -"
+LABEL = "expected up to 64 letters, digits or any of . _ @ + -, beginning with a letter or digit"
 
 
 NAIVE = "has no time zone: write it with one, such as 2026-01-31T18:00:00Z"

@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sandbox import make_pipe
 
-from keyring_pypitoken import paths
+from keyring_pypitoken import files, paths
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TESTPYPI
-from keyring_pypitoken.vault.accounts import forget_account, note_account, noted_accounts, refuse_similar
+from keyring_pypitoken.vault.accounts import (
+    Noted,
+    account_of_project,
+    forget_account,
+    note_account,
+    noted_accounts,
+    refuse_similar,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,19 +56,34 @@ def test_labels_are_listed_in_order_with_the_time_they_were_stored_at() -> None:
     note_account(TESTPYPI, "other")
     found = noted_accounts(PYPI)
     assert list(found) == ["default", "work"]
-    assert all(before <= stored <= time.time() for stored in found.values())
+    assert all(before <= noted.stored <= time.time() for noted in found.values())
     assert list(noted_accounts(TESTPYPI)) == ["other"]
 
 
 def test_storing_again_renews_the_time() -> None:
     plant({"repository": PYPI.url, "account": "old", "stored": "2024-02-29T12:00:00+00:00"})
-    assert noted_accounts(PYPI) == {"old": 1709208000}
+    assert noted_accounts(PYPI) == {"old": Noted(1709208000)}
     note_account(PYPI, "new")
     (path,) = [path for path in notes().iterdir() if path.name != "planted.json"]
     path.write_text(path.read_text().replace("20", "19", 1))
-    first = noted_accounts(PYPI)["new"]
+    first = noted_accounts(PYPI)["new"].stored
     note_account(PYPI, "new")
-    assert noted_accounts(PYPI)["new"] > first
+    assert noted_accounts(PYPI)["new"].stored > first
+
+
+def test_an_account_is_noted_as_that_of_projects_until_others_are_given() -> None:
+    note_account(PYPI, "work", ["B.two", "a_one", "b-two"])
+    note_account(PYPI, "work")
+    assert noted_accounts(PYPI)["work"].projects == ("a-one", "b-two")
+    assert account_of_project(PYPI, "b-two") == "work"
+    assert account_of_project(TESTPYPI, "b-two") is None
+    plant({"repository": PYPI.url, "account": "old", "stored": "2024-02-29T12:00:00+00:00", "projects": ["a-one"]})
+    assert account_of_project(PYPI, "a-one") == "work", "the one that was stored last"
+    note_account(PYPI, "work", ["c"])
+    assert account_of_project(PYPI, "a-one") == "old"
+    assert account_of_project(PYPI, "b-two") is None
+    note_account(PYPI, "demo")
+    assert account_of_project(PYPI, "demo") is None, "a label is no note of a project"
 
 
 def test_a_deleted_account_is_not_listed() -> None:
@@ -104,6 +126,8 @@ GOOD: dict[str, Any] = {"repository": PYPI.url, "account": "a", "stored": "2024-
         *({**GOOD, key: None} for key in GOOD),
         *({**GOOD, key: []} for key in GOOD),
         *({key: value for key, value in GOOD.items() if key != missing} for missing in GOOD),
+        {**GOOD, "projects": 1},
+        {**GOOD, "projects": [1]},
         {**GOOD, "stored": "yesterday"},
         {**GOOD, "stored": "3001-01-01T00:00:00"},  # without an offset: Windows converts no such local time
     ],
@@ -154,13 +178,27 @@ def test_what_cannot_be_noted_is_refused() -> None:
     assert refused(note_account, PYPI, "work").startswith(f"{notes()} is not a directory")
 
 
-def test_what_cannot_be_forgotten_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(_path: str) -> None:
-        raise PermissionError(13, "Permission denied")
-
+@pytest.mark.parametrize("denials", [3, 99])
+def test_a_note_that_a_scanner_holds_is_replaced_and_removed_soon(
+    denials: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     note_account(PYPI, "work")
     (path,) = notes().iterdir()
-    monkeypatch.setattr(os, "remove", denied)
-    assert refused(forget_account, PYPI, "work") == (
-        f"the note {path} cannot be deleted (Permission denied): delete it by hand."
-    )
+    for name, step in (("replace", note_account), ("unlink", forget_account)):
+        left, real = [denials], getattr(os, name)
+
+        def denied(*names: str, left: list[int] = left, real: Callable[..., None] = real) -> None:
+            if str(path) in names and left[0] > 0:
+                left[0] -= 1
+                raise PermissionError(13, "The process cannot access the file")
+            real(*names)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "_MAX_DENIALS", 3)
+            patch.setattr(files, "_PAUSE", 0)
+            patch.setattr(os, name, denied)
+            if denials == 3:
+                step(PYPI, "work")
+            else:
+                assert f"{path} cannot be " in refused(step, PYPI, "work")
+    assert path.exists() is (denials == 99)

@@ -1,4 +1,4 @@
-"""A file that only its owner can read, replaced by one process at a time, and as a whole however a writer ends."""
+"""Let one process at a time change a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import time
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.files import insist
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,43 +37,6 @@ def locked(path: str) -> Iterator[None]:
         except OSError as error:  # the file system of a network may have no locks
             raise Refusal(f"{path} cannot be locked ({_reason(error)}): {remedy}.") from None
         yield
-
-
-def replace_private(path: str, data: bytes) -> None:
-    """Replace or make a file whose lock the caller holds; if it cannot be written it stays as it was: a Refusal."""
-    new = f"{path}.new"
-    _refuse_link(path)
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(new)  # left by a writer that was stopped
-        # Exclusive, so that nothing is written through a link or into another file, and 0600 from the start.
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-        with open(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(handle)
-        insist(lambda: os.replace(new, path))
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(new)
-        raise Refusal(
-            f"{path} cannot be written ({_reason(error)}) and is as it was: make it a file that you can write, "
-            "and try again."
-        ) from None
-
-
-def remove_private(path: str) -> None:
-    """Remove a file whose lock the caller holds; if it cannot be removed that is a Refusal."""
-    _refuse_link(path)
-    try:
-        insist(lambda: os.unlink(path))
-    except OSError as error:
-        raise Refusal(f"{path} cannot be removed ({_reason(error)}): remove it by hand.") from None
-
-
-def _refuse_link(path: str) -> None:
-    if os.path.islink(path):
-        raise Refusal(f"{path} is a link, which would be replaced instead of the file: put the file itself there.")
 
 
 def _wait_for_lock(handle: int, path: str) -> None:
