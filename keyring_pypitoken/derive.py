@@ -7,10 +7,11 @@ it may leave, so that a mistake here ends in a refusal.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import InvalidRestriction, LoaderError, Refusal
-from keyring_pypitoken.lookup import PYPI
+from keyring_pypitoken.lookup import BUILT_IN, PYPI
 from keyring_pypitoken.names import normalize
 from keyring_pypitoken.secret import DerivedToken, MasterToken
 from keyring_pypitoken.text import join_quoted, quoted, utc
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Grant
 
 _PREFIX = "pypi"
+# How a macaroon of version 2 or 1 begins in base64, behind the prefix or where somebody left that out.
+_TOKEN_START = re.compile("(pypi-)?(?:AgE|MDA)[A-Za-z0-9_-]{4}")
+_TOKEN = re.compile("[A-Za-z0-9_=-]+")
+_NAMED = re.compile(r"(?:export |set |\$env:)?[\w.-]+ ?[=:]")
+_QUOTES = "'\"`\u2018\u2019\u201c\u201d\u00ab\u00bb"
+_NO_PREFIX = "the token lacks `pypi-` at its beginning: copy all of it."
 
 
 def check_master(text: MasterToken, repository: Repository) -> MasterToken:
@@ -33,21 +40,41 @@ def check_master(text: MasterToken, repository: Repository) -> MasterToken:
     create = f"create an API token on {repository.domain} and store that."
     if not stripped.reveal():
         raise Refusal(f"no token given: {create}")
-    found = read_text(stripped.reveal())
-    if isinstance(found, LoaderError):
-        reason = str(found) if stripped.reveal().startswith("pypi-") else "it does not begin with 'pypi-'"
-        raise Refusal(f"this is not a PyPI API token ({reason}); a password cannot be restricted: {create}")
-    prefix, macaroon = found
-    if prefix != _PREFIX:
-        raise Refusal(f"this is not a PyPI API token (it does not begin with 'pypi-'): {create}")
+    parsed = read_text(stripped.reveal())
+    if isinstance(parsed, LoaderError) or parsed[0] != _PREFIX:
+        raise Refusal(
+            _wrong_paste(stripped) or f"this is not a PyPI API token, and a password cannot be restricted: {create}"
+        )
+    macaroon = parsed[1]
     if macaroon.location != repository.domain:
+        known = next((known for known in BUILT_IN if known.domain == macaroon.location), None)
+        remedy = f"store it with `keyring-pypitoken login -r {known.name}`, or " if known else ""
         raise Refusal(
             f"this token is for {quoted(macaroon.location)}, but {repository.name} needs one for {repository.domain}: "
-            f"store it for its own repository, or {create}"
+            f"{remedy}{create}"
         )
     if any(isinstance(_read_caveat(caveat), tuple) for caveat in macaroon.caveats):
         raise Refusal(f"this token expires: it is a derived token, not a master: {create}")
     return stripped
+
+
+def _wrong_paste(master: MasterToken) -> str:
+    """Return what is wrong with a text that has a token or a part of one in it; an empty text if it has none."""
+    text = master.reveal()
+    start = _TOKEN_START.search("".join(character for character in text if character.isprintable()))
+    if start is None:
+        return ""
+    hidden = next((character for character in text if not character.isprintable()), None)
+    if hidden is not None:
+        what = "is broken into lines" if hidden in "\r\n" else f"has a hidden character (U+{ord(hidden):04X}) in it"
+        return f"the token {what}: copy it again, without that."
+    if _NAMED.match(text):
+        return "`NAME=` is before the token: give only what follows it."
+    if any(quote in text for quote in _QUOTES):
+        return "the token is in quotes: leave them out."
+    if _TOKEN.fullmatch(text) is None:
+        return "there is other text around the token: leave it out."
+    return "the token is cut short or was changed: copy all of it." if start[1] else _NO_PREFIX
 
 
 def derive(master: MasterToken, grant: Grant, *, now: int) -> tuple[DerivedToken, Grant, int]:

@@ -340,12 +340,15 @@ def test_takes_a_master_of_any_repository() -> None:
     assert check_master(MasterToken(text), ELSEWHERE).reveal() == text
 
 
-NO_PASSWORD = f"; a password cannot be restricted: {CREATE}"
-PARTS = "the token's parts are not those of a PyPI token"
-NOT_ASCII = "the token has characters that are not ASCII"
-ELSE = f", but pypi needs one for pypi.org: store it for its own repository, or {CREATE}"
+NO_TOKEN = f"this is not a PyPI API token, and a password cannot be restricted: {CREATE}"
+TEST_LOGIN = "store it with `keyring-pypitoken login -r testpypi`, or "
+ELSE = ", but pypi needs one for pypi.org: "
 EXPIRES = f"this token expires: it is a derived token, not a master: {CREATE}"
-NO_PREFIX = "this is not a PyPI API token (it does not begin with 'pypi-')"
+CUT = "the token is cut short or was changed: copy all of it."
+LACKS = "the token lacks `pypi-` at its beginning: copy all of it."
+NAMED = "`NAME=` is before the token: give only what follows it."
+AROUND = "there is other text around the token: leave it out."
+HIDDEN = "the token has a hidden character (U+{}) in it: copy it again, without that."
 
 
 @pytest.mark.parametrize(
@@ -353,33 +356,36 @@ NO_PREFIX = "this is not a PyPI API token (it does not begin with 'pypi-')"
     [
         ("", f"no token given: {CREATE}"),
         (" \t\n\u00a0", f"no token given: {CREATE}"),
-        ("hunter2 is a password", f"{NO_PREFIX}{NO_PASSWORD}"),
-        ("a-password-with-dashes", f"{NO_PREFIX}{NO_PASSWORD}"),
-        ("PYPI-AgEIcHlwaS5vcmc", f"{NO_PREFIX}{NO_PASSWORD}"),
-        ("pypi", f"{NO_PREFIX}{NO_PASSWORD}"),
-        ("pass\u00e9 is a password", f"{NO_PREFIX}{NO_PASSWORD}"),
-        ("  pypi-is-my-password", f"this is not a PyPI API token ({PARTS}){NO_PASSWORD}"),
-        ("pypi-pass\u00e9", f"this is not a PyPI API token ({NOT_ASCII}){NO_PASSWORD}"),
-        (mint()[:-10], f"this is not a PyPI API token (the token is cut short){NO_PASSWORD}"),
-        (mint().replace("pypi-", "test-", 1), f"{NO_PREFIX}: {CREATE}"),
-        (mint().replace("pypi-", "Pypi-", 1), f"{NO_PREFIX}: {CREATE}"),
-        (mint(domain="test.pypi.org"), f"this token is for 'test.pypi.org'{ELSE}"),
-        (mint(domain="x" * 101), f"this token is for a text of 101 characters{ELSE}"),
+        *((text, NO_TOKEN) for text in ("hunter2 is a password", "a-password-with-dashes", "pypi")),
+        *((text, NO_TOKEN) for text in ("pass\u00e9 is a password", "  pypi-is-my-password", "pypi-pass\u00e9")),
+        (mint()[:-10], CUT),
+        (mint()[:20], CUT),
+        (mint()[:40] + mint()[50:], CUT),
+        (f'"{mint()}"', "the token is in quotes: leave them out."),
+        (f"\u201c{mint()}\u201d", "the token is in quotes: leave them out."),
+        (f"TWINE_PASSWORD={mint()}", NAMED),
+        (f"export UV_PUBLISH_TOKEN='{mint()}'", NAMED),
+        (f"password = {mint()}", NAMED),
+        (f"token: {mint()}", NAMED),
+        (f"\u200b{mint()}", HIDDEN.format("200B")),
+        (f"{mint()[:30]}\u200b{mint()[30:]}", HIDDEN.format("200B")),
+        (f"{mint()}\x00", HIDDEN.format("0000")),
+        (f"{mint()[:30]}\n{mint()[30:]}", "the token is broken into lines: copy it again, without that."),
+        (f"{mint()[:30]} {mint()[30:]}", AROUND),
+        (f"<{mint()}>", AROUND),
+        (mint().replace("pypi-", "test-", 1), LACKS),
+        (mint().removeprefix("pypi-"), LACKS),
+        (mint().upper()[:5] + mint()[5:], LACKS),
+        (mint(domain="test.pypi.org"), f"this token is for 'test.pypi.org'{ELSE}{TEST_LOGIN}{CREATE}"),
+        (mint(domain="x" * 101), f"this token is for a text of 101 characters{ELSE}{CREATE}"),
         (mint("[0, 9999999999, 0]"), EXPIRES),
         (mint('{"nbf": 0, "exp": 9999999999}'), EXPIRES),
         (mint("[99]", "[0, 9, 0]", "[99]"), EXPIRES),
     ],
     ids=lambda value: ascii(value)[:40],
-)
+)  # fmt: skip
 def test_refuses_what_is_not_a_master(text: str, message: str) -> None:
     assert refused_master(text) == message
-
-
-def test_refuses_a_master_of_pypi_for_testpypi() -> None:
-    assert refused_master(mint(), TESTPYPI) == (
-        "this token is for 'pypi.org', but testpypi needs one for test.pypi.org: "
-        "store it for its own repository, or create an API token on test.pypi.org and store that."
-    )
 
 
 def test_takes_grants_for_the_same_at_any_moment() -> None:

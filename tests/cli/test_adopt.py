@@ -88,7 +88,7 @@ def expiring() -> str:
 
 
 LEFT = {
-    "hunter2-of-mine": "this is not a PyPI API token (it does not begin with 'pypi-'); a password cannot be",
+    "hunter2-of-mine": "this is not a PyPI API token, and a password cannot be restricted: ",
     expiring(): "this token expires: it is a derived token, not a master: ",
     new_master("index.example"): "this token is for 'index.example', but pypi needs one for pypi.org: ",
 }

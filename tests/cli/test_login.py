@@ -61,12 +61,12 @@ def test_login_says_that_another_master_was_replaced(command: Command, stored: s
 @pytest.mark.parametrize(
     ("options", "domain", "key"),
     [
-        (["--account", "work"], "pypi.org", (PRIVATE, "work")),
+        (["--account", "work"], "pypi.org", (f"{PRIVATE}?work", "work")),
         (["-r", "testpypi"], "test.pypi.org", ("keyring-pypitoken:https://test.pypi.org/legacy/", "default")),
         (["-r", "https://test.pypi.org/legacy"], "test.pypi.org",
          ("keyring-pypitoken:https://test.pypi.org/legacy/", "default")),
         (["--repository", "company", "--account", "a@b"], "index.example",
-         ("keyring-pypitoken:https://index.example/up/", "a@b")),
+         ("keyring-pypitoken:https://index.example/up/?a@b", "a@b")),
     ],
 )  # fmt: skip
 def test_login_and_logout_know_repositories_and_accounts(
@@ -92,8 +92,8 @@ def test_login_and_logout_know_repositories_and_accounts(
             [],
             "hunter2",
             (
-                "this is not a PyPI API token (it does not begin with 'pypi-'); a password cannot be restricted: "
-                "create an API token on pypi.org and store that."
+                "this is not a PyPI API token, and a password cannot be restricted: create an API token on pypi.org "
+                "and store that."
             ),
         ),
         ([], "", "no token given: paste it at the prompt, or send it to standard input."),

@@ -596,7 +596,8 @@ def set_token_of_the_wrong_repository(stage: Stage) -> tuple[str, str]:
     """A token of TestPyPI for PyPI."""
     del stage
     return new_master("test.pypi.org"), (
-        f"this token is for 'test.pypi.org', but pypi needs one for pypi.org: store it for its own repository, or {NEW}"
+        "this token is for 'test.pypi.org', but pypi needs one for pypi.org: store it with `keyring-pypitoken login -r "
+        f"testpypi`, or {NEW}"
     )
 
 
@@ -612,9 +613,7 @@ def set_derived_token(stage: Stage) -> tuple[str, str]:
 def set_password_of_a_person(stage: Stage) -> tuple[str, str]:
     """The password of the account."""
     del stage
-    return "correct horse battery staple", (
-        f"this is not a PyPI API token (it does not begin with 'pypi-'); a password cannot be restricted: {NEW}"
-    )
+    return "correct horse battery staple", (f"this is not a PyPI API token, and a password cannot be restricted: {NEW}")
 
 
 @set_case
@@ -628,9 +627,7 @@ def set_nothing(stage: Stage) -> tuple[str, str]:
 def set_half_a_token(stage: Stage) -> tuple[str, str]:
     """A token that was not copied whole."""
     del stage
-    return new_master()[:-10], (
-        f"this is not a PyPI API token (the token is cut short); a password cannot be restricted: {NEW}"
-    )
+    return new_master()[:-10], "the token is cut short or was changed: copy all of it."
 
 
 @set_case

@@ -371,8 +371,8 @@ def test_poetry_says_why_a_token_is_not_kept(make: Callable[[str], Uploader]) ->
     done = uploader.run("poetry config pypi-token.pypi hunter2-of-mine")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "keyring-pypitoken: this is not a PyPI API token (it does not begin with 'pypi-'); a password cannot be "
-        "restricted: create an API token on pypi.org and store that.\n"
+        "keyring-pypitoken: this is not a PyPI API token, and a password cannot be restricted: create an API token on "
+        "pypi.org and store that.\n"
     )
     assert FileKeyring().passwords() == {}
     assert "hunter2" not in "".join(path.read_text("utf-8") for path in uploader.work.parent.rglob("*.toml"))
