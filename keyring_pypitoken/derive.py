@@ -37,25 +37,31 @@ def check_master(text: MasterToken, repository: Repository) -> MasterToken:
         Refusal: it is not a token, is for another repository, or expires.
     """
     stripped = MasterToken(text.reveal().strip())
+    problem = _problem_of(stripped, repository)
+    if problem:
+        raise Refusal(problem)
+    return stripped
+
+
+def _problem_of(master: MasterToken, repository: Repository) -> str:
+    """Return why a text cannot be stored as a master; an empty text if it can. What it is read into stays in here."""
     create = f"create an API token on {repository.domain} and store that."
-    if not stripped.reveal():
-        raise Refusal(f"no token given: {create}")
-    parsed = read_text(stripped.reveal())
+    if not master.reveal():
+        return f"no token given: {create}"
+    parsed = read_text(master.reveal())
     if isinstance(parsed, LoaderError) or parsed[0] != _PREFIX:
-        raise Refusal(
-            _wrong_paste(stripped) or f"this is not a PyPI API token, and a password cannot be restricted: {create}"
-        )
+        no_token = f"this is not a PyPI API token, and a password cannot be restricted: {create}"
+        return _wrong_paste(master) or no_token
     macaroon = parsed[1]
     if macaroon.location != repository.domain:
         known = next((known for known in BUILT_IN if known.domain == macaroon.location), None)
         remedy = f"store it with `keyring-pypitoken login -r {known.name}`, or " if known else ""
-        raise Refusal(
+        return (
             f"this token is for {quoted(macaroon.location)}, but {repository.name} needs one for {repository.domain}: "
             f"{remedy}{create}"
         )
-    if any(isinstance(_read_caveat(caveat), tuple) for caveat in macaroon.caveats):
-        raise Refusal(f"this token expires: it is a derived token, not a master: {create}")
-    return stripped
+    expires = any(isinstance(_read_caveat(caveat), tuple) for caveat in macaroon.caveats)
+    return f"this token expires: it is a derived token, not a master: {create}" if expires else ""
 
 
 def _wrong_paste(master: MasterToken) -> str:
