@@ -91,7 +91,7 @@ class Maturin(Uploader):
         password, token = sources.find("--password", "MATURIN_PASSWORD"), sources.find("", "MATURIN_PYPI_TOKEN")
         if token.value is not None:
             username, password = Setting(TOKEN_USERNAME, token.source), token
-        elif password.value is None and "username" in values and "password" in values:
+        elif "username" in values and "password" in values:  # before options
             username, password = (Setting(values[key], _PYPIRC) for key in ("username", "password"))
             section = address.name
         # What its own keyring may have, nobody here can see.
