@@ -6,16 +6,9 @@ from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI
-from keyring_pypitoken.text import printable
+from keyring_pypitoken.text import printable, quoted
 from keyring_pypitoken.uploaders.options import Grammar
-from keyring_pypitoken.uploaders.settings import (
-    DEFAULT,
-    Setting,
-    Source,
-    checked_url,
-    read_pypirc,
-    unknown_repository,
-)
+from keyring_pypitoken.uploaders.settings import Setting, checked_url, read_pypirc
 from keyring_pypitoken.uploaders.uploader import Address, Target, Uploader
 
 if TYPE_CHECKING:
@@ -43,10 +36,10 @@ class Devpi(Uploader):
         return super().is_uploading(process) and _words(process)[1].startswith(_TARGET)
 
     def find_projects(self, process: Process) -> tuple[str, ...]:
-        """Return the project of the release: `name==version`, or the old `name-version`."""
         release = _words(process)[0]
-        name = _project_of(release) if "==" in release else _project_of_old(release)
-        return (name,) if name else ()
+        if "==" not in release:
+            raise Refusal(f"{quoted(release)} may name several projects: write NAME==VERSION.")
+        return (release.partition("==")[0].partition("[")[0].strip(),)
 
     def target(self, process: Process) -> Target:
         target = _words(process)[1]
@@ -54,54 +47,26 @@ class Devpi(Uploader):
             raise Refusal(
                 "devpi uploads to an index outside its server only with `push NAME==VERSION pypi:SECTION`: add it."
             )
-        path = process.command.after.last("--pypirc")
-        file, name = path or "~/.pypirc", target[len(_TARGET) :]
-        shown, source = printable(file), Source("file", file)
-        section = read_pypirc(process.environ, process.directory, path, as_python=False).get(name)
-        if section is None:
-            raise unknown_repository(shown, name)
-        if "username" not in section:
+        path, name = process.command.after.last("--pypirc"), target[len(_TARGET) :]
+        pypirc = read_pypirc(process.environ, process.directory, path, as_python=False)
+        if name not in pypirc.sections:
+            raise pypirc.unknown(name)
+        user, password = pypirc.find(name, "username"), pypirc.find(name, "password")
+        if user.value is None:
             raise Refusal(
-                f"{shown} has no `username` in [{printable(name)}], which devpi needs: add `username = __token__`."
+                f"{pypirc.source} has no `username` in [{printable(name)}], which devpi needs: add "
+                "`username = __token__`."
             )
-        url = checked_url(section.get("repository", PYPI.url), f"[{printable(name)}] in {shown}")
-        user = section["username"]
-        return Target(
-            Address(url, name, source if "repository" in section else DEFAULT),
-            Setting(user, source),
-            Setting(section.get("password"), source),
-            () if "password" in section else ((url, user),),
-            name,
-        )
+        url = pypirc.find(name, "repository")
+        if url.value is None:
+            url = Setting(PYPI.url)
+        address = Address(checked_url(url.value, url.source), name, url.source)
+        return Target(address, user, password, ((address.url, user.value),) if password.value is None else (), name)
 
 
 def _words(process: Process) -> tuple[str, ...]:
     """Return the release and the target, either empty if it is not given."""
     return (*process.command.after.positional_args, "", "")
-
-
-def _project_of(release: str) -> str:
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    try:
-        found = Requirement(release)
-    except InvalidRequirement:
-        return ""
-    return found.name if [one.operator for one in found.specifier] == ["=="] else ""
-
-
-def _project_of_old(release: str) -> str:
-    """Return what comes before the first hyphen after which only a version follows."""
-    from packaging.version import InvalidVersion, Version
-
-    parts = release.split("-")
-    for at in range(1, len(parts)):
-        try:
-            Version("-".join(parts[at:]))
-        except InvalidVersion:
-            continue
-        return "-".join(parts[:at])
-    return "-".join(parts[:-1])
 
 
 UPLOADER = Devpi()

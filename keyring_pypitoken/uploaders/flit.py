@@ -21,15 +21,17 @@ from keyring_pypitoken.uploaders.settings import (
     first,
     read_pypirc,
     read_toml,
-    unknown_repository,
 )
 from keyring_pypitoken.uploaders.uploader import STOP, Address, Problem, Target, Uploader
 
 if TYPE_CHECKING:
-    from keyring_pypitoken.uploaders.uploader import Lookups, Process
+    from keyring_pypitoken.uploaders.uploader import Process
 
 _TO_HTTPS = ("http://pypi.python.org/", "http://testpypi.python.org/", "http://upload.pypi.org/")
 _NAMES = (("project", "name"), ("tool", "flit", "metadata", "dist-name"), ("tool", "flit", "metadata", "module"))
+_NO_USER = Problem(
+    "flit has no user name, and asks for one before it asks keyring", in_shell("FLIT_USERNAME", TOKEN_USERNAME), STOP
+)
 
 
 class Flit(Uploader):
@@ -37,7 +39,6 @@ class Flit(Uploader):
 
     name = "flit"
     typical = ("publish",)
-    naming_files = "twine upload dist/*"
     module = "flit"
     lookups_per_upload = 3
     token_variables = {"FLIT_USERNAME": TOKEN_USERNAME, "FLIT_PASSWORD": "{token}"}  # noqa: RUF012 - never changed
@@ -58,50 +59,40 @@ class Flit(Uploader):
 
     def target(self, process: Process) -> Target:
         command = process.command
-        path = command.after.last("--pypirc")
-        file, sections = path or "~/.pypirc", read_pypirc(process.environ, process.directory, path)
-        names = sections.get("distutils", {}).get("index-servers", "pypi").split()
+        pypirc = read_pypirc(process.environ, process.directory, command.after.last("--pypirc"))
+        sources = Sources(command.after, process.environ)
         option = command.after.last("--repository") or command.before.last("--repository")
-        url = Sources(command.after, process.environ).find("", "FLIT_INDEX_URL")
+        listed = pypirc.listed("pypi")
+        if option is not None and option not in listed:
+            raise pypirc.unknown(option)
         name = "pypi" if option is None else option
-        section = sections.get(name, {}) if name in names else {}
-        if option is not None and option not in names:
-            raise unknown_repository(printable(file), option)
+        section = name if name in listed else ""
+        url = sources.find("", "FLIT_INDEX_URL")
         if url.value is None:
-            source = DEFAULT if option is None else Source("option", "--repository")
-            # A repository without a URL is PyPI, whatever its name.
-            url = Setting(
-                section.get("repository", PYPI.url), Source("file", file) if "repository" in section else source
-            )
+            url = pypirc.find(section, "repository")
+            if url.value is None:  # then it is PyPI, whatever its name
+                url = Setting(PYPI.url, DEFAULT if option is None else Source("option", "--repository"))
         elif option is not None:
             remedy = f"run {in_shell('FLIT_INDEX_URL')}, or omit the option"
             raise Refusal(f"flit takes FLIT_INDEX_URL or --repository, not both: {remedy}.")
         else:
-            name, section = "", {}
+            name = section = ""
         address = checked_url(url.value, url.source)
         if address.startswith(_TO_HTTPS):
             address = "https" + address[len("http") :]
-        environ = process.environ
-        username, password = (
-            Setting(environ[variable], Source("variable", variable))
-            if (variable := f"FLIT_{key.upper()}") in environ
-            else Setting(section.get(key), Source("file", file))
-            for key in ("username", "password")
-        )
-        lookups: Lookups = ()
-        problems: tuple[Problem, ...] = ()
+        target = Target(Address(address, name, url.source), section=section, takes_address=option is None)
+        username, password = sources.find("", "FLIT_USERNAME"), sources.find("", "FLIT_PASSWORD")
+        if username.value is None:
+            username = pypirc.find(section, "username")
+        if password.value is None:
+            password = pypirc.find(section, "password")
         if not username.value:
-            username = Setting()
-            problem = "flit has no user name, and asks for one before it asks keyring"
-            problems = (Problem(problem, in_shell("FLIT_USERNAME", TOKEN_USERNAME), STOP),)
-        elif not password.value:  # an empty one is none
-            password = Setting()
-            project = _find_name(process)
-            users = (f"pypi_token:project:{project}", f"pypi_token:user:{username.value}", username.value)
-            lookups = tuple((address, user) for user in users)
-            username = username._replace(value=TOKEN_USERNAME)  # any is replaced if keyring answers for the project
-        where = Address(address, name, url.source)
-        return Target(where, username, password, lookups, name, problems, takes_address=option is None)
+            return target._replace(password=password, problems=(_NO_USER,))
+        if password.value:  # an empty one is none
+            return target._replace(username=username, password=password)
+        users = (f"pypi_token:project:{_find_name(process)}", f"pypi_token:user:{username.value}", username.value)
+        # If keyring answers for the project, the user name is replaced.
+        return target._replace(username=Setting(TOKEN_USERNAME), lookups=tuple((address, user) for user in users))
 
 
 def _ini_file(process: Process) -> Path:

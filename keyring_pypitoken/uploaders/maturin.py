@@ -15,19 +15,10 @@ from keyring_pypitoken.files import status
 from keyring_pypitoken.lookup import BUILT_IN, TOKEN_USERNAME
 from keyring_pypitoken.text import quoted
 from keyring_pypitoken.uploaders.options import Grammar
-from keyring_pypitoken.uploaders.settings import (
-    Setting,
-    Source,
-    Sources,
-    checked_url,
-    read_pypirc,
-    unknown_repository,
-)
+from keyring_pypitoken.uploaders.settings import Pypirc, Setting, Source, Sources, checked_url, read_pypirc
 from keyring_pypitoken.uploaders.uploader import Address, Problem, Target, Uploader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from keyring_pypitoken.uploaders.uploader import Process
 
 _SHARED = "-r/--repository --repository-url -u/--username -p/--password"
@@ -43,11 +34,8 @@ _PUBLISH = Grammar(
     "--compression-enable-large-file-support --all-features --no-default-features --frozen --locked --offline",
 )
 _BY_NAME = {repository.name: repository.url for repository in BUILT_IN}
-_VARIABLES = {"--repository": "MATURIN_REPOSITORY", "--repository-url": "MATURIN_REPOSITORY_URL"}
-_URLS = ("--repository-url", "MATURIN_REPOSITORY_URL")
-
-
-_PYPIRC = Source("file", "~/.pypirc")
+_OPTIONS = ("--repository-url", "--repository")
+_VARIABLES = ("MATURIN_REPOSITORY_URL", "MATURIN_REPOSITORY")
 _ASKS_NOT = Problem(
     "maturin does not ask Python's keyring, so it would not get a restricted token",
     "run `maturin build`, then upload the files with uv or twine",
@@ -86,50 +74,40 @@ class Maturin(Uploader):
 
     def target(self, process: Process) -> Target:
         sources = Sources(process.command.after, process.environ)
-        address, values = _find_repository(process)
-        username, section = sources.find("--username", "MATURIN_USERNAME"), ""
-        password, token = sources.find("--password", "MATURIN_PASSWORD"), sources.find("", "MATURIN_PYPI_TOKEN")
+        pypirc = read_pypirc(process.environ, process.directory, as_python=False)
+        pypirc = pypirc._replace(sections={name.lower(): section for name, section in pypirc.sections.items()})
+        address, takes_address = _find_address(sources, pypirc)
+        section = address.name.lower()
+        user, password = pypirc.find(section, "username"), pypirc.find(section, "password")
+        token = sources.find("", "MATURIN_PYPI_TOKEN")
         if token.value is not None:
-            username, password = Setting(TOKEN_USERNAME, token.source), token
-        elif "username" in values and "password" in values:  # before options
-            username, password = (Setting(values[key], _PYPIRC) for key in ("username", "password"))
-            section = address.name
-        # What its own keyring may have, nobody here can see.
-        takes_address = not process.command.after.has(*_VARIABLES)
-        return Target(address, username, password, (), section, (_ASKS_NOT,), takes_address=takes_address)
+            user, password, section = Setting(TOKEN_USERNAME, token.source), token, ""
+        elif user.value is None or password.value is None:
+            # Otherwise it asks its own keyring, which nobody here can see.
+            user, password = (sources.find(f"--{key}", f"MATURIN_{key.upper()}") for key in ("username", "password"))
+            section = ""
+        return Target(address, user, password, (), section, (_ASKS_NOT,), takes_address=takes_address)
 
 
-def _choose(process: Process) -> Setting:
-    """Return the name or URL of the repository: of the last option, a variable, or the default."""
-    options = [(name, value or "") for name, value in process.command.after.options if name in _VARIABLES]
-    named = [Setting(value, Source("option", name)) for name, value in options[-1:]] + [
-        Setting(process.environ[variable], Source("variable", variable))
-        for option, variable in _VARIABLES.items()
-        if variable in process.environ and not (options and option == options[-1][0])
+def _find_address(sources: Sources, pypirc: Pypirc) -> tuple[Address, bool]:
+    """Return the address, and whether no option names it; it refuses some combinations that are not looked at here."""
+    options = [
+        Setting(value or "", Source("option", name)) for name, value in sources.options.options if name in _OPTIONS
     ]
-    if len(named) > 1:
-        raise Refusal(f"maturin takes {named[0].source} or {named[1].source}, not both: leave one out.")
-    return named[0] if named else Setting("pypi")
-
-
-def _find_repository(process: Process) -> tuple[Address, Mapping[str, str]]:
-    """Return the address, and the content of the section of .pypirc that counts."""
-    chosen = _choose(process)
-    value, source = chosen.value or "", chosen.source
-    sections = {
-        name.lower(): section
-        for name, section in read_pypirc(process.environ, process.directory, as_python=False).items()
-    }
-    name, url = value, _BY_NAME.get(value)
-    if source.name in _URLS:
-        known = [(name, url) for name, url in _BY_NAME.items() if value.rstrip("/") == url.rstrip("/")]
-        name, url = known[0] if known else ("", value)
-    elif "repository" in sections.get(value.lower(), {}):
+    variables = [sources.find("", variable) for variable in _VARIABLES]
+    named = next((setting for setting in (*options[::-1], *variables) if setting.value is not None), Setting("pypi"))
+    name, source = named.value or "", named.source
+    url = _BY_NAME.get(name)
+    if source.name in (_OPTIONS[0], _VARIABLES[0]):
+        known = {url.rstrip("/"): name for name, url in _BY_NAME.items()}
+        name, url = known.get(name.rstrip("/"), ""), name
+        url = _BY_NAME.get(name, url)
+    elif (text := pypirc.find(name.lower(), "repository").value) is not None:
         # The reader of INI files in maturin ends a value at a comment.
-        url, source = re.split("[;#]", sections[value.lower()]["repository"])[0].strip(), _PYPIRC
+        url, source = re.split("[;#]", text)[0].strip(), pypirc.source
     if url is None:
-        raise unknown_repository(_PYPIRC.name, value)
-    return Address(checked_url(url, source), name, source), sections.get(name.lower(), {}) if name else {}
+        raise pypirc.unknown(name)
+    return Address(checked_url(url, source), name, source), not options
 
 
 UPLOADER = Maturin()

@@ -123,10 +123,33 @@ def read_ini(path: Path, name: str, *, as_python: bool = True) -> Mapping[str, M
     return {section: ChainMap(values, defaults) for section, values in sections.items()}
 
 
+class Pypirc(Record):
+    """The sections of a .pypirc, and what messages call the file."""
+
+    name: str
+    sections: Mapping[str, Mapping[str, str]]
+
+    @property
+    def source(self) -> Source:
+        return Source("file", self.name)
+
+    def find(self, section: str, key: str) -> Setting:
+        """Return a value of a section."""
+        return Setting(self.sections.get(section, {}).get(key), self.source)
+
+    def listed(self, default: str) -> list[str]:
+        """Return the names of its repositories."""
+        return self.sections.get("distutils", {}).get("index-servers", default).split()
+
+    def unknown(self, name: str) -> Refusal:
+        """Return the refusal of a repository that it does not define."""
+        return Refusal(f"{self.source} does not define the repository {quoted(name)}: correct the name, or add it.")
+
+
 def read_pypirc(
     environ: Mapping[str, str], directory: Path, path: str | None = None, *, as_python: bool = True
-) -> Mapping[str, Mapping[str, str]]:
-    """Return the sections of ~/.pypirc, or of the file that an option names; nothing if ~/.pypirc is absent.
+) -> Pypirc:
+    """Read ~/.pypirc, which may be absent, or the file that an option names.
 
     Args:
         environ: the environment, which names the home directory.
@@ -137,12 +160,11 @@ def read_pypirc(
     Raises:
         PolicyError: it cannot be read, or an option names a file that is not there.
     """
-    if path is None:
-        return read_ini(home(environ) / ".pypirc", "~/.pypirc", as_python=as_python)
-    file = home(environ) / path[2:] if path.startswith("~/") else directory / path
-    if status(file, path) is None:
-        raise PolicyError(f"{quoted(path)} does not exist: correct the option that names it.")
-    return read_ini(file, path, as_python=as_python)
+    name = path or "~/.pypirc"
+    file = home(environ) / name[2:] if name.startswith("~/") else directory / name
+    if path is not None and status(file, name) is None:
+        raise PolicyError(f"{quoted(name)} does not exist: correct the option that names it.")
+    return Pypirc(name, read_ini(file, name, as_python=as_python))
 
 
 class PypircPassword(Record):
@@ -242,11 +264,6 @@ def checked_url(url: str | None, source: object) -> str:
     except ValueError:
         pass
     raise Refusal(f"the repository URL of {source} is not one of http or https: correct it.")
-
-
-def unknown_repository(file: str, name: str) -> Refusal:
-    """Return the refusal of a name that .pypirc does not define."""
-    return Refusal(f"{file} does not define the repository {quoted(name)}: correct the name, or add it.")
 
 
 def read_json(path: Path, name: str) -> object:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import status
 from keyring_pypitoken.lookup import PYPI, TESTPYPI, TOKEN_USERNAME
-from keyring_pypitoken.text import in_shell, printable, quoted
+from keyring_pypitoken.text import in_shell, quoted
 from keyring_pypitoken.uploaders.options import Grammar, expand
 from keyring_pypitoken.uploaders.settings import (
     Setting,
@@ -19,9 +19,8 @@ from keyring_pypitoken.uploaders.settings import (
     Sources,
     checked_url,
     read_pypirc,
-    unknown_repository,
 )
-from keyring_pypitoken.uploaders.uploader import STOP, Address, Problem, Target, Uploader
+from keyring_pypitoken.uploaders.uploader import Address, Target, Uploader
 
 if TYPE_CHECKING:
     from keyring_pypitoken.uploaders.uploader import Lookups, Process
@@ -32,7 +31,6 @@ _UPLOAD = Grammar(
     "--attestations -s/--sign --non-interactive --skip-existing --verbose --disable-progress-bar -h/--help",
     abbreviations=True,
 )
-_OLD_URLS = ("https://pypi.python.org/", "https://testpypi.python.org/")  # which twine refuses
 _TO_HTTPS = ("pypi.python.org", "testpypi.python.org", "upload.pypi.org", "test.pypi.org")
 
 
@@ -72,52 +70,56 @@ class Twine(Uploader):
 
     def target(self, process: Process) -> Target:
         sources = Sources(process.command.after, process.environ)
-        address, username, password, section = _find_repository(sources, process)
+        target = _find_repository(sources, process)
+        url, user = target.address.url, target.username
         given = sources.find("--username", "TWINE_USERNAME")
-        if not given.value and address.url.startswith((PYPI.url, TESTPYPI.url)):
-            username = Setting(TOKEN_USERNAME)
+        if not given.value and url.startswith((PYPI.url, TESTPYPI.url)):
+            user = Setting(TOKEN_USERNAME)
         elif given.value is not None:
-            username = given
-        given = sources.find("--password", "TWINE_PASSWORD")  # an empty one counts, too
-        if given.value is not None:
-            password, section = given, ""
-        lookups: Lookups = () if username.value is not None else ((address.url, None),)
-        if password.value is None:
-            lookups += ((address.url, TOKEN_USERNAME if username.value is None else username.value),)
-        old = Problem(f"{address.source} names PyPI's old address, which twine refuses", f"use {PYPI.url} there", STOP)
-        problems = (old,) if address.url.startswith(_OLD_URLS) else ()
-        return Target(address, username, password, lookups, section, problems)
+            user = given
+        password = sources.find("--password", "TWINE_PASSWORD")  # an empty one counts, too
+        if password.value is not None:
+            target = target._replace(password=password, section="")
+        lookups: Lookups = () if user.value is not None else ((url, None),)
+        if target.password.value is None:
+            lookups += ((url, TOKEN_USERNAME if user.value is None else user.value),)
+        return target._replace(username=user, lookups=lookups)
 
 
-def _find_repository(sources: Sources, process: Process) -> tuple[Address, Setting, Setting, str]:
-    """Return the address, and the user name and password beside it with the section of .pypirc that has them."""
+def _find_repository(sources: Sources, process: Process) -> Target:
+    """Return the address, and what the URL or a section of .pypirc has as user name and password."""
     url = sources.find("--repository-url", "TWINE_REPOSITORY_URL")
     if url.value:
         # Here it takes no `HTTPS:`.
         parts = urlsplit(_checked(url.value if url.value.startswith("http") else "", url.source))
-        plain = parts._replace(netloc=parts.netloc.rpartition("@")[2]) if parts.username else parts
+        address = Address(parts.geturl(), "", url.source)
+        if not parts.username:
+            return Target(address)
+        plain = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         inside = url.source._replace(kind="url")
-        password = Setting(parts.password if parts.username else None, inside)
-        address = Address(_checked(plain.geturl(), url.source), "", url.source)
-        return address, Setting(parts.username or None, inside), password, ""
+        user, password = Setting(parts.username, inside), Setting(parts.password, inside)
+        return Target(address._replace(url=_checked(plain, url.source)), user, password)
     named = sources.find("--repository", "TWINE_REPOSITORY")
     if named.value == "" and named.source.kind == "variable":
         raise Refusal(f"TWINE_REPOSITORY is empty, at which twine stops: {in_shell('TWINE_REPOSITORY')}.")
     name = "pypi" if named.value is None else named.value
-    path = sources.options.last("--config-file")
-    file, sections = path or "~/.pypirc", read_pypirc(process.environ, process.directory, path)
-    names = sections.get("distutils", {}).get("index-servers", "pypi testpypi").split()
-    section = sections.get(name, {}) if name in names else {}
-    known = PYPI.url if name == "pypi" else TESTPYPI.url if name == "testpypi" and name in names else None
-    text = section.get("repository", known)
-    if not text:
-        raise unknown_repository(printable(file), name)
-    source = Source("file", file) if "repository" in section else named.source
+    pypirc = read_pypirc(process.environ, process.directory, sources.options.last("--config-file"))
+    is_listed = name in pypirc.listed("pypi testpypi")
+    section = name if is_listed else ""
+    url = pypirc.find(section, "repository")
+    if url.value is None:
+        known = PYPI.url if name == "pypi" else TESTPYPI.url if name == "testpypi" and is_listed else None
+        url = Setting(known, named.source)
+    if not url.value:
+        raise pypirc.unknown(name)
+    address = Address(_checked(url.value, url.source), name, url.source)
+    user, password = pypirc.find(section, "username"), pypirc.find(section, "password")
     # The old section holds what the others lack.
-    both = {**sections.get("server-login", {}), **section}
-    username, password = (Setting(both.get(key), Source("file", file)) for key in ("username", "password"))
-    holder = name if "password" in section else "server-login"
-    return Address(_checked(text, source), name, source), username, password, holder
+    if user.value is None:
+        user = pypirc.find("server-login", "username")
+    if password.value is None:
+        section, password = "server-login", pypirc.find("server-login", "password")
+    return Target(address, user, password, section=section)
 
 
 def _checked(url: str, source: Source) -> str:

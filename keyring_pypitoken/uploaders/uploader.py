@@ -1,7 +1,7 @@
 """What an uploader is: facts, and where one run of it sends which credentials.
 
 An uploader's module is called as its program, and holds one instance `UPLOADER`: no other module decides by an
-uploader's name. To add an uploader, add a module.
+uploader's name. To add an uploader, add a module and its name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TOKEN_USERNAME
-from keyring_pypitoken.memory import recall
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import in_shell, printable, quoted
 from keyring_pypitoken.uploaders.options import Command, Grammar, Parsed
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from keyring_pypitoken.lookup import Repository
 
+NAMES = ("devpi", "flit", "hatch", "maturin", "pdm", "poetry", "twine", "uv")
 Lookups = tuple[tuple[str, "str | None"], ...]
 
 
@@ -309,29 +309,13 @@ def _whose(username: Setting) -> tuple[str, str]:
 
 
 def find_uploader(program: str) -> Uploader | None:
-    """Return the uploader of a program, such as `twine`; None if there is none."""
-    return recall(("uploader", program), lambda: _load(program)) if program.isidentifier() else None
-
-
-def all_uploaders(among: Container[str] | None = None) -> tuple[Uploader, ...]:
-    """Return every uploader by name, or those of the programs among some names."""
-    import pkgutil
-
-    import keyring_pypitoken.uploaders as package
-
-    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    return tuple(
-        uploader for name in names if among is None or name in among if (uploader := find_uploader(name)) is not None
-    )
-
-
-def _load(program: str) -> Uploader | None:
-    name = f"{__package__}.{program}"
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise  # a uploader is there, and imports what is not
+    """Return the uploader of a program, such as `twine`; None if it is not one."""
+    if program not in NAMES:
         return None
-    uploader = getattr(module, "UPLOADER", None)
-    return uploader if isinstance(uploader, Uploader) and uploader.name == program else None
+    uploader: Uploader = importlib.import_module(f"{__package__}.{program}").UPLOADER
+    return uploader
+
+
+def all_uploaders(among: Container[str] = NAMES) -> tuple[Uploader, ...]:
+    """Return every uploader by name, or those of the programs among some names."""
+    return tuple(uploader for name in NAMES if name in among and (uploader := find_uploader(name)) is not None)

@@ -98,7 +98,10 @@ def describe(process: Process) -> dict[str, Any]:
     except Refusal:
         found["url"] = found["lookups"] = None
     found["project"] = str(uploader.find_project(process))
-    found["projects"] = list(uploader.find_projects(process))
+    try:
+        found["projects"] = list(uploader.find_projects(process))
+    except Refusal:
+        found["projects"] = None
     return found
 
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import os
 import re
 import subprocess
 import sys
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 from sandbox import ROOT, STORES, Run, new_master
 
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME
-from keyring_pypitoken.memory import forget
 from keyring_pypitoken.uploaders.settings import DEFAULT
-from keyring_pypitoken.uploaders.uploader import Address, Process, all_uploaders, find_uploader
+from keyring_pypitoken.uploaders.uploader import Address, all_uploaders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,25 +54,6 @@ def test_no_other_module_names_an_uploader_except_for_people(path: Path) -> None
         for shown in SHOWN:
             rest = rest.replace(shown, "")
         assert not named.search(rest), text
-
-
-def test_a_module_that_a_module_lacks_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(name: str) -> object:
-        raise ModuleNotFoundError(f"No module named {name!r}", name="missing")
-
-    monkeypatch.setattr(importlib, "import_module", load)
-    forget()
-    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'keyring_pypitoken\.uploaders\.twine'$"):
-        find_uploader("twine")
-
-
-def test_only_twine_is_found_inside_another_program(monkeypatch: pytest.MonkeyPatch, work: Path) -> None:
-    assert [uploader.find_inside() for uploader in UPLOADERS] == [None] * len(UPLOADERS)
-    parsed = SimpleNamespace(command="upload", args=["demo-1.0.tar.gz"])
-    monkeypatch.setitem(sys.modules, "twine.cli", SimpleNamespace(args=parsed))
-    inside = {uploader.name: words for uploader in UPLOADERS if (words := uploader.find_inside()) is not None}
-    assert inside == {"twine": ("upload", "demo-1.0.tar.gz")}
-    assert Process("twine", inside["twine"], work, {}).uploader is find_uploader("twine")
 
 
 @pytest.mark.parametrize(

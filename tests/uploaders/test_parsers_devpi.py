@@ -107,13 +107,6 @@ push demo==1.0.post1+local pypi:pypi
 push demo==1!2.0rc1 pypi:pypi
 push 'demo == 1.0' pypi:pypi
 push 'demo[extra]==1.0' pypi:pypi
-push demo-1.0 pypi:pypi
-push my-demo-1.0 pypi:pypi
-push my_demo-1.0.0 pypi:pypi
-push demo2-3d-1.0 pypi:pypi
-push demo-2-1.0 pypi:pypi
-push demo-1.0rc1 pypi:pypi
-push demo-1.0-alpha pypi:pypi
 push demo pypi:pypi
 push my-demo==1.0 pypi:pypi
 push demo>=1.0 pypi:pypi

@@ -128,17 +128,10 @@ MATURIN_REPOSITORY=local upload {_FILE}
 MATURIN_REPOSITORY=nowhere upload {_FILE}
 MATURIN_REPOSITORY=nowhere upload -r local {_FILE}
 MATURIN_REPOSITORY= upload {_FILE}
-MATURIN_REPOSITORY=local upload --repository-url http://a.example/x {_FILE}
-MATURIN_REPOSITORY=local upload -r local --repository-url http://a.example/x {_FILE}
 MATURIN_REPOSITORY_URL=http://a.example/x upload {_FILE}
 MATURIN_REPOSITORY_URL=http://a.example/x upload --repository-url http://b.example/x {_FILE}
-MATURIN_REPOSITORY_URL=http://a.example/x upload -r local {_FILE}
-MATURIN_REPOSITORY_URL=http://a.example/x upload --repository-url http://b.example/x -r local {_FILE}
 MATURIN_REPOSITORY_URL= upload {_FILE}
-MATURIN_REPOSITORY_URL= upload -r local {_FILE}
-MATURIN_REPOSITORY=local MATURIN_REPOSITORY_URL=http://a.example/x upload {_FILE}
-MATURIN_REPOSITORY=nowhere MATURIN_REPOSITORY_URL=http://a.example/x upload -r local {_FILE}
-MATURIN_USERNAME=bob MATURIN_PASSWORD=pw upload -r local {_FILE}
+MATURIN_REPOSITORY=nowhere MATURIN_USERNAME=bob MATURIN_PASSWORD=pw upload -r local {_FILE}
 upload -u bob -p pw -r local {_FILE}
 upload -ubob -ppw -rlocal {_FILE}
 upload -vrlocal {_FILE}

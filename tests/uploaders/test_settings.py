@@ -93,9 +93,9 @@ def test_an_unreadable_ini_file_is_refused(work: Path) -> None:
 
 
 def test_pypirc_is_in_the_home_directory_and_may_be_absent(home: Path, work: Path, environ: dict[str, str]) -> None:
-    assert read_pypirc(environ, work) == {}
+    assert read_pypirc(environ, work).sections == {}
     (home / ".pypirc").write_text("[pypi]\nusername = me\n", encoding="utf-8")
-    assert read_pypirc(environ, work) == {"pypi": {"username": "me"}}
+    assert read_pypirc(environ, work).sections == {"pypi": {"username": "me"}}
 
 
 def test_every_section_with_a_password_is_listed_here_and_at_home(
@@ -117,7 +117,7 @@ def test_every_section_with_a_password_is_listed_here_and_at_home(
 @pytest.mark.parametrize("path", ["rc", "~/work/rc", "../work/rc", "{work}/rc"])
 def test_an_option_names_another_pypirc(work: Path, environ: dict[str, str], path: str) -> None:
     (work / "rc").write_text("[x]\n", encoding="utf-8")
-    assert read_pypirc(environ, work, path.format(work=work)) == {"x": {}}
+    assert read_pypirc(environ, work, path.format(work=work)).sections == {"x": {}}
 
 
 def test_a_pypirc_that_an_option_names_must_exist(work: Path, environ: dict[str, str]) -> None:
