@@ -12,6 +12,7 @@ from keyring_pypitoken.policy.discovery import find_search_path
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import quoted
 from keyring_pypitoken.uploaders.evidence import find_evidence, read_override
+from keyring_pypitoken.uploaders.uploader import check_checkout
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,8 +58,8 @@ def plan(request: Request) -> Grant:
         Refusal: the policies do not allow the upload, or one cannot be followed.
     """
     process, repository = request.process, request.repository
-    if request.key is not None and request.key.endpoint is None:
-        _check_address(process, repository)
+    if request.key is not None:
+        _check_target(process, repository, request.key)
     evidence = find_evidence(process, request.project, request.projects, request.files)
     starts: dict[Path, set[str]] = {}
     for file in evidence.files or ():
@@ -79,14 +80,16 @@ def plan(request: Request) -> Grant:
     return grant._replace(max_master_age=None)  # the age of this master is unknown
 
 
-def _check_address(process: Process, repository: Repository) -> None:
-    """Refuse an uploader that asks for a repository by a name, and uploads elsewhere: a checkout may say where."""
+def _check_target(process: Process, repository: Repository, key: Key) -> None:
+    """Refuse an upload that the project's files send elsewhere, or let others read."""
     uploader = process.uploader
     if uploader is None or not uploader.is_uploading(process):
         return
-    address = process.target.address
-    if split_url(address.url) != split_url(repository.url):
+    target = process.target
+    check_checkout(target)
+    # It asks by a name, and a checkout may say where that is.
+    if key.endpoint is None and split_url(target.address.url) != split_url(repository.url):
         raise Refusal(
-            f"{uploader.name} would upload to {quoted(address.shown)} with the token for {repository.name}, which it "
-            "asked for by a name: correct the URL in its settings, or give that repository a token of its own."
+            f"{uploader.name} would upload to {quoted(target.address.shown)} with the token for {repository.name}, "
+            "which it asked for by a name: correct the URL in its settings, or give that repository a token of its own."
         )
