@@ -93,7 +93,7 @@ def site_policy(home: Path) -> WritePolicy:  # noqa: ARG001 - the directory must
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what each uploader showed, what the index received from it, and what its uploader says about it."""
+    """Print what each uploader showed, and what the index received from it."""
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
     rows = [row for report in reports for name, row in report.user_properties if name == "uploader"]
     if rows:
@@ -101,14 +101,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for uploader, what, shown, received in sorted(rows):
         for line in (*received, *([shown] if shown else [])):
             terminalreporter.line(f"{uploader:<34} {what:<8} {line}")
-    uploaders = dict(
-        sorted(uploader for report in reports for name, uploader in report.user_properties if name == "uploader")
-    )
-    if uploaders:
-        terminalreporter.section("uploader x fact")
-    for fact in next(iter(uploaders.values()), ()):
-        for name, facts in uploaders.items():
-            terminalreporter.line(f"{fact:<24} {name:<8} {facts[fact] or '-'}")
     cells = [row for report in reports for name, row in report.user_properties if name == "vault"]
     if cells:
         terminalreporter.section("vault x step")
