@@ -23,8 +23,8 @@ from keyring_pypitoken.uploaders.uploader import (
     Process,
     Target,
     Uploader,
+    all_uploaders,
     check_checkout,
-    find_uploader,
 )
 
 if TYPE_CHECKING:
@@ -76,9 +76,7 @@ def make(home: Path, work: Path) -> Make:
 
 
 def uploader(name: str) -> Uploader:
-    found = find_uploader(name)
-    assert found is not None
-    return found
+    return next(one for one in all_uploaders() if one.name == name)
 
 
 UPLOADING = (
