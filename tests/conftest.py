@@ -57,6 +57,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     work.mkdir()
     monkeypatch.chdir(work)
     monkeypatch.setattr(sys, "argv", ["uploader"])
+    monkeypatch.delitem(sys.modules, "twine", raising=False)  # as if no test had loaded it
     monkeypatch.setattr(passphrase, "has_terminal", lambda: False)  # no test asks the developer
     forget()
     yield home

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from keyring_pypitoken.uploaders.uploader import Process
+    from keyring_pypitoken.uploaders.uploader import Process, Uploader
 
 PROJECT_VARIABLE = "KEYRING_PYPITOKEN_PROJECT"
 VALID_FOR_VARIABLE = "KEYRING_PYPITOKEN_VALID_FOR"
@@ -44,7 +44,7 @@ def find_evidence(
     """
     uploader = process.uploader
     directory = process.directory if uploader is None else uploader.find_project(process)
-    if uploader is not None and not uploader.is_uploading(process):
+    if uploader is not None and process.files is None and not uploader.is_uploading(process):
         uploader = None
     variable = [name.strip() for name in process.environ.get(PROJECT_VARIABLE, "").split(",")]
     found = (
@@ -57,7 +57,7 @@ def find_evidence(
         if patterns:
             files = _read_files(expand(patterns, process.directory), process)
         elif uploader is not None:
-            files = _read_files(uploader.find_files(process), process)
+            files = _read_files(_find_files(uploader, process), process)
     except Refusal:
         if found is None:
             raise
@@ -165,6 +165,15 @@ def expand(patterns: Iterable[str], directory: Path) -> tuple[Path, ...]:
             raise Refusal(f"{quoted(pattern)} matches no file: build first, or correct the name.")
         paths += found
     return tuple(paths)
+
+
+def _find_files(uploader: Uploader, process: Process) -> tuple[Path, ...] | None:
+    if process.files == ():
+        raise Refusal(
+            f"{uploader.name} does not show which files it uploads: build them, or name the project in "
+            f"{PROJECT_VARIABLE}."
+        )
+    return process.files or uploader.find_files(process)
 
 
 def _read_files(paths: tuple[Path, ...] | None, process: Process) -> tuple[NamedFile, ...] | None:

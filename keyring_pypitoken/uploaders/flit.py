@@ -48,6 +48,8 @@ class Flit(Uploader):
         "publish": Grammar("--format --pypirc --repository", "--use-vcs --no-use-vcs -h/--help", abbreviations=True)
     }
 
+    upload_functions = {"flit.upload.main": None}  # noqa: RUF012 - it asks before it builds
+
     def is_uploading(self, process: Process) -> bool:
         return super().is_uploading(process) and not process.command.before.has("--logo")
 

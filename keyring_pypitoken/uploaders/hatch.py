@@ -21,7 +21,7 @@ from keyring_pypitoken.uploaders.settings import home, read_ini, read_json, read
 from keyring_pypitoken.uploaders.uploader import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from keyring_pypitoken.uploaders.legacy import Table
     from keyring_pypitoken.uploaders.uploader import Lookups, Process
@@ -62,6 +62,12 @@ class Hatch(Uploader):
         )
     }
 
+    upload_functions = {  # noqa: RUF012 - never changed
+        "hatch.publish.index.IndexPublisher.publish": lambda variables: _distributions(
+            Path(variables["self"].root), variables["artifacts"], Path.cwd()
+        )
+    }
+
     def is_saving(self, process: Process) -> bool:
         return self.is_uploading(process)
 
@@ -82,18 +88,7 @@ class Hatch(Uploader):
 
     def find_files(self, process: Process) -> tuple[Path, ...]:
         arguments = process.command.after.positional_args
-        project = self.find_project(process)
-        found: dict[Path, None] = {}
-        for argument in arguments or ("dist",):
-            path = Path(os.path.normpath(project / argument))
-            name = display_name(path, process.directory)
-            inside = [path]
-            if is_directory(path, name):
-                inside = [path / entry for entry in list_directory(path, name)]
-            elif arguments and status(path, name) is None:
-                raise Refusal(f"{name} does not exist: name files and directories from the root of hatch's project.")
-            found.update((file, None) for file in inside if file.name.endswith(_DISTRIBUTIONS))
-        return tuple(found)
+        return _distributions(self.find_project(process), arguments, process.directory)
 
     def find_address(self, process: Process) -> Address:
         run = _Run(process)
@@ -200,6 +195,21 @@ class _Run:
         import platformdirs
 
         return Path(platformdirs.user_cache_dir("hatch", appauthor=False))
+
+
+def _distributions(project: Path, arguments: Iterable[str], here: Path) -> tuple[Path, ...]:
+    """Return the distributions that arguments name, and those in directories that they name."""
+    files: dict[Path, None] = {}
+    for argument in arguments or ("dist",):
+        path = Path(os.path.normpath(project / argument))
+        name = display_name(path, here)
+        inside = [path]
+        if is_directory(path, name):
+            inside = [path / entry for entry in list_directory(path, name)]
+        elif arguments and status(path, name) is None:
+            raise Refusal(f"{name} does not exist: name files and directories from the root of hatch's project.")
+        files.update((file, None) for file in inside if file.name.endswith(_DISTRIBUTIONS))
+    return tuple(files)
 
 
 def _find_root(directory: Path | None) -> Path | None:

@@ -1,47 +1,47 @@
-"""The command line of another process, on Linux and macOS."""
+"""The processes above this one: on Linux by the kernel's own files, elsewhere by psutil."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
 _MAX_BYTES = 10_000_000
-_ARG_MAX = 1024 * 1024  # bytes of arguments and environment that macOS gives a process
-_KERN, _PROCARGS2 = 1, 49  # macOS' sys/sysctl.h
 
 
-def from_proc(pid: int) -> list[str]:
-    """Return the command line of a process on Linux; raise an OSError if it cannot be read."""
-    with open(f"/proc/{pid}/cmdline", "rb") as file:
-        return os.fsdecode(file.read(_MAX_BYTES)).removesuffix("\0").split("\0")
+def ancestors() -> Iterator[tuple[int, list[str]]]:
+    """Yield the id and command line of what started this process, of what started that, and so on, while they run.
 
+    On Linux it is one process, and none if this one was started from outside of its container.
 
-def from_sysctl(pid: int) -> list[str]:
-    """Return the command line of a process on macOS; raise an OSError if it cannot be read."""
-    import ctypes
-
-    library: Any = ctypes.CDLL(None)
-    wanted = (ctypes.c_int * 3)(_KERN, _PROCARGS2, pid)
-    buffer = ctypes.create_string_buffer(_ARG_MAX)
-    size = ctypes.c_size_t(_ARG_MAX)
-    if library.sysctl(wanted, 3, buffer, ctypes.byref(size), None, ctypes.c_size_t(0)) != 0:
-        raise ProcessLookupError(pid)
-    return split_procargs(buffer.raw[: size.value])
-
-
-def split_procargs(data: bytes) -> list[str]:
-    """Return the arguments in what macOS keeps of a process; nothing if they are cut short.
-
-    It is their number, the program's path, NULs up to the next machine word, the arguments, and the environment, each
-    text with a NUL behind it: https://github.com/apple-oss-distributions/xnu (bsd/kern/kern_sysctl.c, kern_exec.c).
+    Raises:
+        OSError: a command line cannot be read.
     """
-    # Like `ps`, this passes over a first argument that is empty; no uploader is started that way.
-    count = int.from_bytes(data[:4], "little")
-    texts = data[4:].partition(b"\0")[2].lstrip(b"\0").split(b"\0", count)
-    return [os.fsdecode(text) for text in texts[:count]] if count < len(texts) else []
+    if sys.platform != "linux":
+        yield from _by_psutil()
+    elif pid := os.getppid():
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            yield pid, _checked(os.fsdecode(file.read(_MAX_BYTES)).removesuffix("\0").split("\0"))
 
 
-READERS: dict[str, Callable[[int], list[str]]] = {"linux": from_proc, "darwin": from_sysctl}
+def _by_psutil() -> Iterator[tuple[int, list[str]]]:
+    try:
+        import psutil  # type: ignore[import-untyped]  # it has no types
+    except ImportError:
+        raise ProcessLookupError from None
+    try:
+        process = psutil.Process().parent()  # None if it has ended, even if another process has its id now
+        while process is not None:
+            yield process.pid, _checked(process.cmdline())
+            process = process.parent()
+    except psutil.Error:
+        raise ProcessLookupError from None
+
+
+def _checked(words: list[str]) -> list[str]:
+    if not any(words):  # it is about to end, or hides its arguments
+        raise ProcessLookupError
+    return words

@@ -66,6 +66,13 @@ class Pdm(Uploader):
         abbreviations=True,
     )
     commands = {"publish": _PUBLISH}  # noqa: RUF012
+    subcommands = (
+        "add build cache completion config export fix import info init install list lock new outdated publish python "
+        "py remove run search self plugin show sync update use venv"
+    )
+    upload_functions = {  # noqa: RUF012 - never changed
+        "pdm.cli.commands.publish.Command.handle": lambda variables: variables["package_files"]
+    }
 
     def is_uploading(self, process: Process) -> bool:
         return super().is_uploading(process) and not process.command.before.has("--pep582")

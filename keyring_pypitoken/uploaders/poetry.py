@@ -92,10 +92,15 @@ class Poetry(Uploader):
     before_keyring = ("POETRY_PYPI_TOKEN_NAME", "pypi-token.NAME", "--username and --password together")
     # NAME is what poetry calls the repository: `variables` fills it in.
     token_variables = {"POETRY_PYPI_TOKEN_PYPI": "{token}"}  # noqa: RUF012
+    upload_functions = {  # noqa: RUF012 - never changed
+        "poetry.publishing.publisher.Publisher.publish": lambda variables: (
+            None if variables["dry_run"] else variables["self"].files
+        )
+    }
 
     def is_uploading(self, process: Process) -> bool:
         arguments = self._parse(process)
-        return arguments.positional_args == ("publish",) and not arguments.has("--help", "--version")
+        return arguments.positional_args == ("publish",) and not arguments.has("--help", "--version", "--dry-run")
 
     def is_saving(self, process: Process) -> bool:
         arguments = self._parse(process)

@@ -1,4 +1,4 @@
-"""The process that asks: which program it is, with which arguments, in which directory; or its parent."""
+"""What asks keyring: which program it is, with which arguments, in which directory, and whether it uploads."""
 
 from __future__ import annotations
 
@@ -7,63 +7,117 @@ import posixpath
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory
 from keyring_pypitoken.memory import recall
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.uploaders.options import Grammar
 from keyring_pypitoken.uploaders.uploader import Process, all_uploaders, find_uploader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-_INIT = 1  # the process that adopts orphans: its arguments are not those of whoever started them
-_MOVING = ("UV_WORKING_DIR", "UV_WORKING_DIRECTORY")  # then uv runs it in another directory
-# Programs that run the rest of their command line in another way. Options that are not listed give no evidence.
+    from keyring_pypitoken.uploaders.uploader import Uploader
+
+_PYTHON = r"(?i)(?:python|pypy)[0-9.]*w?"
+_PIP = r"(?i)pip[0-9.]*"
+_UV_MOVES = ("UV_WORKING_DIR", "UV_WORKING_DIRECTORY")  # then uv runs the program in another directory
+_UV_RUN = Grammar(
+    "-w/--with --with-editable --with-requirements --from --extra --no-extra --group --no-group --only-group "
+    "-p/--python --project --env-file --package --index --default-index --cache-dir --config-file --color",
+    "-q/--quiet -v/--verbose --frozen --locked --exact --no-sync --isolated --active --no-project --all-extras "
+    "--all-groups --dev --no-dev --only-dev --no-default-groups --all-packages --no-editable --no-env-file "
+    "-m/--module --offline -n/--no-cache --no-config --no-progress --no-sources --managed-python --no-managed-python",
+)
+# Programs that run the rest of their command line. Behind an option that is not listed it is not known where that
+# begins, and no evidence is better than wrong evidence.
 _LAUNCHERS = {
-    ("nice",): Grammar("-n/--adjustment", ""),
     ("nohup",): Grammar("", ""),
     ("time",): Grammar("", "-p"),
-    ("stdbuf",): Grammar("-i/--input -o/--output -e/--error", ""),
-    ("setsid",): Grammar("", "-w/--wait"),
     ("timeout",): Grammar("-k/--kill-after -s/--signal", ""),
-    ("uvx",): Grammar(
-        "--from -w/--with -p/--python --index --cache-dir", "-q/--quiet --isolated --offline -n/--no-cache"
-    ),
-    ("uv", "tool", "run"): Grammar("--from -w/--with -p/--python --index", "-q/--quiet --isolated --offline"),
-    ("uv", "run"): Grammar(
-        "-w/--with --with-editable --with-requirements --extra --no-extra --group --no-group --only-group -p/--python "
-        "--project --env-file --package --index --default-index --cache-dir --config-file --color",
-        "-q/--quiet -v/--verbose --frozen --locked --exact --no-sync --isolated --active --no-project --all-extras "
-        "--all-groups --dev --no-dev --only-dev --no-default-groups --all-packages --no-editable --no-env-file "
-        "-m/--module --offline -n/--no-cache --no-config --no-progress --no-sources --managed-python "
-        "--no-managed-python",
-    ),
+    ("uvx",): _UV_RUN,
+    ("uv", "tool", "run"): _UV_RUN,
+    ("uv", "run"): _UV_RUN,
     ("pipx", "run"): Grammar("--spec --python --index-url", "--no-cache --quiet -q --verbose -v"),
+    ("poetry", "run"): Grammar("", ""),
+    ("pdm", "run"): Grammar("-p/--project --venv", "-q/--quiet -v/--verbose"),
+    ("hatch", "run"): Grammar("", ""),
 }
 
 
-def this_process() -> Process:
-    """Return the running process, or its parent if this is the `keyring` command.
+class Asker(Record):
+    """What asks keyring.
+
+    Attributes:
+        process: this process; or the one that started the `keyring` command.
+        state: `uploading`; `other` for an uploader's program, or pip, that does not upload; `unknown` for any other
+            program, such as a script or a person's shell.
+    """
+
+    process: Process
+    state: Literal["uploading", "other", "unknown"]
+
+
+def asker() -> Asker:
+    """Return what asks keyring.
 
     Raises:
-        Refusal: the current directory is gone.
+        Refusal: the current directory is gone; or what started the `keyring` command cannot be read, and may be an
+            uploader.
     """
     directory = current_directory()
     if is_keyring_command():
         # uv and pdm start `keyring get` in their own directory, and only their own command line names files.
         return _parent(directory)
+    arguments = tuple(sys.argv[1:])
     program = _program_name(sys.argv[0], sys.platform) if sys.argv else ""
-    uploader = find_uploader(program)
-    if uploader is not None and uploader.module in sys.modules:
-        return Process(program, tuple(sys.argv[1:]), directory, os.environ)
-    for inside in all_uploaders(among=sys.modules):
-        words = inside.find_inside()
-        if words is not None:
-            return Process(inside.name, words, directory, os.environ)
-    # A program that only bears an uploader's name is none.
-    return Process("" if uploader is not None else program, tuple(sys.argv[1:]), directory, os.environ)
+    named = find_uploader(program)
+    running, files = _running_upload()
+    if running is not None:
+        process = Process(running.name, arguments if running is named else (), directory, os.environ, files=files)
+        return Asker(process, "uploading")
+    if named is not None and named.module in sys.modules:
+        process = Process(program, arguments, directory, os.environ)
+        return Asker(process, "uploading" if named.is_uploading(process) else "other")
+    process = Process("" if named is not None else program, arguments, directory, os.environ)
+    if re.fullmatch(_PIP, program):
+        return Asker(process, "other")
+    # A script that has loaded an uploader may upload with it as a library, which goes on to other credentials.
+    return Asker(process, "uploading" if all_uploaders(among=sys.modules) else "unknown")
+
+
+def _running_upload() -> tuple[Uploader | None, tuple[Path, ...] | None]:
+    """Return whose function that uploads is on the call stack, and the files it was given, if they are known there.
+
+    No reference to a frame is left, and none to what else is in it: an uploader's frames hold secrets.
+    """
+    hooks = {
+        name: (uploader, read)
+        for uploader in all_uploaders(among=sys.modules)
+        for name, read in uploader.upload_functions.items()
+    }
+    asking: Uploader | None = None
+    frame = sys._getframe() if hooks else None  # noqa: SLF001 - the one way to see the callers' arguments
+    while frame is not None:
+        uploader, read = hooks.get(f"{frame.f_globals.get('__name__')}.{frame.f_code.co_qualname}", (None, None))
+        if uploader is not None and read is not None:
+            try:
+                files = read(frame.f_locals)
+                if files is not None:
+                    return uploader, tuple(Path(os.path.abspath(name)) for name in files)
+            except Exception:  # noqa: BLE001 - another version of the uploader: nothing is known, and it is refused
+                return uploader, ()
+        elif asking is None:
+            asking = uploader
+        frame = frame.f_back
+    return asking, None
+
+
+def this_process() -> Process:
+    """Return the process that asks, as `asker`."""
+    return asker().process
 
 
 def is_keyring_command() -> bool:
@@ -79,11 +133,76 @@ def parent_process() -> Process | None:
         directory = current_directory()
     except Refusal:
         directory = Path(os.sep)
-    return _parent(directory)
+    try:
+        return _parent(directory).process
+    except Refusal:
+        return Process("", (), directory, os.environ, is_parent=True)
 
 
-def _parent(directory: Path) -> Process:
-    return read_command_line(_parents_command_line(), directory, os.environ, sys.platform)._replace(is_parent=True)
+def parent_number() -> int:
+    """Return the id of the process that started this `keyring` command, to recognize it if it asks again."""
+    return _find_parent()[0]
+
+
+def _parent(directory: Path) -> Asker:
+    words = _find_parent()[1]
+    if words is None and not sys.stdout.isatty():  # uv and pdm read what is printed; a person sees it
+        raise Refusal(
+            "the program that started `keyring` cannot be seen, so it is unknown whether it uploads: run "
+            "`keyring-pypitoken exec -- uv publish`, or the like for your uploader."
+        )
+    command = _read(words or (), os.environ, sys.platform)
+    process = command.process(directory, os.environ)._replace(is_parent=True)
+    uploader = process.uploader
+    if command.is_launched or re.fullmatch(_PIP, command.program):
+        return Asker(process, "other")  # it installs what it is to run
+    if uploader is None:
+        return Asker(process, "unknown")
+    process = process._replace(arguments=_skip_unknown(uploader, command.arguments))
+    return Asker(process, "uploading" if uploader.is_uploading(process) else "other")
+
+
+def _skip_unknown(uploader: Uploader, arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out what comes before the first word that is a subcommand and not the value of a known option."""
+    known = uploader.subcommands.split()
+    while known and (name := uploader.parse(arguments).name) and name not in known:
+        arguments = arguments[arguments.index(name) + 1 :]
+    return arguments
+
+
+def _find_parent() -> tuple[int, list[str] | None]:
+    return recall("parent", _read_parent)
+
+
+def _read_parent() -> tuple[int, list[str] | None]:
+    """Return the id and command line of what started this `keyring` command; None if that cannot be read.
+
+    What only runs it, with its very arguments, is passed over: `uv run`, `timeout`, and on Windows the launcher
+    keyring.exe and the python.exe of an environment, which are processes of their own.
+    """
+    from keyring_pypitoken.uploaders.parent import ancestors
+
+    try:
+        for pid, words in ancestors():
+            command = _read(words, os.environ, sys.platform)
+            if (command.program, command.arguments) != ("keyring", tuple(sys.argv[1:])):
+                return pid, words
+    except OSError:
+        return 0, None
+    return 0, []
+
+
+class _Command(NamedTuple):
+    """What a command line runs: the program, its arguments, what `env` changes, whether a launcher installs it."""
+
+    program: str = ""
+    arguments: tuple[str, ...] = ()
+    changes: Mapping[str, str | None] = {}
+    is_launched: bool = False
+
+    def process(self, directory: Path, environ: Mapping[str, str]) -> Process:
+        changed = {name: value for name, value in {**environ, **self.changes}.items() if value is not None}
+        return Process(self.program, self.arguments, directory, changed)
 
 
 def read_command_line(
@@ -94,45 +213,40 @@ def read_command_line(
     What cannot be looked through, such as a shell's `-c`, has no name and no arguments: no evidence is better than
     wrong evidence. Variables that `env` sets are in the result's environment.
     """
-    program, arguments, changes = _read(words, environ, platform)
-    changed = {name: value for name, value in {**environ, **changes}.items() if value is not None}
-    return Process(program, arguments, directory, changed)
+    return _read(words, environ, platform).process(directory, environ)
 
 
-def _read(
-    words: Sequence[str], environ: Mapping[str, str], platform: str
-) -> tuple[str, tuple[str, ...], dict[str, str | None]]:
-    """Return the program, its arguments, and what `env` changes in its environment."""
-    rest, changes = list(words), dict[str, "str | None"]()
+def _read(words: Sequence[str], environ: Mapping[str, str], platform: str) -> _Command:
+    rest: list[str] | None = list(words)
+    changes: dict[str, str | None] = {}
+    is_launched = False
     while rest:
         name = _program_name(rest[0], platform)
-        if re.fullmatch(r"(python|pypy)[0-9.]*w?", name.lower()):
-            found = _behind_python(rest[1:])
+        if re.fullmatch(_PYTHON, name):
+            rest = _behind_python(rest[1:])
         elif name == "env":
-            found = _behind_env(rest[1:], changes)
+            rest = _behind_env(rest[1:], changes)
         else:
             launcher = next((known for known in _LAUNCHERS if (name, *rest[1 : len(known)]) == known), None)
             if launcher is None:
-                return name, tuple(rest[1:]), changes
-            moves = launcher[0] in ("uv", "uvx") and any({**environ, **changes}.get(name) for name in _MOVING)
-            found = None if moves else _behind(launcher, rest[len(launcher) :])
-        if found is None:
-            break
-        rest = found
-    return "", (), changes
+                return _Command(name, tuple(rest[1:]), changes, is_launched)
+            is_launched = is_launched or launcher[0] not in ("nohup", "time", "timeout")
+            moves = name in ("uv", "uvx") and any({**environ, **changes}.get(variable) for variable in _UV_MOVES)
+            rest = None if moves else _behind(launcher, rest[len(launcher) :])
+    return _Command(changes=changes, is_launched=is_launched)
 
 
 def _behind(launcher: tuple[str, ...], words: list[str]) -> list[str] | None:
     """Return the command that a launcher runs; None if an option is not known, so that it may be anywhere."""
     parsed = _LAUNCHERS[launcher].parse(words, stop=True)
-    if parsed.unknown:
-        return None
-    found = [*parsed.positional_args, *parsed.rest]
+    command = [*parsed.positional_args, *parsed.rest]
     if launcher == ("timeout",):
-        del found[:1]  # how long
-    if found and launcher[0] in ("uvx", "uv", "pipx"):
-        found[0] = found[0].partition("@")[0].partition("==")[0]  # uvx twine@6.1.0
-    return found or None
+        del command[:1]  # how long
+    if command and launcher[0] in ("uvx", "uv", "pipx"):
+        command[0] = command[0].partition("@")[0].partition("==")[0]  # uvx twine@6.1.0
+    elif command and launcher[0] == "hatch":
+        command[0] = command[0].rpartition(":")[2]  # hatch run ENVIRONMENT:twine
+    return None if parsed.unknown else command
 
 
 def _behind_python(words: list[str]) -> list[str] | None:
@@ -167,43 +281,9 @@ def _program_name(path: str, platform: str) -> str:
     if platform == "win32":
         path = path.replace("\\", "/").lower()
     directory, name = posixpath.split(path)
-    if name == "__main__.py":
+    if name in ("__main__.py", "__pip-runner__.py"):
         return posixpath.basename(directory)
     stem, ending = posixpath.splitext(name)
     if ending in (".exe", ".py", ".pyw"):
         name = stem.removesuffix("-script")
     return name if name.isprintable() else ""  # it is shown to people
-
-
-def parent_number() -> int:
-    """Return the id of the process that started this `keyring` command, to recognize it if it asks again."""
-    return _find_parent()[0]
-
-
-def _parents_command_line() -> list[str]:
-    """Return the command line of the process that started this one; nothing if it is unknown."""
-    return _find_parent()[1]
-
-
-def _find_parent() -> tuple[int, list[str]]:
-    return recall("parent", lambda: _read_parent(sys.platform, os.getppid()))
-
-
-def _read_parent(platform: str, pid: int) -> tuple[int, list[str]]:
-    try:
-        if platform == "win32":
-            from keyring_pypitoken.uploaders import windows
-
-            return _behind_launchers(windows.ancestors(os.getpid(), windows.look))
-        from keyring_pypitoken.uploaders.parent import READERS
-
-        return pid, READERS[platform](pid) if platform in READERS and pid > _INIT else []
-    except OSError:
-        return pid, []
-
-
-def _behind_launchers(chain: Iterator[tuple[int, list[str]]]) -> tuple[int, list[str]]:
-    """Return what started this `keyring` command on Windows: the first that does not run it with its arguments."""
-    own = _read(next(chain)[1], {}, "win32")[:2]
-    rest = chain if own[0] == "keyring" else ()
-    return next((found for found in rest if _read(found[1], {}, "win32")[:2] != own), (0, []))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
@@ -48,12 +47,11 @@ class Twine(Uploader):
     rival_variables = ("TWINE_REPOSITORY",)
     options = Grammar("", "--version --no-color -h/--help", abbreviations=True)
     commands = {"upload": _UPLOAD, "register": _UPLOAD}  # noqa: RUF012 - never changed
-
-    def find_inside(self) -> tuple[str, ...] | None:
-        """Return the command line of a release tool that calls twine, as zest.releaser does (`twine.cli.dispatch`)."""
-        parsed = getattr(sys.modules.get("twine.cli"), "args", None)
-        command, words = getattr(parsed, "command", None), getattr(parsed, "args", None)
-        return (command, *map(str, words)) if isinstance(command, str) and isinstance(words, list) else None
+    upload_functions = {  # noqa: RUF012 - never changed
+        "twine.commands.upload.upload": lambda variables: variables["uploads"],
+        "twine.auth.Resolver.username": None,  # of a script that sends the files itself
+        "twine.auth.Resolver.password": None,
+    }
 
     def find_files(self, process: Process) -> tuple[Path, ...] | None:
         """Return the files, wheels first; signatures and attestations are attached to those."""

@@ -10,7 +10,7 @@ import importlib
 import re
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TOKEN_USERNAME
@@ -20,7 +20,7 @@ from keyring_pypitoken.uploaders.options import Command, Grammar, Parsed
 from keyring_pypitoken.uploaders.settings import Setting, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
     from pathlib import Path
 
     from keyring_pypitoken.lookup import Repository
@@ -38,6 +38,8 @@ class Process(Record):
         directory: its current directory.
         environ: its environment.
         is_parent: whether it is the process that started this one.
+        files: the distributions that its running upload was given, as far as the call stack shows them; empty if it
+            should and does not; None if no upload is running in this process, or it builds them itself.
     """
 
     program: str
@@ -45,6 +47,7 @@ class Process(Record):
     directory: Path
     environ: Mapping[str, str]
     is_parent: bool = False
+    files: tuple[Path, ...] | None = None
 
     @property
     def uploader(self) -> Uploader | None:
@@ -159,6 +162,9 @@ class Uploader(ABC):
         rival_variables: further variables that change where or as whom it uploads: removed beside the token.
         options: those that it takes before a subcommand.
         commands: its subcommands that upload, each with its options.
+        subcommands: all of its subcommands, if it may start the `keyring` command.
+        upload_functions: its functions that upload, each with what reads the files from its variables, or None if it
+            uploads none in that run; None if the files are not known there.
     """
 
     name: ClassVar[str] = ""
@@ -176,6 +182,8 @@ class Uploader(ABC):
     rival_variables: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[Grammar] = Grammar("", "")
     commands: ClassVar[Mapping[str, Grammar]] = {}
+    subcommands: ClassVar[str] = ""
+    upload_functions: ClassVar[Mapping[str, Callable[[Mapping[str, Any]], Iterable[Any] | None] | None]] = {}
 
     def parse(self, arguments: tuple[str, ...]) -> Command:
         """Split a command line at its subcommand."""
@@ -187,10 +195,6 @@ class Uploader(ABC):
         """Return True if the command line is one that uploads."""
         command = process.command
         return command.name in self.commands and not (command.before.has(*_STOPPING) or command.after.has(*_STOPPING))
-
-    def find_inside(self) -> tuple[str, ...] | None:
-        """Return the command line that runs inside another program's process, such as a release tool; None if none."""
-        return None
 
     def is_saving(self, process: Process) -> bool:  # noqa: ARG002 - most never do
         """Return True if the command line is one that stores a typed token, and must not go on if that is refused."""

@@ -73,10 +73,15 @@ class Uv(Uploader):
     token_variables = {"UV_PUBLISH_USERNAME": TOKEN_USERNAME, "UV_PUBLISH_PASSWORD": "{token}"}  # noqa: RUF012
     address_variables = {"UV_PUBLISH_URL": "{url}"}  # noqa: RUF012
     rival_variables = ("UV_PUBLISH_TOKEN", "UV_PUBLISH_INDEX")
+    options = _GRAMMAR
+    subcommands = (
+        "auth run init add remove version sync lock export tree format check audit tool python pip venv build publish "
+        "workspace cache self generate-shell-completion help"
+    )
 
     def is_uploading(self, process: Process) -> bool:
         arguments = self._parse(process)
-        return arguments.positional_args[:1] == ("publish",) and not arguments.has("--help")
+        return arguments.positional_args[:1] == ("publish",) and not arguments.has("--help", "--dry-run")
 
     def find_project(self, process: Process) -> Path:
         directory = self._directory(process)

@@ -21,7 +21,7 @@ from sandbox import WritePolicy, forget, new_master
 from keyring_pypitoken import DateRestriction, Token, history, paths
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.history import Entry, read_history, record
-from keyring_pypitoken.uploaders import process
+from keyring_pypitoken.uploaders import parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +120,7 @@ def test_can_be_switched_off(demo: Path, user_policy: WritePolicy) -> None:
 @pytest.mark.parametrize(
     ("argv", "program"),
     [
-        (["/usr/bin/twine", "upload"], "twine"),
+        (["/usr/bin/twine", "upload", "dist/*"], "twine"),
         ([os.path.join("lib", "twine", "__main__.py")], "twine"),
         (["/usr/bin/keyring", "get"], "keyring for uv"),
     ],
@@ -129,7 +129,9 @@ def test_can_be_switched_off(demo: Path, user_policy: WritePolicy) -> None:
 def test_names_the_program(argv: list[str], program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import keyring.cli  # noqa: F401 - it is what the command loads
 
-    monkeypatch.setattr(process, "_parents_command_line", lambda: ["uv", "help"])
+    Path("dist").mkdir()
+    Path("dist", "demo-1.0.tar.gz").touch()
+    monkeypatch.setattr(parent, "ancestors", lambda: iter([(100, ["uv", "publish"])]))
     monkeypatch.setitem(sys.modules, "twine", sys)
     monkeypatch.setattr(sys, "argv", argv)
     upload()

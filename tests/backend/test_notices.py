@@ -117,7 +117,7 @@ def test_another_uploader_sees_it_again(
 ) -> None:
     for parent in (1000, 1001):
         started_by("uv")
-        monkeypatch.setattr(os, "getppid", lambda parent=parent: parent)
+        monkeypatch.setattr(notices, "parent_number", lambda parent=parent: parent)
         notices.notify("a line")
     assert capsys.readouterr().err == LINE * 2
 

@@ -58,7 +58,7 @@ def write_tree(work: Path, home: Path, pypircs: dict[str, str]) -> None:
 def find_differences(
     name: str, python: Path, script: str, lines: Sequence[str], work: Path, home: Path
 ) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Return the command lines that an uploader's own parser and its uploader read differently, with both answers.
+    """Return the command lines that an uploader's own parser and its uploader read differently, with what they found.
 
     The script reads `[[arguments, variables], ...]` and prints a list of what its uploader would do. `uploading` is
     True or False, or "usage" if the parser ends with an error, after which nothing is compared, or "settings" if the
@@ -85,24 +85,24 @@ def describe(process: Process) -> dict[str, Any]:
     """Return what the uploader of a program says about a process; what it refuses is None."""
     uploader = find_uploader(process.program)
     assert uploader is not None
-    answers: dict[str, Any] = {"uploading": uploader.is_uploading(process)}
+    found: dict[str, Any] = {"uploading": uploader.is_uploading(process)}
     try:
-        answers["files"] = [os.path.normpath(file) for file in uploader.find_files(process) or ()]
+        found["files"] = [os.path.normpath(file) for file in uploader.find_files(process) or ()]
     except Refusal:
-        answers["files"] = None
-    answers["first file"] = (answers["files"] or [None])[0]
+        found["files"] = None
+    found["first file"] = (found["files"] or [None])[0]
     try:
         target = process.target
-        answers["url"] = target.address.url
-        answers["lookups"] = [list(lookup) for lookup in target.lookups]
+        found["url"] = target.address.url
+        found["lookups"] = [list(lookup) for lookup in target.lookups]
     except Refusal:
-        answers["url"] = answers["lookups"] = None
-    answers["project"] = str(uploader.find_project(process))
+        found["url"] = found["lookups"] = None
+    found["project"] = str(uploader.find_project(process))
     try:
-        answers["projects"] = list(uploader.find_projects(process))
+        found["projects"] = list(uploader.find_projects(process))
     except Refusal:
-        answers["projects"] = None
-    return answers
+        found["projects"] = None
+    return found
 
 
 def _ask(python: Path, script: str, cases: Iterable[Case], work: Path, home: Path) -> list[dict[str, Any]]:
@@ -118,5 +118,5 @@ def _ask(python: Path, script: str, cases: Iterable[Case], work: Path, home: Pat
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    answers: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
-    return answers
+    found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return found

@@ -58,7 +58,7 @@ def test_is_found_by_its_program() -> None:
     [
         ("publish", True),
         ("--directory x publish", True),
-        ("publish --dry-run", True),
+        ("publish --dry-run", False),
         ("publish --help", False),
         ("pip install publish", False),
         ("", False),

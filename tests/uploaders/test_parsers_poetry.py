@@ -81,7 +81,6 @@ publish --no-pl
 publish --build
 publish --build -r local
 --build publish
-publish --dry-run
 publish --skip-existing
 publish -r local
 publish -rlocal

@@ -1,25 +1,28 @@
-"""Which program asks: its name, its arguments, what it is doing; or the same of its parent."""
+"""What asks keyring: a program's name and arguments, what it is doing, and which files its running upload has."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import keyring
 import pytest
-from sandbox import Run, new_master
+from sandbox import Run, forget, new_master
 
 from keyring_pypitoken.backend import REFUSED, RefusedDeleteError, RefusedError, RefusedSetError
-from keyring_pypitoken.uploaders import process, windows
-from keyring_pypitoken.uploaders.parent import READERS
-from keyring_pypitoken.uploaders.process import parent_process, read_command_line, this_process
-from keyring_pypitoken.uploaders.uploader import Process
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.uploaders import parent
+from keyring_pypitoken.uploaders.process import asker, is_keyring_command, parent_process, read_command_line
+from keyring_pypitoken.uploaders.uploader import all_uploaders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
 HTTP = "http://upload.pypi.org/legacy/"
+GET = ["get", HTTP, TOKEN]
 
 
 @pytest.mark.parametrize(
@@ -33,6 +36,7 @@ HTTP = "http://upload.pypi.org/legacy/"
         ("pypy3.10 -m hatch", "hatch", ""),
         ("pythonw.exe pdm-script.py publish", "pdm", "publish"),
         ("python /lib/pdm/__main__.py publish", "pdm", "publish"),
+        ("python /lib/pip/__pip-runner__.py install", "pip", "install"),
         ("Python -m pdm publish", "pdm", "publish"),
         ("python -c code demo-1.0.zip", "", ""),
         ("python - demo-1.0.zip", "", ""),
@@ -40,9 +44,7 @@ HTTP = "http://upload.pypi.org/legacy/"
         ("python -I", "", ""),
         ("-bash", "-bash", ""),
         ("evil\x1b[2J publish", "", "publish"),
-        ("nice -n 5 /v/bin/twine upload a", "twine", "upload a"),
-        ("nice -5 twine upload a", "", ""),
-        ("nohup time -p stdbuf -oL setsid -w twine upload", "twine", "upload"),
+        ("nohup time -p twine upload", "twine", "upload"),
         ("timeout -k 5 30 uv publish", "uv", "publish"),
         ("timeout 30", "", ""),
         ("uvx twine@6.1.0 upload a", "twine", "upload a"),
@@ -55,6 +57,9 @@ HTTP = "http://upload.pypi.org/legacy/"
         ("uv run --directory elsewhere twine upload", "", ""),
         ("env UV_WORKING_DIR= uv run twine upload", "twine", "upload"),
         ("pipx run --spec twine==6.1.0 twine upload", "twine", "upload"),
+        ("poetry run twine upload", "twine", "upload"),
+        ("pdm run -p x uv publish", "uv", "publish"),
+        ("hatch run test:twine upload", "twine", "upload"),
         ("env -S twine upload", "", ""),
         ("env -- twine upload", "twine", "upload"),
         ("env A=1", "", ""),
@@ -63,26 +68,155 @@ HTTP = "http://upload.pypi.org/legacy/"
     ],
 )
 def test_reads_a_command_line(words: str, program: str, arguments: str) -> None:
-    found = read_command_line(words.split(" ") if words else [], Path("/d"), {"A": "1"})
-    assert (found.program, found.arguments, found.directory) == (program, tuple(arguments.split()), Path("/d"))
-    assert {name: value for name, value in found.environ.items() if value} == {"A": "1"}
-    assert not found.is_parent
+    process = read_command_line(words.split(" ") if words else [], Path("/d"), {"A": "1"})
+    assert (process.program, process.arguments, process.directory) == (program, tuple(arguments.split()), Path("/d"))
+    assert {name: value for name, value in process.environ.items() if value} == {"A": "1"}
+    assert not process.is_parent
+
+
+def test_reads_a_command_line_of_windows() -> None:
+    process = read_command_line([r"C:\My Tools\TWINE.EXE", "upload", r"dist\*"], Path(), {}, "win32")
+    assert (process.program, process.arguments) == ("twine", ("upload", r"dist\*"))
 
 
 def test_reads_what_env_changes() -> None:
     words = ["env", "-u", "A", "--unset", "gone", "B=2", "C=x=y", "python", "-m", "twine", "upload"]
-    found = read_command_line(words, Path("/d"), {"A": "1", "Z": "9"})
-    assert (found.program, found.arguments, found.environ) == ("twine", ("upload",), {"B": "2", "C": "x=y", "Z": "9"})
+    process = read_command_line(words, Path("/d"), {"A": "1", "Z": "9"})
+    assert (process.program, process.arguments) == ("twine", ("upload",))
+    assert process.environ == {"B": "2", "C": "x=y", "Z": "9"}
 
 
-@pytest.mark.parametrize("variable", ["UV_WORKING_DIR", "UV_WORKING_DIRECTORY"])
 @pytest.mark.parametrize(
     "words", ["uv run twine upload", "uvx twine upload", "env {}=elsewhere uv tool run twine upload"]
 )
-def test_no_evidence_comes_from_a_launcher_that_changes_the_directory(variable: str, words: str) -> None:
-    environ = {} if "{}" in words else {variable: "elsewhere"}
-    found = read_command_line(words.format(variable).split(), Path("/d"), environ)
-    assert (found.program, found.arguments) == ("", ())
+def test_no_evidence_comes_from_a_launcher_that_changes_the_directory(words: str) -> None:
+    for variable in ("UV_WORKING_DIR", "UV_WORKING_DIRECTORY"):
+        environ = {} if "{}" in words else {variable: "elsewhere"}
+        process = read_command_line(words.format(variable).split(), Path("/d"), environ)
+        assert (process.program, process.arguments) == ("", ())
+
+
+# This process
+
+
+@pytest.mark.parametrize(
+    ("argv", "loaded", "program", "state"),
+    [
+        (["/usr/bin/twine", "upload", "dist/*"], "twine", "twine", "uploading"),
+        (["/lib/twine/__main__.py", "upload", "dist/*"], "twine", "twine", "uploading"),
+        (["twine", "check", "dist/*"], "twine", "twine", "other"),
+        (["twine", "upload", "--help"], "twine", "twine", "other"),
+        (["poetry", "publish"], "poetry", "poetry", "uploading"),
+        (["poetry", "publish", "--dry-run"], "poetry", "poetry", "other"),
+        (["poetry", "lock"], "poetry", "poetry", "other"),
+        (["pdm", "install"], "pdm", "pdm", "other"),
+        (["hatch", "env", "create"], "hatch", "hatch", "other"),
+        (["/usr/bin/pip3.12", "install", "x"], "pip", "pip3.12", "other"),
+        (["/lib/pip/__main__.py", "download", "x"], "pip", "pip", "other"),
+        (["release.py"], "json", "release", "unknown"),
+        (["release.py"], "twine", "release", "uploading"),  # it may use it as a library
+        # Ignore a program that has an uploader's name but not its module.
+        (["/usr/bin/flit", "publish"], "json", "", "unknown"),
+        ([], "json", "", "unknown"),
+    ],
+)
+def test_finds_what_this_process_does(
+    argv: list[str], loaded: str, program: str, state: str, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, loaded, sys)
+    monkeypatch.setattr(sys, "argv", argv)
+    asking = asker()
+    assert (asking.process.program, asking.state) == (program, state)
+    assert (asking.process.arguments, asking.process.directory) == (tuple(argv[1:]), work)
+    assert asking.process.environ is os.environ
+    assert not asking.process.is_parent
+    assert asking.process.files is None
+
+
+UPLOADS = {
+    "twine.commands.upload": "def upload(settings, dists):\n uploads = ['dist/a-1.0.zip']\n return ask()",
+    "pdm.cli.commands.publish": (
+        "class Command:\n def handle(self, project, options):\n  package_files = ['dist/a-1.0.zip']\n  return ask()"
+    ),
+    "poetry.publishing.publisher": (
+        "class Publisher:\n files = ['dist/a-1.0.zip']\n def publish(self, name, dry_run=False): return ask()"
+    ),
+    "hatch.publish.index": (
+        "class IndexPublisher:\n root = '.'\n"
+        " def publish(self, artifacts, options):\n  artifacts = ['dist']\n  return ask()"
+    ),
+}
+CALLS = {
+    "twine": "upload(None, ['dist/*'])",
+    "pdm": "Command().handle(None, None)",
+    "poetry": "Publisher().publish('pypi')",
+    "hatch": "IndexPublisher().publish([], {})",
+}
+
+
+def call(
+    module: str, code: str, expression: str, monkeypatch: pytest.MonkeyPatch, ask: Callable[[], Any] = asker
+) -> Any:
+    """Run an expression in a stand-in for a module of an uploader."""
+    name = module.partition(".")[0]
+    monkeypatch.setitem(sys.modules, name, sys)
+    inside: dict[str, Any] = {"__name__": module, "ask": ask}
+    exec(code, inside)  # noqa: S102 - real uploaders are run elsewhere
+    return eval(expression, inside)  # noqa: S307 - likewise
+
+
+@pytest.mark.parametrize("module", UPLOADS)
+def test_finds_the_upload_that_a_script_runs(module: str, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = module.partition(".")[0]
+    (work / "dist").mkdir()
+    (work / "dist" / "a-1.0.tar.gz").touch()
+    (work / "dist" / "notes.txt").touch()
+    monkeypatch.setattr(sys, "argv", ["release.py", "publish"])
+    asking = call(module, UPLOADS[module], CALLS[name], monkeypatch)
+    assert (asking.state, asking.process.program, asking.process.arguments) == ("uploading", name, ())
+    file = work / "dist" / ("a-1.0.tar.gz" if name == "hatch" else "a-1.0.zip")
+    assert asking.process.files == (file,)
+    # In another version of it the files are elsewhere.
+    renamed = UPLOADS[module].replace("uploads", "u").replace("files", "f").replace("root", "r")
+    asking = call(module, renamed, CALLS[name], monkeypatch)
+    assert (asking.state, asking.process.files) == ("uploading", ())
+
+
+def test_the_uploaders_own_command_line_counts_beside_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["pdm", "publish", "-p", "x"])
+    asking = call("pdm.cli.commands.publish", UPLOADS["pdm.cli.commands.publish"], CALLS["pdm"], monkeypatch)
+    assert asking.process.arguments == ("publish", "-p", "x")
+
+
+def test_a_dry_run_is_no_upload(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "poetry.publishing.publisher"
+    monkeypatch.setattr(sys, "argv", ["poetry", "publish", "--dry-run"])
+    asking = call(module, UPLOADS[module], "Publisher().publish('pypi', dry_run=True)", monkeypatch)
+    assert (asking.state, asking.process.files) == ("other", None)
+
+
+def test_an_uploader_that_asks_before_it_builds_has_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["release.py"])
+    asking = call("flit.upload", "def main(ini_path): return ask()", "main('x')", monkeypatch)
+    assert (asking.process.program, asking.state, asking.process.files) == ("flit", "uploading", None)
+
+
+def test_a_script_that_asks_twine_for_its_password_uploads(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["release.py"])
+    code = "class Resolver:\n def password(self): return ask()"
+
+    def resolve() -> Any:
+        return call("twine.auth", code, "Resolver().password()", monkeypatch)
+
+    asking = resolve()
+    assert (asking.process.program, asking.state, asking.process.files) == ("twine", "uploading", None)
+    module = "twine.commands.upload"
+    assert call(module, UPLOADS[module], CALLS["twine"], monkeypatch, resolve).process.files == (
+        work / "dist" / "a-1.0.zip",
+    )
+
+
+# What started the `keyring` command
 
 
 @pytest.mark.parametrize(
@@ -106,134 +240,134 @@ def test_recognizes_the_keyring_command(
     monkeypatch.setattr(sys, "argv", [] if argument is None else [argument, "get"])
     if not loaded:
         monkeypatch.delitem(sys.modules, "keyring.cli")
-    assert process.is_keyring_command() is expected
+    assert is_keyring_command() is expected
+    assert expected or parent_process() is None
 
 
-def test_describes_this_process(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "twine", sys)
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/twine", "upload", "dist/*"])
-    found = this_process()
-    assert (found.program, found.arguments, found.directory) == ("twine", ("upload", "dist/*"), work)
-    assert found.environ is os.environ
-    assert not found.is_parent
-
-
-def test_a_program_that_only_bears_an_uploaders_name_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/flit", "publish", "dist/*"])
-    monkeypatch.delitem(sys.modules, "flit", raising=False)
-    assert this_process().program == ""
-
-
-def test_a_release_tool_that_runs_twine_is_described_as_twine(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parsed = SimpleNamespace(command="upload", args=["demo-1.0.tar.gz"])
-    monkeypatch.setitem(sys.modules, "twine", sys)
-    monkeypatch.setitem(sys.modules, "twine.cli", SimpleNamespace(args=parsed))
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/fullrelease", "--no-input"])
-    assert this_process() == Process("twine", ("upload", "demo-1.0.tar.gz"), work, os.environ)
-
-
-@pytest.mark.parametrize("platform", READERS)
-@pytest.mark.parametrize("parent", [0, 1])
-def test_the_process_that_adopts_orphans_is_not_a_parent(
-    parent: int, platform: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def started_by(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let this process be `keyring get`, started by command lines, the nearest first; None cannot be read."""
     import keyring.cli  # noqa: F401 - it is what the command loads
 
-    monkeypatch.setattr(sys, "argv", ["keyring", "get", PYPI, TOKEN])
-    monkeypatch.setattr(os, "getppid", lambda: parent)
-    monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setitem(READERS, platform, lambda _pid: ["uv", "publish", "demo-1.0.zip"])
-    found = this_process()
-    assert (found.program, found.arguments, found.is_parent) == ("", (), True)
+    def start(*lines: str | None) -> None:
+        def ancestors() -> Iterator[tuple[int, list[str]]]:
+            for number, line in enumerate(lines, 100):
+                if line is None:
+                    raise PermissionError
+                yield number, line.split(" ")
+
+        forget()
+        monkeypatch.setattr(sys, "argv", ["keyring", *GET])
+        monkeypatch.setattr(parent, "ancestors", ancestors)
+
+    return start
 
 
-PROGRAMS = [
-    (["uv", "publish"], True),
-    (["uv", "pip", "install", "x"], False),
-    (["/v/bin/python", "/v/bin/pdm", "publish"], True),
-    (["pdm", "install"], False),
-    (["bash"], False),
-    (["twine", "upload"], False),
-]
+THIS = " ".join(GET)
 
 
-@pytest.mark.parametrize("gone", [False, True], ids=["", "in a directory that is gone"])
 @pytest.mark.parametrize(
-    ("parent", "printed"), PROGRAMS, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+    ("lines", "program", "arguments", "state"),
+    [
+        (["uv publish dist/*"], "uv", "publish dist/*", "uploading"),
+        (["uv --directory x publish"], "uv", "--directory x publish", "uploading"),
+        (["/v/bin/python /v/bin/pdm publish -p x"], "pdm", "publish -p x", "uploading"),
+        # Options that are not known are passed over.
+        (["uv --new publish a"], "uv", "--new publish a", "uploading"),
+        (["uv --new value publish a"], "uv", "publish a", "uploading"),
+        (["uv --new value lock publish"], "uv", "lock publish", "other"),
+        # They upload nothing.
+        (["uv publish --dry-run"], "uv", "publish --dry-run", "other"),
+        (["uv publish --help"], "uv", "publish --help", "other"),
+        (["uv lock"], "uv", "lock", "other"),
+        (["uv add publish"], "uv", "add publish", "other"),
+        (["uv --project publish lock"], "uv", "--project publish lock", "other"),
+        (["uv pip install publish"], "uv", "pip install publish", "other"),
+        (["uv brand-new"], "uv", "", "other"),
+        (["uv"], "uv", "", "other"),
+        (["pdm lock"], "pdm", "lock", "other"),
+        (["pdm add publish"], "pdm", "add publish", "other"),
+        (["poetry lock"], "poetry", "lock", "other"),
+        (["pip install x"], "pip", "install x", "other"),
+        (["python -m pip install x"], "pip", "install x", "other"),
+        (["/usr/bin/python3 /lib/pip/__pip-runner__.py install x"], "pip", "install x", "other"),
+        # What a launcher installs before it runs something
+        (["uv run uv publish"], "uv", "publish", "other"),
+        (["uv run pytest"], "pytest", "", "other"),
+        (["uv run --with keyring pytest"], "pytest", "", "other"),
+        ([f"uv run keyring {THIS} more"], "keyring", f"{THIS} more", "other"),
+        (["uv run --new pytest"], "", "", "other"),
+        (["uv --quiet run pytest"], "uv", "--quiet run pytest", "other"),
+        (["uvx twine upload x"], "twine", "upload x", "other"),
+        (["pipx run twine upload x"], "twine", "upload x", "other"),
+        # A script, or a person, also behind what only runs this command
+        (["-bash"], "-bash", "", "unknown"),
+        (["uv-publish publish"], "uv-publish", "publish", "unknown"),
+        (["bash -c x"], "bash", "-c x", "unknown"),
+        (["python release.py"], "release", "", "unknown"),
+        ([f"uv run --with keyring keyring {THIS}", "zsh"], "zsh", "", "unknown"),
+        ([f"timeout 5 keyring {THIS}"], "", "", "unknown"),
+        ([], "", "", "unknown"),
+        # The launchers of Windows are processes of their own.
+        ([rf"D:\python.exe D:\keyring.exe {THIS}", f"keyring {THIS}", "uv publish a"], "uv", "publish a", "uploading"),
+        ([f"python -m keyring {THIS}", "uv.exe lock"], "uv", "lock", "other"),
+        ([f"cmd /c keyring {THIS}", "uv publish"], "cmd", f"/c keyring {THIS}", "unknown"),
+    ],
 )
-def test_a_constant_text_is_printed_only_for_an_uploader_that_would_go_on(
-    parent: list[str], printed: bool, gone: bool, monkeypatch: pytest.MonkeyPatch, work: Path
+def test_finds_what_started_the_keyring_command(
+    lines: list[str],
+    program: str,
+    arguments: str,
+    state: str,
+    started_by: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import keyring.cli
-
-    monkeypatch.setattr(sys, "argv", ["keyring", "get", HTTP, TOKEN])
-    monkeypatch.setattr(process, "_parents_command_line", lambda: parent)
-    if gone:
-        if os.name == "nt":
-            pytest.skip("Windows does not remove a directory in which a process is")
-        if not printed and parent[0] in ("uv", "pdm"):
-            pytest.skip("what it does cannot be told then: the text is printed")
-        work.rmdir()
-    if printed:
-        credential = keyring.get_credential(HTTP, None)
-        assert credential is not None
-        assert keyring.get_password(HTTP, TOKEN) == credential.password == REFUSED
-        return
-    for ask in (lambda: keyring.get_password(HTTP, TOKEN), lambda: keyring.get_credential(HTTP, None)):
-        with pytest.raises(SystemExit) as ended:
-            ask()
-        assert ended.value.code == 1
+    if any("\\" in line for line in lines):
+        monkeypatch.setattr(sys, "platform", "win32")
+    started_by(*lines)
+    asking = asker()
+    assert (asking.process.program, " ".join(asking.process.arguments), asking.state) == (program, arguments, state)
+    assert asking.process.is_parent
+    assert parent_process() == asking.process
 
 
-def test_a_program_without_a_name_is_described_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", [])
-    found = this_process()
-    assert (found.program, found.arguments) == ("", ())
+def test_every_subcommand_of_uv_and_pdm_decides(started_by: Callable[..., None]) -> None:
+    for uploader in all_uploaders():
+        assert uploader.uses_command is bool(uploader.subcommands)
+        for name in uploader.subcommands.split():
+            started_by(f"{uploader.name} {name} publish")
+            assert asker().state == ("uploading" if name == "publish" else "other"), name
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc itself, to compare")
-def test_the_keyring_command_stands_for_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
-    import keyring.cli  # noqa: F401 - it is what the command loads
-
-    monkeypatch.setattr(sys, "argv", ["keyring", "get", PYPI, TOKEN])
-    found = this_process()
-    assert found.is_parent
-    with open(f"/proc/{os.getppid()}/cmdline", "rb") as file:
-        words = os.fsdecode(file.read()).rstrip("\0").split("\0")
-    expected = read_command_line(words, Path.cwd(), {})
-    assert (found.program, found.arguments) == (expected.program, expected.arguments)
-
-
-@pytest.mark.skipif(sys.platform not in READERS, reason="Windows has a test of its own")
-def test_reads_the_arguments_of_another_process() -> None:
-    words = [sys.executable, "-c", "print(flush=True);input()", "my dist/demo-1.0.zip", ""]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as waiting:
-        assert waiting.stdout is not None
-        waiting.stdout.readline()
-        found = READERS[sys.platform](waiting.pid)
-        waiting.communicate(b"\n")
-    assert found == words
+def test_what_cannot_be_read_may_be_an_uploader_unless_a_person_sees_the_answer(
+    started_by: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for lines in ([None], [f"keyring {THIS}", None]):
+        started_by(*lines)
+        with pytest.raises(Refusal) as caught:
+            asker()
+        assert str(caught.value) == (
+            "the program that started `keyring` cannot be seen, so it is unknown whether it uploads: run "
+            "`keyring-pypitoken exec -- uv publish`, or the like for your uploader."
+        )
+        unseen = parent_process()
+        assert unseen is not None
+        assert (unseen.program, unseen.arguments, unseen.is_parent) == ("", (), True)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert (asker().process, asker().state) == (unseen, "unknown")
 
 
-@pytest.mark.parametrize("platform", ["win32", "linux", "darwin", "freebsd14"])
-def test_if_the_parent_is_not_known_there_is_no_evidence(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import keyring.cli  # noqa: F401 - it is what the command loads
-
-    def gone(pid: int) -> list[str]:
-        raise ProcessLookupError(pid)
-
-    monkeypatch.setattr(sys, "argv", ["keyring", "get", PYPI, TOKEN])
-    for known in ("linux", "darwin"):
-        monkeypatch.setitem(READERS, known, gone)
-    monkeypatch.setattr(windows, "look", gone)
-    monkeypatch.setattr(sys, "platform", platform)
-    found = this_process()
-    assert (found.program, found.arguments, found.is_parent) == ("", (), True)
-    assert parent_process() == found
-
-
-def test_another_program_than_the_keyring_command_has_no_parent_of_interest() -> None:
-    assert parent_process() is None
+def test_a_directory_that_is_gone_hides_no_uploader(started_by: Callable[..., None], work: Path) -> None:
+    if os.name == "nt":
+        pytest.skip("Windows does not remove a directory in which a process is")
+    started_by("uv publish")
+    work.rmdir()
+    with pytest.raises(Refusal):
+        asker()
+    process = parent_process()
+    assert process is not None
+    assert process.uploader is not None
+    assert process.uploader.is_uploading(process)
 
 
 # When a refusal ends the program
@@ -246,6 +380,32 @@ UPLOADERS = {
     "pdm": ["publish"],
     "devpi": ["push", "demo==1.0", "pypi:main"],
 }
+
+
+@pytest.mark.parametrize(
+    ("line", "printed"),
+    [
+        ("uv publish", True),
+        ("uv pip install x", False),
+        ("/v/bin/python /v/bin/pdm publish", True),
+        ("pdm install", False),
+        ("bash", False),
+        ("twine upload", False),
+    ],
+)
+def test_a_constant_text_is_printed_only_for_an_uploader_that_would_go_on(
+    line: str, printed: bool, started_by: Callable[..., None]
+) -> None:
+    started_by(line)
+    if printed:
+        credential = keyring.get_credential(HTTP, None)
+        assert credential is not None
+        assert keyring.get_password(HTTP, TOKEN) == credential.password == REFUSED
+        return
+    for ask in (lambda: keyring.get_password(HTTP, TOKEN), lambda: keyring.get_credential(HTTP, None)):
+        with pytest.raises(SystemExit) as ended:
+            ask()
+        assert ended.value.code == 1
 
 
 @pytest.fixture
@@ -265,9 +425,7 @@ def test_a_refusal_ends_an_uploader(name: str, program: pytest.MonkeyPatch) -> N
         assert ended.value.code == 1
 
 
-@pytest.mark.parametrize(
-    "arguments", [["/usr/bin/poetry", "install"], ["/usr/bin/pdm", "config"], ["/usr/bin/release", "publish"], []]
-)
+@pytest.mark.parametrize("arguments", [["/usr/bin/poetry", "install"], ["/usr/bin/pdm", "config"]])
 def test_a_refusal_ends_nothing_else(arguments: list[str], program: pytest.MonkeyPatch) -> None:
     program.setattr(sys, "argv", arguments)
     with pytest.raises(RefusedError):

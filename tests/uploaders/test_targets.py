@@ -6,7 +6,6 @@ That this is what the uploaders do is shown by `test_parsers_*`, with their own 
 from __future__ import annotations
 
 import shlex
-import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -23,8 +22,8 @@ from keyring_pypitoken.uploaders.uploader import (
     Process,
     Target,
     Uploader,
-    all_uploaders,
     check_checkout,
+    find_uploader,
 )
 
 if TYPE_CHECKING:
@@ -76,7 +75,9 @@ def make(home: Path, work: Path) -> Make:
 
 
 def uploader(name: str) -> Uploader:
-    return next(one for one in all_uploaders() if one.name == name)
+    found = find_uploader(name)
+    assert found is not None
+    return found
 
 
 UPLOADING = (
@@ -379,9 +380,3 @@ def test_a_release_names_the_project_for_devpi(make: Make) -> None:
         uploader("devpi").find_projects(make("devpi push my-demo-1.0 pypi:pypi"))
     assert str(refusal.value) == "'my-demo-1.0' may name several projects: write NAME==VERSION."
     assert uploader("twine").find_projects(make("twine upload demo==1.0")) == ()
-
-
-def test_twine_is_found_inside_another_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "twine.cli", SimpleNamespace(args=SimpleNamespace(command="upload", args=["x"])))
-    assert uploader("twine").find_inside() == ("upload", "x")
-    assert uploader("flit").find_inside() is None
