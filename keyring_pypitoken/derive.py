@@ -113,6 +113,14 @@ def domain_of(master: MasterToken) -> str:
     return PYPI.domain if isinstance(found, LoaderError) else found[1].location
 
 
+def is_same_token(one: MasterToken, other: MasterToken) -> bool:
+    """Return True if two tokens have the identifier by which the index finds and deletes them."""
+    first, second = read_text(one.reveal().strip()), read_text(other.reveal().strip())
+    if isinstance(first, LoaderError) or isinstance(second, LoaderError):
+        return one.equals(other)
+    return first[1].identifier == second[1].identifier
+
+
 def visible_projects(master: MasterToken) -> tuple[str, ...]:
     """Return the normalized names of the projects that a token visibly is for; none if it shows no such limit."""
     found = read_text(master.reveal().strip())

@@ -18,7 +18,7 @@ from keyring_pypitoken.names import InvalidNameError, normalize_valid
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.text import join_names, printable
 from keyring_pypitoken.uploaders.settings import home
-from keyring_pypitoken.vault import changes, masters, unprotected
+from keyring_pypitoken.vault import accounts, changes, masters, unprotected
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Config
     from keyring_pypitoken.secret import MasterToken
 
-_PYPIRC = "~/.pypirc"
 # Sections that name no project: an index, the defaults, and what flit and twine read before there were sections.
 _GENERAL = ("pypi", "testpypi", "server-login", "default", "distutils")
 _ADVICE = "store it with `keyring-pypitoken login`, delete it there, and revoke it if others can read that file."
@@ -68,12 +67,14 @@ def adopt(options: argparse.Namespace) -> int:
     path, adopted, tokens = str(home(os.environ) / ".pypirc"), [], pypirc.Pypirc()
     planned: dict[tuple[str, str], MasterToken] = {}
     try:
-        tokens = pypirc.read_pypirc(path, _PYPIRC)
+        tokens = pypirc.read_pypirc(path, pypirc.NAME)
     except Refusal as refusal:
-        adopted.append(Adopted("", _PYPIRC, "", _PYPIRC, "", str(refusal)))
+        adopted.append(Adopted("", pypirc.NAME, "", pypirc.NAME, "", str(refusal)))
     raws = [*_in_keyrings(config), *_in_pypirc(path, tokens.tokens, config)]
     adopted += [_adopt(raw, config, planned, dry_run=options.dry_run) for raw in raws]
-    left = {_PYPIRC: (tokens if options.dry_run else _read_again(path)).left} | pypirc.find_further(current_directory())
+    left = {pypirc.NAME: (tokens if options.dry_run else pypirc.read_home()).left} | pypirc.find_further(
+        current_directory()
+    )
     adopted += [
         Adopted("", name, "", name, "", f"a token can be read in it ({join_names(places)}): {_ADVICE}")
         for name, places in left.items()
@@ -97,19 +98,11 @@ def _line(entry: Adopted) -> str:
     return f"{printable(place)}: {f'not moved, because {entry.problem}' if entry.problem else entry.outcome}"
 
 
-def _read_again(path: str) -> pypirc.Pypirc:
-    """Read the file once more, now that tokens were taken out."""
-    try:
-        return pypirc.read_pypirc(path, _PYPIRC)
-    except Refusal:
-        return pypirc.Pypirc()  # its reason is in the list already
-
-
 def _in_keyrings(config: Config) -> Iterator[_Raw]:
     for repository in config.repositories:
         for raw in unprotected.raw_masters(repository, config.store):
             key = Key.parse(raw.service, raw.username)
-            account, projects = _account_of(raw.master, (key and key.project) or "")
+            account, projects = _account_of(raw.master, repository, (key and key.project) or "")
             by_hand = f'with `keyring del "{raw.service}" {raw.username}`'
             yield _Raw(
                 repository, account, projects, raw.master, raw.service, raw.username, raw.store, raw.delete, by_hand
@@ -125,21 +118,28 @@ def _in_pypirc(path: str, tokens: tuple[pypirc.PypircToken, ...], config: Config
         possible = [known for known in (named, *config.repositories) if known is not None and known.domain == domain]
         repository = next(iter(possible), named or config.repositories[0])
         section = "" if token.section.lower() in _GENERAL else token.section
-        account, projects = _account_of(token.master, section)
-        remove = functools.partial(pypirc.remove_password, path, _PYPIRC, token.section)
+        account, projects = _account_of(token.master, repository, section)
+        remove = functools.partial(pypirc.remove_password, path, pypirc.NAME, token.section)
         yield _Raw(
-            repository, account, projects, token.master, f"[{token.section}]", token.username, _PYPIRC, remove,
-            f"from {_PYPIRC}",
+            repository, account, projects, token.master, f"[{token.section}]", token.username, pypirc.NAME, remove,
+            f"from {pypirc.NAME}",
         )  # fmt: skip
 
 
-def _account_of(master: MasterToken, name: str) -> tuple[str, tuple[str, ...]]:
+def _account_of(master: MasterToken, repository: Repository, name: str) -> tuple[str, tuple[str, ...]]:
     """Return the account that a token goes to and its projects: those that it shows, else what its name says."""
     label, projects = _NOT_IN_LABELS.sub("-", name).strip("._@+-")[:64], visible_projects(master)
     if not projects and name:
         with contextlib.suppress(InvalidNameError):
             projects = (normalize_valid(name),)
-    return (projects[0][:64] if len(projects) == 1 else label or DEFAULT_ACCOUNT), projects
+    return account_for(repository, projects) or label or DEFAULT_ACCOUNT, projects
+
+
+def account_for(repository: Repository, projects: tuple[str, ...]) -> str | None:
+    """Return the account for the token of one project: the one that is noted as its, else one of its name."""
+    if len(projects) != 1:
+        return None
+    return accounts.account_of_project(repository, projects[0]) or projects[0][:64]
 
 
 def _adopt(raw: _Raw, config: Config, planned: dict[tuple[str, str], MasterToken], *, dry_run: bool) -> Adopted:
@@ -167,9 +167,19 @@ def _adopt(raw: _Raw, config: Config, planned: dict[tuple[str, str], MasterToken
         )
     planned[raw.repository.url, raw.account] = master
     if not dry_run:
-        changes.save_master(raw.repository, raw.account, master, config.store)
+        store_master(raw.repository, raw.account, master, raw.projects, config)
         raw.remove()
         # A store that shows one entry under two names has removed both.
         if masters.find_master(raw.repository, raw.account, config.store) is None:
-            changes.save_master(raw.repository, raw.account, master, config.store)
+            store_master(raw.repository, raw.account, master, raw.projects, config)
     return adopted._replace(outcome=f"it {does} moved to the master of the account {raw.account!r}")
+
+
+def store_master(
+    repository: Repository, account: str, master: MasterToken, projects: tuple[str, ...], config: Config
+) -> str:
+    """Store a master, note its account as that of projects, and return the name of the store."""
+    store, _ = changes.save_master(repository, account, master, config.store)
+    if projects:
+        accounts.note_account(repository, account, projects)
+    return store

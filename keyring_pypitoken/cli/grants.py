@@ -17,7 +17,7 @@ from keyring_pypitoken.plan import Request, plan
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import MasterToken
-from keyring_pypitoken.text import in_words, join_names, join_quoted, local_time, quoted
+from keyring_pypitoken.text import in_words, join_names, join_quoted, local_time, nearest, quoted
 from keyring_pypitoken.uploaders.process import read_command_line
 from keyring_pypitoken.uploaders.uploader import Process, all_uploaders
 from keyring_pypitoken.vault import accounts
@@ -133,6 +133,8 @@ def find_repository(name: str | None, config: Config) -> Repository:
     key = Key.parse(name, TOKEN_USERNAME)
     found = match(key, config.repositories) if key else None
     if found is None or found.repository is None or found.kind != "endpoint":
+        if likely := nearest(name, [known.name for known in config.repositories], cutoff=0.5):
+            raise Refusal(f"{quoted(name)} is not a known repository: did you mean {likely!r}?")
         raise Refusal(
             f"{quoted(name)} is not a known repository; known are "
             f"{join_quoted([known.name for known in config.repositories])}: correct the name, or add a "

@@ -64,6 +64,11 @@ def _group(title: str, *options: _Option) -> _Option:
 
 _REPOSITORY = _option("-r --repository", "NAME", "pypi (the default), testpypi, a name in your policy.toml, or a URL")
 _ACCOUNT = _option("--account", "LABEL", "which of several masters (default: what the policies say)")
+_STORED_FOR = _option("--project", "NAME", "for the uploads of this project (default: what the token shows)")
+_STORED_AS = _option("--account", "LABEL", "under this label (default: the project, or `default` for all)")
+_REPLACE = _option("--replace", "", "replace another token of that account without asking")
+_DELETED_FOR = _option("--project", "NAME", "that of this project's uploads")
+_DELETED = _option("--account", "LABEL", "that of this account (default: `default`)")
 _JSON = _option("--json", "", "print JSON, for programs")
 _FILES = _option("files", "FILE", "distribution files, as for an uploader", nargs="*")
 _POLICIES = _option("files", "FILE", "policy files (default: those in force here)", nargs="*")
@@ -91,8 +96,12 @@ _RESTRICTIONS = _group(
 )
 # The module and function that run each subcommand, what it does, its options.
 _SUBCOMMANDS: dict[str, tuple[str, str, tuple[_Option, ...]]] = {
-    "login": ("masters:login", "store a master: the token that PyPI showed you", (_REPOSITORY, _ACCOUNT)),
-    "logout": ("masters:logout", "delete a stored master", (_REPOSITORY, _ACCOUNT)),
+    "login": (
+        "masters:login",
+        "store a master: the token that PyPI showed you",
+        (_REPOSITORY, _STORED_FOR, _STORED_AS, _REPLACE),
+    ),
+    "logout": ("masters:logout", "delete a stored master", (_REPOSITORY, _DELETED_FOR, _DELETED)),
     "init": ("policies:init", "write a commented pypitoken.toml for this repository", (_FROM_DIST, _FORCE)),
     "explain": (
         "grants:explain",
@@ -130,6 +139,7 @@ _STATUS_ALIAS = "doctor"
 # Each belongs to the subcommand that it shows.
 _EXAMPLES = """\
   keyring-pypitoken login
+  keyring-pypitoken login --project my-project
   keyring-pypitoken login -r testpypi --account work
   pass show pypi | keyring-pypitoken login
   keyring-pypitoken logout --account work

@@ -2,58 +2,120 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken import issue
+from keyring_pypitoken.cli import adopt, pypirc, setup
 from keyring_pypitoken.cli.grants import find_repository
-from keyring_pypitoken.cli.output import read_secret, say
+from keyring_pypitoken.cli.output import can_ask, confirm, read_secret, say
+from keyring_pypitoken.cli.surroundings import find_keyring_problems, find_programs
+from keyring_pypitoken.derive import check_master, is_same_token, visible_projects
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.lookup import PYPI, TESTPYPI, Key
-from keyring_pypitoken.names import LABEL_RULE, valid_label
+from keyring_pypitoken.lookup import DEFAULT_ACCOUNT, PYPI, Key
+from keyring_pypitoken.names import LABEL_RULE, InvalidNameError, normalize_valid, valid_label
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import MasterToken
-from keyring_pypitoken.text import quoted
-from keyring_pypitoken.vault import masters
+from keyring_pypitoken.text import join_quoted, printable, quoted
+from keyring_pypitoken.vault import accounts, masters
+from keyring_pypitoken.vault.backends import refuse_unusable
 
 if TYPE_CHECKING:
-    import argparse
-
     from keyring_pypitoken.lookup import Repository
+    from keyring_pypitoken.policy.model import Config
 
 
+@issue.sealed
 def login(options: argparse.Namespace) -> int:
     """Store a master."""
-    repository, key = _parse(options)
-    text = MasterToken(read_secret(f"API token for {repository.name}, as {repository.domain} shows it"))
-    saved = issue.save(key, text)
-    if saved is None:
-        raise Refusal(f"no master can be stored for {repository.name}: see `keyring-pypitoken status`.")
-    where = saved.repository.name + ("" if saved.account == masters.DEFAULT_ACCOUNT else f" (account {saved.account})")
-    replaced = f" It replaces the previous one; if you no longer need that, revoke it on {repository.domain}."
-    # twine knows the names of PyPI's two indexes; others only by their URL, unless .pypirc names them.
-    names = {PYPI: "", TESTPYPI: " -r testpypi"}
-    option = names.get(repository, f" --repository-url {repository.url}")
-    say(f"Stored for {where}.{replaced if saved.replaced else ''} Next: twine upload{option} dist/*", "good")
+    config = load_config()
+    repository, account, project = _parse(options, config)
+    _refuse_without_store(config)
+    for problem in find_keyring_problems(os.environ):
+        say(f"{problem.problem}: {problem.remedy}.", "bad")
+    if can_ask() and _adopts():
+        return adopt.adopt(argparse.Namespace(dry_run=False, json=False))
+    prompt = f"Paste your {'PyPI' if repository == PYPI else repository.name} API token"
+    master = MasterToken(read_secret(f"{prompt} (create one: https://{repository.domain}/manage/account/token/)"))
+    master, projects = check_master(master, repository), visible_projects(master)
+    if project and projects and project not in projects:
+        raise Refusal(f"this token is for {join_quoted(projects)} only: leave --project out.")
+    projects = projects or ((project,) if project else ())
+    if account is None:
+        account = adopt.account_for(repository, (project,) if project else projects) or DEFAULT_ACCOUNT
+    stored = masters.find_master(repository, account, config.store)
+    is_other = stored is not None and not is_same_token(stored, master)
+    if is_other and not options.replace:
+        question = f"The account {account!r} of {repository.name} holds another token. Replace it?"
+        advice = (
+            f"the account {account!r} of {repository.name} holds another token: store this one beside it with "
+            "`--project NAME` or `--account LABEL`, or replace that one with --replace."
+        )
+        if not confirm(question, advice):
+            raise Refusal(f"nothing was stored, and {advice}")
+    store = adopt.store_master(repository, account, master, projects, config)
+    where = repository.name + ("" if account == DEFAULT_ACCOUNT else f" (account {account})")
+    replaced = f" It replaces another one; if you no longer need that, revoke it on {repository.domain}."
+    say(f"Stored for {where} in {store}.{replaced if is_other else ''}", "good")
+    _say_next(repository)
     return 0
+
+
+def _adopts() -> bool:
+    """Offer the tokens that are in ~/.pypirc; return True if they are wanted."""
+    tokens = pypirc.read_home().tokens
+    sections = ", ".join(printable(f"[{token.section}]") for token in tokens)
+    question = f"~/.pypirc holds a token in {sections}. Move what is there instead?"
+    return bool(tokens) and confirm(question, "")
+
+
+def _refuse_without_store(config: Config) -> None:
+    """Refuse what could not be stored anyway, before a token is asked for."""
+    if config.problem is not None:
+        raise config.problem
+    if config.store.command is not None:
+        raise Refusal(
+            f"masters are read from the program {config.store.command.value[0]!r} ({config.store.command.origin}), and "
+            "cannot be stored through it: store the token with that program."
+        )
+    refuse_unusable(config.store, to_store=True)
+
+
+def _say_next(repository: Repository) -> None:
+    """Name the next command for the uploaders here."""
+    programs = [uploader for uploader, _ in find_programs(os.environ)]
+    for uploader in programs:
+        setup.offer(uploader.name, os.environ)
+    commands = [" ".join((uploader.name, *uploader.typical)) for uploader in programs if uploader.lookups_per_upload]
+    known = f"keyring-pypitoken explain -r {repository.name}"
+    say(f"Next: {', or '.join(commands) or 'keyring-pypitoken status'}" if repository == PYPI else f"Next: {known}")
 
 
 def logout(options: argparse.Namespace) -> int:
     """Delete a master."""
-    repository, key = _parse(options)
-    where = f"{repository.name} (account {options.account or masters.DEFAULT_ACCOUNT!r})"
-    if not issue.delete(key):
-        raise Refusal(f"no master is stored for {where}, so there is nothing to delete.")
+    config = load_config()
+    repository, account, project = _parse(options, config)
+    account = account or adopt.account_for(repository, (project,) if project else ()) or DEFAULT_ACCOUNT
+    where = f"{repository.name} (account {account!r})"
+    if not issue.delete(Key.of(repository, None if account == DEFAULT_ACCOUNT else account)):
+        others = sorted(accounts.noted_accounts(repository))
+        hint = f"name one of {join_quoted(others)} with --account" if others else "there is nothing to delete"
+        raise Refusal(f"no master is stored for {where}: {hint}.")
     say(f"Deleted the master for {where}.")
     return 0
 
 
-def _parse(options: argparse.Namespace) -> tuple[Repository, Key]:
-    repository, account = find_repository(options.repository, load_config()), options.account
+def _parse(options: argparse.Namespace, config: Config) -> tuple[Repository, str | None, str | None]:
+    """Return the repository, and the account and the normalized project if they are named."""
+    repository, account, project = find_repository(options.repository, config), options.account, options.project
     if account is not None and not valid_label(account):
         raise Refusal(f"{quoted(account)} is not a valid account label: use {LABEL_RULE}.")
-    return repository, Key.of(repository, account)
+    try:
+        return repository, account, normalize_valid(project) if project is not None else None
+    except InvalidNameError:
+        raise Refusal(f"{quoted(project)} is not a valid project name: correct it.") from None
 
 
 def rekey(options: argparse.Namespace) -> int:

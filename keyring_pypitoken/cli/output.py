@@ -79,18 +79,17 @@ def read_secret(prompt: str) -> str:
     return text
 
 
-def confirm(question: str, *, is_agreed: bool) -> bool:
-    """Ask a question on the terminal unless it is agreed to already; return True for a yes.
-
-    Raises:
-        Refusal: there is no terminal to ask on.
-    """
+def can_ask() -> bool:
+    """Return True if a person is at the terminal of standard input."""
     from keyring_pypitoken.vault.passphrase import has_terminal
 
-    if is_agreed:
-        return True
-    if sys.stdin is None or not sys.stdin.isatty() or not has_terminal():
-        raise Refusal(f"nobody can be asked here ({question}): add --yes.")
+    return sys.stdin is not None and sys.stdin.isatty() and has_terminal()
+
+
+def confirm(question: str, otherwise: str) -> bool:
+    """Ask a question on the terminal; return True for a yes. If nobody can be asked, `otherwise` is a Refusal."""
+    if not can_ask():
+        raise Refusal(otherwise)
     print(f"{question} [y/N] ", end="", flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 

@@ -20,10 +20,12 @@ from keyring_pypitoken.lookup import TOKEN_USERNAME
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import join_names, printable
+from keyring_pypitoken.uploaders.settings import home
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+NAME = "~/.pypirc"
 _PASSWORD = re.compile(r"\s*password\s*[=:]", re.IGNORECASE)
 _MAX_COMMENTS = 5  # lines within a password
 _MAX_LINE = 4096  # characters; configparser takes quadratic time for a line of many spaces
@@ -76,6 +78,13 @@ def read_pypirc(path: str, name: str) -> Pypirc:
             username = options.get("username", TOKEN_USERNAME)
             tokens.append(PypircToken(section, username, options.get("repository", ""), master))
     return Pypirc(tuple(tokens), _places(text))
+
+
+def read_home() -> Pypirc:
+    """Find the tokens in ~/.pypirc, as far as it can be read."""
+    with contextlib.suppress(Refusal):
+        return read_pypirc(str(home(os.environ) / ".pypirc"), NAME)
+    return Pypirc()
 
 
 @sealed

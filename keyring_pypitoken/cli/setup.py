@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keyring_pypitoken.cli.output import confirm, say
+from keyring_pypitoken.cli.output import can_ask, confirm, say
 from keyring_pypitoken.cli.pypirc import rewrite
 from keyring_pypitoken.cli.surroundings import find_programs, lacks_plugin
 from keyring_pypitoken.exceptions import PolicyError, Refusal
@@ -92,6 +92,21 @@ def setup(options: argparse.Namespace) -> int:
     return 0
 
 
+def offer(name: str, environ: Mapping[str, str]) -> None:
+    """Offer to write what an uploader lacks, or name the command that does it."""
+    wanted = _wanted(environ).get(name)
+    if wanted is None:
+        return
+    with contextlib.suppress(Refusal):  # `status` names what is wrong with the file
+        table = _table(_parse(read_text(wanted.path, str(wanted.path)) or "", wanted), wanted)
+        if all(key in table for key, _ in wanted.settings):
+            return
+        if can_ask():
+            write_settings(name, wanted, environ, is_agreed=False)
+        else:
+            say(f"If you use {name}: keyring-pypitoken setup {name}")
+
+
 def write_settings(name: str, wanted: _Wanted, environ: Mapping[str, str], *, is_agreed: bool) -> bool:
     """Write what is missing if a person agrees; return True if all is there then."""
     for variable in wanted.ignored_with:
@@ -125,7 +140,7 @@ def write_settings(name: str, wanted: _Wanted, environ: Mapping[str, str], *, is
         raise Refusal(f"{wanted.path} is not written as this can change it: add {shown} to {place}.")
     say(f"{place} gets:")
     print("".join(f"  {line}\n" for line in lines), end="", flush=True)
-    if not confirm("Write that?", is_agreed=is_agreed):
+    if not is_agreed and not confirm("Write that?", "nobody can be asked whether to write that: add --yes."):
         return False
     os.makedirs(os.path.dirname(path), exist_ok=True)
     rewrite(path, changed.encode())

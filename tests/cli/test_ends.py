@@ -166,8 +166,17 @@ def test_forty_columns_are_enough(work: Path) -> None:
 
 # Each option of each subcommand, and a command line on which it changes what happens.
 EFFECTS: dict[str, dict[str, tuple[str, ...]]] = {
-    "login": {"repository": ("-r", "testpypi"), "account": ("--account", "work")},
-    "logout": {"repository": ("-r", "testpypi"), "account": ("--account", "work")},
+    "login": {
+        "repository": ("-r", "testpypi"),
+        "account": ("--account", "work"),
+        "project": ("--project", "other"),
+        "replace": ("--replace",),
+    },
+    "logout": {
+        "repository": ("-r", "testpypi"),
+        "account": ("--account", "work"),
+        "project": ("--project", "other"),
+    },
     "init": {"from_dist": ("--from-dist", "dist"), "force": ("--force",)},
     "explain": {
         "repository": ("-r", "testpypi"),

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import sys
+from typing import TYPE_CHECKING
 
 import keyring
 import pytest
 from file_keyring import FileKeyring
-from sandbox import Command, WritePolicy, new_master
+from sandbox import Command, WritePolicy, forget, new_master, write_program
 
 from keyring_pypitoken import Token
 from keyring_pypitoken.cli.main import main
+from keyring_pypitoken.lookup import PYPI as REPOSITORY
 from keyring_pypitoken.names import LABEL_RULE
+from keyring_pypitoken.vault import accounts, passphrase
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Terminal(io.StringIO):
+    """A standard input that is a terminal."""
+
+    def isatty(self) -> bool:
+        """Be one."""
+        return True
+
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
 PRIVATE = f"keyring-pypitoken:{PYPI}"
@@ -29,33 +45,123 @@ def test_a_label_in_the_url_is_not_passed_over(words: tuple[str, ...], command: 
     assert FileKeyring().passwords() == {(PRIVATE, "default"): master}
 
 
-def test_login_ends_with_one_line_that_names_the_next_step(command: Command) -> None:
+@pytest.fixture
+def only_twine(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let twine be the only uploader, and the machine have no settings."""
+    write_program(work / "twine", "true")
+    monkeypatch.setenv("PATH", str(work))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+
+
+STORED = "Stored for {} in file_keyring.FileKeyring.{}\nNext: {}\n"
+
+
+@pytest.mark.usefixtures("only_twine")
+def test_login_ends_with_the_next_command(command: Command, work: Path) -> None:
     master = new_master()
-    assert command("login", stdin=f"  {master}\n") == (0, "Stored for pypi. Next: twine upload dist/*\n", "")
+    shown = STORED.format("pypi", "", "twine upload dist/*")
+    assert command("login", stdin=f"  {master}\n") == (0, shown, "")
     assert FileKeyring().passwords() == {(PRIVATE, "default"): master}
+    shown = STORED.format("testpypi (account work)", "", "keyring-pypitoken explain -r testpypi")
+    test = new_master("test.pypi.org")
+    assert command("login", "-r", "testpypi", "--account", "work", stdin=test) == (0, shown, "")
+    write_program(work / "uv", "true")
+    assert command("login", stdin=master)[1].splitlines()[1:] == [
+        "If you use uv: keyring-pypitoken setup uv",
+        "Next: twine upload dist/*, or uv publish",
+    ]
+    (work / "twine").unlink()
+    (work / "uv").unlink()
+    assert command("login", stdin=master)[1].splitlines()[1:] == ["Next: keyring-pypitoken status"]
 
 
-def test_login_takes_a_master_that_is_itself_restricted(command: Command) -> None:
-    token = Token.load(new_master())
-    token.restrict(project_names=["demo"])
-    assert command("login", stdin=token.dump())[0] == 0
-    assert FileKeyring().passwords() == {(PRIVATE, "default"): token.dump()}
-
-
-def test_login_names_the_account_and_the_repository_of_the_next_step(command: Command) -> None:
-    assert command("login", "-r", "testpypi", "--account", "work", stdin=new_master("test.pypi.org"))[1] == (
-        "Stored for testpypi (account work). Next: twine upload -r testpypi dist/*\n"
-    )
-
-
-def test_login_says_that_another_master_was_replaced(command: Command, stored: str) -> None:
-    assert command("login", stdin=stored)[1] == "Stored for pypi. Next: twine upload dist/*\n"
+@pytest.mark.usefixtures("only_twine")
+def test_another_token_is_replaced_only_if_that_is_asked_for(
+    command: Command, stored: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = new_master(identifier="another")
-    assert command("login", stdin=other)[1] == (
-        "Stored for pypi. It replaces the previous one; if you no longer need that, revoke it on pypi.org. "
-        "Next: twine upload dist/*\n"
+    advice = (
+        "the account 'default' of pypi holds another token: store this one beside it with `--project NAME` or "
+        "`--account LABEL`, or replace that one with --replace."
     )
-    assert FileKeyring().passwords() == {(PRIVATE, "default"): other}
+    assert command.refused("login", stdin=other) == advice
+    assert FileKeyring().passwords() == {(PRIVATE, "default"): stored}
+    narrower = Token.load(stored).restrict(project_names=["a", "b"]).dump()
+    assert command("login", stdin=narrower)[1] == STORED.format("pypi", "", "twine upload dist/*")
+    monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
+    monkeypatch.setattr(passphrase, "ask_terminal", lambda _question: other)
+    for answer, code in (("\n", 1), ("y\n", 0)):
+        forget()
+        monkeypatch.setattr(sys, "stdin", Terminal(answer))
+        assert main(["login"]) == code
+        assert capsys.readouterr().out.startswith(
+            "The account 'default' of pypi holds another token. Replace it? [y/N] "
+        )
+        assert FileKeyring().passwords() == {(PRIVATE, "default"): other if answer == "y\n" else narrower}
+    replaced = " It replaces another one; if you no longer need that, revoke it on pypi.org."
+    shown = STORED.format("pypi", replaced, "twine upload dist/*")
+    assert command("login", "--replace", stdin=stored) == (0, shown, "")
+
+
+def test_each_project_has_its_own_account(command: Command) -> None:
+    """Whether its token shows the project or not."""
+    tokens = {name: new_master(identifier=f"of {name}") for name in ("proja", "projb", "all")}
+    tokens["projc"] = Token.load(new_master(identifier="of projc")).restrict(project_names=["projc"]).dump()
+    assert command("login", stdin=tokens["all"])[0] == 0
+    assert command("login", "--project", "ProjA", stdin=tokens["proja"])[0] == 0
+    assert command("login", "--project", "projb", "--account", "work", stdin=tokens["projb"])[0] == 0
+    assert command("login", stdin=tokens["projc"])[0] == 0
+    assert FileKeyring().passwords() == {
+        (PRIVATE, "default"): tokens["all"],
+        (f"{PRIVATE}?proja", "proja"): tokens["proja"],
+        (f"{PRIVATE}?work", "work"): tokens["projb"],
+        (f"{PRIVATE}?projc", "projc"): tokens["projc"],
+    }
+    noted = {label: found.projects for label, found in accounts.noted_accounts(REPOSITORY).items()}
+    assert noted == {"default": (), "proja": ("proja",), "work": ("projb",), "projc": ("projc",)}
+    newer = new_master(identifier="of projb, newer")
+    assert command("login", "--project", "projb", "--replace", stdin=newer)[0] == 0
+    assert FileKeyring().passwords()[f"{PRIVATE}?work", "work"] == newer
+    assert command.refused("login", "--project", "other", stdin=tokens["projc"]) == (
+        "this token is for 'projc' only: leave --project out."
+    )
+    assert command.refused("login", "--project", "..", stdin=newer) == "'..' is not a valid project name: correct it."
+    assert command("logout", "--project", "projb")[1] == "Deleted the master for pypi (account 'work').\n"
+    assert command("logout")[0] == 0
+    assert command.refused("logout") == (
+        "no master is stored for pypi (account 'default'): name one of 'proja', 'projc' with --account."
+    )
+
+
+def test_the_tokens_of_a_pypirc_are_offered(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    master, pasted = new_master(), new_master(identifier="pasted")
+    (home / ".pypirc").write_text(f"[pypi]\npassword = {master}\n")
+    monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
+    monkeypatch.setattr(passphrase, "ask_terminal", lambda _question: pasted)
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
+    assert main(["login", "--account", "b"]) == 0
+    question = "~/.pypirc holds a token in [pypi]. Move what is there instead? [y/N] "
+    assert capsys.readouterr().out.startswith(f"{question}Stored for pypi (account b) in ")
+    monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
+    assert main(["login"]) == 0
+    assert capsys.readouterr().out.startswith(f"{question}- '[pypi]' (user '__token__') in ~/.pypirc: it was moved")
+    assert FileKeyring().passwords() == {(PRIVATE, "default"): master, (f"{PRIVATE}?b", "b"): pasted}
+
+
+def test_login_finds_a_store_before_it_reads_a_token(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_KEYRINGS", "plaintext")
+    monkeypatch.setitem(sys.modules, "pyrage", None)
+    assert command.refused("login", stdin="").startswith("no keyring backend on this machine can keep the master")
+
+
+def test_login_says_before_it_stores_that_keyring_would_not_ask_this_package(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    _, out, _ = command("login", stdin="no token")
+    assert out.startswith("the variable PYTHON_KEYRING_BACKEND names keyring.backends.null.Keyring alone")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +187,7 @@ def test_login_and_logout_know_repositories_and_accounts(
     assert command("logout", *options) == (0, deleted, "")
     assert FileKeyring().passwords() == {}
     assert command.refused("logout", *options) == (
-        f"no master is stored for {name} (account {key[1]!r}), so there is nothing to delete."
+        f"no master is stored for {name} (account {key[1]!r}): there is nothing to delete."
     )
 
 
@@ -105,11 +211,7 @@ def test_login_and_logout_know_repositories_and_accounts(
                 "[repository.NAME] with its url to your own policy.toml."
             ),
         ),
-        (
-            ["--account", "a b"],
-            "pypi-x",
-            f"'a b' is not a valid account label: use {LABEL_RULE}.",
-        ),
+        (["--account", "a b"], "pypi-x", f"'a b' is not a valid account label: use {LABEL_RULE}."),
     ],
 )
 def test_login_refuses_what_is_not_a_master(
@@ -128,20 +230,6 @@ def test_logout_refuses_if_the_store_does(command: Command, monkeypatch: pytest.
     )
 
 
-def test_a_repository_that_leaves_the_policy_while_its_token_is_typed_gets_no_master(
-    user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = user_policy('[repository.company]\nurl = "https://index.example/up/"\n')
-
-    class Typed(io.StringIO):
-        def read(self, size: int | None = -1) -> str:
-            file.write_text("")
-            return super().read(size)
-
-    monkeypatch.setattr(sys, "stdin", Typed(new_master("index.example")))
-    assert main(["login", "-r", "company"]) == 1
-    assert capsys.readouterr() == (
-        "",
-        "keyring-pypitoken: no master can be stored for company: see `keyring-pypitoken status`.\n",
-    )
-    assert FileKeyring().passwords() == {}
+def test_a_slip_in_the_name_of_a_repository_gets_a_hint(command: Command) -> None:
+    reason = "keyring-pypitoken: 'pipy' is not a known repository: did you mean 'pypi'?\n"
+    assert command("login", "-r", "pipy", stdin="x") == (1, "", reason)

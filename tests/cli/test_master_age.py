@@ -104,7 +104,7 @@ def test_storing_a_new_one_resets_the_age_and_says_to_revoke_the_old_one(
 ) -> None:
     other = new_master(identifier="another")
     if way == "login":
-        assert "revoke it on pypi.org" in command("login", stdin=other)[1]
+        assert "revoke it on pypi.org" in command("login", "--replace", stdin=other)[1]
     else:
         keyring.set_password(PYPI, TOKEN, other)
         assert "revoke it on pypi.org" in capsys.readouterr().err

@@ -152,7 +152,7 @@ def test_it_asks_before_it_writes(
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     refused = command("setup", "uv")
-    assert (refused[0], refused[2]) == (1, "keyring-pypitoken: nobody can be asked here (Write that?): add --yes.\n")
+    assert (refused[0], refused[2]) == (1, "keyring-pypitoken: nobody can be asked whether to write that: add --yes.\n")
     monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
     assert main(["setup", "uv"]) == code

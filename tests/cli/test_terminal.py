@@ -37,7 +37,7 @@ SESSION = [
     Step("status", "", 1, "Not ready: 1 problem."),
     Step("login", "hunter2", 1, "keyring-pypitoken: this is not a PyPI API token"),
     Step("login", EXPIRED, 1, "keyring-pypitoken: this token expires: it is a derived token"),
-    Step("login", MASTER, 0, "Stored for pypi. Next: twine upload dist/*"),
+    Step("login", MASTER, 0, "Stored for pypi in file_keyring.FileKeyring."),
     Step("explain", "", 0, "An upload to pypi would get a token for demo, for 15"),
     Step("init", "", 0, "Wrote pypitoken.toml: only demo can be uploaded from here."),
     Step("init", "", 1, "keyring-pypitoken: pypitoken.toml is there already: edit it,"),
@@ -87,7 +87,7 @@ def test_a_session_on_a_terminal(work: Path) -> None:
             dimensions=(40, WIDTH),
         )
         if step.typed:
-            child.expect_exact(": ")
+            child.expect(r"token(/\))?: ")
             child.waitnoecho(20)
             child.sendline(step.typed)
         child.expect(pexpect.EOF)
@@ -119,7 +119,6 @@ def test_a_session_in_json(run: Run) -> None:
         ("explain", 0, {"granted", "repository", "account", "projects", "valid_for", "clock_skew", "not_before",
                         "not_after", "bounds", "policies", "warnings"}),
         ("explain -r nowhere", 1, {"granted", "refusal"}),
-        ("explain --error 500-internal", 1, set()),
         ("status", 0, {"ready", "problems", "uploaders", "accounts", "stores", "policies", "keyring"}),
         ("adopt --dry-run", 0, {"moved", "found"}),
         ("inspect", 0, {"location", "identifier", "format", "not_before", "not_after", "standing", "state", "caveats",
@@ -129,7 +128,7 @@ def test_a_session_in_json(run: Run) -> None:
     ):  # fmt: skip
         done = run("keyring_pypitoken", *words.split(), "--json", stdin=MASTER)
         assert done.returncode == code, (words, done)
-        assert set(json.loads(done.stdout) if keys else {}) == keys
+        assert set(json.loads(done.stdout)) == keys
     (entry,) = json.loads(run("keyring_pypitoken", "history", "--json").stdout)
     assert set(entry) == {
         *("time", "projects", "repository", "account", "not_before", "not_after", "program", "policy", "note")
@@ -146,9 +145,14 @@ def test_the_passphrase_of_an_age_file_is_typed_and_changed_on_a_terminal(home: 
     identity.write_text(f"{pyrage.x25519.Identity.generate()}\n")
     new, repeat, opens = "New passphrase for ", "Repeat passphrase: ", "Passphrase of "
     wrong = "This passphrase does not open it. Try again: "
-    login = [("API token for", MASTER), (new, "one"), (repeat, "on"), ("The two differ. New passphrase: ", "one")]
+    login = [
+        ("API token (create one: ", MASTER),
+        (new, "one"),
+        (repeat, "on"),
+        ("The two differ. New passphrase: ", "one"),
+    ]
     sessions: list[tuple[str, list[tuple[str, str]], str]] = [
-        ("login", [*login, (repeat, "one")], "Stored for pypi."),
+        ("login", [*login, (repeat, "one")], "Stored for pypi in "),
         ("rekey", [(opens, "two"), (wrong, "one"), (new, "three"), (repeat, "three")], "The new passphrase opens "),
         (f"rekey --identity {identity}", [(opens, "three")], f"The identity {identity} opens "),
         ("token", [], "and no policy names one: name it as `identity` in [store] of "),
