@@ -61,7 +61,8 @@ LOGIN = "[server-login]\npassword = x\n"
 @pytest.fixture
 def make(home: Path, work: Path) -> Make:
     (home / ".pypirc").write_text(PYPIRC, encoding="utf-8")
-    (work / "login").write_text(LOGIN, encoding="utf-8")
+    for name in ("login", "RC", "-rc"):
+        (work / name).write_text(LOGIN, encoding="utf-8")
     (work / "pyproject.toml").write_text('[project]\nname = "My_Demo.x"\n', encoding="utf-8")
 
     def make(line: str) -> Process:
@@ -212,6 +213,13 @@ PROBLEMS = {
     ],
     "twine upload --config-file login f": [
         f"login holds a password for [server-login], and twine takes it before it asks keyring: {_ADOPT}"
+    ],
+    # Names of files that look like a variable and an option.
+    "twine upload --config-file RC f": [
+        f"RC holds a password for [server-login], and twine takes it before it asks keyring: {_ADOPT}"
+    ],
+    "twine upload --config-file=-rc f": [
+        f"-rc holds a password for [server-login], and twine takes it before it asks keyring: {_ADOPT}"
     ],
     "twine upload --repository-url https://__token__:pw@a.example/ f": [
         "the URL in --repository-url holds a password, and twine takes it before it asks keyring: delete it there"
