@@ -9,6 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distributions import make_sdist, make_wheel
+from environments import Environments
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.uploaders.uploader import Process, find_uploader
@@ -16,6 +17,8 @@ from keyring_pypitoken.uploaders.uploader import Process, find_uploader
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    import pytest
 
 
 class Case(NamedTuple):
@@ -56,7 +59,7 @@ def write_tree(work: Path, home: Path, pypircs: dict[str, str]) -> None:
 
 
 def find_differences(
-    name: str, python: Path, script: str, lines: Sequence[str], work: Path, home: Path
+    name: str, config: pytest.Config, script: str, lines: Sequence[str], work: Path, home: Path
 ) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Return the command lines that an uploader's own parser and its uploader read differently, with what they found.
 
@@ -64,6 +67,8 @@ def find_differences(
     True or False, or "usage" if the parser ends with an error, after which nothing is compared, or "settings" if the
     settings are at fault, which the uploader must refuse.
     """
+    assert config.cache is not None
+    python = Environments(config.cache.mkdir("uploaders"), os.environ).scripts(name) / "python"
     cases = [Case.parse(line) for line in lines]
     wrong = []
     for line, case, theirs in zip(lines, cases, _ask(python, script, cases, work, home), strict=True):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 from comparison import find_differences, write_tree
-from environments import Environments
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,13 +159,6 @@ push demo==1.0 pypi:a --pypirc defaults
 """.strip().splitlines()
 
 
-@pytest.fixture(scope="module")
-def python(pytestconfig: pytest.Config) -> Path:
-    """Return the interpreter of devpi-client's environment."""
-    assert pytestconfig.cache is not None
-    return Environments(pytestconfig.cache.mkdir("uploaders"), os.environ).scripts("devpi") / "python"
-
-
-def test_command_lines_are_read_as_devpi_does(python: Path, work: Path, home: Path) -> None:
+def test_command_lines_are_read_as_devpi_does(pytestconfig: pytest.Config, work: Path, home: Path) -> None:
     write_tree(work, home, PYPIRCS)
-    assert find_differences("devpi", python, SCRIPT, LINES, work, home) == []
+    assert find_differences("devpi", pytestconfig, SCRIPT, LINES, work, home) == []

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from comparison import find_differences, write_tree
-from environments import Environments
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.uploaders
 
@@ -171,14 +171,6 @@ publish -r local --interpreter a b --compatibility x --repository-url http://a.e
 """.strip().splitlines()
 
 
-@pytest.fixture(scope="module")
-def python(pytestconfig: pytest.Config) -> Path:
-    """Return the interpreter of maturin's environment."""
-    assert pytestconfig.cache is not None
-    scripts = Environments(pytestconfig.cache.mkdir("uploaders"), os.environ).scripts("maturin")
-    return scripts / Path(sys.executable).name
-
-
-def test_command_lines_are_read_as_maturin_does(python: Path, work: Path, home: Path) -> None:
+def test_command_lines_are_read_as_maturin_does(pytestconfig: pytest.Config, work: Path, home: Path) -> None:
     write_tree(work, home, PYPIRCS)
-    assert find_differences("maturin", python, SCRIPT, LINES, work, home) == []
+    assert find_differences("maturin", pytestconfig, SCRIPT, LINES, work, home) == []
