@@ -13,10 +13,12 @@ from keyring_pypitoken.cli.output import dump, items, say
 from keyring_pypitoken.derive import check_master, domain_of, visible_projects
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory
-from keyring_pypitoken.lookup import DEFAULT_ACCOUNT, Key, match
-from keyring_pypitoken.names import InvalidNameError, normalize_valid
-from keyring_pypitoken.policy.discovery import load_config
+from keyring_pypitoken.history import read_history
+from keyring_pypitoken.lookup import DEFAULT_ACCOUNT, TOKEN_USERNAME, Key, match, raw_keys
+from keyring_pypitoken.names import InvalidNameError, normalize_valid, valid_label
+from keyring_pypitoken.policy.discovery import find_search_path, load_config
 from keyring_pypitoken.text import join_names, printable
+from keyring_pypitoken.uploaders.evidence import find_workspace
 from keyring_pypitoken.uploaders.settings import home
 from keyring_pypitoken.vault import accounts, changes, masters, unprotected
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Config
     from keyring_pypitoken.secret import MasterToken
 
+_MAX_NAMES = 200  # each is two questions to a keyring
 # Sections that name no project: an index, the defaults, and what flit and twine read before there were sections.
 _GENERAL = ("pypi", "testpypi", "server-login", "default", "distutils")
 _ADVICE = "store it with `keyring-pypitoken login`, delete it there, and revoke it if others can read that file."
@@ -70,7 +73,10 @@ def adopt(options: argparse.Namespace) -> int:
         tokens = pypirc.read_pypirc(path, pypirc.NAME)
     except Refusal as refusal:
         adopted.append(Adopted("", pypirc.NAME, "", pypirc.NAME, "", str(refusal)))
-    raws = [*_in_keyrings(config), *_in_pypirc(path, tokens.tokens, config)]
+    if options.entry:
+        raws = list(_named_entry(options.entry[0], (options.entry[1:] or [TOKEN_USERNAME])[0], config))
+    else:
+        raws = [*_in_keyrings(config, _known_names(tokens.tokens, config)), *_in_pypirc(path, tokens.tokens, config)]
     adopted += [_adopt(raw, config, planned, dry_run=options.dry_run) for raw in raws]
     left = {pypirc.NAME: (tokens if options.dry_run else pypirc.read_home()).left} | pypirc.find_further(
         current_directory()
@@ -98,15 +104,49 @@ def _line(entry: Adopted) -> str:
     return f"{printable(place)}: {f'not moved, because {entry.problem}' if entry.problem else entry.outcome}"
 
 
-def _in_keyrings(config: Config) -> Iterator[_Raw]:
+def _in_keyrings(config: Config, names: set[str]) -> Iterator[_Raw]:
+    """Yield what is stored under the names that uploaders ask for; some have a project's name in them."""
     for repository in config.repositories:
-        for raw in unprotected.raw_masters(repository, config.store):
-            key = Key.parse(raw.service, raw.username)
-            account, projects = _account_of(raw.master, repository, (key and key.project) or "")
-            by_hand = f'with `keyring del "{raw.service}" {raw.username}`'
-            yield _Raw(
-                repository, account, projects, raw.master, raw.service, raw.username, raw.store, raw.delete, by_hand
-            )
+        pairs = list(raw_keys(repository))
+        for name in sorted(names)[:_MAX_NAMES]:
+            pairs += [(repository.url, f"pypi_token:project:{name}"), (f"{repository.url}?{name}", TOKEN_USERNAME)]
+        for raw in unprotected.raw_masters(pairs, config.store):
+            yield _from_keyring(raw, repository)
+
+
+def _named_entry(service: str, username: str, config: Config) -> Iterator[_Raw]:
+    """Yield what is stored under a name that a person gives."""
+    for raw in unprotected.raw_masters([(service, username)], config.store):
+        yield _from_keyring(raw, _repository_of(raw.master, None, config))
+
+
+def _from_keyring(raw: unprotected.RawMaster, repository: Repository) -> _Raw:
+    key = Key.parse(raw.service, raw.username)
+    account, projects = _account_of(raw.master, repository, (key and key.project) or "")
+    if key is not None and key.label and not projects and valid_label(key.label):
+        account = key.label  # an account, or a project: only a token can show which
+    by_hand = f'with `keyring del "{raw.service}" {raw.username}`'
+    return _Raw(repository, account, projects, raw.master, raw.service, raw.username, raw.store, raw.delete, by_hand)
+
+
+def _known_names(tokens: tuple[pypirc.PypircToken, ...], config: Config) -> set[str]:
+    """Return the names of projects and accounts that a token may be stored under."""
+    here, names = current_directory(), {token.section for token in tokens}
+    for repository in config.repositories:
+        for label, noted in accounts.noted_accounts(repository).items():
+            names.update({label, *noted.projects})
+    with contextlib.suppress(Refusal):  # a mistake in this project is no reason to leave a token where it is
+        for policy in (*config.configured, *find_search_path(here, here, os.environ).policies):
+            names.update(policy.settings.projects.value if policy.settings.projects else ())
+        names.update(find_workspace(here, here)[1], *(entry.projects or () for entry in read_history()))
+    return {name for name in names if valid_label(name)}
+
+
+def _repository_of(master: MasterToken, named: Repository | None, config: Config) -> Repository:
+    """Return the repository that a token is for by its location, if possible the named one."""
+    domain = domain_of(master)
+    possible = (known for known in (named, *config.repositories) if known is not None and known.domain == domain)
+    return next(possible, named or config.repositories[0])
 
 
 def _in_pypirc(path: str, tokens: tuple[pypirc.PypircToken, ...], config: Config) -> Iterator[_Raw]:
@@ -114,9 +154,7 @@ def _in_pypirc(path: str, tokens: tuple[pypirc.PypircToken, ...], config: Config
         key = Key.parse(token.url, token.username) if token.url else None
         fit = match(key, config.repositories) if key else None
         named = fit.repository if fit and fit.kind == "endpoint" else None
-        domain = domain_of(token.master)
-        possible = [known for known in (named, *config.repositories) if known is not None and known.domain == domain]
-        repository = next(iter(possible), named or config.repositories[0])
+        repository = _repository_of(token.master, named, config)
         section = "" if token.section.lower() in _GENERAL else token.section
         account, projects = _account_of(token.master, repository, section)
         remove = functools.partial(pypirc.remove_password, path, pypirc.NAME, token.section)

@@ -76,6 +76,7 @@ _FROM_DIST = _option("--from-dist", "DIRECTORY", "list the projects of the files
 _FORCE = _option("--force", "", "replace the policy that is there")
 _UPLOADER = _option("uploader", "UPLOADER", "such as uv, hatch or flit")
 _YES = _option("--yes", "", "do not ask before writing")
+_ENTRY = _option("entry", "NAME", "one entry: its service and user name (default: all known)", nargs="*")
 _DRY_RUN = _option("--dry-run", "", "only show what would be moved")
 _IDENTITY = _option("--identity", "FILE", "the age or SSH key that will open it (default: ask for a new passphrase)")
 _NUMBER = _option("-n --number", "N", "how many of the latest (default: 20; 0 for all)", type=int, default=20)
@@ -114,7 +115,7 @@ _SUBCOMMANDS: dict[str, tuple[str, str, tuple[_Option, ...]]] = {
         (_JSON,),
     ),
     "setup": ("setup:setup", "write the settings that an uploader needs to ask keyring", (_UPLOADER, _YES)),
-    "adopt": ("adopt:adopt", "move unprotected tokens out of uploaders' reach", (_DRY_RUN, _JSON)),
+    "adopt": ("adopt:adopt", "move unprotected tokens out of uploaders' reach", (_ENTRY, _DRY_RUN, _JSON)),
     "rekey": ("masters:rekey", "change the passphrase or the identity that opens the age file", (_IDENTITY,)),
     "token": (
         "grants:token",

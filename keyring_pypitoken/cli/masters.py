@@ -36,7 +36,7 @@ def login(options: argparse.Namespace) -> int:
     for problem in find_keyring_problems(os.environ):
         say(f"{problem.problem}: {problem.remedy}.", "bad")
     if can_ask() and _adopts():
-        return adopt.adopt(argparse.Namespace(dry_run=False, json=False))
+        return adopt.adopt(argparse.Namespace(entry=[], dry_run=False, json=False))
     prompt = f"Paste your {'PyPI' if repository == PYPI else repository.name} API token"
     master = MasterToken(read_secret(f"{prompt} (create one: https://{repository.domain}/manage/account/token/)"))
     master, projects = check_master(master, repository), visible_projects(master)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, NamedTuple
 
-from keyring_pypitoken.lookup import raw_keys
 from keyring_pypitoken.vault.backends import keyring_backends, name_of
 from keyring_pypitoken.vault.masters import delete, read, search
 
@@ -31,12 +30,12 @@ class RawMaster(NamedTuple):
     delete: Callable[[], None]
 
 
-def raw_masters(repository: Repository, settings: StoreSettings) -> list[RawMaster]:
-    """List what is stored under the names that uploaders ask for, other than names of the user's choice."""
+def raw_masters(pairs: Sequence[tuple[str, str]], settings: StoreSettings) -> list[RawMaster]:
+    """List what is stored in keyrings under pairs of service and user name."""
     return [
         RawMaster(name_of(backend), service, username, master, functools.partial(_delete, backend, service, username))
         for backend in keyring_backends(settings)
-        for service, username in raw_keys(repository)
+        for service, username in pairs
         if (master := read(backend, service, username)) is not None
     ]
 

@@ -11,6 +11,8 @@ from file_keyring import FileKeyring, SecondKeyring
 from sandbox import Command, WritePolicy, forget, new_master
 
 from keyring_pypitoken import Token
+from keyring_pypitoken.lookup import PYPI as REPOSITORY
+from keyring_pypitoken.vault import accounts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -316,6 +318,38 @@ def test_a_store_that_shows_one_entry_under_two_names_loses_nothing(
     dry, wet = command("adopt", "--dry-run"), command("adopt")
     assert (dry[0], wet[0]) == (0, 0)
     assert list(FileKeyring().passwords().values()) == [master]
+
+
+def test_finds_what_is_stored_under_the_name_of_a_project(
+    command: Command, work: Path, user_policy: WritePolicy
+) -> None:
+    """Of this project, of a policy, of an account, of a section of ~/.pypirc."""
+    (work / "pyproject.toml").write_text('[project]\nname = "here"\n')
+    user_policy('projects = ["allowed", "here"]\n')
+    assert command("login", "--project", "noted", "--account", "work", stdin=new_master(identifier="old"))[0] == 0
+    entries = {
+        (PYPI, "pypi_token:project:here"): new_master(identifier="1"),
+        (f"{PYPI}?allowed", TOKEN): scoped("allowed"),
+        (f"{TEST}?noted", TOKEN): new_master("test.pypi.org", identifier="2"),
+        (f"{TEST}?work", TOKEN): new_master("test.pypi.org", identifier="3"),
+    }
+    for (service, username), token in entries.items():
+        FileKeyring().plant(service, username, token)
+    code, out, _ = command("adopt")
+    assert (code, out.count("was moved")) == (0, 4)
+    noted = {label: entry.projects for label, entry in accounts.noted_accounts(REPOSITORY).items()}
+    assert noted == {"work": ("noted",), "here": ("here",), "allowed": ("allowed",)}
+    assert {user for service, user in FileKeyring().passwords() if TEST in service} == {"noted", "work"}
+
+
+def test_moves_the_entry_that_a_person_names(command: Command) -> None:
+    master = new_master()
+    FileKeyring().plant("my release script", "me", master)
+    where = "- 'my release script' (user 'me') in file_keyring.FileKeyring: it"
+    moved = f"{where} was moved to the master of the account 'default'\n"
+    assert command("adopt")[1] == "No unprotected tokens found in your keyrings, nor in .pypirc files.\n"
+    assert command("adopt", "my release script", "me") == (0, moved, "")
+    assert FileKeyring().passwords() == {PRIVATE: master}
 
 
 def test_tokens_in_a_checkout_are_reported(command: Command, work: Path) -> None:

@@ -186,7 +186,7 @@ EFFECTS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "status": {"json": ("--json",)},
     "setup": {},  # in `test_setup.py`
-    "adopt": {"dry_run": ("--dry-run",), "json": ("--json",)},
+    "adopt": {"entry": ("a", "b"), "dry_run": ("--dry-run",), "json": ("--json",)},
     "rekey": {},  # its option needs an age file: below
     "token": {
         "repository": ("-r", "testpypi"),
