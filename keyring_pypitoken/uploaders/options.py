@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _MAX_LOOKED_AT = 40_000  # directory entries, for one pattern: less than 5 seconds even on a busy machine
 _MAGIC = r"[*?\[]"
-_CLASS = r"\[!?.[^\]]*\]"
 _SEPARATORS = r"[/\\]+" if os.name == "nt" else "/+"
 
 
@@ -129,8 +128,11 @@ def _by_spelling(options: str) -> Mapping[str, str]:
     return {spelling: group.split("/")[-1] for group in options.split() for spelling in group.split("/")}
 
 
-def expand(directory: Path, pattern: str) -> list[str]:
-    """Return the paths that `glob.glob` finds for a pattern, in its order; `**` stands for `*`.
+def expand(directory: Path, pattern: str, *, as_rust: bool = False) -> list[str]:
+    """Return the paths that a pattern finds, in the order in which the system lists directories.
+
+    That is, as `glob.glob`, for which `**` is `*`; or as Rust's crate glob, for which names that begin with a dot match
+    like others, and `**` is any directories.
 
     Raises:
         Refusal: that would look at more than a large directory holds.
@@ -140,18 +142,38 @@ def expand(directory: Path, pattern: str) -> list[str]:
     parts = [part for part in re.split(_SEPARATORS, rest) if part]
     paths = [os.path.join(directory, drive + os.sep if re.match(_SEPARATORS, rest) else drive)] if parts else []
     for part in parts:
-        above, paths = paths, []
-        for path in above:
-            if re.search(_MAGIC, part):
-                names = _names_in(path)
-                matching = [name for name in fnmatch.filter(names, part) if part[0] == "." or name[0] != "."]
-            else:
-                names = matching = [part] if is_present(part, path) else []
+        further: list[str] = []
+        seen: set[tuple[int, int]] = set()
+        for path in paths:
+            has_magic = re.search(_MAGIC, part)
+            names = _names_in(path) if has_magic else [part] if is_present(part, path) else []
             left -= len(names) + 1
             if left < 0:
                 raise Refusal(f"the pattern {quoted(pattern)} looks at too many files: name them.")
-            paths += [os.path.join(path, name) for name in matching]
+            if as_rust and part == "**":
+                status = follow(path, path)
+                # Links may lead back: what a directory holds is the same by whichever path.
+                if status and stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) not in seen:
+                    seen.add((status.st_dev, status.st_ino))
+                    further.append(path)
+                    paths += [os.path.join(path, name) for name in names]  # which this loop then comes to
+                continue
+            if has_magic:
+                names = [name for name in fnmatch.filter(names, part) if as_rust or part[0] == "." or name[0] != "."]
+            further += [os.path.join(path, name) for name in names]
+        paths = further
     return paths
+
+
+def fits(path: Sequence[str], pattern: str) -> bool:
+    """Return True if a relative path, as its parts, is one that a pattern describes; `**` is any directories."""
+    reached = {0}  # how many parts of the path may be described by now
+    for part in re.split(_SEPARATORS, pattern):
+        if part == "**":
+            reached = set(range(min(reached), len(path) + 1)) if reached else reached
+        elif part not in ("", "."):
+            reached = {at + 1 for at in reached if at < len(path) and fnmatch.fnmatchcase(path[at], part)}
+    return len(path) in reached
 
 
 def _names_in(directory: str) -> list[str]:
@@ -160,73 +182,3 @@ def _names_in(directory: str) -> list[str]:
             return [entry.name for entry in entries]
     except (OSError, ValueError):
         return []  # as for glob
-
-
-def expand_rust(directory: Path, pattern: str) -> list[str]:
-    """Return the paths that a pattern finds as in Rust's crate glob 0.3; without wildcards itself, if it exists.
-
-    Unlike Python's, `*` and `**` find hidden names too, and `**` follows links.
-
-    Raises:
-        Refusal: it is not a valid pattern, looks at too much, or meets a directory that cannot be read.
-    """
-    drive, rest = os.path.splitdrive(pattern)
-    found = [os.path.join(directory, drive + os.sep if re.match(_SEPARATORS, rest) else drive)]
-    left = _MAX_LOOKED_AT
-    for part in _rust_parts(rest) if re.search(_MAGIC, pattern) else [rest]:
-        todo, found = found, []
-        seen: set[object] = set()
-        while todo:
-            path = todo.pop()
-            names = _rust_names(path, part, pattern)
-            left -= len(names) + 1
-            if left < 0:
-                raise Refusal(f"the pattern {quoted(pattern)} looks at too many files: name a smaller directory.")
-            if part != "**":
-                found += [os.path.join(path, name) for name in names if name == part or fnmatch.fnmatchcase(name, part)]
-                continue
-            status = follow(path, path)
-            # Links may lead back: what a directory holds is the same by whichever path.
-            if status and stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) not in seen:
-                seen.add((status.st_dev, status.st_ino))
-                found.append(path)
-                todo += [os.path.join(path, name) for name in names]
-    return found
-
-
-def fits_rust(path: Sequence[str], pattern: str) -> bool:
-    """Return True if a relative path, as its parts, is one that such a pattern describes; refuse an invalid one."""
-    parts = _rust_parts(pattern)
-    reached = {0}  # how many parts of the pattern may be behind
-    for name in (*path, None):
-        for at, part in enumerate(parts):
-            if at in reached and part == "**":
-                reached.add(at + 1)  # it stands for nothing
-        if name is not None:
-            fitting = {at for at in reached if at < len(parts) and fnmatch.fnmatchcase(name, parts[at])}
-            reached = {at if parts[at] == "**" else at + 1 for at in fitting}
-    return len(parts) in reached
-
-
-def _rust_parts(pattern: str) -> list[str]:
-    parts = [part for part in re.split(_SEPARATORS, pattern) if part not in ("", ".")]
-    for part in parts:
-        if "[" in re.sub(_CLASS, "", part) or ("**" in re.sub(_CLASS, "", part) and part != "**"):
-            raise Refusal(f"{quoted(pattern)} is not a valid pattern of file names: correct it.")
-    return parts
-
-
-def _rust_names(path: str, part: str, pattern: str) -> list[str]:
-    """Return the names that a part of a pattern may find in a directory."""
-    if not re.search(_MAGIC, part):
-        return [part] if is_present(part, path) else []
-    try:
-        with os.scandir(path) as entries:
-            return [entry.name for entry in entries]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or type(error).__name__).lower()
-        raise Refusal(
-            f"a directory that the pattern {quoted(pattern)} looks into cannot be read ({reason}): name another one."
-        ) from None

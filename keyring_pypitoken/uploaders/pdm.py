@@ -1,4 +1,4 @@
-"""What is known about pdm.
+"""pdm: asks in its own process if keyring is in its environment, else through the command; argparse.
 
 If keyring has nothing, pdm asks the index for Trusted Publishing, and sends a password from netrc with that request;
 then it prompts. If the `keyring` command prints anything (in the mode `creds` two lines, the user name first), pdm
@@ -8,7 +8,6 @@ sends that and looks no further; a single line in the mode `creds` makes it give
 from __future__ import annotations
 
 import os
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
@@ -16,15 +15,17 @@ from urllib.parse import urlparse
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import climb, display_name, is_directory, list_directory
 from keyring_pypitoken.lookup import BUILT_IN, TOKEN_USERNAME
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import quoted
 from keyring_pypitoken.toml import entry
-from keyring_pypitoken.uploaders.legacy import Address, Credentials, Setting, Sources, Uploader, first, read_table
-from keyring_pypitoken.uploaders.options import Grammar
+from keyring_pypitoken.uploaders.options import Grammar, Parsed
+from keyring_pypitoken.uploaders.settings import Setting, Source, Sources, Table, checked_url, first, read_table
+from keyring_pypitoken.uploaders.uploader import Address, Target, Uploader
 
 if TYPE_CHECKING:
-    from keyring_pypitoken.uploaders.legacy import Table
-    from keyring_pypitoken.uploaders.options import Parsed
-    from keyring_pypitoken.uploaders.uploader import Lookups, Process
+    from collections.abc import Iterator
+
+    from keyring_pypitoken.uploaders.uploader import Process
 
 _PUBLISH = Grammar(
     "-p/--project -k/--skip -r/--repository -u/--username -P/--password -i/--identity -c/--comment -d/--dest "
@@ -38,34 +39,25 @@ _DISTRIBUTIONS = (".whl", ".tar.gz", ".tar.bz2", ".zip")  # it stops at any othe
 
 
 class Pdm(Uploader):
-    """pdm: asks in its own process if keyring is in its environment, else through the command; argparse."""
+    """The project's pyproject.toml may add options to each command, and pdm.toml defines repositories."""
 
     name = "pdm"
     typical = ("publish",)
-    observed = "2.29.3"
-    source = (
-        "pdm/core.py, cli/commands/publish/*.py, models/auth.py, project/config.py, _types.py; unearth 0.18.3 auth.py"
-    )
+    naming_files = "twine upload dist/*"
+    needs = {"hishel": "<2"}  # noqa: RUF012 - never changed
     module = "pdm"
     uses_command = True
     lookups_per_upload = 6
     hides_stderr = True
     goes_on = True
-    saves = "the host and port (`pdm publish`), `pdm-repository-NAME` (`pdm config`)"
-    asks_for = ("pdm-repository-NAME", "{url}", "{host}")
-    kept_services = ("pdm-repository-",)
-    before_keyring = (
-        "-P, PDM_PUBLISH_PASSWORD, `password` in its settings (user, site, project), with a user name",
-        "a user name and password in the URL",
-    )
-    token_variables = {"PDM_PUBLISH_USERNAME": TOKEN_USERNAME, "PDM_PUBLISH_PASSWORD": "{token}"}  # noqa: RUF012
-    address_variables = {"PDM_PUBLISH_REPO": "{url}"}  # noqa: RUF012
+    token_variables = {"PDM_PUBLISH_USERNAME": TOKEN_USERNAME, "PDM_PUBLISH_PASSWORD": "{token}"}  # noqa: RUF012 - never changed
+    address_variables = {"PDM_PUBLISH_REPO": "{url}"}  # noqa: RUF012 - never changed
     options = Grammar(
         "-c/--config",
         "-V/--version -v/--verbose -q/--quiet --no-cache -I/--ignore-python --pep582 -n/--non-interactive -h/--help",
         abbreviations=True,
     )
-    commands = {"publish": _PUBLISH}  # noqa: RUF012
+    commands = {"publish": _PUBLISH}  # noqa: RUF012 - never changed
     subcommands = (
         "add build cache completion config export fix import info init install list lock new outdated publish python "
         "py remove run search self plugin show sync update use venv"
@@ -81,13 +73,18 @@ class Pdm(Uploader):
         return process.command.name == "config"
 
     def find_project(self, process: Process) -> Path:
-        return _Run(process).project
+        named = Sources(process.command.after, process.environ).find("--project", "PDM_PROJECT").value
+        if named:
+            return Path(os.path.normpath(process.directory / named))
+        above = climb(process.directory, ("pyproject.toml",))
+        return next((directory for directory, present in above if present), process.directory)
 
     def find_files(self, process: Process) -> tuple[Path, ...] | None:
-        run = _Run(process)
-        if not run.publish.has("--no-build"):
+        """Return all files of `--dest`, wheels first; None if it builds them."""
+        run = _Run.of(process)
+        if not run.both.has("--no-build"):
             return None
-        dest = run.publish.last("--dest")
+        dest = run.both.last("--dest")
         directory = Path(os.path.normpath(run.project / ("dist" if dest is None else dest)))
         name = display_name(directory, process.directory)
         if not is_directory(directory, name):
@@ -98,109 +95,110 @@ class Pdm(Uploader):
             raise Refusal(f"{name} holds {quoted(strange)}, which pdm refuses to upload: remove it.")
         return tuple(directory / file for file in sorted(files, key=lambda file: not file.endswith(".whl")))
 
-    def find_address(self, process: Process) -> Address:
-        return _Run(process).repository[0]
+    def target(self, process: Process) -> Target:
+        run = _Run.of(process)
+        repository = run.choose("--repository", "PDM_PUBLISH_REPO")
+        address, tables = _find_repository(repository, run)
+        username, password = (
+            chosen if chosen.value is not None else first(tables, key)
+            for key in ("username", "password")
+            for chosen in [run.choose(f"--{key}", f"PDM_PUBLISH_{key.upper()}")]
+        )
+        keys = [] if username.value is not None and password.value is not None else [f"pdm-repository-{address.name}"]
+        url = urlparse(address.url)
+        in_url = url.username is not None and url.password is not None
+        if not password.value and not in_url:
+            keys += [address.url, url.netloc]
+        users = (username.value, TOKEN_USERNAME if username.value is None else username.value)
+        lookups = tuple(dict.fromkeys((key, user) for key in keys for user in users))
+        if not password.value:
+            password = Setting(url.password if in_url else None, address.source._replace(kind="url"))
+        username = username if username.value else Setting()
+        return Target(address, username, password, lookups, checkout=tuple(_choices(run, tables)))
 
-    def find_lookups(self, process: Process, address: Address) -> Lookups:
-        run = _Run(process)
-        username, password = run.username.value, run.password.value
-        keys = [] if username is not None and password is not None else [f"pdm-repository-{address.name}"]
-        if not password and not _holds_password(address.url):
-            keys += [address.url, urlparse(address.url).netloc]
-        users = (username, TOKEN_USERNAME if username is None else username)
-        return tuple(dict.fromkeys((key, user) for key in keys for user in users))
 
-    def find_credentials(self, process: Process, address: Address) -> Credentials:
-        run = _Run(process)
-        username, password = (given._replace(value=given.value or None) for given in (run.username, run.password))
-        if password.value is None and _holds_password(address.url):
-            password = Setting(urlparse(address.url).password, address.origin)
-            return Credentials(username, password, in_url=True)
-        return Credentials(username, password)
+class _Run(Record):
+    """One run: its project, what was typed, what the project adds to that, and both as pdm reads them."""
 
+    process: Process
+    project: Path
+    typed: Parsed
+    added: Parsed
+    both: Parsed
+    name: str
 
-class _Run:
-    """One run: its command line, its environment, its settings."""
-
-    def __init__(self, process: Process) -> None:
-        command = process.command
-        self.directory = process.directory
-        self.environ = process.environ
-        self.before = Sources(command.before, process.environ)
-        self._words = command.before.rest
-        self.typed = Sources(_PUBLISH.parse(self._words), process.environ)  # other commands name the project alike
-
-    @cached_property
-    def project(self) -> Path:
-        named = self.typed.find("--project", "PDM_PROJECT").value
-        if named:
-            return Path(os.path.normpath(self.directory / named))
-        above = climb(self.directory, ("pyproject.toml",))
-        return next((found for found, names in above if names), self.directory)
-
-    @cached_property
-    def publish(self) -> Parsed:
-        """The arguments of `publish`: those in the project's settings, then those that were typed."""
-        content, name = read_table(self.project / "pyproject.toml", self.directory)
-        added = entry(content, "tool", "pdm", "options", "publish") or []
+    @classmethod
+    def of(cls, process: Process) -> _Run:
+        project = UPLOADER.find_project(process)
+        table = read_table(project / "pyproject.toml", process.directory)
+        added = entry(table.content, "tool", "pdm", "options", "publish") or []
         if not isinstance(added, list) or not all(isinstance(word, str) for word in added):
-            raise Refusal(f"`tool.pdm.options.publish` in {name} is not an array of strings: correct it there.")
-        return _PUBLISH.parse((*added, *self._words))
+            raise Refusal(f"`tool.pdm.options.publish` in {table.name} is not an array of strings: correct it there.")
+        both = _PUBLISH.parse((*added, *process.command.before.rest))
+        return cls(process, project, process.command.after, _PUBLISH.parse(added), both, table.name)
 
-    @cached_property
-    def repository(self) -> tuple[Address, list[Table]]:
-        """Where it uploads to, and the repository's tables in the settings, the most important first."""
-        repo, origin = self._choose("--repository", "PDM_PUBLISH_REPO")
-        if repo is None:
-            repo, origin = "pypi", "default"
-        layers = self._layers()
-        if "://" in repo:
-            named = [
-                next((name for name in layer if first([layer[name]], "url").value == repo), "") for layer in layers
-            ]
-            tables = [layer[name] for layer, name in zip(layers, named, strict=True) if name]
-            return Address(repo, named[0] or _UNNAMED, origin), tables
-        tables = [layer[repo] for layer in layers if repo in layer]
-        url = first(tables, "url").value or _BY_NAME.get(repo)
-        if not url:
-            raise Refusal(
-                f"{origin} names the repository {quoted(repo)}, which has no URL: use `pypi`, `testpypi` or a URL, or "
-                f"run `pdm config repository.NAME.url URL`."
-            )
-        return Address(url, repo, origin), tables
-
-    @property
-    def username(self) -> Setting:
-        chosen = self._choose("--username", "PDM_PUBLISH_USERNAME")
-        return first(self.repository[1], "username") if chosen.value is None else chosen
-
-    @property
-    def password(self) -> Setting:
-        chosen = self._choose("--password", "PDM_PUBLISH_PASSWORD")
-        return first(self.repository[1], "password") if chosen.value is None else chosen
-
-    def _choose(self, option: str, variable: str) -> Setting:
+    def choose(self, option: str, variable: str) -> Setting:
         """Return what an option says, unless that is empty, else its variable."""
-        return Sources(self.publish, self.environ).find(option if self.publish.last(option) else "", variable)
+        chosen = Sources(self.both, self.process.environ).find(option if self.both.last(option) else "", variable)
+        is_added = chosen.source.kind == "option" and self.typed.last(option) is None
+        return chosen._replace(source=self.source()) if is_added else chosen
 
-    def _layers(self) -> tuple[dict[str, Table], dict[str, Table]]:
-        """Return the repositories in the project's settings, and in the user's, which replace the machine's."""
-        import platformdirs
-
-        named = self.before.options.last("--config") or self.environ.get("PDM_CONFIG_FILE")
-        user = self.directory / (named or Path(platformdirs.user_config_dir("pdm"), "config.toml"))
-        site = Path(platformdirs.site_config_dir("pdm"), "config.toml")
-        return self._repositories(self.project / "pdm.toml"), self._repositories(site) | self._repositories(user)
-
-    def _repositories(self, file: Path) -> dict[str, Table]:
-        content, name = read_table(file, self.directory)
-        tables = entry(content, "repository")
-        return {key: (table, name) for key, table in tables.items()} if isinstance(tables, dict) else {}
+    def source(self) -> Source:
+        """Return where the project adds options."""
+        return Source("file", self.name, "tool.pdm.options.publish", in_checkout=True)
 
 
-def _holds_password(url: str) -> bool:
-    parts = urlparse(url)
-    return parts.username is not None and parts.password is not None
+def _find_repository(chosen: Setting, run: _Run) -> tuple[Address, list[Table]]:
+    """Return where it uploads to, and the repository's tables in the settings, the most important first."""
+    repo = "pypi" if chosen.value is None else chosen.value
+    layers = _find_layers(run)
+    if "://" in repo:
+        named = [next((name for name in layer if first([layer[name]], "url").value == repo), "") for layer in layers]
+        tables = [layer[name] for layer, name in zip(layers, named, strict=True) if name]
+        return Address(checked_url(repo, chosen.source), named[0] or _UNNAMED, chosen.source), tables
+    tables = [layer[repo] for layer in layers if repo in layer]
+    url = first(tables, "url")
+    if not url.value:
+        url = Setting(_BY_NAME.get(repo), chosen.source)
+    if url.value is None:
+        raise Refusal(
+            f"{chosen.source} names the repository {quoted(repo)}, which has no URL: use `pypi`, `testpypi` or a URL, "
+            "or run `pdm config repository.NAME.url URL`."
+        )
+    return Address(checked_url(url.value, url.source), repo, url.source), tables
+
+
+def _find_layers(run: _Run) -> tuple[dict[str, Table], dict[str, Table]]:
+    """Return the repositories in the project's settings, and in the user's, which replace the machine's."""
+    import platformdirs
+
+    here = run.process.directory
+    named = run.process.command.before.last("--config") or run.process.environ.get("PDM_CONFIG_FILE")
+    user = here / (named or Path(platformdirs.user_config_dir("pdm"), "config.toml"))
+    site = Path(platformdirs.site_config_dir("pdm"), "config.toml")
+    project = _repositories(read_table(run.project / "pdm.toml", here, in_checkout=True))
+    return project, _repositories(read_table(site, here)) | _repositories(read_table(user, here))
+
+
+def _repositories(table: Table) -> dict[str, Table]:
+    tables = entry(table.content, "repository")
+    return {
+        name: table._replace(content=content) for name, content in (tables.items() if isinstance(tables, dict) else ())
+    }
+
+
+def _choices(run: _Run, tables: list[Table]) -> Iterator[Setting]:
+    """Yield what a checkout sets: no check of the certificate, or a certificate that it brings itself."""
+    if run.both.has("--no-verify-ssl", "--no-very-ssl") and not run.typed.has("--no-verify-ssl", "--no-very-ssl"):
+        yield Setting("--no-verify-ssl", run.source())
+    chosen = run.choose("--ca-certs", "PDM_PUBLISH_CA_CERTS")
+    if chosen.source.in_checkout:
+        yield chosen
+    for table in tables[:1]:
+        if table.in_checkout and entry(table.content, "verify_ssl") is False:
+            yield Setting("false", Source("file", table.name, "verify_ssl", in_checkout=True))
+        if table.in_checkout and chosen.value is None and first([table], "ca_certs").value:
+            yield first([table], "ca_certs")
 
 
 UPLOADER = Pdm()

@@ -6,25 +6,36 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import climb, display_name, list_directory
 from keyring_pypitoken.lookup import BUILT_IN, TOKEN_USERNAME
 from keyring_pypitoken.names import InvalidNameError, normalize_valid
+from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import join_quoted, quoted
 from keyring_pypitoken.toml import entry
-from keyring_pypitoken.uploaders.legacy import Address, Credentials, Setting, Sources, Uploader, first, read_table
-from keyring_pypitoken.uploaders.options import Grammar, Parsed
-from keyring_pypitoken.uploaders.settings import checked_url, home, user_config
-from keyring_pypitoken.uploaders.uploader import Problem
+from keyring_pypitoken.uploaders.options import Command, Grammar
+from keyring_pypitoken.uploaders.settings import (
+    DEFAULT,
+    Setting,
+    Source,
+    Sources,
+    Table,
+    checked_url,
+    first,
+    home,
+    read_table,
+    user_config,
+)
+from keyring_pypitoken.uploaders.uploader import Address, Problem, Target, Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from keyring_pypitoken.lookup import Repository
-    from keyring_pypitoken.uploaders.uploader import Lookups, Process, Target
+    from keyring_pypitoken.uploaders.uploader import Lookups, Process
 
 # Global options, which argparse reads first: it takes the beginning of one, too. cleo then reads the others.
 _GLOBAL = (
@@ -56,167 +67,185 @@ _EMPTY_USERNAME = "__poetry_source_empty_username__"
 _AVAILABILITY = ("python-poetry-check", "python-poetry")
 
 
-class _Run(NamedTuple):
+class _Run(Record):
     """One run: what poetry calls the repository, its settings, its project's directory."""
 
     repository: str
     sources: Sources
     project: Path
 
+    def get(self, *keys: str) -> tuple[object, Source]:
+        """Return what a variable or the first file has for a key, and its source; None if nothing does."""
+        variable = _variable(*keys)
+        if variable in self.sources.environ:
+            return self.sources.environ[variable], Source("variable", variable)
+        for table in self.sources.tables:
+            if (value := entry(table.content, *keys)) is not None:
+                return value, Source("file", table.name, ".".join(keys), table.in_checkout)
+        return None, DEFAULT
+
     def find(self, *keys: str) -> Setting:
-        return self.sources.find("", _variable(*keys), *keys)
+        """Return the same, if it is text."""
+        value, source = self.get(*keys)
+        return Setting(value, source) if isinstance(value, str) else Setting()
 
 
 class Poetry(Uploader):
-    """poetry."""
+    """Its options may stand before and behind the subcommand."""
 
     name = "poetry"
     typical = ("publish",)
-    observed = "2.5.1"
-    source = (
-        "poetry/console/application.py, console/commands/publish.py and config.py, publishing/publisher.py and "
-        "uploader.py, config/config.py, utils/password_manager.py, utils/authenticator.py"
-    )
+    naming_files = "twine upload dist/*"
     module = "poetry"
     lookups_per_upload = 5  # the first is for its own check; the others until one is answered
-    prompts = False
-    saves = "`poetry config pypi-token.NAME` stores a token for __token__ under poetry-repository-NAME"
-    asks_for = (
-        "python-poetry-check and python-poetry",
-        "poetry-repository-NAME and __token__",
-        f"poetry-repository-NAME and {_EMPTY_USERNAME}, or the user of http-basic.NAME",
-        "{url} without a user name",
-        "{host} without a user name",
-    )
-    kept_services = ("poetry-repository-",)
-    before_keyring = ("POETRY_PYPI_TOKEN_NAME", "pypi-token.NAME", "--username and --password together")
     # NAME is what poetry calls the repository: `variables` fills it in.
-    token_variables = {"POETRY_PYPI_TOKEN_PYPI": "{token}"}  # noqa: RUF012
+    token_variables = {"POETRY_PYPI_TOKEN_PYPI": "{token}"}  # noqa: RUF012 - never changed
     upload_functions = {  # noqa: RUF012 - never changed
         "poetry.publishing.publisher.Publisher.publish": lambda variables: (
             None if variables["dry_run"] else variables["self"].files
         )
     }
 
+    def parse(self, arguments: tuple[str, ...]) -> Command:
+        """Take the first positional argument for the subcommand."""
+        parsed = _GRAMMAR.parse(arguments)
+        name = next(iter(parsed.positional_args), "")
+        return Command(name, parsed, parsed._replace(positional_args=parsed.positional_args[1:]))
+
     def is_uploading(self, process: Process) -> bool:
-        arguments = self._parse(process)
-        return arguments.positional_args == ("publish",) and not arguments.has("--help", "--version", "--dry-run")
+        """Return True for `poetry publish`; with `--dry-run` it asks keyring, and uploads nothing."""
+        command = process.command
+        is_publish = command.name == "publish" and not command.after.positional_args
+        return is_publish and not command.after.has("--help", "--version", "--dry-run")
 
     def is_saving(self, process: Process) -> bool:
-        arguments = self._parse(process)
-        command, key, *values = (*arguments.positional_args, "", "")
-        stores = key.startswith(("pypi-token.", "http-basic."))
-        return command == "config" and stores and any(values) and not arguments.has("--unset")
+        words = process.command.after.positional_args
+        stores = bool(words) and words[0].startswith(("pypi-token.", "http-basic.")) and any(words[1:])
+        return process.command.name == "config" and stores and not process.command.after.has("--unset")
 
     def find_project(self, process: Process) -> Path:
-        arguments = self._parse(process)
+        arguments = process.command.after
         # argparse drops an equals sign behind `-P`, and cleo none behind `-r`.
         directory, project = ((arguments.last(name) or ".").removeprefix("=") for name in ("--directory", "--project"))
         # It has changed into that directory, if this is poetry's own process.
         start = process.directory / ("." if self.module in sys.modules else directory)
         start = Path(os.path.normpath(start / project))
-        return next((found for found, present in climb(start, ("pyproject.toml",)) if present), start)
+        return next((directory for directory, present in climb(start, ("pyproject.toml",)) if present), start)
 
     def find_files(self, process: Process) -> tuple[Path, ...] | None:
         """Return the wheels and sdists of the project's latest version in `--dist-dir`; None if it builds them."""
-        arguments = self._parse(process)
+        arguments = process.command.after
         if arguments.has("--build"):
             return None
         project = self.find_project(process)
         directory = Path(os.path.normpath(project / (arguments.last("--dist-dir") or "dist")))
         shown = display_name(directory, process.directory)
-        prefix = _distribution_name(*read_table(project / "pyproject.toml", process.directory)) + "-"
+        prefix = _distribution_name(read_table(project / "pyproject.toml", process.directory)) + "-"
         artifact = re.compile(re.escape(prefix) + r"(?:[^-]*-.*\.whl|.*\.tar\.gz)", re.DOTALL)
-        found: dict[str, list[Path]] = {}
+        versions: dict[str, list[Path]] = {}
         for name in list_directory(directory, shown):
             if artifact.fullmatch(name):
                 stem = Path(name).stem.removesuffix(".tar").removeprefix(prefix)
-                found.setdefault(stem.split("-", maxsplit=1)[0], []).append(directory / name)
-        if not found:
+                versions.setdefault(stem.split("-", maxsplit=1)[0], []).append(directory / name)
+        if not versions:
             raise Refusal(f"poetry finds no files to publish in {shown}: build them, or name their directory.")
-        return tuple(sorted(found[_latest(found, shown)], key=lambda path: (path.suffix == ".whl", path)))
+        return tuple(sorted(versions[_latest(versions, shown)], key=lambda path: (path.suffix == ".whl", path)))
 
-    def find_address(self, process: Process) -> Address:
-        run = self._read(process)
-        if not run.sources.options.last("--repository"):
-            return Address(BUILT_IN[0].url, "pypi", "default")
-        url, origin = run.find("repositories", run.repository, "url")
-        if origin != _variable("repositories", run.repository, "url"):
-            source = _find_source(run, is_configured=url is not None)
-            url, origin = (url, origin) if source.value is None else source
-        if url is None:
-            raise Refusal(
-                f"poetry has no repository {quoted(run.repository)}: define it with `poetry config repositories.NAME "
-                "URL`, or correct its name."
-            )
-        url = checked_url(url, origin)
-        return Address(url + "/" if url.endswith("/legacy") else url, run.repository, origin)
-
-    def find_lookups(self, process: Process, address: Address) -> Lookups:
-        run = self._read(process)
-        if self.find_credentials(process, address).password.value is not None or not _keyring(run)[0]:
-            return ()
-        service = f"poetry-repository-{run.repository}"
-        lookups: list[tuple[str, str | None]] = [_AVAILABILITY, (service, TOKEN_USERNAME)]
-        user = run.find("http-basic", run.repository, "username").value
-        if run.find("http-basic", run.repository, "password").value is None:
-            lookups += [(service, user or _EMPTY_USERNAME), (address.url, user), (urlsplit(address.url).netloc, user)]
-        return tuple(lookups)
-
-    def _problems(self, process: Process, address: Address) -> Iterator[Problem]:
-        run = self._read(process)
-        yield from super()._problems(process, address)
-        enabled, origin = _keyring(run)
-        if not enabled:
-            problem = f"{origin} is false, so poetry does not ask keyring"
-            yield Problem(problem, "`poetry config keyring.enabled true`")
-        # PyPI and TestPyPI are found by their names, before it comes to the URL.
-        if not enabled or run.repository not in [repository.name for repository in BUILT_IN]:
-            for key in ("username", "password"):
-                value, origin = run.find("http-basic", run.repository, key)
-                if value and value != TOKEN_USERNAME:
-                    problem = f"{origin} is set, and poetry takes it before it asks keyring for the URL"
-                    yield Problem(problem, "remove it there")
+    def target(self, process: Process) -> Target:
+        run = _read(process, self.find_project(process))
+        address = _find_address(run)
+        given, password = (run.sources.find(option) for option in ("--username", "--password"))
+        username = given
+        if not (given.value and password.value):
+            token = run.find("pypi-token", run.repository)
+            username, password = Setting(TOKEN_USERNAME, token.source), Setting(token.value or None, token.source)
+        enabled, source = run.get("keyring", "enabled")
+        asks = enabled is None or (enabled.lower() in ("true", "1") if isinstance(enabled, str) else bool(enabled))
+        problem = Problem(f"{source} is false, so poetry does not ask keyring", "`poetry config keyring.enabled true`")
+        return Target(
+            address,
+            username,
+            password,
+            _lookups(run, address) if asks and password.value is None else (),
+            problems=(*(() if asks else (problem,)), *_taken(run, asks=asks)),
+            checkout=tuple(_choices(run)),
+        )
 
     def variables(self, token: str, repository: Repository, target: Target | None = None) -> dict[str, str]:
         """Return the variables, which are named by what poetry calls the repository."""
         name = repository.name if target is None else target.address.name
-        found = {_variable("pypi-token", name): token}
-        return found if name == "pypi" else found | {_variable("repositories", name, "url"): repository.url}
+        variables = {_variable("pypi-token", name): token}
+        return variables if name == "pypi" else variables | {_variable("repositories", name, "url"): repository.url}
 
-    def find_credentials(self, process: Process, address: Address) -> Credentials:  # noqa: ARG002 - it asks by name
-        run = self._read(process)
-        username, password = (run.sources.find(option) for option in ("--username", "--password"))
-        if username.value and password.value:
-            return Credentials(username, password)
-        token = run.find("pypi-token", run.repository)
-        return Credentials(Setting(TOKEN_USERNAME, token.origin), token._replace(value=token.value or None))
 
-    def _parse(self, process: Process) -> Parsed:
-        return _GRAMMAR.parse(process.arguments)
+def _read(process: Process, project: Path) -> _Run:
+    named = process.environ.get("POETRY_CONFIG_DIR")
+    directory = process.directory / named if named else user_config("pypoetry", roaming=True)
+    tables = (
+        read_table(project / "poetry.toml", process.directory, in_checkout=True),
+        *(read_table(directory / name, home(process.environ)) for name in ("auth.toml", "config.toml")),
+    )
+    arguments = process.command.after
+    return _Run(arguments.last("--repository") or "pypi", Sources(arguments, process.environ, tables), project)
 
-    def _read(self, process: Process) -> _Run:
-        arguments, project = self._parse(process), self.find_project(process)
-        own = process.environ.get("POETRY_CONFIG_DIR")
-        directory = process.directory / own if own else user_config("pypoetry", roaming=True)
-        files = (
-            read_table(project / "poetry.toml", process.directory),
-            *(read_table(directory / name, home(process.environ)) for name in ("auth.toml", "config.toml")),
+
+def _find_address(run: _Run) -> Address:
+    if not run.sources.options.last("--repository"):
+        return Address(BUILT_IN[0].url, "pypi", DEFAULT)
+    url = run.find("repositories", run.repository, "url")
+    if url.source.kind != "variable":
+        source = _find_source(run, is_configured=url.value is not None)
+        url = url if source.value is None else source
+    if url.value is None:
+        raise Refusal(
+            f"poetry has no repository {quoted(run.repository)}: define it with `poetry config repositories.NAME URL`, "
+            "or correct its name."
         )
-        sources = Sources(arguments, process.environ, files)
-        return _Run(arguments.last("--repository") or "pypi", sources, project)
+    address = checked_url(url.value, url.source)
+    return Address(address + "/" if address.endswith("/legacy") else address, run.repository, url.source)
+
+
+def _lookups(run: _Run, address: Address) -> Lookups:
+    service = f"poetry-repository-{run.repository}"
+    lookups: list[tuple[str, str | None]] = [_AVAILABILITY, (service, TOKEN_USERNAME)]
+    user = run.find("http-basic", run.repository, "username").value
+    if run.find("http-basic", run.repository, "password").value is None:
+        lookups += [(service, user or _EMPTY_USERNAME), (address.url, user), (urlsplit(address.url).netloc, user)]
+    return tuple(lookups)
+
+
+def _taken(run: _Run, *, asks: bool) -> Iterator[Problem]:
+    """Yield what it takes before it asks keyring for the URL."""
+    # PyPI and TestPyPI are found by their names, before it comes to the URL.
+    if asks and run.repository in [repository.name for repository in BUILT_IN]:
+        return
+    for key in ("username", "password"):
+        setting = run.find("http-basic", run.repository, key)
+        if setting.value and setting.value != TOKEN_USERNAME:
+            problem = f"{setting.source} is set, and poetry takes it before it asks keyring for the URL"
+            yield Problem(problem, "remove it there")
+
+
+def _choices(run: _Run) -> Iterator[Setting]:
+    """Yield what a checkout sets: no check of the certificate, or a certificate that it brings itself."""
+    value, source = run.get("certificates", run.repository, "verify")
+    if value is None:
+        value, source = run.get("certificates", run.repository, "cert")
+    is_used = run.repository.lower() != "pypi" and not run.sources.options.last("--cert")
+    if is_used and source.in_checkout and (value is False or isinstance(value, str)):
+        yield Setting(str(value), source)
 
 
 def _variable(*keys: str) -> str:
     return "_".join(("poetry", *keys)).upper().replace("-", "_")
 
 
-def _distribution_name(content: object, shown: str) -> str:
-    name = entry(content, "project", "name") or entry(content, "tool", "poetry", "name")
+def _distribution_name(table: Table) -> str:
+    name = entry(table.content, "project", "name") or entry(table.content, "tool", "poetry", "name")
     try:
         return normalize_valid(str(name or "")).replace("-", "_")
     except InvalidNameError:
-        raise Refusal(f"poetry finds no project name in {shown}: add it there.") from None
+        raise Refusal(f"poetry finds no project name in {table.name}: add it there.") from None
 
 
 def _latest(versions: Mapping[str, object], directory: str) -> str:
@@ -237,24 +266,14 @@ def _find_source(run: _Run, *, is_configured: bool) -> Setting:
     """Return a [[tool.poetry.source]]: it counts if no repository is called so, or if any variable defines one."""
     variables = (re.match(r"POETRY_REPOSITORIES_[A-Z_]+_URL", variable) for variable in run.sources.environ)
     if is_configured and not any(variables):
-        return Setting(None, "")
-    content, shown = read_table(run.project / "pyproject.toml", run.project)
-    tables = entry(content, "tool", "poetry", "source")
-    named = [table for table in (tables if isinstance(tables, list) else []) if entry(table, "name") == run.repository]
-    return first([(table, f"tool.poetry.source in {shown}") for table in named], "url")
-
-
-def _keyring(run: _Run) -> tuple[bool, str]:
-    """Return whether it asks keyring, and what sets that."""
-    variable = "POETRY_KEYRING_ENABLED"
-    found: list[tuple[object, str]] = (
-        [(run.sources.environ[variable], variable)] if variable in run.sources.environ else []
-    )
-    found += [
-        (entry(content, "keyring", "enabled"), f"keyring.enabled in {name}") for content, name in run.sources.files
+        return Setting()
+    table = read_table(run.project / "pyproject.toml", run.project, in_checkout=True)
+    sources = entry(table.content, "tool", "poetry", "source")
+    named = [
+        source for source in (sources if isinstance(sources, list) else []) if entry(source, "name") == run.repository
     ]
-    value, origin = next((one for one in found if one[0] is not None), (True, ""))
-    return value.lower() in ("true", "1") if isinstance(value, str) else bool(value), origin
+    url = first([table._replace(content=source) for source in named], "url")
+    return url._replace(source=url.source._replace(key="tool.poetry.source"))
 
 
 UPLOADER = Poetry()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from codecs import BOM_UTF8
 from collections import ChainMap
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from keyring_pypitoken.uploaders.options import Parsed
 
+# RFC 3986, appendix A. Programs disagree about which host is meant beside a backslash, and poetry fills placeholders.
+_NOT_IN_URLS = re.compile(r"[^A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]")
 _MAX_LINE = 4096  # characters; configparser takes quadratic time for a line of many spaces
 
 
@@ -203,25 +206,6 @@ def pypirc_passwords(environ: Mapping[str, str], directory: Path) -> list[Pypirc
     ]
 
 
-def find_netrc(environ: Mapping[str, str], host: str, username: str | None = None) -> Path | None:
-    """Return the netrc file that holds a password for a host, or one for every host; None if there is none.
-
-    With a user name only a password of that user counts. `NETRC` names the file if that exists, else it is `.netrc`
-    or `_netrc` in the home directory, as uv has it. An unreadable one counts as one that has none, as for its readers.
-    """
-    import netrc
-
-    named = os.path.expanduser(environ.get("NETRC", ""))
-    for file in [*([Path(named)] if named else []), home(environ) / ".netrc", home(environ) / "_netrc"]:
-        try:
-            if read_text(file, display_name(file, home(environ))) is not None:
-                found = netrc.netrc(file).authenticators(host)
-                return file if found is not None and username in (None, found[0]) else None
-        except (PolicyError, OSError, netrc.NetrcParseError, UnicodeDecodeError):
-            return None
-    return None
-
-
 def read_toml(path: Path, name: str) -> dict[str, Any]:
     """Return the content of a TOML file; nothing if it is absent.
 
@@ -254,9 +238,11 @@ def home(environ: Mapping[str, str], platform: str = os.name) -> Path:
 
 
 def checked_url(url: str | None, source: object) -> str:
-    """Return a URL; raise Refusal if it is not one of http or https that names a host."""
+    """Return a URL; raise Refusal if it is not one of http or https that names a host, or may be read in two ways."""
     from urllib.parse import urlsplit
 
+    if strange := _NOT_IN_URLS.search(url or ""):
+        raise Refusal(f"the repository URL of {source} contains {quoted(strange[0])}, which no URL may: correct it.")
     try:
         parts = urlsplit(url or "")
         if url and parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:

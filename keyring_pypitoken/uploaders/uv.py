@@ -1,4 +1,4 @@
-"""What is known about uv, which starts the `keyring` command."""
+"""uv: uploads the files that patterns find, and asks through the `keyring` command; clap reads its command line."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.files import climb, display_name, find_program, follow, is_directory, status
+from keyring_pypitoken.files import climb, find_program, follow, is_directory, status
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME
 from keyring_pypitoken.text import printable, quoted
 from keyring_pypitoken.toml import entry
-from keyring_pypitoken.uploaders.legacy import Address, Credentials, Setting, Sources, Uploader, first, read_table
-from keyring_pypitoken.uploaders.options import Grammar, Parsed, expand_rust, fits_rust
-from keyring_pypitoken.uploaders.settings import checked_url, find_netrc, home, read_toml
-from keyring_pypitoken.uploaders.uploader import RISK, Problem
+from keyring_pypitoken.uploaders.options import Command, Grammar, expand, fits
+from keyring_pypitoken.uploaders.settings import Setting, Source, Sources, Table, checked_url, first, home, read_table
+from keyring_pypitoken.uploaders.uploader import STOP, Address, Problem, Target, Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from urllib.parse import SplitResult
 
-    from keyring_pypitoken.uploaders.legacy import Table
     from keyring_pypitoken.uploaders.uploader import Lookups, Process
 
 _GRAMMAR = Grammar(
@@ -40,38 +39,19 @@ _DISTRIBUTION = re.compile(rf"([^-]+)-([^-]+)-[^-]+-[^-]+-[^-]+(?:-[^-]+){{0,2}}
 _TRUE = ("1", "true", "t", "yes", "y", "on")
 
 
-class _Run(NamedTuple):
-    """One run: its settings, where it uploads to, and what it sends without asking keyring."""
-
-    sources: Sources
-    address: Address
-    credentials: Credentials
-
-    @property
-    def uses_keyring(self) -> bool:
-        return self.sources.find("--keyring-provider", "UV_KEYRING_PROVIDER", "keyring-provider").value == "subprocess"
-
-
 class Uv(Uploader):
-    """Uploads the files that patterns find."""
+    """Its options may stand before and behind the subcommand."""
 
     name = "uv"
     typical = ("publish",)
-    observed = "0.13.8"
-    source = (
-        "uv-publish-commands/src/lib.rs, uv-publish/src/lib.rs, uv-auth/src/keyring.rs, middleware.rs and store.rs, "
-        "uv/src/lib.rs, uv-settings/src/lib.rs, uv-workspace/src/workspace.rs, uv-dirs/src/lib.rs"
-    )
+    naming_files = "uv publish dist/*"
     uses_command = True
     lookups_per_upload = 6  # URL, host, and over http the host with `http://`; all again before it sends the first file
     goes_on = True  # to netrc and its own store, if keyring fails or prints an empty line; any other text ends it
     resume = "--check-url https://{domain}/simple/"
-    prompts = False  # only without a user name, and then it never asks keyring
-    asks_for = ("{url} and __token__", "{host} and __token__", "http://{host} and __token__ if the URL is http")
-    before_keyring = ("UV_PUBLISH_TOKEN", "UV_PUBLISH_PASSWORD", "--token", "--password", "a password in the URL")
     # UV_PUBLISH_TOKEN would be refused beside `--username __token__`, which is what uv's users of keyring write.
-    token_variables = {"UV_PUBLISH_USERNAME": TOKEN_USERNAME, "UV_PUBLISH_PASSWORD": "{token}"}  # noqa: RUF012
-    address_variables = {"UV_PUBLISH_URL": "{url}"}  # noqa: RUF012
+    token_variables = {"UV_PUBLISH_USERNAME": TOKEN_USERNAME, "UV_PUBLISH_PASSWORD": "{token}"}  # noqa: RUF012 - never changed
+    address_variables = {"UV_PUBLISH_URL": "{url}"}  # noqa: RUF012 - never changed
     rival_variables = ("UV_PUBLISH_TOKEN", "UV_PUBLISH_INDEX")
     options = _GRAMMAR
     subcommands = (
@@ -79,193 +59,189 @@ class Uv(Uploader):
         "workspace cache self generate-shell-completion help"
     )
 
+    def parse(self, arguments: tuple[str, ...]) -> Command:
+        """Take the first positional argument for the subcommand."""
+        parsed = _GRAMMAR.parse(arguments)
+        name, *files = (*parsed.positional_args, "")
+        return Command(name, parsed, parsed._replace(positional_args=tuple(files[:-1])))
+
     def is_uploading(self, process: Process) -> bool:
-        arguments = self._parse(process)
-        return arguments.positional_args[:1] == ("publish",) and not arguments.has("--help", "--dry-run")
+        """Return True for `uv publish`; with `--dry-run` it asks keyring, and uploads nothing."""
+        return process.command.name == "publish" and not process.command.after.has("--help", "--version", "--dry-run")
 
     def find_project(self, process: Process) -> Path:
-        directory = self._directory(process)
-        named = self._parse(process).last("--project") or process.environ.get("UV_PROJECT")
+        directory = _directory(process)
+        named = process.command.after.last("--project") or process.environ.get("UV_PROJECT")
         path = Path(os.path.normpath(directory / named)) if named else directory
         return path.parent if path.name == "pyproject.toml" and not is_directory(path, str(path)) else path
 
     def find_files(self, process: Process) -> tuple[Path, ...]:
         """Return the distributions that its patterns find; what is not one by its name is passed over."""
-        patterns = self._parse(process).positional_args[1:] or ("dist/*",)
-        found: set[str] = set()
-        for pattern in patterns:
-            paths = expand_rust(self._directory(process), pattern)
+        files: set[str] = set()
+        for pattern in process.command.after.positional_args or ("dist/*",):
+            paths = expand(_directory(process), pattern, as_rust=True)
             if not paths and not re.search(r"[*?\[]", pattern):
                 raise Refusal(f"{quoted(pattern)} does not exist: build it, or correct its name.")
-            found.update(path for path in paths if _is_distribution(os.path.basename(path)) and _is_file(path))
-        if not found:
+            files.update(path for path in paths if _is_distribution(os.path.basename(path)) and _is_file(path))
+        if not files:
             raise Refusal("uv finds no distributions to publish: build them, or name them.")
-        return tuple(sorted(Path(os.path.normpath(path)) for path in found))
+        return tuple(sorted({Path(os.path.normpath(path)) for path in files}))
 
-    def find_address(self, process: Process) -> Address:
-        return self._read(process).address
-
-    def find_lookups(self, process: Process, address: Address) -> Lookups:
-        run = self._read(process)
-        user, password = run.credentials.username, run.credentials.password
-        if password.value is not None or user.value is None or not run.uses_keyring:
-            return ()
-        scheme, host = address.url.split("/")[:3:2]
-        services = (address.url, host, *([f"{scheme}//{host}"] if scheme == "http:" else []))
-        return tuple((service, user.value) for service in services)
-
-    def find_credentials(self, process: Process, address: Address) -> Credentials:  # noqa: ARG002 - it is in the settings
-        return self._read(process).credentials
-
-    def _problems(self, process: Process, address: Address) -> Iterator[Problem]:
-        run = self._read(process)
-        yield from super()._problems(process, address)
-        user = run.credentials.username.value
-        if user is None:
-            yield Problem("uv has no user name, and asks keyring only with one", "set UV_PUBLISH_USERNAME=__token__")
-        trusted = run.sources.find("--trusted-publishing", "", "trusted-publishing")
-        if trusted.value == "always":
-            yield Problem(f"{trusted.origin} is always, and uv then refuses to ask keyring", "set it to automatic")
-        if not run.uses_keyring:
-            yield Problem("uv does not ask keyring without a setting", "set UV_KEYRING_PROVIDER=subprocess")
-        elif find_program("keyring", process.environ) is None:
-            problem = "the `keyring` command, by which uv asks, is not on PATH"
-            yield Problem(problem, "install keyring-pypitoken, and put it on PATH")
-        yield from _sent_instead(process.environ, address, user or TOKEN_USERNAME)
-
-    def _parse(self, process: Process) -> Parsed:
-        return _GRAMMAR.parse(process.arguments)
-
-    def _directory(self, process: Process) -> Path:
-        """Return the directory that uv changes into; the `keyring` command that it started is in it already."""
-        environ = process.environ
-        named = self._parse(process).last("--directory") or environ.get("UV_WORKING_DIR")
-        named = named or environ.get("UV_WORKING_DIRECTORY")
-        if process.is_parent or not named:
-            return process.directory
-        return Path(os.path.normpath(process.directory / named))
-
-    def _read(self, process: Process) -> _Run:
-        arguments, environ = self._parse(process), process.environ
-        files = _find_settings(arguments, environ, self._directory(process), self.find_project(process))
-        sources = Sources(arguments, environ, files)
-        url, name = _find_url(sources)
-        plain, own_user, own_password = _split(url)
-        user = sources.find("--username", "UV_PUBLISH_USERNAME")
-        password = sources.find("--password", "UV_PUBLISH_PASSWORD")
+    def target(self, process: Process) -> Target:
+        directory, project = _directory(process), self.find_project(process)
+        tables = _find_settings(process, directory, project)
+        sources = Sources(process.command.after, process.environ, tables)
+        url, check_url, name = _find_urls(sources, project)
+        address, user, password = _split(url)
+        given = sources.find("--username", "UV_PUBLISH_USERNAME")
         token = sources.find("--token", "UV_PUBLISH_TOKEN")
         if token.value is not None:
-            user, password = Setting(TOKEN_USERNAME, token.origin), token
-        elif own_user:
-            user = Setting(own_user, url.origin)
-        in_url = password.value is None and bool(own_password)
-        password = Setting(own_password, url.origin) if in_url else password
-        return _Run(sources, Address(plain, name, url.origin), Credentials(user, password, in_url=in_url))
+            if given.value is not None:
+                raise Refusal(f"uv takes {token.source} or {given.source}, not both: leave one out.")
+            given = Setting(TOKEN_USERNAME, token.source)
+        username = user if user.value else given
+        typed = token if token.value is not None else sources.find("--password", "UV_PUBLISH_PASSWORD")
+        password = typed if typed.value else password  # an empty one is none
+        provider = sources.find("--keyring-provider", "UV_KEYRING_PROVIDER", "keyring-provider")
+        lookups: Lookups = ()
+        if password.value is None and username.value is not None and provider.value == "subprocess":
+            scheme, host = address.split("/")[:3:2]
+            services = (address, host, *([f"{scheme}//{host}"] if scheme == "http:" else []))
+            lookups = tuple((service, username.value) for service in services)
+        return Target(
+            Address(address, name, url.source),
+            username,
+            password,
+            lookups,
+            problems=tuple(_problems(sources, username, provider)),
+            checkout=tuple(_choices(tables, urlsplit(address), check_url)),
+            takes_address=not process.command.after.has("--index"),  # uv refuses a URL beside an index
+        )
+
+
+def _directory(process: Process) -> Path:
+    """Return the directory that uv changes into; the `keyring` command that it started is in it already."""
+    environ = process.environ
+    named = process.command.after.last("--directory") or environ.get("UV_WORKING_DIR")
+    named = named or environ.get("UV_WORKING_DIRECTORY")
+    if process.is_parent or not named:
+        return process.directory
+    return Path(os.path.normpath(process.directory / named))
 
 
 def _is_file(path: str) -> bool:
-    found = follow(path, path)
-    return found is not None and stat.S_ISREG(found.st_mode)
+    status = follow(path, path)
+    return status is not None and stat.S_ISREG(status.st_mode)
 
 
 def _is_distribution(name: str) -> bool:
     """Return True if uv uploads a file of this name: one with a valid, normalized name and version."""
     from packaging.version import InvalidVersion, Version
 
-    found = _DISTRIBUTION.fullmatch(name)
-    if found is None:
+    match = _DISTRIBUTION.fullmatch(name)
+    if match is None:
         return False
-    project, version = found[1] or found[3], found[2] or found[4]
+    project, version = match[1] or match[3], match[2] or match[4]
     try:
         return re.sub(r"[-_.]+", "_", project).lower() == project and str(Version(version)) == version
     except InvalidVersion:
         return False
 
 
-def _find_url(sources: Sources) -> tuple[Setting, str]:
-    """Return the upload URL, and the name of the index that has it."""
+def _find_urls(sources: Sources, project: Path) -> tuple[Setting, Setting, str]:
+    """Return the upload URL, the URL by which it checks what is uploaded, and the name of the index that has both."""
     index = sources.find("--index", "UV_PUBLISH_INDEX")
     if index.value is None:
         url = sources.find("--publish-url", "UV_PUBLISH_URL", "publish-url")
-        return Setting(PYPI.url, "default") if url.value is None else url, ""
-    for content, file in sources.files:
-        tables = entry(content, "index")
-        for table in tables if isinstance(tables, list) else []:
-            if entry(table, "name") == index.value and entry(table, "format") != "flat":
-                if text := first([(table, file)], "publish-url").value:
-                    return Setting(text, index.origin), index.value
-                raise Refusal(f"the index {quoted(index.value)} in {file} has no publish-url: add it there.")
-    raise Refusal(f"uv has no index {quoted(index.value)}, which {index.origin} names: define it, or correct its name.")
+        url = Setting(PYPI.url) if url.value is None else url
+        return url, sources.find("--check-url", "UV_PUBLISH_CHECK_URL", "check-url"), ""
+    for table in sources.tables:
+        for content in _indexes(table.content, index.value):
+            urls = [first([table._replace(content=content)], key) for key in ("publish-url", "url")]
+            if urls[0].value is None:
+                raise Refusal(f"the index {quoted(index.value)} in {table.name} has no publish-url: add it there.")
+            return urls[0], urls[1], index.value
+    member = read_table(project / "pyproject.toml", project)
+    if list(_indexes(entry(member.content, "tool", "uv"), index.value)):
+        raise Refusal(
+            f"the index {quoted(index.value)} is defined in {member.name} of a workspace member, where uv does not "
+            "look: move it to the pyproject.toml of the workspace's root."
+        )
+    raise Refusal(f"uv has no index {quoted(index.value)}, which {index.source} names: define it, or correct its name.")
 
 
-def _split(url: Setting) -> tuple[str, str | None, str | None]:
+def _indexes(content: object, name: str) -> Iterator[object]:
+    tables = entry(content, "index")
+    yield from (table for table in (tables if isinstance(tables, list) else []) if entry(table, "name") == name)
+
+
+def _split(url: Setting) -> tuple[str, Setting, Setting]:
     """Return a URL as uv writes it, and the user name and password that were in it."""
-    parts = urlsplit(checked_url((url.value or "").strip(), url.origin))
+    parts = urlsplit(checked_url((url.value or "").strip(), url.source))
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host
     port = parts.port if parts.port != _DEFAULT_PORTS.get(parts.scheme) else None
     plain = parts._replace(netloc=host if port is None else f"{host}:{port}", path=parts.path or "/").geturl()
-    return plain, unquote(parts.username) if parts.username else None, parts.password
+    inside = url.source._replace(kind="url")
+    user = unquote(parts.username) if parts.username else None
+    return plain, Setting(user, inside), Setting(parts.password or None, inside)
 
 
-def _sent_instead(environ: Mapping[str, str], address: Address, user: str) -> Iterator[Problem]:
-    """Find what uv sends if keyring has nothing, or if it does not ask: netrc, and the store of `uv auth login`."""
-    host = urlsplit(address.url).hostname or ""
-    netrc = find_netrc(environ, host, user)
-    if netrc is not None:
-        shown = display_name(netrc, home(environ))
-        yield Problem(
-            f"{shown} holds a password for {host}, and uv sends that if keyring has nothing", "delete it there", RISK
-        )
-    content, shown = read_table(_credentials_file(environ), home(environ))
-    credentials = entry(content, "credential")
-    for credential in credentials if isinstance(credentials, list) else []:
-        if _serves(entry(credential, "service"), address.url) and entry(credential, "username") in (user, None):
-            problem = f"{shown} holds a credential for {host}, and uv sends that if keyring has nothing"
-            yield Problem(problem, f"`uv auth logout {host}`", RISK)
-            return
+def _problems(sources: Sources, username: Setting, provider: Setting) -> Iterator[Problem]:
+    if username.value is None:
+        yield Problem("uv has no user name, and asks keyring only with one", "run `keyring-pypitoken setup uv`")
+    trusted = sources.find("--trusted-publishing", "", "trusted-publishing")
+    if trusted.value == "always":
+        yield Problem(f"{trusted.source} is always, and uv then refuses to ask keyring", "set it to automatic", STOP)
+    if provider.value != "subprocess":
+        yield Problem("uv does not ask keyring without a setting", "run `keyring-pypitoken setup uv`")
+    elif find_program("keyring", sources.environ) is None:
+        problem = "the `keyring` command, by which uv asks, is not on PATH"
+        yield Problem(problem, "install keyring-pypitoken, and put it on PATH")
 
 
-def _serves(service: object, url: str) -> bool:
-    """Return True if a credential for a service would be sent to a URL: same host, and the path begins like that."""
-    if not isinstance(service, str):
-        return False
-    wanted, asked = urlsplit(service if "://" in service else f"https://{service}"), urlsplit(url)
-    same = (wanted.scheme, wanted.netloc.lower()) == (asked.scheme, asked.netloc)
-    return same and asked.path.startswith(wanted.path.removesuffix("/"))
+def _choices(tables: tuple[Table, ...], url: SplitResult, check_url: Setting) -> Iterator[Setting]:
+    """Yield what a checkout sets: a proxy, no check of this host's certificate, the token sent in plain text."""
+    for table in tables:
+        proxy = first([table], f"{url.scheme}-proxy")
+        if table.in_checkout and proxy.value is not None:
+            yield proxy
+        hosts = entry(table.content, "allow-insecure-host")
+        for host in hosts if table.in_checkout and isinstance(hosts, list) else []:
+            scheme, _, name = str(host).rpartition("://")
+            name = re.sub(r"(:\d+)?(/.*)?$", "", name).strip("[]")
+            if name in ("*", url.hostname) and scheme in ("", url.scheme):
+                yield Setting(str(host), Source("file", table.name, "allow-insecure-host", in_checkout=True))
+    if check_url.value is not None and check_url.source.in_checkout:
+        # It asks keyring for the host of this URL, too, and sends the answer there.
+        check = urlsplit(checked_url(check_url.value.strip(), check_url.source))
+        if check.hostname == url.hostname and check.scheme != url.scheme:
+            yield check_url
 
 
-def _find_settings(arguments: Parsed, environ: Mapping[str, str], directory: Path, project: Path) -> tuple[Table, ...]:
+def _find_settings(process: Process, directory: Path, project: Path) -> tuple[Table, ...]:
     """Return the settings that apply, the most important first."""
-    named = arguments.last("--config-file") or environ.get("UV_CONFIG_FILE")
+    environ = process.environ
+    named = process.command.after.last("--config-file") or environ.get("UV_CONFIG_FILE")
     if named:
-        return ((read_toml(directory / named, printable(named)), printable(named)),)
-    if arguments.has("--no-config", "--isolated") or _is_true(environ, "UV_NO_CONFIG"):
+        return (read_table(directory / named, directory)._replace(name=printable(named)),)
+    if process.command.after.has("--no-config", "--isolated") or _is_true(environ, "UV_NO_CONFIG"):
         return ()
-    user = _base(environ, "XDG_CONFIG_HOME", ".config") / "uv" / "uv.toml"
+    user = _base(environ) / "uv" / "uv.toml"
     files = [user, *([] if _is_true(environ, "UV_NO_SYSTEM_CONFIG") else _system_files(environ))]
     return (*_project_settings(project, directory), *(read_table(file, home(environ)) for file in files))
-
-
-def _credentials_file(environ: Mapping[str, str]) -> Path:
-    """Return the file that `uv auth login` keeps credentials in."""
-    if named := environ.get("UV_CREDENTIALS_DIR"):
-        return Path(named) / "credentials.toml"
-    before = home(environ) / "Library" / "Application Support" / "uv"  # macOS, if an older uv made it
-    data = before if status(before, str(before)) else _base(environ, "XDG_DATA_HOME", ".local/share") / "uv"
-    return data / "credentials" / "credentials.toml"
 
 
 def _is_true(environ: Mapping[str, str], variable: str) -> bool:
     return environ.get(variable, "").lower() in _TRUE
 
 
-def _base(environ: Mapping[str, str], variable: str, default: str, platform: str = os.name) -> Path:
-    """Return a base directory of the user's files, as the crate etcetera has it."""
+def _base(environ: Mapping[str, str], platform: str = os.name) -> Path:
+    """Return the directory of the user's settings, as the crate etcetera has it."""
     if platform == "nt":
         return Path(environ.get("APPDATA") or home(environ, platform) / "AppData" / "Roaming")
-    named = environ.get(variable, "")
-    return Path(named) if os.path.isabs(named) else home(environ) / default
+    named = environ.get("XDG_CONFIG_HOME", "")
+    return Path(named) if os.path.isabs(named) else home(environ) / ".config"
 
 
 def _system_files(environ: Mapping[str, str], platform: str = os.name) -> list[Path]:
@@ -280,34 +256,34 @@ def _system_files(environ: Mapping[str, str], platform: str = os.name) -> list[P
 
 def _project_settings(project: Path, directory: Path) -> list[Table]:
     """Return the settings nearest to the root of the project's workspace: uv.toml, or else [tool.uv]."""
-    for found, present in climb(_find_workspace(project, directory), ("uv.toml", "pyproject.toml")):
+    for current, present in climb(_find_workspace(project, directory), ("uv.toml", "pyproject.toml")):
         for name in sorted(present, reverse=True):
-            content, shown = read_table(found / name, directory)
-            settings = content if name == "uv.toml" else entry(content, "tool", "uv")
+            table = read_table(current / name, directory, in_checkout=True)
+            settings = table.content if name == "uv.toml" else entry(table.content, "tool", "uv")
             if isinstance(settings, dict):
-                return [(settings, shown)]
+                return [table._replace(content=settings)]
     return []
 
 
 def _find_workspace(project: Path, directory: Path) -> Path:
     """Return the root of the workspace that a project belongs to; if there is none, the project's own directory."""
     nearest: Path | None = None
-    for found, present in climb(project, ("pyproject.toml",)):
+    for current, present in climb(project, ("pyproject.toml",)):
         if not present:
             continue
-        content, _ = read_table(found / "pyproject.toml", directory)
+        content = read_table(current / "pyproject.toml", directory).content
         workspace = entry(content, "tool", "uv", "workspace")
         if nearest is not None:
-            parts = nearest.relative_to(found).parts
+            parts = nearest.relative_to(current).parts
             is_member = _is_listed(parts, workspace, "members") and not _is_listed(parts, workspace, "exclude")
-            return found if is_member else nearest
+            return current if is_member else nearest
         if entry(content, "tool", "uv", "managed") is False or (
             workspace is None and entry(content, "project") is None
         ):
             return project
-        nearest = found
+        nearest = current
         if workspace is not None:
-            return found
+            return current
     return nearest or project
 
 
@@ -315,7 +291,7 @@ def _is_listed(path: tuple[str, ...], workspace: object, key: str) -> bool:
     """Return True if one of a workspace's patterns describes a path below it."""
     patterns = entry(workspace, key)
     texts = patterns if isinstance(patterns, list) else []
-    return any(fits_rust(path, pattern) for pattern in texts if isinstance(pattern, str))
+    return any(fits(path, pattern) for pattern in texts if isinstance(pattern, str))
 
 
 UPLOADER = Uv()

@@ -95,7 +95,6 @@ class Situation(NamedTuple):
 
 _UPLOAD = ("upload", "dist/*")
 _SECTION = f"[pypi]\nrepository = {PYPI}\n"
-_NETRC = f"machine upload.pypi.org login __token__ password {SECRET}\n"
 _UV = {"UV_KEYRING_PROVIDER": "subprocess", "UV_PUBLISH_USERNAME": TOKEN}
 
 
@@ -227,14 +226,6 @@ SITUATIONS = (
     # uv
     Situation("no keyring provider", "uv", "bypass", "uv ", "", _set(UV_PUBLISH_USERNAME=TOKEN)),
     Situation("no user name", "uv", "bypass", "uv ", "", _set(UV_KEYRING_PROVIDER="subprocess")),
-    Situation(
-        "netrc", "uv", "restricted", ".netrc holds a password for ", "delete it there",
-        _write(".netrc", _NETRC, **_UV),
-    ),
-    Situation(
-        "netrc and no master", "uv", "bypass", "no master is stored for ", "`keyring-pypitoken login",
-        lambda place: (place.write(".netrc", _NETRC), place.set(**_UV)),
-    ),
     # keyring itself
     Situation(
         "pinned backend", "twine", "bypass", "the variable PYTHON_KEYRING_BACKEND names keyring.backends.null.Keyring",

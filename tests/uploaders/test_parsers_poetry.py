@@ -41,7 +41,8 @@ found = {}
 def upload(self, url, **options):
     files = [os.path.realpath(file) for file in self.files]
     project = os.path.realpath(self._poetry.file.path.parent)
-    found.update(url=url, files=files, project=project, password=self._password)
+    if not options["dry_run"]:
+        found.update(url=url, files=files, project=project, password=self._password)
 
 Uploader.upload = upload
 PublishCommand.call = lambda self, name, args="": found.update(built=True)

@@ -30,7 +30,6 @@ Upload = tuple[str, frozenset[str]]
 # In `base/`, with the directories that `project` makes; {url} is the server. What uv refuses to do comes in LOOSE.
 COMMANDS = """
 publish
-publish --dry-run
 -v publish
 --directory pkg publish
 --directory=pkg publish
@@ -104,12 +103,12 @@ publish --index named
 LOOSE = """
 publish dist/none-1.0.tar.gz
 publish 'dist/[a'
-publish 'dist/a**'
 publish empty/*
 publish 'dist/**'
 publish --publish-url nonsense dist/a-1.0.tar.gz
 publish --index none dist/a-1.0.tar.gz
 publish --help
+publish --dry-run
 help publish
 build
 pip install publish
@@ -227,9 +226,7 @@ def compare(
         real = truth(program, server, words, base, environ)
         found = said(words, base, environ)
         uploads += real is not None
-        if "--dry-run" in words:
-            assert real is None
-        elif real != found:
+        if real != found:
             different.append((line, real, found))
     return different, uploads
 

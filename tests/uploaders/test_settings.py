@@ -17,7 +17,6 @@ from keyring_pypitoken.uploaders.settings import (
     Sources,
     Table,
     checked_url,
-    find_netrc,
     first,
     home,
     pypirc_passwords,
@@ -124,39 +123,6 @@ def test_a_pypirc_that_an_option_names_must_exist(work: Path, environ: dict[str,
     with pytest.raises(PolicyError) as refusal:
         read_pypirc(environ, work, "no\x1brc")
     assert str(refusal.value) == "'no\\x1brc' does not exist: correct the option that names it."
-
-
-@pytest.mark.parametrize(
-    ("content", "found"),
-    [
-        ("machine a.example login me password pw\n", True),
-        ("default login me password pw\n", True),
-        ("machine b.example login me password pw\n", False),
-        ("", False),
-        ("machine\n", False),
-        ("machine a.example login \xff password pw\n", False),
-    ],
-)
-def test_netrc_counts_if_it_has_a_password_for_the_host(
-    home: Path, environ: dict[str, str], content: str, *, found: bool
-) -> None:
-    file = home / ".netrc"
-    file.write_bytes(content.encode("latin-1"))
-    file.chmod(0o600)
-    assert find_netrc(environ, "a.example") == (file if found else None)
-
-
-def test_netrc_may_have_its_windows_name_or_another_one(home: Path, work: Path, environ: dict[str, str]) -> None:
-    assert find_netrc(environ, "a.example") is None
-    for file, variables in ((home / "_netrc", {}), (work / "n", {"NETRC": str(work / "n")})):
-        file.write_text("machine a.example login me password pw\n", encoding="utf-8")
-        file.chmod(0o600)
-        assert find_netrc(environ | variables, "a.example") == file
-
-
-def test_an_unreadable_netrc_has_no_password(home: Path, environ: dict[str, str]) -> None:
-    (home / ".netrc").mkdir()
-    assert find_netrc(environ, "a.example") is None
 
 
 def test_toml_is_read_and_may_be_absent(work: Path) -> None:

@@ -1,0 +1,713 @@
+"""Where a command line uploads to, whom it asks keyring for, and what is said of it: uv, poetry, pdm, hatch.
+
+That this is what the uploaders do is shown by `test_parsers_*`, with the uploaders themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sandbox import make_link
+
+from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.lookup import PYPI, TESTPYPI
+from keyring_pypitoken.uploaders import options, uv
+from keyring_pypitoken.uploaders.settings import DEFAULT
+from keyring_pypitoken.uploaders.uploader import STOP, Address, Process, Target, Uploader, find_uploader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Make = Callable[..., Process]
+
+URL, TEST = PYPI.url, TESTPYPI.url
+TOKEN = "__token__"
+# What each file holds, from the user's home directory; `work` is the checkout.
+FILES = {
+    "work/c.toml": 'publish-url = "https://c"\n',
+    "work/uv.toml": f'[[index]]\nname = "t"\npublish-url = "{TEST}"\n[[index]]\nname = "bare"\n',
+    "work/poetry.toml": (
+        '[repositories]\nx.url = "https://x/legacy"\nbad.url = "x"\ny.url = "https://y/"\nhole.url = "{repositories}"\n'
+        "[http-basic.y]\npassword = 'p'\n"
+    ),
+    "work/pyproject.toml": '[project]\nname = "My.Pkg"\n[[tool.poetry.source]]\nname = "s"\nurl = "https://s/"\n',
+    "config/pdm/config.toml": (
+        '[repository]\na = {url = "https://a.example/", username = "bob"}\nlist = []\n'
+        '[repository.site]\nusername = "carol"\n[repository.half]\npassword = "secret"\n'
+    ),
+    "site/pdm/config.toml": (
+        '[repository.site]\nurl = "https://site.example/"\n[repository.other]\nurl = "https://other.example/"\n'
+    ),
+    "work/pdm.toml": '[repository.half]\nurl = "https://half.example/"\n[repository.pypi]\nusername = "__token__"\n',
+    "work/other.toml": '[repository.pypi]\nurl = "https://a.example/"\n',
+    "config/hatch/config.toml": (
+        '[publish.index.repos]\na = "https://a.example/"\nb.url = "https://b.example/"\nmain.url = "https://b.example/"\n'
+        'c = {url = "https://c.example/", user = "carol", auth = "secret"}\n'
+    ),
+    "work/h.toml": f'[publish.index]\nrepo = "test"\nuser = "bob"\nauth = "secret"\nrepos.test.user = "{TOKEN}"\n',
+    "work/broken.toml": "broken text",
+}
+
+
+def write(file: Path, text: str = "") -> Path:
+    """Write a file and the directories above it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+@pytest.fixture
+def make(home: Path, work: Path) -> Make:
+    """Return a function that makes a process of a line; variables come first in it."""
+    program = write(home / "bin" / ("keyring.exe" if os.name == "nt" else "keyring"))
+    program.chmod(0o700)
+
+    def make(line: str, directory: Path = work, *, is_parent: bool = False) -> Process:
+        words = shlex.split(line)
+        environ = {**os.environ, "PATH": str(program.parent), "UV_NO_SYSTEM_CONFIG": "1"}
+        while "=" in words[0]:
+            name, _, environ[name] = words.pop(0).partition("=")
+        return Process(words[0], tuple(words[1:]), directory, environ, is_parent)
+
+    return make
+
+
+@pytest.fixture
+def files(home: Path) -> None:
+    """Write the settings of the user and of the checkout."""
+    for name, text in FILES.items():
+        write(home / name, text)
+
+
+def uploader(name: str) -> Uploader:
+    found = find_uploader(name)
+    assert found is not None
+    return found
+
+
+def refusal(ask: Callable[[], object]) -> str:
+    with pytest.raises(Refusal) as refused:
+        ask()
+    return str(refused.value)
+
+
+UPLOADING = (
+    *("uv publish", "uv --directory x publish", "poetry publish", "poetry -n publish", "hatch publish"),
+    *("hatch -v publish -n", "pdm publish", "pdm -c publish publish --no-build"),
+)
+OTHERS = (
+    *("uv publish --dry-run", "uv publish --help", "uv pip install publish", "uv", "poetry publish --help", "poetry"),
+    *("poetry publish --dry-run", "poetry build", "poetry config keyring.enabled true", "hatch -e publish version"),
+    *("hatch publish -h", "hatch --version publish", "hatch", "pdm -c publish build", "pdm publish -h", "pdm"),
+    *("pdm -V publish", "pdm --pep582 publish", "poetry config pypi-token.pypi --unset", "poetry config"),
+)
+SAVING = ("poetry config pypi-token.pypi x", "poetry config http-basic.pypi x", "pdm config repository.pypi.password x")
+
+
+def test_which_command_lines_upload_and_which_store_a_token(make: Make) -> None:
+    for line in (*UPLOADING, *OTHERS, *SAVING):
+        process = make(line)
+        assert uploader(process.program).is_uploading(process) is (line in UPLOADING), line
+        is_saving = line in SAVING or line in ("hatch publish", "hatch -v publish -n")
+        assert uploader(process.program).is_saving(process) is is_saving, line
+
+
+USED = {
+    "uv publish": f"{URL} (default)",
+    "uv publish --publish-url HTTPS://x:y@A.b:443": "https://a.b/ (--publish-url)",
+    "UV_PUBLISH_URL=http://[::1]:8/a uv publish": "http://[::1]:8/a (UV_PUBLISH_URL)",
+    "uv publish --index t": f"{TEST} t (publish-url in uv.toml)",
+    "UV_PUBLISH_INDEX=t uv publish": f"{TEST} t (publish-url in uv.toml)",
+    "uv publish --config-file c.toml": "https://c/ (publish-url in c.toml)",
+    "UV_NO_CONFIG=true uv publish --publish-url https://c": "https://c/ (--publish-url)",
+    "poetry publish": f"{URL} pypi (default)",
+    "poetry publish -r x": "https://x/legacy/ x (repositories.x.url in poetry.toml)",
+    "poetry publish -r s": "https://s/ s (tool.poetry.source in pyproject.toml)",
+    "POETRY_REPOSITORIES_X_URL=https://y/ poetry publish -r x": "https://y/ x (POETRY_REPOSITORIES_X_URL)",
+    "pdm publish": f"{URL} pypi (default)",
+    "pdm publish -r testpypi": f"{TEST} testpypi (--repository)",
+    "PDM_PUBLISH_REPO=testpypi pdm publish --repository=": f"{TEST} testpypi (PDM_PUBLISH_REPO)",
+    "PDM_PUBLISH_REPO=testpypi pdm publish -vr pypi": f"{URL} pypi (--repository)",
+    f"pdm publish --repo {URL}": f"{URL} __unknown__ (--repository)",
+    "pdm publish -r a": "https://a.example/ a (url in ../config/pdm/config.toml)",
+    "pdm publish -r https://a.example/": "https://a.example/ __unknown__ (--repository)",
+    "pdm publish -r https://half.example/": "https://half.example/ half (--repository)",
+    "pdm publish -r other": "https://other.example/ other (url in ../site/pdm/config.toml)",
+    "pdm -c other.toml publish": "https://a.example/ pypi (url in other.toml)",
+    "PDM_CONFIG_FILE=other.toml pdm publish": "https://a.example/ pypi (url in other.toml)",
+    "hatch publish": f"{URL} main (default)",
+    "HATCH_INDEX_REPO=test hatch publish -p index": f"{TEST} test (HATCH_INDEX_REPO)",
+    "HATCH_INDEX_REPO=test hatch publish -nr main": f"{URL} main (--repo)",
+    "hatch publish -r a": "https://a.example/ a (--repo)",
+    "hatch publish -r b": "https://b.example/ b (--repo)",
+    "hatch --config h.toml publish": f"{TEST} test (publish.index.repo in h.toml)",
+    "hatch publish --repo=https://a.example/": "https://a.example/ (--repo)",
+}
+
+
+@pytest.mark.usefixtures("files")
+def test_where_a_command_line_uploads_to(make: Make) -> None:
+    for line, expected in USED.items():
+        address = make(line).target.address
+        name = f" {address.name}" if address.name else ""
+        assert f"{address.url}{name} ({address.source})" == expected, line
+
+
+_NO_URL = "the repository URL of {} is not one of http or https: correct it."
+_PDM_URL = (
+    "--repository names the repository '{}', which has no URL: use `pypi`, `testpypi` or a URL, or run "
+    "`pdm config repository.NAME.url URL`."
+)
+REFUSED = {
+    "uv publish --index no": "uv has no index 'no', which --index names: define it, or correct its name.",
+    "uv publish --index bare": "the index 'bare' in uv.toml has no publish-url: add it there.",
+    "uv publish --publish-url x": _NO_URL.format("--publish-url"),
+    "uv publish --publish-url http://x:y": _NO_URL.format("--publish-url"),
+    "UV_PUBLISH_TOKEN= uv publish -u x": "uv takes UV_PUBLISH_TOKEN or --username, not both: leave one out.",
+    "poetry publish -r bad": _NO_URL.format("repositories.bad.url in poetry.toml"),
+    "poetry publish -r hole": (
+        "the repository URL of repositories.hole.url in poetry.toml contains '{', which no URL may: correct it."
+    ),
+    "poetry publish -r none": (
+        "poetry has no repository 'none': define it with `poetry config repositories.NAME URL`, or correct its name."
+    ),
+    "pdm publish -r unknown": _PDM_URL.format("unknown"),
+    "pdm publish -r site": _PDM_URL.format("site"),
+    "pdm publish -r list": _PDM_URL.format("list"),
+    "hatch publish -r pypi": (
+        "--repo names the repository 'pypi', which hatch does not know: use `main`, `test`, a URL, or a name in "
+        "`publish.index.repos` of ../config/hatch/config.toml."
+    ),
+    "hatch publish -p mine": "--publisher names the plugin 'mine' of hatch, which is unknown: use `index`.",
+    "hatch --config none.toml publish": "'none.toml' does not exist: name hatch's settings file.",
+}
+
+
+@pytest.mark.usefixtures("files")
+def test_settings_at_fault_are_refused(make: Make, work: Path) -> None:
+    for line, sentence in REFUSED.items():
+        assert refusal(lambda line=line: make(line).target) == sentence, line  # type: ignore[misc]  # ruff wants it bound
+    for program in ("uv --publish-url", "poetry -r x", "pdm -r", "hatch -r"):
+        name, option, *rest = program.split()
+        url = r"https://evil.example\@upload.pypi.org/legacy/"
+        process = make(f"POETRY_REPOSITORIES_X_URL='{url}' {name} publish {option} '{(rest or [url])[0]}'")
+        source = process.command.after.options[-1][0] if not rest else "POETRY_REPOSITORIES_X_URL"
+        assert refusal(lambda process=process: process.target) == (  # type: ignore[misc]  # ruff wants it bound
+            f"the repository URL of {source} contains '\\\\', which no URL may: correct it."
+        )
+    for broken in ("hatch --config broken.toml publish", "uv publish --config-file broken.toml"):
+        assert "broken.toml:1" in refusal(lambda broken=broken: make(broken).target)  # type: ignore[misc]  # as above
+    write(work / "pyproject.toml", "[tool.pdm.options]\npublish = [1]\n")
+    assert refusal(lambda: make("pdm publish").target) == (
+        "`tool.pdm.options.publish` in pyproject.toml is not an array of strings: correct it there."
+    )
+
+
+_READY = f"UV_KEYRING_PROVIDER=subprocess UV_PUBLISH_USERNAME={TOKEN} "
+_EMPTY = "__poetry_source_empty_username__"
+_POETRY = f"python-poetry-check=python-poetry poetry-repository-pypi={TOKEN} "
+_NO_USER = f"{{0}}=None {{0}}={TOKEN}"
+LOOKUPS = {
+    f"{_READY} uv publish": f"{URL}={TOKEN} upload.pypi.org={TOKEN}",
+    f"{_READY} UV_PUBLISH_PASSWORD= uv publish": f"{URL}={TOKEN} upload.pypi.org={TOKEN}",
+    "uv publish": "",
+    "UV_KEYRING_PROVIDER=subprocess uv publish --token=": f"{URL}={TOKEN} upload.pypi.org={TOKEN}",
+    f"{_READY} uv publish -p x": "",
+    f"{_READY} uv publish --keyring-provider disabled": "",
+    f"{_READY} uv publish --publish-url https://x:y@z/": "",
+    f"{_READY} uv publish --publish-url http://{TOKEN}@127.0.0.1:8/a": (
+        f"http://127.0.0.1:8/a={TOKEN} 127.0.0.1:8={TOKEN} http://127.0.0.1:8={TOKEN}"
+    ),
+    "poetry publish": f"{_POETRY}poetry-repository-pypi={_EMPTY} {URL}=None upload.pypi.org=None",
+    "POETRY_HTTP_BASIC_PYPI_PASSWORD=x poetry publish": _POETRY.strip(),
+    "POETRY_KEYRING_ENABLED=no poetry publish": "",
+    "POETRY_PYPI_TOKEN_PYPI=x poetry publish": "",
+    "pdm publish": f"pdm-repository-pypi={TOKEN} {URL}={TOKEN} upload.pypi.org={TOKEN}",
+    f"pdm publish -r {URL}": " ".join(
+        map(_NO_USER.format, ("pdm-repository-__unknown__", URL, "upload.pypi.org")),
+    ),
+    "pdm publish -r a": "pdm-repository-a=bob https://a.example/=bob a.example=bob",
+    "pdm publish -u __token__ -P secret": "",
+    "pdm publish -r half": _NO_USER.format("pdm-repository-half"),
+    "pdm publish -r https://alice:secret@b.example/": _NO_USER.format("pdm-repository-__unknown__"),
+    "PDM_PUBLISH_USERNAME= pdm publish -r other": "pdm-repository-other= https://other.example/= other.example=",
+    "hatch publish": f"{URL}={TOKEN}",
+    "hatch publish -u bob": f"{URL}=bob",
+    "hatch publish -a secret": "",
+    "hatch publish -r c": "",
+    "hatch --config h.toml publish": "",
+    "hatch --config h.toml publish -r https://a.example/": f"https://a.example/={TOKEN}",
+}
+
+
+@pytest.mark.usefixtures("files")
+def test_whom_a_command_line_asks_keyring_for(make: Make) -> None:
+    for line, expected in LOOKUPS.items():
+        lookups = make(line).target.lookups
+        assert " ".join(f"{service}={user}" for service, user in lookups) == expected, line
+
+
+_SETUP = "run `keyring-pypitoken setup uv`"
+_BEFORE = "and {} takes it before it asks keyring"
+_STORE = "store that token with `keyring-pypitoken login`, then delete it there"
+_OFF = "is false, so poetry does not ask keyring: `poetry config keyring.enabled true`"
+
+
+def _other(user: str, source: str, program: str) -> str:
+    return (
+        f"{source} names the user '{user}', and {program} asks keyring for that user, who has no token: set the user "
+        f"name in {source} to `{TOKEN}`"
+    )
+
+
+PROBLEMS = {
+    f"{_READY} uv publish": [],
+    f"{_READY} uv publish -u x": [_other("x", "--username", "uv")],
+    f"{_READY} UV_PUBLISH_PASSWORD=x uv publish": [
+        f"the variable UV_PUBLISH_PASSWORD is set, {_BEFORE.format('uv')}: `unset UV_PUBLISH_PASSWORD`"
+    ],
+    f"{_READY} uv publish --publish-url https://{TOKEN}:y@z/": [
+        f"the URL in --publish-url holds a password, {_BEFORE.format('uv')}: delete it there"
+    ],
+    "uv publish": [
+        f"uv has no user name, and asks keyring only with one: {_SETUP}",
+        f"uv does not ask keyring without a setting: {_SETUP}",
+    ],
+    f"{_READY} uv publish --trusted-publishing always": [
+        "--trusted-publishing is always, and uv then refuses to ask keyring: set it to automatic"
+    ],
+    f"{_READY} PATH= uv publish": [
+        "the `keyring` command, by which uv asks, is not on PATH: install keyring-pypitoken, and put it on PATH"
+    ],
+    "poetry publish": [],
+    "poetry publish -u x -p y": [
+        f"the option --password is given, {_BEFORE.format('poetry')}: leave out `--password`",
+        _other("x", "--username", "poetry"),
+    ],
+    "POETRY_PYPI_TOKEN_PYPI=x poetry publish": [
+        f"the variable POETRY_PYPI_TOKEN_PYPI is set, {_BEFORE.format('poetry')}: `unset POETRY_PYPI_TOKEN_PYPI`"
+    ],
+    "POETRY_KEYRING_ENABLED=no poetry publish": [f"POETRY_KEYRING_ENABLED {_OFF}"],
+    "poetry publish -r y": [
+        f"http-basic.y.password in poetry.toml is set, {_BEFORE.format('poetry')} for the URL: remove it there"
+    ],
+    "pdm publish -r a": [_other("bob", "username in ../config/pdm/config.toml", "pdm")],
+    "PDM_PUBLISH_USERNAME= pdm publish": [],
+    "pdm publish -r half": [
+        f"password in ../config/pdm/config.toml holds a password, {_BEFORE.format('pdm')}: {_STORE}"
+    ],
+    "pdm publish -r https://alice:secret@b.example/": [
+        f"the URL in --repository holds a password, {_BEFORE.format('pdm')}: delete it there",
+    ],
+    "hatch publish -n -u __token__": [],
+    "hatch publish -u bob": [_other("bob", "--user", "hatch")],
+    "hatch publish -a secret": [f"the option --auth is given, {_BEFORE.format('hatch')}: leave out `--auth`"],
+    "hatch publish -n": [
+        "hatch has no user name, and --no-prompt keeps it from asking for one: `export HATCH_INDEX_USER=__token__`"
+    ],
+    "hatch publish -r c": [
+        f"auth in ../config/hatch/config.toml holds a password, {_BEFORE.format('hatch')}: {_STORE}",
+        _other("carol", "user in ../config/hatch/config.toml", "hatch"),
+    ],
+}
+
+
+@pytest.mark.usefixtures("files")
+def test_what_keeps_a_restricted_token_from_being_sent_is_reported(make: Make) -> None:
+    for line, expected in PROBLEMS.items():
+        process = make(line)
+        problems = uploader(process.program).find_problems(process)
+        assert [f"{one.problem}: {one.remedy}" for one in problems] == expected, line
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "user"),
+    [
+        ("[main]\nusername = bob\n", "", "bob"),
+        ("[main]\npassword = x\n", "", None),
+        ("[main]\npassword = x\n", "-u __token__", TOKEN),
+        ("[main]\npassword = x\n", "-a y", None),
+        (f"[mine]\nrepository = {URL}\nusername = bob\n", "", "bob"),
+        ("[pypi]\nusername = bob\npassword = x\n", "", TOKEN),
+    ],
+)
+def test_hatch_takes_what_pypirc_has(home: Path, make: Make, text: str, line: str, user: str | None) -> None:
+    write(home / ".pypirc", text)
+    process = make(f"hatch publish {line}")
+    assert process.target.lookups == (() if user is None else ((URL, user),))
+    if user is None:
+        assert uploader("hatch").find_problems(process)[0].problem.startswith("~/.pypirc holds a password for [main], ")
+
+
+@pytest.mark.parametrize("place", ["option", "variable", "settings", "default"])
+def test_hatch_takes_a_user_name_that_was_typed_before(
+    home: Path, make: Make, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = home / "cache" / "hatch" if place == "default" else home / "mine"
+    file = write(cache / "publish" / "index" / "previous_working_users.json", '{"main": "bob"}')
+    monkeypatch.setenv("MINE", str(cache))
+    write(home / "config/hatch/config.toml", '[dirs]\ncache = "$MINE"\n' if place == "settings" else "")
+    quoted = shlex.quote(str(cache))
+    line = {"option": f"hatch --cache-dir {quoted} publish", "variable": f"HATCH_CACHE_DIR={quoted} hatch publish"}
+    process = make(line.get(place, "hatch publish"))
+    assert process.target.lookups == ((URL, "bob"),)
+    (problem,) = uploader("hatch").find_problems(process)
+    assert str(file) in problem.problem
+    file.write_text("")
+    assert make(line.get(place, "hatch publish")).target.lookups == ((URL, TOKEN),)
+    file.write_text("{")
+    (problem,) = uploader("hatch").find_problems(make(line.get(place, "hatch publish")))
+    assert problem.problem.endswith("previous_working_users.json is not valid JSON")
+
+
+UNREADABLE = {
+    "work/uv.toml": "uv publish",
+    "work/poetry.toml": "poetry publish",
+    "work/own/auth.toml": "POETRY_CONFIG_DIR=own poetry publish",
+    "work/pdm.toml": "pdm publish",
+    "config/hatch/config.toml": "hatch publish",
+    ".pypirc": "hatch publish",
+}
+
+
+def test_settings_that_cannot_be_read_are_refused(home: Path, make: Make) -> None:
+    for file, line in UNREADABLE.items():
+        (home / file).mkdir(parents=True)
+        process = make(line)
+        (problem,) = uploader(process.program).find_problems(process)
+        assert problem.problem.endswith(f"{Path(file).name} is not a regular file"), line
+        (home / file).rmdir()
+
+
+CHOICES = {
+    # uv: its own file or [tool.uv]; a proxy wins over NO_PROXY and HTTPS_PROXY.
+    'uv publish | uv.toml | https-proxy = "http://p/"': "https-proxy in uv.toml",
+    'uv publish | pyproject.toml | [project]\nname="a"\n[tool.uv]\nhttps-proxy = "http://p/"': (
+        "https-proxy in pyproject.toml"
+    ),
+    'uv publish | uv.toml | http-proxy = "http://p/"': "",
+    'uv publish --publish-url http://a.b/ | uv.toml | http-proxy = "http://p/"': "http-proxy in uv.toml",
+    **{
+        f'uv publish | uv.toml | allow-insecure-host = ["a.example", "{host}"]': "allow-insecure-host in uv.toml"
+        for host in ("upload.pypi.org", "*", "https://upload.pypi.org/", "upload.pypi.org:443", "upload.pypi.org/x")
+    },
+    **{
+        f'uv publish | uv.toml | allow-insecure-host = ["{host}"]': ""
+        for host in ("pypi.org", "http://upload.pypi.org", "*.pypi.org", "xupload.pypi.org")
+    },
+    'uv publish | uv.toml | system-certs = true\nkeyring-provider = "subprocess"': "",
+    f'uv publish | uv.toml | publish-url = "{TEST}"': "",
+    # It asks for the host of this URL, too, and would send the token there in plain text.
+    'uv publish | uv.toml | check-url = "http://__token__@upload.pypi.org/simple/"': "check-url in uv.toml",
+    'uv publish | uv.toml | check-url = "https://__token__@upload.pypi.org/simple/"': "",
+    'uv publish | uv.toml | check-url = "http://pypi.org/simple/"': "",
+    "uv publish --check-url http://upload.pypi.org/ | uv.toml | ": "",
+    f'uv publish --index i | uv.toml | [[index]]\nname = "i"\nurl = "http://upload.pypi.org/"\npublish-url = "{URL}"': (
+        "url in uv.toml"
+    ),
+    'uv publish --config-file mine.toml | mine.toml | https-proxy = "http://p/"': "",
+    'uv publish --no-config | uv.toml | https-proxy = "http://p/"': "",
+    "poetry publish -r t | poetry.toml | certificates.t.cert = false": "certificates.t.cert in poetry.toml",
+    "poetry publish -r t | poetry.toml | certificates.t.verify = false": "certificates.t.verify in poetry.toml",
+    'poetry publish -r t | poetry.toml | certificates.t.cert = "ca.pem"': "certificates.t.cert in poetry.toml",
+    "poetry publish -r t --cert mine | poetry.toml | certificates.t.cert = false": "",
+    "poetry publish -r t | poetry.toml | certificates.t.cert = true": "",
+    'poetry publish -r t | poetry.toml | certificates.t.client-cert = "c.pem"\ncertificates.u.cert = false': "",
+    "POETRY_CERTIFICATES_T_VERIFY=true poetry publish -r t | poetry.toml | certificates.t.cert = false": "",
+    # poetry ignores what is set for PyPI by this name.
+    f'poetry publish -r pypi | poetry.toml | certificates.pypi.cert = false\nrepositories.pypi.url = "{URL}"': "",
+    "pdm publish | pdm.toml | repository.pypi.verify_ssl = false": "verify_ssl in pdm.toml",
+    'pdm publish | pdm.toml | repository.pypi.ca_certs = "ca.pem"': "ca_certs in pdm.toml",
+    'pdm publish --ca-certs mine | pdm.toml | repository.pypi.ca_certs = "ca.pem"': "",
+    f'pdm publish -r {URL} | pdm.toml | repository.o = {{url = "{URL}", verify_ssl = false}}': "verify_ssl in pdm.toml",
+    'pdm publish | pdm.toml | repository.o = {url = "https://o/", verify_ssl = false}': "",
+    'pdm publish | pdm.toml | repository.pypi = {verify_ssl = true, client_cert = "c"}\npypi.verify_ssl = false': "",
+    'pdm publish | pyproject.toml | [tool.pdm.options]\npublish = ["--no-verify-ssl"]': (
+        "tool.pdm.options.publish in pyproject.toml"
+    ),
+    'pdm publish --no-verify-ssl | pyproject.toml | [tool.pdm.options]\npublish = ["--no-verify-ssl"]': "",
+    'pdm publish | pyproject.toml | [tool.pdm.options]\npublish = ["--ca-certs", "x"]': (
+        "tool.pdm.options.publish in pyproject.toml"
+    ),
+    'pdm -c mine.toml publish | mine.toml | repository.pypi = {verify_ssl = false, ca_certs = "x"}': "",
+    "hatch publish | hatch.toml | [publish.index]\nca-cert = 'x'\nrepo = 'https://a.example/'": "",
+    "hatch publish | pyproject.toml | [tool.hatch.publish.index]\nca-cert = 'x'\nrepo = 'https://a.example/'": "",
+}
+
+
+def test_what_a_checkout_chooses_about_who_reads_the_upload(make: Make, work: Path, home: Path) -> None:
+    write(home / "config/pypoetry/config.toml", f'[repositories.t]\nurl = "{TEST}"\n')
+    for case, expected in CHOICES.items():
+        line, file, text = case.split(" | ")
+        write(work / file, text)
+        target = make(line).target
+        assert ", ".join(str(setting.source) for setting in target.checkout) == expected, case
+        assert all(setting.source.in_checkout for setting in target.checkout)
+        problems = uploader(line.split()[-2]).find_problems(make(line)) if line.count(" ") == 1 else []
+        assert [one for one in problems if one.effect == STOP and "a file of this project" in one.problem] or not (
+            expected and line.count(" ") == 1
+        )
+        (work / file).unlink()
+
+
+def test_an_address_of_the_checkout_says_so(make: Make, work: Path, home: Path) -> None:
+    write(home / "config/uv/uv.toml", 'publish-url = "https://mine.example/"\n')
+    assert not make("uv publish").target.address.source.in_checkout
+    addresses = {
+        "uv publish": ("uv.toml", 'publish-url = "https://evil.example/"'),
+        "uv publish --index i": ("uv.toml", '[[index]]\nname = "i"\npublish-url = "https://evil.example/"'),
+        "poetry publish -r i": ("poetry.toml", '[repositories.i]\nurl = "https://evil.example/"'),
+        "poetry publish -r s": ("pyproject.toml", '[[tool.poetry.source]]\nname="s"\nurl="https://evil.example/"'),
+        "pdm publish": ("pdm.toml", '[repository.pypi]\nurl = "https://evil.example/"'),
+        "pdm -q publish": ("pyproject.toml", '[tool.pdm.options]\npublish = ["-r", "https://evil.example/"]'),
+    }
+    for line, (file, text) in addresses.items():
+        write(work / file, text)
+        address = make(line).target.address
+        assert (address.url, address.source.in_checkout, file in str(address.source)) == (
+            "https://evil.example/",
+            True,
+            True,
+        )
+        (work / file).unlink()
+
+
+def test_variables_hand_a_token_over(make: Make, work: Path) -> None:
+    write(work / "uv.toml", f'[[index]]\nname = "t"\npublish-url = "{TEST}"\n')
+    variables = {
+        "uv publish": f"UV_PUBLISH_USERNAME={TOKEN} UV_PUBLISH_PASSWORD=T UV_PUBLISH_URL={TEST}",
+        "uv publish --index t": f"UV_PUBLISH_USERNAME={TOKEN} UV_PUBLISH_PASSWORD=T",
+        "poetry publish": "POETRY_PYPI_TOKEN_PYPI=T",
+        "pdm publish": f"PDM_PUBLISH_USERNAME={TOKEN} PDM_PUBLISH_PASSWORD=T PDM_PUBLISH_REPO={TEST}",
+        "hatch publish": f"HATCH_INDEX_USER={TOKEN} HATCH_INDEX_AUTH=T HATCH_INDEX_REPO={TEST}",
+    }
+    for line, expected in variables.items():
+        process = make(line)
+        handed = uploader(process.program).variables("T", TESTPYPI, process.target)
+        assert " ".join(f"{name}={value}" for name, value in handed.items()) == expected
+        uploader(process.program).check_sends(process._replace(environ={**process.environ, **handed}), "T")
+    assert uploader("poetry").variables("T", PYPI, Target(Address(URL, "my-own", DEFAULT))) == {
+        "POETRY_PYPI_TOKEN_MY_OWN": "T",
+        "POETRY_REPOSITORIES_MY_OWN_URL": URL,
+    }
+
+
+def test_the_project_that_an_uploader_is_pointed_at(make: Make, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("inside/pyproject.toml", "inside/deep/x", "root/setup.py", "plain/x", "more/found/setup.py"):
+        write(work / name)
+    base = work.as_posix()
+    write(
+        work / "h.toml",
+        f'[dirs]\nproject = ["", "{base}", "{base}/more"]\n[projects]\ninside = "{base}/inside"\nempty = ""\n'
+        f'table.location = "{base}/inside"\ndeep = "{base}/inside/deep"\nnowhere = "{base}/nowhere"\n',
+    )
+    projects = {
+        "uv publish": (".", "."),
+        "uv publish --directory a --project b": (".", "a/b"),
+        "uv publish --project b/pyproject.toml": (".", "b"),
+        "UV_WORKING_DIR=a UV_PROJECT=b uv publish": (".", "a/b"),
+        "UV_WORKING_DIRECTORY=a uv publish": (".", "a"),
+        "poetry -C inside publish": (".", "inside"),
+        "poetry publish -P=deep": ("inside", "inside"),
+        "pdm publish": ("inside/deep", "inside"),
+        "pdm publish ": ("..", ".."),
+        "pdm publish --proj=inside/deep": (".", "inside/deep"),
+        "PDM_PROJECT=inside/../inside pdm publish": (".", "inside"),
+        "PDM_PROJECT=deep pdm publish -p inside": (".", "inside"),
+        "PDM_PROJECT=inside pdm publish --project=": (".", "."),
+        "hatch publish": ("inside/deep", "inside"),
+        **{
+            f"hatch --config {base}/h.toml -p {name} publish": (".", expected)
+            for name, expected in {
+                "inside": "inside",
+                "table": "inside",
+                "deep": "inside",
+                "found": "more/found",
+            }.items()
+        },
+    }
+    for line, (directory, expected) in projects.items():
+        process = make(line, (work / directory).resolve())
+        assert uploader(process.program).find_project(process) == (work / expected).resolve(), line
+    for name in ("unknown", "empty", "nowhere"):
+        for origin, process in (
+            ("--project", make(f"hatch --config h.toml -p {name} publish")),
+            ("HATCH_PROJECT", make(f"HATCH_PROJECT={name} hatch --config h.toml publish")),
+        ):
+            assert refusal(lambda process=process: uploader("hatch").find_project(process)) == (  # type: ignore[misc]  # ruff wants it bound
+                f"hatch cannot find the project '{name}' that {origin} names: correct the name."
+            )
+    # The `keyring` command is in uv's directory already, and so is poetry's own process in poetry's.
+    assert uploader("uv").find_project(make("uv publish --directory a", is_parent=True)) == work
+    monkeypatch.setitem(sys.modules, "poetry", sys)
+    assert uploader("poetry").find_project(make("poetry -C inside publish")) == work
+
+
+def test_the_mode_of_hatch_chooses_the_project(make: Make, work: Path, home: Path) -> None:
+    for name in ("named/pyproject.toml", "root/pyproject.toml", "plain/x"):
+        write(work / name)
+    base = work.as_posix()
+    for mode, project, directory, expected in (
+        ("local", "named", ".", "."),
+        ("project", "named", "root", "named"),
+        ("project", "plain", "root", "plain"),
+        ("project", "unknown", "root", "root"),
+        ("aware", "named", "root", "root"),
+        ("aware", "named", ".", "named"),
+        ("aware", "", ".", "."),
+    ):
+        write(
+            home / "config/hatch/config.toml",
+            f'mode = "{mode}"\nproject = "{project}"\n[projects]\nnamed = "{base}/named"\nplain = "{base}/plain"\n',
+        )
+        process = make("hatch publish", (work / directory).resolve())
+        assert uploader("hatch").find_project(process) == (work / expected).resolve(), (mode, project, directory)
+
+
+def test_which_files_are_uploaded(make: Make, work: Path) -> None:
+    write(work / "pyproject.toml", '[project]\nname = "My.Pkg"\n')
+    names = (
+        *("a-1.0-py3-none-any.whl", "a-1.0.tar.gz", "A-1.0.zip", "a-one.tar.gz", "my_pkg-10.tar.gz", "note.txt"),
+        *("sub/b-1.0-py3-none-any.whl", ".hidden/c-1.0.tar.gz", "my_pkg-10-py3-none-any.whl", "my_pkg-9.tar.gz"),
+    )
+    for name in names:
+        write(work / "dist" / name)
+    for name in ("one/my_pkg-1.0.tar.gz", "pdm/b-1.whl", "pdm/a-1.tar.gz", "pdm/a-1.tar.gz.asc", "none/x.asc"):
+        write(work / name)
+    sdists = "a-1.0.tar.gz my_pkg-10.tar.gz my_pkg-9.tar.gz"
+    wheels = "a-1.0-py3-none-any.whl"
+    expected = {
+        "uv publish": f"{wheels} a-1.0.tar.gz my_pkg-10-py3-none-any.whl my_pkg-10.tar.gz my_pkg-9.tar.gz",
+        "uv publish dist/a-1.0.tar.gz dist/note.txt": "a-1.0.tar.gz",
+        "uv publish **/*.whl": f"{wheels} my_pkg-10-py3-none-any.whl b-1.0-py3-none-any.whl",
+        "uv publish dist/[!b]*.tar.gz none/*": sdists,
+        "uv publish ./*/../dist/a-1.0.tar.gz": "a-1.0.tar.gz",
+        "uv publish **/c-*": "c-1.0.tar.gz",
+        "poetry publish": "my_pkg-10.tar.gz my_pkg-10-py3-none-any.whl",
+        "poetry publish --dist-dir one": "my_pkg-1.0.tar.gz",
+        "pdm publish --no-build --dest pdm": "b-1.whl a-1.tar.gz",
+        "pdm publish --no-build --dest none": "",
+        "hatch publish one pdm/b-1.whl one dist/note.txt": "my_pkg-1.0.tar.gz b-1.whl",
+    }
+    for line, names_of_files in expected.items():
+        process = make(line)
+        files = uploader(process.program).find_files(process) or ()
+        assert " ".join(file.name for file in files) == names_of_files, line
+        assert all(file.is_absolute() and ".." not in file.parts for file in files)
+    for line in ("poetry publish --build", "pdm publish -d dist"):
+        process = make(line)
+        assert uploader(process.program).find_files(process) is None
+    assert len(uploader("hatch").find_files(make("hatch publish")) or ()) == 6  # it looks at the endings alone
+
+
+WITHOUT_FILES = {
+    "uv publish x.whl": "'x.whl' does not exist: build it, or correct its name.",
+    "uv publish": "uv finds no distributions to publish: build them, or name them.",
+    "poetry publish": "poetry finds no files to publish in dist: build them, or name their directory.",
+    "poetry publish --dist-dir first": (
+        "the versions of the files in first cannot be compared ('1', 'first'): remove those that are not to be "
+        "published."
+    ),
+    "poetry -P nameless publish": "poetry finds no project name in nameless/pyproject.toml: add it there.",
+    "pdm publish --no-build": "dist is not a directory, and pdm has nothing to upload: build there first.",
+    "pdm publish --no-build -d mixed": "mixed holds 'notes.txt', which pdm refuses to upload: remove it.",
+    "hatch publish dist/*": (
+        "dist/* does not exist: name files and directories from the root of hatch's project, without wildcards."
+    ),
+}
+
+
+def test_files_that_are_not_there_are_refused(make: Make, work: Path) -> None:
+    for name in ("mixed/notes.txt", "nameless/pyproject.toml", "first/a-1.tar.gz", "first/a-first.tar.gz"):
+        write(work / name)
+    write(work / "pyproject.toml", '[project]\nname = "a"\n')
+    for line, sentence in WITHOUT_FILES.items():
+        process = make(line)
+        assert refusal(lambda process=process: uploader(process.program).find_files(process)) == sentence, line  # type: ignore[misc]  # ruff wants it bound
+    assert uploader("hatch").find_files(make("hatch publish")) == ()
+
+
+def test_patterns_of_uv_end(make: Make, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(work / "dist/a-1.0.tar.gz")
+    for name in "abcd":
+        (work / name).mkdir()
+        make_link(work / name / "loop", work)
+    make_link(work / "nowhere", work / "none")
+    process = make("uv publish **/*.tar.gz")
+    assert [file.name for file in uploader("uv").find_files(process) or ()] == ["a-1.0.tar.gz"]
+    monkeypatch.setattr(options, "_MAX_LOOKED_AT", 10)
+    assert refusal(lambda: uploader("uv").find_files(process)) == (
+        "the pattern '**/*.tar.gz' looks at too many files: name them."
+    )
+
+
+def test_settings_of_a_workspace_of_uv(make: Make, work: Path) -> None:
+    root = '[tool.uv]\npublish-url = "https://root/"\n[tool.uv.workspace]\nmembers = ["p/**"]\nexclude = ["p/x*"]\n'
+    write(work / "pyproject.toml", root)
+    index = '[[tool.uv.index]]\nname = "i"\n'
+    for name in ("p/a", "p/xa", "q"):
+        text = f'[project]\nname = "a"\n[tool.uv]\npublish-url = "https://{Path(name).name}/"\n{index}'
+        write(work / name / "pyproject.toml", text)
+    write(work / "loose/pyproject.toml", "[build-system]\n")
+    write(work / "p/a/nested/uv.toml", 'publish-url = "https://nested/"\n')
+    urls = {
+        name: make("uv publish", work / name).target.address.url
+        for name in (".", "p/a", "p/a/nested", "p/xa", "q", "loose")
+    }
+    assert urls == {
+        ".": "https://root/",
+        "p/a": "https://root/",
+        "p/a/nested": "https://root/",
+        "p/xa": "https://xa/",
+        "q": "https://q/",
+        "loose": "https://root/",
+    }
+    assert refusal(lambda: make("uv publish --index i", work / "p/a").target) == (
+        "the index 'i' is defined in pyproject.toml of a workspace member, where uv does not look: move it to the "
+        "pyproject.toml of the workspace's root."
+    )
+
+
+def test_settings_of_the_machine_for_uv(make: Make, home: Path) -> None:
+    write(home / "site/uv/uv.toml", 'publish-url = "https://machine/"\n')
+    assert make("UV_NO_SYSTEM_CONFIG=false uv publish").target.address.url == "https://machine/"
+
+
+@pytest.mark.parametrize(
+    ("environ", "base"),
+    [
+        ({"APPDATA": "/profile/Roaming", "XDG_CONFIG_HOME": "/elsewhere"}, "/profile/Roaming"),
+        ({"USERPROFILE": "/profile", "HOME": "/elsewhere", "APPDATA": ""}, "/profile/AppData/Roaming"),
+    ],
+)
+def test_on_windows_the_files_of_uv_are_in_the_roaming_profile(environ: dict[str, str], base: str) -> None:
+    assert uv._base(environ, "nt") == Path(base)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="makes a directory that is called like a drive")
+@pytest.mark.parametrize("environ", [{}, {"SYSTEMDRIVE": "C:"}])
+@pytest.mark.usefixtures("work")
+def test_on_windows_the_machines_settings_of_uv_are_in_programdata(environ: dict[str, str]) -> None:
+    assert uv._system_files(environ, "nt") == []
+    file = write(Path("C:\\ProgramData", "uv", "uv.toml"))
+    assert uv._system_files(environ, "nt") == [file]
+    assert uv._system_files({"SYSTEMDRIVE": "D:"}, "nt") == []
+
+
+def test_on_windows_pdm_looks_below_the_name_of_an_author_too(
+    make: Make, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pdm names no author, for whom platformdirs takes the program's own name then: pdm/project/config.py, core.py."""
+    import platformdirs.windows
+
+    roots = {"CSIDL_LOCAL_APPDATA": home / "Local", "CSIDL_COMMON_APPDATA": home / "ProgramData"}
+    monkeypatch.setattr(platformdirs, "PlatformDirs", platformdirs.windows.Windows)
+    monkeypatch.setattr(platformdirs.windows, "get_win_folder", lambda name: str(roots[name]))
+    for root, name in (("Local", "a"), ("ProgramData", "b")):
+        write(home / root / "pdm" / "pdm" / "config.toml", f'[repository.{name}]\nurl = "https://{name}.example/"\n')
+        assert make(f"pdm publish -r {name}").target.address.url == f"https://{name}.example/"
