@@ -16,7 +16,7 @@ from keyring_pypitoken.policy.decision import check_repository_names, find_contr
 from keyring_pypitoken.policy.model import PYPROJECT_TABLE, Config, SearchPath
 from keyring_pypitoken.policy.parser import parse_policy
 from keyring_pypitoken.text import printable, quoted
-from keyring_pypitoken.uploaders.evidence import find_workspace, project_of_file
+from keyring_pypitoken.uploaders.evidence import find_workspace, projects_of_file, read_file
 
 if TYPE_CHECKING:
     import argparse
@@ -152,5 +152,5 @@ def _in_distributions(directory: Path) -> list[str]:
         raise Refusal(
             f"{quoted(str(directory))} is not a directory: build first, or name the one that holds the files."
         )
-    found = files.list_directory(directory, str(directory))
-    return sorted({name for file in found if (name := project_of_file(file)) is not None})
+    names = [name for name in files.list_directory(directory, str(directory)) if projects_of_file(name)]
+    return sorted({read_file(directory / name, name).project for name in names})

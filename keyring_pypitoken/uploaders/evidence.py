@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import PolicyError, Refusal
-from keyring_pypitoken.files import display_name, find_inside, is_directory, read_text, status
+from keyring_pypitoken.files import display_name, find_inside, is_directory, read_bytes, status
 from keyring_pypitoken.names import InvalidNameError, normalize_valid
 from keyring_pypitoken.policy.discovery import project_directories
 from keyring_pypitoken.policy.model import Evidence, NamedFile, Origin, WithOrigin
-from keyring_pypitoken.text import quoted
+from keyring_pypitoken.record import Record
+from keyring_pypitoken.text import join_names, quoted
+from keyring_pypitoken.toml import entry
+from keyring_pypitoken.uploaders.options import expand as expand_pattern
+from keyring_pypitoken.uploaders.settings import read_ini, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,8 +26,19 @@ if TYPE_CHECKING:
 PROJECT_VARIABLE = "KEYRING_PYPITOKEN_PROJECT"
 VALID_FOR_VARIABLE = "KEYRING_PYPITOKEN_VALID_FOR"
 _MAX_DIGITS = 10
-_PYPROJECT, _SETUP_CFG = "pyproject.toml", "setup.cfg"
+_MAX_FILES = 20_000  # of one upload
+_MAX_OPENED = 4  # sdists whose names do not show their project
+_MAX_SDIST, _MAX_METADATA = 64 * 1024 * 1024, 1024 * 1024  # bytes, unpacked
+_BLOCK = 512  # bytes: https://www.gnu.org/software/tar/manual/html_node/Standard.html
+_PYPROJECT, _SETUP_CFG, _SETUP_PY, _CARGO = "pyproject.toml", "setup.cfg", "setup.py", "Cargo.toml"
 _NAMES = ("project.name", "tool.poetry.name", "tool.flit.metadata.dist-name", "tool.flit.metadata.module")
+
+
+class Metadata(Record):
+    """What the files of a directory say about a project: their names, and its name."""
+
+    files: frozenset[str] = frozenset()
+    projects: WithOrigin[tuple[str, ...]] | None = None
 
 
 def find_evidence(
@@ -44,10 +60,11 @@ def find_evidence(
     """
     uploader = process.uploader
     directory = process.directory if uploader is None else uploader.find_project(process)
+    reads_cargo = uploader is not None and uploader.reads_cargo
     if uploader is not None and process.files is None and not uploader.is_uploading(process):
         uploader = None
     variable = [name.strip() for name in process.environ.get(PROJECT_VARIABLE, "").split(",")]
-    found = (
+    projects = (
         named
         or _projects(filter(None, variable), PROJECT_VARIABLE)
         or _projects([requested] if requested else [], "the lookup")
@@ -59,14 +76,16 @@ def find_evidence(
         elif uploader is not None:
             files = _read_files(_find_files(uploader, process), process)
     except Refusal:
-        if found is None:
+        if projects is None:
             raise
-    found = found or _projects([file.project for file in files or ()], _origin(files or (), process, patterns))
-    if uploader is not None:
-        found = found or _projects(uploader.find_projects(process), f"the arguments of {process.program}")
-    return Evidence(
-        found or find_metadata(directory, process.directory), directory, files, uploader.resume if uploader else ""
-    )
+    if projects is not None:
+        _check_files(files or (), projects)
+    elif files:
+        projects = _projects([file.project for file in files], "the arguments" if patterns else _origin(files, process))
+    elif uploader is not None:
+        projects = _projects(uploader.find_projects(process), f"the arguments of {process.program}")
+    projects = projects or find_metadata(directory, process.directory, reads_cargo=reads_cargo).projects
+    return Evidence(projects, directory, files, uploader.resume if uploader else "")
 
 
 def read_override(environ: Mapping[str, str]) -> WithOrigin[int] | None:
@@ -94,38 +113,59 @@ def read_file(path: Path, name: str) -> NamedFile:
     """Return the project and size of a distribution file.
 
     Raises:
-        Refusal: it does not exist, or its name is not that of a wheel or an sdist.
+        Refusal: it does not exist, or shows no project.
     """
-    project = project_of_file(path.name)
-    if project is None:
-        raise Refusal(f"{quoted(name)} is not named like a wheel or an sdist, so its project is unknown: rebuild it.")
+    names = projects_of_file(path.name)
+    if not names:
+        raise Refusal(
+            f"{quoted(name)} is not named like a wheel or an sdist, so its project is unknown: leave it out, or "
+            "rebuild it."
+        )
     found = status(path, name)
     if found is None:
         raise Refusal(f"the file {quoted(name)} does not exist: build it, or correct its name.")
+    project = names[0] if len(names) == 1 else _project_in_sdist(path, name)
+    if project not in names:
+        raise Refusal(
+            f"{quoted(name)} may be of the project {join_names(names)}, and its metadata does not show which: rebuild "
+            f"it, or name the project in {PROJECT_VARIABLE}."
+        )
     return NamedFile(path, project, found.st_size)
 
 
-def project_of_file(name: str) -> str | None:
-    """Return the normalized project name that a distribution file is named after; None if it is not one."""
-    from packaging.utils import parse_sdist_filename, parse_wheel_filename  # only if a file is named
+def projects_of_file(name: str) -> tuple[str, ...]:
+    """Return the normalized names of projects that a distribution file may be of; none if it is not one.
 
+    In the name of an sdist, a hyphen may end the project's name or be within name or version.
+    """
+    from packaging.utils import parse_wheel_filename  # only if a file is named
+    from packaging.version import InvalidVersion, Version
+
+    stem, ending, _ = name.rpartition(".tar.gz") if name.endswith(".tar.gz") else name.rpartition(".zip")
+    projects = []
     try:
-        return normalize_valid((parse_wheel_filename if name.endswith(".whl") else parse_sdist_filename)(name)[0])
+        if name.endswith(".whl"):
+            return (normalize_valid(parse_wheel_filename(name)[0]),)
     except ValueError:
-        return None
+        return ()
+    for at in [at for at, letter in enumerate(stem) if ending and letter == "-"]:
+        try:
+            Version(stem[at + 1 :])
+            projects.append(normalize_valid(stem[:at]))
+        except (InvalidVersion, InvalidNameError):
+            continue
+    return tuple(projects)
 
 
-def find_metadata(directory: Path, here: Path) -> WithOrigin[tuple[str, ...]] | None:
-    """Return the project that a directory belongs to: the nearest metadata counts, within its repository.
+def find_metadata(directory: Path, here: Path, *, reads_cargo: bool = False) -> Metadata:
+    """Return what the nearest metadata says about the project of a directory, within its repository.
 
     Raises:
         Refusal: the metadata cannot be understood.
     """
-    for candidate in project_directories(directory):
-        files = (candidate / name for name in (_PYPROJECT, _SETUP_CFG))
-        if any(status(file, display_name(file, here)) is not None for file in files):
-            return _from_metadata(candidate, here)
-    return None
+    candidates = list(project_directories(directory))
+    found = (_read_metadata(candidate, candidates[-1], here, reads_cargo=reads_cargo) for candidate in candidates)
+    return next((metadata for metadata in found if metadata.files), Metadata())
 
 
 def find_workspace(directory: Path, here: Path) -> tuple[Path, list[str]]:
@@ -137,10 +177,12 @@ def find_workspace(directory: Path, here: Path) -> tuple[Path, list[str]]:
     Raises:
         Refusal: the metadata cannot be understood.
     """
-    for candidate in project_directories(directory):
-        found = [_from_metadata(member, here) for member in (candidate, *_workspace_members(candidate))]
-        names = {name for names in found if names for name in names.value}
-        if names or any(status(candidate / name, name) is not None for name in (_PYPROJECT, _SETUP_CFG)):
+    candidates = list(project_directories(directory))
+    for candidate in candidates:
+        members = (candidate, *_workspace_members(candidate))
+        metadata = [_read_metadata(member, candidates[-1], here) for member in members]
+        names = {name for one in metadata if one.projects for name in one.projects.value}
+        if names or metadata[0].files:
             return candidate, sorted(names)
     return directory, []
 
@@ -149,21 +191,17 @@ def expand(patterns: Iterable[str], directory: Path) -> tuple[Path, ...]:
     """Return the files that arguments name: each a path, or a pattern if no file has that name.
 
     Raises:
-        Refusal: one stands for nothing.
+        Refusal: one stands for nothing, or looks at too many files.
     """
-    import glob
-
     paths: list[Path] = []
     for pattern in patterns:
         path = directory / pattern
-        found = (
-            [path]
-            if status(path, pattern) is not None
-            else [directory / name for name in sorted(glob.glob(pattern, root_dir=directory))]
-        )
-        if not found:
+        matches = [path]
+        if status(path, pattern) is None:
+            matches = [directory / name for name in sorted(expand_pattern(directory, pattern))]
+        if not matches:
             raise Refusal(f"{quoted(pattern)} matches no file: build first, or correct the name.")
-        paths += found
+        paths += matches
     return tuple(paths)
 
 
@@ -177,69 +215,122 @@ def _find_files(uploader: Uploader, process: Process) -> tuple[Path, ...] | None
 
 
 def _read_files(paths: tuple[Path, ...] | None, process: Process) -> tuple[NamedFile, ...] | None:
-    return None if paths is None else tuple(read_file(path, display_name(path, process.directory)) for path in paths)
+    if paths is None:
+        return None
+    opened = sum(len(projects_of_file(path.name)) > 1 for path in paths[: _MAX_FILES + 1])
+    if len(paths) > _MAX_FILES or opened > _MAX_OPENED:
+        raise Refusal(f"{len(paths)} files are too many for one upload: name fewer.")
+    return tuple(read_file(path, display_name(path, process.directory)) for path in paths)
 
 
-def _origin(files: Iterable[NamedFile], process: Process, patterns: tuple[str, ...]) -> str:
-    """Return what names the files: the arguments, or the directory in which the uploader looks for them by itself."""
-    if patterns:
-        return "the arguments"
-    arguments = {os.path.normpath(process.directory / argument) for argument in process.arguments}
+def _check_files(files: Iterable[NamedFile], projects: WithOrigin[tuple[str, ...]]) -> None:
+    for file in files:
+        if file.project not in projects.value:
+            raise Refusal(
+                f"{quoted(file.path.name)} is a file of {file.project}, but {projects.origin} names "
+                f"{join_names(projects.value)}: leave the file out, or correct the name."
+            )
+
+
+def _origin(files: Iterable[NamedFile], process: Process) -> str:
     parents = {file.path.parent for file in files}
-    named = any(str(file.path) in arguments or str(file.path.parent) in arguments for file in files)
-    if named or len(parents) != 1 or any(mark in argument for argument in process.arguments for mark in "*?["):
-        return f"the arguments of {process.program}"
+    if len(parents) > 1:
+        return f"the files of {process.program}"
     return f"the files in {display_name(parents.pop(), process.directory)}"
 
 
 def _projects(names: Iterable[str], origin: str) -> WithOrigin[tuple[str, ...]] | None:
     """Normalize the names of one source; None if there are none."""
-    found: set[str] = set()
+    projects: set[str] = set()
     for name in names:
         try:
-            found.add(normalize_valid(name))
+            projects.add(normalize_valid(name))
         except InvalidNameError:
             raise Refusal(
                 f"{quoted(name)} is not a valid project name, but {origin} contains it: correct it there."
             ) from None
-    return WithOrigin(tuple(sorted(found)), Origin(origin)) if found else None
+    return WithOrigin(tuple(sorted(projects)), Origin(origin)) if projects else None
 
 
-def _from_metadata(directory: Path, here: Path) -> WithOrigin[tuple[str, ...]] | None:
-    path = directory / _PYPROJECT
-    shown = display_name(path, here)
-    text = read_text(path, shown)
-    if text is not None and (name := _name_in_pyproject(text, shown)):
-        return _projects([name], shown)
-    path = directory / _SETUP_CFG
-    shown = display_name(path, here)
-    if status(path, shown) is None:
+def _project_in_sdist(path: Path, name: str) -> str | None:
+    """Return the normalized name in the metadata of a .tar.gz; None if it has none that can be read."""
+    import gzip
+    import io
+    import zlib
+
+    from packaging.metadata import parse_email
+
+    data = read_bytes(path, name, max_bytes=_MAX_SDIST) or b""
+    try:
+        unpacked = gzip.GzipFile(fileobj=io.BytesIO(data)).read(_MAX_SDIST + 1)
+        (content,) = _members(unpacked, f"{path.name.removesuffix('.tar.gz')}/PKG-INFO".encode())
+        return normalize_valid(parse_email(content)[0]["name"])
+    except (OSError, EOFError, zlib.error, ValueError, KeyError):
         return None
-    from keyring_pypitoken.uploaders.settings import read_ini
-
-    name = read_ini(path, shown).get("metadata", {}).get("name")
-    return _projects([name], shown) if name else None
 
 
-def _name_in_pyproject(text: str, origin: str) -> str | None:
-    from keyring_pypitoken.toml import entry, load_toml
+def _members(archive: bytes, name: bytes) -> list[bytes]:
+    """Return the content of each regular file of a name in a tar archive; raise ValueError if it is no such archive.
 
-    content = load_toml(text, origin)
+    What tarfile of every supported Python does with hostile headers is not known; this reads two fields of each.
+    """
+    if len(archive) > _MAX_SDIST:
+        raise ValueError
+    contents, at = [], 0
+    while (header := archive[at : at + _BLOCK]).strip(b"\0"):
+        digits = header[124:136].strip(b" \0")
+        size = int(digits, 8) if digits.isdigit() else -1
+        at += _BLOCK
+        if size < 0:
+            raise ValueError
+        if header[:100].partition(b"\0")[0] == name:
+            if header[156:157] not in (b"0", b"\0") or size > _MAX_METADATA:
+                raise ValueError
+            contents.append(archive[at : at + size])
+        at += -(-size // _BLOCK) * _BLOCK
+    return contents
+
+
+def _read_metadata(directory: Path, root: Path, here: Path, *, reads_cargo: bool = False) -> Metadata:
+    files = {
+        name: display_name(directory / name, here)
+        for name in (_PYPROJECT, _SETUP_CFG, _SETUP_PY, _CARGO)
+        if _counts(directory / name, root, here)
+    }
+    shown = files.get(_PYPROJECT, "")
+    content = read_toml(directory / _PYPROJECT, shown) if shown else {}
     name = next(filter(None, (entry(content, *place.split(".")) for place in _NAMES)), None)
+    if not name and _SETUP_CFG in files:
+        shown = files[_SETUP_CFG]
+        name = read_ini(directory / _SETUP_CFG, shown).get("metadata", {}).get("name")
+    reads_cargo = reads_cargo or entry(content, "build-system", "build-backend") == "maturin"
+    if not name and reads_cargo and _CARGO in files:
+        shown = files[_CARGO]
+        name = entry(read_toml(directory / _CARGO, shown), "package", "name")
     if name is not None and not isinstance(name, str):
-        raise PolicyError(f"the project's name in {origin} is not text: write it in quotes.")
-    return name
+        raise PolicyError(f"the project's name in {shown} is not text: write it in quotes.")
+    if not reads_cargo:
+        files.pop(_CARGO, None)
+    return Metadata(frozenset(files), _projects([name], shown) if name else None)
+
+
+def _counts(path: Path, root: Path, here: Path) -> bool:
+    """Return True if a file is there, and not a stranger's in a directory that many share."""
+    state = status(path, display_name(path, here))
+    if state is None or sys.platform == "win32":
+        return state is not None
+    top = status(root, str(root))
+    owners = {os.getuid(), 0, top.st_uid if top else 0}
+    return {state.st_uid, os.lstat(path).st_uid} <= owners  # a stranger's link may lead to a file of the user
 
 
 def _workspace_members(directory: Path) -> list[Path]:
     """List the directories that a workspace of uv is made of (uv, "Using workspaces")."""
-    from keyring_pypitoken.toml import entry, load_toml
-
-    text = read_text(directory / _PYPROJECT, _PYPROJECT)
-    table = entry(load_toml(text, _PYPROJECT) if text else {}, "tool", "uv", "workspace")
-    found: dict[str, set[Path]] = {}
+    table = entry(read_toml(directory / _PYPROJECT, _PYPROJECT), "tool", "uv", "workspace")
+    matches: dict[str, set[Path]] = {}
     for key in ("members", "exclude"):
-        patterns = table.get(key) if isinstance(table, dict) else None
+        patterns = entry(table, key)
         texts = [pattern for pattern in patterns if isinstance(pattern, str)] if isinstance(patterns, list) else []
-        found[key] = {path for pattern in texts for path in find_inside(directory, pattern)}
-    return [path for path in sorted(found["members"] - found["exclude"]) if is_directory(path, os.path.basename(path))]
+        matches[key] = {path for pattern in texts for path in find_inside(directory, pattern)}
+    members = sorted(matches["members"] - matches["exclude"])
+    return [path for path in members if is_directory(path, os.path.basename(path))]

@@ -46,6 +46,7 @@ class Maturin(Uploader):
     """No file of the project chooses anything: the address comes from the user's .pypirc, options and variables."""
 
     name = "maturin"
+    reads_cargo = True
     typical = ("publish",)
     naming_files = "twine upload target/wheels/*"
     lookups_per_upload = 0

@@ -163,6 +163,7 @@ class Uploader(ABC):
         options: those that it takes before a subcommand.
         commands: its subcommands that upload, each with its options.
         subcommands: all of its subcommands, if it may start the `keyring` command.
+        reads_cargo: whether `Cargo.toml` may name its project.
         upload_functions: its functions that upload, each with what reads the files from its variables, or None if it
             uploads none in that run; None if the files are not known there.
     """
@@ -183,6 +184,7 @@ class Uploader(ABC):
     options: ClassVar[Grammar] = Grammar("", "")
     commands: ClassVar[Mapping[str, Grammar]] = {}
     subcommands: ClassVar[str] = ""
+    reads_cargo: ClassVar[bool] = False
     upload_functions: ClassVar[Mapping[str, Callable[[Mapping[str, Any]], Iterable[Any] | None] | None]] = {}
 
     def parse(self, arguments: tuple[str, ...]) -> Command:

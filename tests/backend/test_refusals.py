@@ -148,5 +148,5 @@ def test_two_projects_in_dist_one_of_them_not_allowed(stage: Stage, capsys: pyte
     assert ended.value.code == 1
     assert capsys.readouterr().err == (
         "keyring-pypitoken: project 'other' is not allowed here: pypitoken.toml:1 allows only 'demo'; upload it from "
-        "its own repository, or add it there (it was named by the arguments of twine).\n"
+        "its own repository, or add it there (it was named by the files in dist).\n"
     )

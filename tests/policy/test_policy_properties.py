@@ -39,7 +39,7 @@ from keyring_pypitoken.names import normalize_valid
 from keyring_pypitoken.policy.model import Policies
 from keyring_pypitoken.policy.values import WrongValueError, parse_duration
 from keyring_pypitoken.toml import load_toml, read_toml
-from keyring_pypitoken.uploaders.evidence import project_of_file
+from keyring_pypitoken.uploaders.evidence import projects_of_file
 from keyring_pypitoken.uploaders.uploader import Process
 
 if TYPE_CHECKING:
@@ -132,8 +132,8 @@ def test_a_key_is_found_where_it_was_written(document: tuple[str, dict[tuple[str
 @given(st.text(), st.sampled_from(["", ".whl", "-1.0.whl", "-1.0-py3-none-any.whl", ".tar.gz", "-1.0.tar.gz", ".zip"]))
 def test_any_file_name_tells_a_normalized_project_or_none(stem: str, end: str) -> None:
     """Whoever made the file."""
-    project = project_of_file(stem + end)
-    assert project is None or project == normalize_valid(project)
+    for project in projects_of_file(stem + end):
+        assert project == normalize_valid(project)
 
 
 @search

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
+import sys
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from distributions import make_sdist, make_wheel
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.model import Origin, WithOrigin
-from keyring_pypitoken.uploaders.evidence import expand, find_evidence, find_workspace, project_of_file, read_file
+from keyring_pypitoken.uploaders.evidence import expand, find_evidence, find_workspace, projects_of_file, read_file
 from keyring_pypitoken.uploaders.uploader import Process
 
 VARIABLE = "KEYRING_PYPITOKEN_PROJECT"
-ARGUMENTS = "the arguments of twine"
+FILES = "the files in ."
 
 
 def find(
@@ -36,7 +41,7 @@ def refused(
     return str(caught.value)
 
 
-def told(origin: str, *projects: str) -> WithOrigin[tuple[str, ...]]:
+def shown(origin: str, *projects: str) -> WithOrigin[tuple[str, ...]]:
     """Return evidence."""
     return WithOrigin(projects, Origin(origin))
 
@@ -53,15 +58,23 @@ def test_the_first_source_that_answers_wins(work: Path) -> None:
     file = "by_argument-1.0.tar.gz"
     (work / file).touch()
     assert [
-        find(file, hint="by-hint", variable="by-variable"),
-        find(file, hint="by-hint"),
+        find(file, hint="by-hint", variable="by-variable, by-argument"),
+        find(file, hint="by-argument"),
         find(file),
         find(),
     ] == [
-        told(VARIABLE, "by-variable"),
-        told("the lookup", "by-hint"),
-        told(ARGUMENTS, "by-argument"),
-        told("pyproject.toml", "by-directory"),
+        shown(VARIABLE, "by-argument", "by-variable"),
+        shown("the lookup", "by-argument"),
+        shown(FILES, "by-argument"),
+        shown("pyproject.toml", "by-directory"),
+    ]
+
+
+def test_refuses_files_of_another_project_than_the_one_that_is_named(work: Path) -> None:
+    (work / "b-1.0.zip").touch()
+    assert [refused("b-1.0.zip", variable="a, c"), refused("b-1.0.zip", hint="a")] == [
+        f"'b-1.0.zip' is a file of b, but {VARIABLE} names a, c: leave the file out, or correct the name.",
+        "'b-1.0.zip' is a file of b, but the lookup names a: leave the file out, or correct the name.",
     ]
 
 
@@ -69,17 +82,42 @@ def test_what_is_not_asked_is_not_read(work: Path) -> None:
     (work / "pyproject.toml").write_text("[[[", "utf-8")
     (work / "a-1.0.zip").touch()
     assert [find(variable="a"), find(hint="a"), find("a-1.0.zip")] == [
-        told(VARIABLE, "a"),
-        told("the lookup", "a"),
-        told(ARGUMENTS, "a"),
+        shown(VARIABLE, "a"),
+        shown("the lookup", "a"),
+        shown(FILES, "a"),
     ]
 
 
 @pytest.mark.parametrize("file", ["gone-1.0.zip", "notes.txt"])
 def test_files_that_are_refused_do_not_matter_if_the_project_is_named(work: Path, file: str) -> None:
     (work / "notes.txt").touch()
-    assert [find(file, variable="a"), find(file, hint="a")] == [told(VARIABLE, "a"), told("the lookup", "a")]
+    assert [find(file, variable="a"), find(file, hint="a")] == [shown(VARIABLE, "a"), shown("the lookup", "a")]
     assert refused(file)
+
+
+# The upload that runs
+
+
+def test_the_files_of_the_running_upload_count_and_not_the_command_line(work: Path) -> None:
+    (work / "pyproject.toml").write_text('[project]\nname = "a"\n', "utf-8")
+    for name in ("b-1.0.zip", "c-1.0.zip"):
+        (work / name).touch()
+    process = Process("twine", ("upload", "c-1.0.zip"), work, {}, files=(work / "b-1.0.zip",))
+    assert find_evidence(process).projects == shown(FILES, "b")
+    process = Process("twine", (), work, {}, files=())
+    with pytest.raises(Refusal) as caught:
+        find_evidence(process)
+    assert str(caught.value) == (
+        "twine does not show which files it uploads: build them, or name the project in KEYRING_PYPITOKEN_PROJECT."
+    )
+    assert find_evidence(process._replace(environ={VARIABLE: "a"})).projects == shown(VARIABLE, "a")
+
+
+def test_more_files_than_an_upload_has_are_refused_by_their_number(work: Path) -> None:
+    files = (work / "a-1.0.zip",) * 20_001
+    with pytest.raises(Refusal) as caught:
+        find_evidence(Process("twine", (), work, {}, files=files))
+    assert str(caught.value) == "20001 files are too many for one upload: name fewer."
 
 
 # Files
@@ -88,7 +126,7 @@ def test_files_that_are_refused_do_not_matter_if_the_project_is_named(work: Path
 def test_refuses_a_file_that_is_not_named_like_a_distribution(work: Path) -> None:
     (work / "notes.txt").touch()
     assert refused("notes.txt") == (
-        "'notes.txt' is not named like a wheel or an sdist, so its project is unknown: rebuild it."
+        "'notes.txt' is not named like a wheel or an sdist, so its project is unknown: leave it out, or rebuild it."
     )
 
 
@@ -144,12 +182,12 @@ def test_refuses_a_pattern_of_the_command_that_finds_nothing(work: Path, pattern
     ],
 )
 def test_the_variable_names_projects(variable: str, projects: tuple[str, ...]) -> None:
-    assert find(variable=variable) == told(VARIABLE, *projects)
+    assert find(variable=variable) == shown(VARIABLE, *projects)
 
 
 @pytest.mark.parametrize("variable", ["", " ", ",", " , ,"])
 def test_an_empty_variable_is_passed_over(variable: str) -> None:
-    assert find(variable=variable, hint="next") == told("the lookup", "next")
+    assert find(variable=variable, hint="next") == shown("the lookup", "next")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +213,7 @@ def test_refuses_a_lookup_that_names_an_invalid_project(hint: str, shown: str) -
 
 
 def test_the_lookups_project_is_normalized() -> None:
-    assert find(hint="My_Demo.Pkg") == told("the lookup", "my-demo-pkg")
+    assert find(hint="My_Demo.Pkg") == shown("the lookup", "my-demo-pkg")
 
 
 # Distribution files
@@ -228,12 +266,76 @@ def test_the_lookups_project_is_normalized() -> None:
     ],
 )
 def test_reads_the_project_from_the_name_of_a_distribution(file: str, project: str | None) -> None:
-    assert project_of_file(file) == project
+    assert projects_of_file(file) == (() if project is None else (project,))
 
 
 def test_reads_the_project_from_the_names_of_real_distributions(tmp_path: Path) -> None:
     files = [make(tmp_path, "Demo.Pkg", "1.0") for make in (make_wheel, make_sdist)]
-    assert [project_of_file(file.name) for file in files] == ["demo-pkg", "demo-pkg"]
+    assert [projects_of_file(file.name) for file in files] == [("demo-pkg",)] * 2
+
+
+def archive(path: Path, *members: tuple[str, str], kind: bytes = tarfile.REGTYPE) -> None:
+    """Write a .tar.gz."""
+    with tarfile.open(path, "w:gz") as file:
+        for name, text in members:
+            member = tarfile.TarInfo(name)
+            member.size, member.type = len(text), kind
+            file.addfile(member, io.BytesIO(text.encode()))
+
+
+TOP = "leo-6.7.8-9"
+
+
+@pytest.mark.parametrize(
+    ("members", "project"),
+    [
+        ([(f"{TOP}/PKG-INFO", "Name: Leo\n")], "leo"),
+        (
+            [(f"{TOP}/leo.egg-info/PKG-INFO", "Name: x\n"), (f"{TOP}/PKG-INFO", "Name: leo-6.7.8\n\nName: x")],
+            "leo-6-7-8",
+        ),
+        ([(f"{TOP}/PKG-INFO", "Name: other\n")], None),
+        ([(f"{TOP}/PKG-INFO", "Name: a/b\n")], None),
+        ([(f"{TOP}/PKG-INFO", "Version: 1\n")], None),
+        ([(f"{TOP}/PKG-INFO", "Name: leo\n")] * 2, None),
+        ([("leo/PKG-INFO", "Name: leo\n"), ("PKG-INFO", "Name: leo\n")], None),
+        ([(f"{TOP}/PKG-INFO", "Name: leo\n" + " " * 1024 * 1024)], None),
+        ([(f"{TOP}/x", "x" * 64 * 1024 * 1024), (f"{TOP}/PKG-INFO", "Name: leo\n")], None),
+        ([], None),
+    ],
+)
+def test_an_sdist_whose_name_splits_in_two_ways_is_opened(
+    members: list[tuple[str, str]], project: str | None, work: Path
+) -> None:
+    archive(work / f"{TOP}.tar.gz", *members)
+    if project is not None:
+        assert find(f"{TOP}.tar.gz") == shown(FILES, project)
+        return
+    assert refused(f"{TOP}.tar.gz") == (
+        "'leo-6.7.8-9.tar.gz' may be of the project leo, leo-6-7-8, and its metadata does not show which: rebuild it, "
+        "or name the project in KEYRING_PYPITOKEN_PROJECT."
+    )
+
+
+def test_an_sdist_that_cannot_be_read_shows_no_project(work: Path) -> None:
+    path = work / f"{TOP}.tar.gz"
+    header = f"{TOP}/PKG-INFO".encode().ljust(124, b"\0")
+    block = gzip.compress((header + b"-0000000512\0").ljust(512, b"\0"))
+    for content in (b"", b"no archive", gzip.compress(b"x" * 512)[:-9], gzip.compress(b"x" * 512), block):
+        path.write_bytes(content)
+        assert refused(path.name).startswith("'leo-6.7.8-9.tar.gz' may be of")
+    archive(path, (f"{TOP}/PKG-INFO", ""), kind=tarfile.SYMTYPE)
+    assert refused(path.name).startswith("'leo-6.7.8-9.tar.gz' may be of")
+    (work / f"{TOP}.zip").touch()  # a form that is not opened
+    assert refused(f"{TOP}.zip").startswith("'leo-6.7.8-9.zip' may be of")
+
+
+def test_only_a_few_sdists_are_opened(work: Path) -> None:
+    names = [f"leo-6.7.{number}-9.tar.gz" for number in range(5)]
+    for name in names:
+        archive(work / name, (f"{name.removesuffix('.tar.gz')}/PKG-INFO", "Name: leo\n"))
+    assert find(*names[1:]) == shown(FILES, "leo")
+    assert refused(*names) == "5 files are too many for one upload: name fewer."
 
 
 # The directory
@@ -256,7 +358,7 @@ PYPROJECTS: dict[str, tuple[str, str | None]] = {
 @pytest.mark.parametrize(("text", "project"), PYPROJECTS.values(), ids=PYPROJECTS)
 def test_reads_the_name_from_a_pyproject(work: Path, text: str, project: str | None) -> None:
     (work / "pyproject.toml").write_text(text, "utf-8")
-    assert find() == (None if project is None else told("pyproject.toml", project))
+    assert find() == (None if project is None else shown("pyproject.toml", project))
 
 
 @pytest.mark.parametrize(
@@ -275,13 +377,13 @@ def test_reads_the_name_from_a_setup_cfg(work: Path, text: str, project: str | N
     (work / "setup.cfg").write_text(text, "utf-8")
     alone = find()
     (work / "pyproject.toml").write_text('[build-system]\nrequires = ["setuptools"]\n', "utf-8")
-    assert alone == find() == (None if project is None else told("setup.cfg", project))
+    assert alone == find() == (None if project is None else shown("setup.cfg", project))
 
 
 def test_a_pyproject_comes_before_a_setup_cfg(work: Path) -> None:
     (work / "pyproject.toml").write_text('[project]\nname = "demo"\n', "utf-8")
     (work / "setup.cfg").write_text("no section\n", "utf-8")
-    assert find() == told("pyproject.toml", "demo")
+    assert find() == shown("pyproject.toml", "demo")
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "setup.cfg"])
@@ -289,15 +391,53 @@ def test_finds_the_nearest_project(work: Path, name: str) -> None:
     (work / name).write_text({"p": '[project]\nname = "demo"', "s": "[metadata]\nname = demo"}[name[0]], "utf-8")
     directory = work / "src" / "demo"
     directory.mkdir(parents=True)
-    assert find(directory=directory) == told(os.path.join("..", "..", name), "demo")
+    assert find(directory=directory) == shown(os.path.join("..", "..", name), "demo")
 
 
-@pytest.mark.parametrize(("nearer", "text"), [("pyproject.toml", "[build-system]\n"), ("setup.cfg", "[flake8]\n")])
+@pytest.mark.parametrize(
+    ("nearer", "text"), [("pyproject.toml", "[build-system]\n"), ("setup.cfg", "[flake8]\n"), ("setup.py", "")]
+)
 def test_the_nearest_project_counts_even_without_a_name(work: Path, nearer: str, text: str) -> None:
     (work / "pyproject.toml").write_text('[project]\nname = "outer"\n', "utf-8")
     (work / "inner").mkdir()
     (work / "inner" / nearer).write_text(text, "utf-8")
     assert find(directory=work / "inner") is None
+    (work / "inner" / "Cargo.toml").write_text('[package]\nname = "inner"\n', "utf-8")
+    assert find(directory=work / "inner") is None
+
+
+def test_cargo_names_the_project_for_maturin(work: Path) -> None:
+    (work / "Cargo.toml").write_text('[package]\nname = "My_Crate"\n', "utf-8")
+    maturin = Process("maturin", ("publish",), work, {})
+    assert find_evidence(maturin).projects == shown("Cargo.toml", "my-crate")
+    assert find() is None
+    (work / "pyproject.toml").write_text('[build-system]\nbuild-backend = "maturin"\n', "utf-8")
+    assert find() == find_evidence(maturin).projects == shown("Cargo.toml", "my-crate")
+    (work / "pyproject.toml").write_text('[project]\nname = "demo"\n', "utf-8")
+    assert find() == find_evidence(maturin).projects == shown("pyproject.toml", "demo")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no such owners there")
+@pytest.mark.parametrize("name", ["pyproject.toml", "setup.cfg", "setup.py"])
+def test_a_strangers_metadata_in_a_shared_directory_names_nothing(
+    name: str, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (work / "pyproject.toml").write_text('[project]\nname = "mine"\n', "utf-8")
+    mine = work / "shared" / "mine"
+    mine.mkdir(parents=True)
+    strange = work / "shared" / name
+    strange.write_text({"p": '[project]\nname = "victim"', "s": "[metadata]\nname = victim"}[name[0]], "utf-8")
+    nearest = os.path.join("..", name)
+    assert find(directory=mine) == (None if name == "setup.py" else shown(nearest, "victim"))
+
+    stat = os.stat
+
+    def owned(path: os.PathLike[str], **options: Any) -> os.stat_result:
+        result = stat(path, **options)
+        return os.stat_result((*result[:4], 1234, *result[5:])) if path == strange else result
+
+    monkeypatch.setattr(os, "stat", owned)
+    assert find(directory=mine) == shown(os.path.join("..", "..", "pyproject.toml"), "mine")
 
 
 def test_looks_for_no_project_outside_of_a_repository(work: Path) -> None:

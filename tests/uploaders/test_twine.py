@@ -98,7 +98,7 @@ def test_a_monorepo_with_a_project_too_many_uploads_nothing(
     assert done.stderr.splitlines() == [
         (
             "keyring-pypitoken: project 'many-b' is not allowed here: pypitoken.toml:1 allows only 'many-a'; "
-            "upload it from its own repository, or add it there (it was named by the arguments of twine)."
+            "upload it from its own repository, or add it there (it was named by the files in dist)."
         )
     ]
     assert done.stdout == f"Uploading distributions to {local.upload_url}\n"

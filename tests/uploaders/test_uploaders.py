@@ -50,7 +50,7 @@ class Case:
 
 CASES = {
     "twine": Case(
-        "twine upload --non-interactive --disable-progress-bar --repository-url {url} dist/*", "the arguments of twine"
+        "twine upload --non-interactive --disable-progress-bar --repository-url {url} dist/*", "the files in dist"
     ),
     "uv": Case(
         "uv publish --publish-url {url} --username __token__ --keyring-provider subprocess", "the files in dist"
