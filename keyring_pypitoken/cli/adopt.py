@@ -17,9 +17,8 @@ from keyring_pypitoken.history import read_history
 from keyring_pypitoken.lookup import DEFAULT_ACCOUNT, TOKEN_USERNAME, Key, match, raw_keys
 from keyring_pypitoken.names import InvalidNameError, normalize_valid, valid_label
 from keyring_pypitoken.policy.discovery import find_search_path, load_config
-from keyring_pypitoken.text import join_names, printable
+from keyring_pypitoken.text import printable
 from keyring_pypitoken.uploaders.evidence import find_workspace
-from keyring_pypitoken.uploaders.settings import home
 from keyring_pypitoken.vault import accounts, changes, masters, unprotected
 
 if TYPE_CHECKING:
@@ -33,8 +32,11 @@ if TYPE_CHECKING:
 _MAX_NAMES = 200  # each is two questions to a keyring
 # Sections that name no project: an index, the defaults, and what flit and twine read before there were sections.
 _GENERAL = ("pypi", "testpypi", "server-login", "default", "distutils")
-_ADVICE = "store it with `keyring-pypitoken login`, delete it there, and revoke it if others can read that file."
 _NOT_IN_LABELS = re.compile(r"[^A-Za-z0-9._@+-]+")
+_LEFT = (
+    "a token can be read in it ({}): store it with `keyring-pypitoken login`, delete it there, and revoke it if others "
+    "can read that file."
+)
 
 
 class _Raw(NamedTuple):
@@ -44,11 +46,8 @@ class _Raw(NamedTuple):
     account: str
     projects: tuple[str, ...]
     master: MasterToken
-    service: str  # or the section of a file
-    username: str
-    store: str
+    place: tuple[str, str, str]  # the service or the section, the user, the store
     remove: Callable[[], None]
-    by_hand: str  # how a person removes it
 
 
 class Adopted(NamedTuple):
@@ -58,78 +57,72 @@ class Adopted(NamedTuple):
     service: str  # what keyring found it by, or the section of a file
     username: str
     store: str  # the name of the backend or of the file that held it
-    outcome: str  # what was done, or would be
+    outcome: str = ""  # what was done, or would be
     problem: str = ""  # why it was left there
 
 
 def adopt(options: argparse.Namespace) -> int:
     """Move unprotected tokens out of uploaders' reach."""
-    config = load_config()
+    config, adopted = load_config(), []
     if config.problem is not None:
         raise config.problem
-    path, adopted, tokens = str(home(os.environ) / ".pypirc"), [], pypirc.Pypirc()
+    tokens: list[pypirc.PypircToken] = []
     planned: dict[tuple[str, str], MasterToken] = {}
+    left = ""
     try:
-        tokens = pypirc.read_pypirc(path, pypirc.NAME)
+        tokens, left = pypirc.read_home()
     except Refusal as refusal:
-        adopted.append(Adopted("", pypirc.NAME, "", pypirc.NAME, "", str(refusal)))
-    if options.entry:
-        raws = list(_named_entry(options.entry[0], (options.entry[1:] or [TOKEN_USERNAME])[0], config))
-    else:
-        raws = [*_in_keyrings(config, _known_names(tokens.tokens, config)), *_in_pypirc(path, tokens.tokens, config)]
+        adopted.append(Adopted("", pypirc.NAME, "", pypirc.NAME, problem=str(refusal)))
+    raws = [*_in_keyrings(options.entry, tokens, config)]
+    raws = raws if options.entry else [*raws, *_in_pypirc(tokens, config)]
     adopted += [_adopt(raw, config, planned, dry_run=options.dry_run) for raw in raws]
-    left = {pypirc.NAME: (tokens if options.dry_run else pypirc.read_home()).left} | pypirc.find_further(
-        current_directory()
-    )
-    adopted += [
-        Adopted("", name, "", name, "", f"a token can be read in it ({join_names(places)}): {_ADVICE}")
-        for name, places in left.items()
-        if places and not any(entry.problem and entry.store == name for entry in adopted)
-    ]
+    if not options.dry_run and not any(entry.problem for entry in adopted):
+        left = pypirc.read_home()[1]
+    for name, lines in ((pypirc.NAME, left), *pypirc.find_in_checkout(current_directory())):
+        if lines:
+            adopted.append(Adopted("", name, "", name, problem=_LEFT.format(lines)))
     if options.json:
         dump({"moved": not options.dry_run, "found": [entry._asdict() for entry in adopted]})
     elif not adopted:
         say("No unprotected tokens found in your keyrings, nor in .pypirc files.", "good")
     else:
-        items(_line(entry) for entry in adopted)
+        items(
+            f"{f'{entry.service!r} (user {entry.username!r}) in ' if entry.username else ''}{printable(entry.store)}: "
+            f"{f'not moved, because {entry.problem}' if entry.problem else entry.outcome}"
+            for entry in adopted
+        )
     return 1 if any(entry.problem for entry in adopted) else 0
 
 
-def _line(entry: Adopted) -> str:
-    place = (
-        entry.service
-        if entry.service == entry.store
-        else f"{entry.service!r} (user {entry.username!r}) in {entry.store}"
-    )
-    return f"{printable(place)}: {f'not moved, because {entry.problem}' if entry.problem else entry.outcome}"
+def _in_keyrings(entry: list[str], tokens: list[pypirc.PypircToken], config: Config) -> Iterator[_Raw]:
+    """Yield what is stored under the names that uploaders ask for, or under the one that a person gives."""
+    pairs = [(entry[0], entry[1] if entry[1:] else TOKEN_USERNAME)] if entry else []
+    names = [] if entry else sorted(_known_names(tokens, config))[:_MAX_NAMES]
+    for repository in () if entry else config.repositories:
+        pairs += raw_keys(repository)
+        pairs += [(repository.url, f"pypi_token:project:{name}") for name in names]
+        pairs += [(f"{repository.url}?{name}", TOKEN_USERNAME) for name in names]
+    for raw in unprotected.raw_masters([*dict.fromkeys(pairs)], config.store):
+        key = Key.parse(raw.service, raw.username)
+        repository = _repository_of(key, raw.master, config)
+        account, projects = _account_of(raw.master, repository, (key and key.project) or "")
+        if key is not None and key.label and not projects and valid_label(key.label):
+            account = key.label  # an account, or a project: only a token can show which
+        yield _Raw(repository, account, projects, raw.master, (raw.service, raw.username, raw.store), raw.delete)
 
 
-def _in_keyrings(config: Config, names: set[str]) -> Iterator[_Raw]:
-    """Yield what is stored under the names that uploaders ask for; some have a project's name in them."""
-    for repository in config.repositories:
-        pairs = list(raw_keys(repository))
-        for name in sorted(names)[:_MAX_NAMES]:
-            pairs += [(repository.url, f"pypi_token:project:{name}"), (f"{repository.url}?{name}", TOKEN_USERNAME)]
-        for raw in unprotected.raw_masters(pairs, config.store):
-            yield _from_keyring(raw, repository)
+def _in_pypirc(tokens: list[pypirc.PypircToken], config: Config) -> Iterator[_Raw]:
+    for token in tokens:
+        repository = _repository_of(Key.parse(token.url, TOKEN_USERNAME), token.master, config)
+        section = "" if token.section.lower() in _GENERAL else token.section
+        account, projects = _account_of(token.master, repository, section)
+        place = f"[{token.section}]", token.username, pypirc.NAME
+        yield _Raw(
+            repository, account, projects, token.master, place, functools.partial(pypirc.remove_password, token.section)
+        )
 
 
-def _named_entry(service: str, username: str, config: Config) -> Iterator[_Raw]:
-    """Yield what is stored under a name that a person gives."""
-    for raw in unprotected.raw_masters([(service, username)], config.store):
-        yield _from_keyring(raw, _repository_of(raw.master, None, config))
-
-
-def _from_keyring(raw: unprotected.RawMaster, repository: Repository) -> _Raw:
-    key = Key.parse(raw.service, raw.username)
-    account, projects = _account_of(raw.master, repository, (key and key.project) or "")
-    if key is not None and key.label and not projects and valid_label(key.label):
-        account = key.label  # an account, or a project: only a token can show which
-    by_hand = f'with `keyring del "{raw.service}" {raw.username}`'
-    return _Raw(repository, account, projects, raw.master, raw.service, raw.username, raw.store, raw.delete, by_hand)
-
-
-def _known_names(tokens: tuple[pypirc.PypircToken, ...], config: Config) -> set[str]:
+def _known_names(tokens: list[pypirc.PypircToken], config: Config) -> set[str]:
     """Return the names of projects and accounts that a token may be stored under."""
     here, names = current_directory(), {token.section for token in tokens}
     for repository in config.repositories:
@@ -142,26 +135,13 @@ def _known_names(tokens: tuple[pypirc.PypircToken, ...], config: Config) -> set[
     return {name for name in names if valid_label(name)}
 
 
-def _repository_of(master: MasterToken, named: Repository | None, config: Config) -> Repository:
-    """Return the repository that a token is for by its location, if possible the named one."""
+def _repository_of(key: Key | None, master: MasterToken, config: Config) -> Repository:
+    """Return the repository that a key names, if the token can be for that, else the one of the token's location."""
+    fit = match(key, config.repositories) if key else None
+    named = fit.repository if fit else None
     domain = domain_of(master)
     possible = (known for known in (named, *config.repositories) if known is not None and known.domain == domain)
     return next(possible, named or config.repositories[0])
-
-
-def _in_pypirc(path: str, tokens: tuple[pypirc.PypircToken, ...], config: Config) -> Iterator[_Raw]:
-    for token in tokens:
-        key = Key.parse(token.url, token.username) if token.url else None
-        fit = match(key, config.repositories) if key else None
-        named = fit.repository if fit and fit.kind == "endpoint" else None
-        repository = _repository_of(token.master, named, config)
-        section = "" if token.section.lower() in _GENERAL else token.section
-        account, projects = _account_of(token.master, repository, section)
-        remove = functools.partial(pypirc.remove_password, path, pypirc.NAME, token.section)
-        yield _Raw(
-            repository, account, projects, token.master, f"[{token.section}]", token.username, pypirc.NAME, remove,
-            f"from {pypirc.NAME}",
-        )  # fmt: skip
 
 
 def _account_of(master: MasterToken, repository: Repository, name: str) -> tuple[str, tuple[str, ...]]:
@@ -181,36 +161,36 @@ def account_for(repository: Repository, projects: tuple[str, ...]) -> str | None
 
 
 def _adopt(raw: _Raw, config: Config, planned: dict[tuple[str, str], MasterToken], *, dry_run: bool) -> Adopted:
-    """Move a raw token, or say what would be done; `planned` has what was moved, or would be."""
-    adopted = Adopted(raw.repository.name, raw.service, raw.username, raw.store, "")
+    """Move a raw token, or say what would be done; `planned` has what is stored, and would be."""
+    repository, account, adopted = raw.repository, raw.account, Adopted(raw.repository.name, *raw.place)
     try:
-        master = check_master(raw.master, raw.repository)
+        master = check_master(raw.master, repository)
     except Refusal as refusal:
         return adopted._replace(problem=str(refusal))
     does = "would be" if dry_run else "was"
-    for account in dict.fromkeys((raw.account, DEFAULT_ACCOUNT)):
-        if (place := (raw.repository.url, account)) not in planned:
-            stored = masters.find_master(raw.repository, account, config.store)
-            planned |= {place: stored} if stored is not None else {}
-    if any(url == raw.repository.url and known.equals(master) for (url, _), known in planned.items()):
+    for label in (account, DEFAULT_ACCOUNT, *accounts.noted_accounts(repository)):
+        if (repository.url, label) not in planned:
+            stored = masters.find_master(repository, label, config.store)
+            planned |= {(repository.url, label): stored} if stored is not None else {}
+    if any(url == repository.url and known.equals(master) for (url, _), known in planned.items()):
         if not dry_run:
             raw.remove()
         return adopted._replace(outcome=f"it is stored already, and the copy there {does} deleted")
-    if (raw.repository.url, raw.account) in planned:
+    if (repository.url, account) in planned:
         return adopted._replace(
             problem=(
-                f"another master is stored for {raw.repository.name} (account {raw.account!r}): store this one with "
-                f"`keyring-pypitoken login -r {raw.repository.name} --account LABEL`, or delete it {raw.by_hand}."
+                f"another master is stored for {repository.name} (account {account!r}): store this one with "
+                f"`keyring-pypitoken login -r {repository.name} --account LABEL`, and run this again."
             )
         )
-    planned[raw.repository.url, raw.account] = master
+    planned[repository.url, account] = master
     if not dry_run:
-        store_master(raw.repository, raw.account, master, raw.projects, config)
+        store_master(repository, account, master, raw.projects, config)
         raw.remove()
         # A store that shows one entry under two names has removed both.
-        if masters.find_master(raw.repository, raw.account, config.store) is None:
-            store_master(raw.repository, raw.account, master, raw.projects, config)
-    return adopted._replace(outcome=f"it {does} moved to the master of the account {raw.account!r}")
+        if masters.find_master(repository, account, config.store) is None:
+            store_master(repository, account, master, raw.projects, config)
+    return adopted._replace(outcome=f"it {does} moved to the master of the account {account!r}")
 
 
 def store_master(

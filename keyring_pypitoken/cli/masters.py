@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -65,10 +66,10 @@ def login(options: argparse.Namespace) -> int:
 
 def _adopts() -> bool:
     """Offer the tokens that are in ~/.pypirc; return True if they are wanted."""
-    tokens = pypirc.read_home().tokens
-    sections = ", ".join(printable(f"[{token.section}]") for token in tokens)
-    question = f"~/.pypirc holds a token in {sections}. Move what is there instead?"
-    return bool(tokens) and confirm(question, "")
+    with contextlib.suppress(Refusal):  # `adopt` names what is wrong with the file
+        sections = ", ".join(printable(f"[{token.section}]") for token in pypirc.read_home()[0])
+        return bool(sections) and confirm(f"~/.pypirc holds a token in {sections}. Move what is there instead?", "")
+    return False
 
 
 def _refuse_without_store(config: Config) -> None:
@@ -87,7 +88,7 @@ def _say_next(repository: Repository) -> None:
     """Name the next command for the uploaders here."""
     programs = [uploader for uploader, _ in find_programs(os.environ)]
     for uploader in programs:
-        setup.offer(uploader.name, os.environ)
+        setup.offer(uploader.name)
     commands = [" ".join((uploader.name, *uploader.typical)) for uploader in programs if uploader.lookups_per_upload]
     known = f"keyring-pypitoken explain -r {repository.name}"
     say(f"Next: {', or '.join(commands) or 'keyring-pypitoken status'}" if repository == PYPI else f"Next: {known}")

@@ -19,10 +19,10 @@ from keyring_pypitoken.issue import sealed
 from keyring_pypitoken.lookup import TOKEN_USERNAME
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.secret import MasterToken
-from keyring_pypitoken.text import join_names, printable
 from keyring_pypitoken.uploaders.settings import home
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 NAME = "~/.pypirc"
@@ -32,8 +32,6 @@ _MAX_LINE = 4096  # characters; configparser takes quadratic time for a line of 
 _RECIPES = (".bat", ".cfg", ".cmd", ".ini", ".json", ".mk", ".ps1", ".py", ".sh", ".toml", "makefile", "justfile")
 _MAX_RECIPES = 100
 _CONFIG_FILE = re.compile(rb"--config-file[ =]+[\"']?([^\s\"'<>|;&]+)")
-
-_Sections = dict[str, dict[str, str]]
 
 
 class PypircToken(Record):
@@ -45,31 +43,23 @@ class PypircToken(Record):
     master: MasterToken
 
 
-class Pypirc(Record):
-    """The tokens in a .pypirc file, and the places of those that cannot be taken out."""
-
-    tokens: tuple[PypircToken, ...] = ()
-    left: tuple[str, ...] = ()
-
-
 @sealed
-def read_pypirc(path: str, name: str) -> Pypirc:
-    """Find the tokens in a file, which messages call `name`; none if it is absent.
+def read_home() -> tuple[list[PypircToken], str]:
+    """Return the tokens in ~/.pypirc, and the lines of those that cannot be taken out.
 
     Raises:
         Refusal: it cannot be read, or holds a token and is not a file that uploaders can parse.
     """
-    text = _read(path, name)
+    text, tokens = _read(_home(), NAME), []
     try:
         sections = _parse(text)
     except configparser.Error as error:
-        if not (places := _places(text)):
-            return Pypirc()
+        if not (lines := _lines(text)):
+            return [], ""
         raise Refusal(
-            f"{name} holds a token ({join_names(places)}) and is not a valid INI file ({type(error).__name__}): "
-            "correct it, and try again."
+            f"{NAME} holds a token ({lines}) and is not a valid INI file ({type(error).__name__}): correct it, and try "
+            "again."
         ) from None
-    tokens = []
     for section, options in sections.items():
         master = MasterToken(options.get("password", ""))
         rest = _without_password(text, section) if master.is_token() else None
@@ -77,24 +67,17 @@ def read_pypirc(path: str, name: str) -> Pypirc:
             text = rest
             username = options.get("username", TOKEN_USERNAME)
             tokens.append(PypircToken(section, username, options.get("repository", ""), master))
-    return Pypirc(tuple(tokens), _places(text))
-
-
-def read_home() -> Pypirc:
-    """Find the tokens in ~/.pypirc, as far as it can be read."""
-    with contextlib.suppress(Refusal):
-        return read_pypirc(str(home(os.environ) / ".pypirc"), NAME)
-    return Pypirc()
+    return tokens, _lines(text)
 
 
 @sealed
-def remove_password(path: str, name: str, section: str) -> None:
-    """Take the password of a section out of a file, whose owner and mode stay."""
-    text = _read(path, name)
+def remove_password(section: str) -> None:
+    """Take the password of a section out of ~/.pypirc."""
+    text = _read(_home(), NAME)
     rest = _without_password(text, section) if section in _parse(text) else None
     if rest is None:
-        raise Refusal(f"{name} was changed meanwhile: look into it, and try again.")
-    rewrite(os.path.realpath(path), rest.encode(errors="surrogateescape"))  # a link to a managed file stays a link
+        raise Refusal(f"{NAME} was changed meanwhile: look into it, and try again.")
+    rewrite(os.path.realpath(_home()), rest.encode(errors="surrogateescape"))  # a link to a managed file stays a link
 
 
 def rewrite(path: str, data: bytes) -> None:
@@ -108,33 +91,34 @@ def rewrite(path: str, data: bytes) -> None:
                 os.chown(path, before.st_uid, before.st_gid)
 
 
-def find_further(directory: Path) -> dict[str, tuple[str, ...]]:
-    """Return the places of tokens in `.pypirc` of a directory and in the files that its recipes name for uploaders."""
+def find_in_checkout(directory: Path) -> Iterator[tuple[str, str]]:
+    """Yield the name and lines of each file with a token: `.pypirc`, and what recipes name for uploaders."""
     names = list_directory(directory, str(directory))
-    recipes = [name for name in names if name.lower().endswith(_RECIPES)][:_MAX_RECIPES]
-    paths = [directory / ".pypirc"]
-    for recipe in recipes:
+    paths = {directory / ".pypirc": None}
+    for recipe in [name for name in names if name.lower().endswith(_RECIPES)][:_MAX_RECIPES]:
         with contextlib.suppress(PolicyError):
-            named = _CONFIG_FILE.findall(read_bytes(directory / recipe, recipe) or b"")
-            paths += [directory / os.path.expanduser(os.fsdecode(name)) for name in named[:_MAX_RECIPES]]
-    found: dict[str, tuple[str, ...]] = {}
-    for path in dict.fromkeys(paths):
+            for named in _CONFIG_FILE.findall(read_bytes(directory / recipe, recipe) or b"")[:_MAX_RECIPES]:
+                paths[directory / os.path.expanduser(os.fsdecode(named))] = None
+    for path in paths:
         name = display_name(path, directory)
         with contextlib.suppress(PolicyError):
-            if places := _places(_read(str(path), name)):
-                found[name] = places
-    return found
+            if str(path) != _home() and (lines := _lines(_read(str(path), name))):
+                yield name, lines
+
+
+def _home() -> str:
+    return str(home(os.environ) / ".pypirc")
 
 
 def _read(path: str, name: str) -> str:
-    """Return the text of a file as it is in it, but for a byte order mark."""
+    """Return the text of a file as it is in it."""
     text = (read_bytes(path, name) or b"").decode(errors="surrogateescape")
     if any(len(line) > _MAX_LINE for line in text.splitlines()):
         raise PolicyError(f"{name} has a line of more than {_MAX_LINE} characters: shorten it.")
     return text
 
 
-def _parse(text: str) -> _Sections:
+def _parse(text: str) -> dict[str, dict[str, str]]:
     """Return each section's own options: [DEFAULT] is a section like others here."""
     parser = configparser.RawConfigParser(default_section="")
     parser.read_file(io.StringIO(text.removeprefix("\ufeff"), newline=None))
@@ -157,18 +141,7 @@ def _without_password(text: str, section: str) -> str | None:
     return None
 
 
-def _places(text: str) -> tuple[str, ...]:
-    """Return where a text shows a token: its lines, else the options that a parser puts together."""
-    lines = [f"line {at}" for at, line in enumerate(io.StringIO(text, newline=None), 1) if MasterToken(line).is_token()]
-    if lines:
-        return tuple(lines)
-    parser = configparser.ConfigParser(strict=False)  # flit replaces `%(name)s`
-    places = []
-    with contextlib.suppress(configparser.Error):
-        parser.read_file(io.StringIO(text.removeprefix("\ufeff"), newline=None))
-        for section in (*parser.sections(), parser.default_section):
-            for option in parser[section]:
-                with contextlib.suppress(configparser.InterpolationError):
-                    if MasterToken(parser.get(section, option)).is_token():
-                        places.append(f"{option} of [{printable(section)}]")
-    return tuple(places)
+def _lines(text: str) -> str:
+    """Return which lines of a text show a token, such as `line 2, 7`; an empty text if none does."""
+    numbers = [str(at) for at, line in enumerate(io.StringIO(text, newline=None), 1) if MasterToken(line).is_token()]
+    return f"line {', '.join(numbers)}" if numbers else ""
