@@ -16,11 +16,10 @@ from keyring_pypitoken.uploaders.settings import (
     Setting,
     Source,
     Sources,
-    Table,
     checked_url,
     first,
     read_pypirc,
-    read_toml,
+    read_table,
 )
 from keyring_pypitoken.uploaders.uploader import STOP, Address, Problem, Target, Uploader
 
@@ -105,7 +104,7 @@ def _ini_file(process: Process) -> Path:
 def _find_name(process: Process) -> str:
     """Return the normalized name of the project."""
     file = _ini_file(process)
-    table = Table(read_toml(file, str(file)), str(file))
+    table = read_table(file, process.directory)
     name = next((name for keys in _NAMES if (name := first([table], *keys).value)), None)
     if name is None:
         raise Refusal(f"{printable(table.name)} does not name the project: add `name` to `[project]`.")

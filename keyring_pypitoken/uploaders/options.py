@@ -6,16 +6,16 @@ import fnmatch
 import os
 import re
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.files import follow, is_present
+from keyring_pypitoken.files import follow, is_present, status
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping, Sequence
 
 _MAX_LOOKED_AT = 40_000  # directory entries, for one pattern: less than 5 seconds even on a busy machine
 _MAGIC = r"[*?\[]"
@@ -128,6 +128,22 @@ def _by_spelling(options: str) -> Mapping[str, str]:
     return {spelling: group.split("/")[-1] for group in options.split() for spelling in group.split("/")}
 
 
+def named_files(names: Iterable[str], directory: Path) -> list[Path]:
+    """Return the files that arguments name: each a path, or a pattern if no file has that name.
+
+    Raises:
+        Refusal: one stands for nothing.
+    """
+    paths: list[str] = []
+    for name in names:
+        path = os.path.join(directory, name)
+        matches = [path] if name and status(path, name) is not None else expand(directory, name)
+        if not matches:
+            raise Refusal(f"{quoted(name)} matches no file: build first, or correct the name.")
+        paths += matches
+    return [Path(path) for path in paths]
+
+
 def expand(directory: Path, pattern: str, *, as_rust: bool = False) -> list[str]:
     """Return the paths that a pattern finds, in the order in which the system lists directories.
 
@@ -151,10 +167,10 @@ def expand(directory: Path, pattern: str, *, as_rust: bool = False) -> list[str]
             if left < 0:
                 raise Refusal(f"the pattern {quoted(pattern)} looks at too many files: name them.")
             if as_rust and part == "**":
-                status = follow(path, path)
+                target = follow(path, path)
                 # Links may lead back: what a directory holds is the same by whichever path.
-                if status and stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) not in seen:
-                    seen.add((status.st_dev, status.st_ino))
+                if target and stat.S_ISDIR(target.st_mode) and (target.st_dev, target.st_ino) not in seen:
+                    seen.add((target.st_dev, target.st_ino))
                     further.append(path)
                     paths += [os.path.join(path, name) for name in names]  # which this loop then comes to
                 continue

@@ -7,7 +7,7 @@ import re
 from codecs import BOM_UTF8
 from collections import ChainMap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.files import display_name, read_bytes, read_text, status
@@ -206,22 +206,17 @@ def pypirc_passwords(environ: Mapping[str, str], directory: Path) -> list[Pypirc
     ]
 
 
-def read_toml(path: Path, name: str) -> dict[str, Any]:
-    """Return the content of a TOML file; nothing if it is absent.
+def read_table(file: Path, directory: Path, *, in_checkout: bool = False) -> Table:
+    """Return the content of a TOML file, nothing if it is absent; messages call it as seen from a directory.
 
     Raises:
         PolicyError: it cannot be read, or is not TOML.
     """
     from keyring_pypitoken.toml import load_toml
 
-    text = read_text(path, name)
-    return {} if text is None else load_toml(text, name)
-
-
-def read_table(file: Path, directory: Path, *, in_checkout: bool = False) -> Table:
-    """Return the content of a TOML file as `read_toml`, and what messages call the file, seen from a directory."""
     name = display_name(file, directory)
-    return Table(read_toml(file, name), name, in_checkout)
+    text = read_text(file, name)
+    return Table({} if text is None else load_toml(text, name), name, in_checkout)
 
 
 def user_config(program: str, *, roaming: bool = False) -> Path:

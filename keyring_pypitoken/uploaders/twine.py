@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.files import status
 from keyring_pypitoken.lookup import PYPI, TESTPYPI, TOKEN_USERNAME
-from keyring_pypitoken.text import in_shell, quoted
-from keyring_pypitoken.uploaders.options import Grammar, expand
+from keyring_pypitoken.text import in_shell
+from keyring_pypitoken.uploaders.options import Grammar, named_files
 from keyring_pypitoken.uploaders.settings import (
     Setting,
     Source,
@@ -22,6 +20,8 @@ from keyring_pypitoken.uploaders.settings import (
 from keyring_pypitoken.uploaders.uploader import Address, Target, Uploader
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from keyring_pypitoken.uploaders.uploader import Lookups, Process
 
 _UPLOAD = Grammar(
@@ -30,6 +30,7 @@ _UPLOAD = Grammar(
     "--attestations -s/--sign --non-interactive --skip-existing --verbose --disable-progress-bar -h/--help",
     abbreviations=True,
 )
+_ATTACHED = ("*.asc", "*.*.attestation")
 _TO_HTTPS = ("pypi.python.org", "testpypi.python.org", "upload.pypi.org", "test.pypi.org")
 
 
@@ -56,15 +57,8 @@ class Twine(Uploader):
     def find_files(self, process: Process) -> tuple[Path, ...] | None:
         """Return the files, wheels first; signatures and attestations are attached to those."""
         names = process.command.after.positional_args
-        paths: list[str] = []
-        for name in names:
-            path = os.path.join(process.directory, name)
-            matches = [path] if name and status(path, name) is not None else expand(process.directory, name)
-            if not matches:
-                raise Refusal(f"{quoted(name)} matches no file: correct the name.")
-            paths += matches
-        paths.sort(key=lambda path: not path.endswith(".whl"))
-        return tuple(Path(path) for path in paths if not _is_attached(path)) if names else None
+        files = sorted(named_files(names, process.directory), key=lambda file: not file.name.endswith(".whl"))
+        return tuple(file for file in files if not any(fnmatch(file.name, one) for one in _ATTACHED)) if names else None
 
     def target(self, process: Process) -> Target:
         sources = Sources(process.command.after, process.environ)
@@ -124,12 +118,6 @@ def _checked(url: str, source: Source) -> str:
     """Return a URL as twine writes it: with https to PyPI."""
     parts = urlsplit(checked_url(url, source))
     return urlunsplit(parts._replace(scheme="https") if parts.netloc in _TO_HTTPS else parts)
-
-
-def _is_attached(path: str) -> bool:
-    """Return True for the patterns `*.asc` and `*.*.attestation`."""
-    path = os.path.normcase(path)
-    return path.endswith(".asc") or (path.endswith(".attestation") and "." in path.removesuffix(".attestation"))
 
 
 UPLOADER = Twine()

@@ -22,7 +22,7 @@ from keyring_pypitoken.uploaders.settings import (
     pypirc_passwords,
     read_ini,
     read_pypirc,
-    read_toml,
+    read_table,
     user_config,
 )
 
@@ -127,14 +127,14 @@ def test_a_pypirc_that_an_option_names_must_exist(work: Path, environ: dict[str,
 
 def test_toml_is_read_and_may_be_absent(work: Path) -> None:
     (work / "x.toml").write_text("[a]\nb = 1\n", encoding="utf-8")
-    assert read_toml(work / "x.toml", "x.toml") == {"a": {"b": 1}}
-    assert read_toml(work / "missing.toml", "missing.toml") == {}
+    assert read_table(work / "x.toml", work) == Table({"a": {"b": 1}}, "x.toml")
+    assert read_table(work / "missing.toml", work, in_checkout=True) == Table({}, "missing.toml", in_checkout=True)
 
 
 def test_broken_toml_is_refused(work: Path) -> None:
     (work / "x.toml").write_text("[a\n", encoding="utf-8")
     with pytest.raises(PolicyError, match=r"^x\.toml"):
-        read_toml(work / "x.toml", "x.toml")
+        read_table(work / "x.toml", work)
 
 
 def test_the_configuration_directory_of_a_program_is_that_of_platformdirs() -> None:

@@ -186,7 +186,7 @@ def test_flit_stops_at_a_project_without_a_name(make: Make, work: Path, metadata
     (work / "pyproject.toml").write_text(metadata, encoding="utf-8")
     with pytest.raises(Refusal) as refusal:
         make("flit publish").target  # noqa: B018 - it is read for its refusal
-    assert str(refusal.value) == f"{work / 'pyproject.toml'} does not name the project: add `name` to `[project]`."
+    assert str(refusal.value) == "pyproject.toml does not name the project: add `name` to `[project]`."
 
 
 _ADOPT = "run `keyring-pypitoken adopt`, or delete the line `password` there"
@@ -348,7 +348,7 @@ def test_files_of_twine_come_wheels_first_without_what_is_attached(make: Make, w
     for name in ("missing-1.0.tar.gz", "dist/*", ""):
         with pytest.raises(Refusal) as refusal:
             twine.find_files(make(f"twine upload '{name}'"))
-        assert str(refusal.value) == f"'{name}' matches no file: correct the name."
+        assert str(refusal.value) == f"'{name}' matches no file: build first, or correct the name."
 
 
 def test_files_of_maturin_are_named_one_by_one(make: Make, work: Path) -> None:
