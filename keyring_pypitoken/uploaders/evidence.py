@@ -14,8 +14,8 @@ from keyring_pypitoken.policy.model import Evidence, NamedFile, Origin, WithOrig
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import join_names, quoted
 from keyring_pypitoken.toml import entry
-from keyring_pypitoken.uploaders.options import expand as expand_pattern
-from keyring_pypitoken.uploaders.settings import read_ini, read_toml
+from keyring_pypitoken.uploaders.options import named_files
+from keyring_pypitoken.uploaders.settings import read_ini, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -72,7 +72,7 @@ def find_evidence(
     files: tuple[NamedFile, ...] | None = None
     try:
         if patterns:
-            files = _read_files(expand(patterns, process.directory), process)
+            files = _read_files(tuple(named_files(patterns, process.directory)), process)
         elif uploader is not None:
             files = _read_files(_find_files(uploader, process), process)
     except Refusal:
@@ -187,24 +187,6 @@ def find_workspace(directory: Path, here: Path) -> tuple[Path, list[str]]:
     return directory, []
 
 
-def expand(patterns: Iterable[str], directory: Path) -> tuple[Path, ...]:
-    """Return the files that arguments name: each a path, or a pattern if no file has that name.
-
-    Raises:
-        Refusal: one stands for nothing, or looks at too many files.
-    """
-    paths: list[Path] = []
-    for pattern in patterns:
-        path = directory / pattern
-        matches = [path]
-        if status(path, pattern) is None:
-            matches = [directory / name for name in sorted(expand_pattern(directory, pattern))]
-        if not matches:
-            raise Refusal(f"{quoted(pattern)} matches no file: build first, or correct the name.")
-        paths += matches
-    return tuple(paths)
-
-
 def _find_files(uploader: Uploader, process: Process) -> tuple[Path, ...] | None:
     if process.files == ():
         raise Refusal(
@@ -298,7 +280,7 @@ def _read_metadata(directory: Path, root: Path, here: Path, *, reads_cargo: bool
         if _counts(directory / name, root, here)
     }
     shown = files.get(_PYPROJECT, "")
-    content = read_toml(directory / _PYPROJECT, shown) if shown else {}
+    content = read_table(directory / _PYPROJECT, here).content if shown else {}
     name = next(filter(None, (entry(content, *place.split(".")) for place in _NAMES)), None)
     if not name and _SETUP_CFG in files:
         shown = files[_SETUP_CFG]
@@ -306,7 +288,7 @@ def _read_metadata(directory: Path, root: Path, here: Path, *, reads_cargo: bool
     reads_cargo = reads_cargo or entry(content, "build-system", "build-backend") == "maturin"
     if not name and reads_cargo and _CARGO in files:
         shown = files[_CARGO]
-        name = entry(read_toml(directory / _CARGO, shown), "package", "name")
+        name = entry(read_table(directory / _CARGO, here).content, "package", "name")
     if name is not None and not isinstance(name, str):
         raise PolicyError(f"the project's name in {shown} is not text: write it in quotes.")
     if not reads_cargo:
@@ -326,7 +308,7 @@ def _counts(path: Path, root: Path, here: Path) -> bool:
 
 def _workspace_members(directory: Path) -> list[Path]:
     """List the directories that a workspace of uv is made of (uv, "Using workspaces")."""
-    table = entry(read_toml(directory / _PYPROJECT, _PYPROJECT), "tool", "uv", "workspace")
+    table = entry(read_table(directory / _PYPROJECT, directory).content, "tool", "uv", "workspace")
     matches: dict[str, set[Path]] = {}
     for key in ("members", "exclude"):
         patterns = entry(table, key)

@@ -15,7 +15,8 @@ from distributions import make_sdist, make_wheel
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.model import Origin, WithOrigin
-from keyring_pypitoken.uploaders.evidence import expand, find_evidence, find_workspace, projects_of_file, read_file
+from keyring_pypitoken.uploaders.evidence import find_evidence, find_workspace, projects_of_file, read_file
+from keyring_pypitoken.uploaders.options import named_files
 from keyring_pypitoken.uploaders.uploader import Process
 
 VARIABLE = "KEYRING_PYPITOKEN_PROJECT"
@@ -147,8 +148,8 @@ def test_what_arguments_name_is_found_in_their_directory_wherever_this_process_i
     for name in ("demo-1.0[1].zip", "demo-1.01.zip"):
         (work / name).touch()
     monkeypatch.chdir(tmp_path)
-    assert expand(["demo-1.0[1].zip"], work) == (work / "demo-1.0[1].zip",)
-    assert expand(["demo-1.0?.zip"], work) == (work / "demo-1.01.zip",)
+    assert named_files(["demo-1.0[1].zip"], work) == [work / "demo-1.0[1].zip"]
+    assert named_files(["demo-1.0?.zip"], work) == [work / "demo-1.01.zip"]
 
 
 def test_a_workspace_ends_at_the_nearest_metadata_wherever_this_process_is(
