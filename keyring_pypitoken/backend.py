@@ -1,42 +1,38 @@
-"""The keyring backend: keyring's calling rules, and nothing else.
+"""The keyring backend: keyring's four functions, and how they end.
 
-keyring imports this module in every process that uses it for anything, so everything heavier is imported when a lookup
-is likely to be ours. Rules that shape it (keyring 25.7, `backends/chainer.py`):
+It is in front of every other backend, because keyring asks the one of the highest priority. A lookup that names a
+repository gets a derived token or a refusal. Every other call goes to the rest, which is what keyring would use without
+us, just as it came. What comes back is judged by what it is: a PyPI token does not pass.
 
-- None hands the question to the next backend, which may hold the master raw: so None is returned only if no master
-  exists, and everything else raises;
-- only NotImplementedError passes a `set` or a `delete` on;
-- without a chain neither has a meaning: if this is the only backend, foreign keys get keyring's own answer;
-- every backend gets attributes from `KEYRING_PROPERTY_*`: so no decision is kept in one.
+keyring imports this module in every process that uses it for anything: it loads keyring and the standard library only,
+so that keyring goes on without us if the package cannot be imported.
 """
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from keyring import core
 from keyring.backend import KeyringBackend
-from keyring.backends import fail
+from keyring.backends import chainer, fail, null  # noqa: F401 - keyring lists its classes while it asks for `viable`
 from keyring.credentials import SimpleCredential
 from keyring.errors import NoKeyringError, PasswordDeleteError, PasswordSetError
 
-from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.lookup import BUILT_IN, TOKEN_USERNAME, Key, is_private, is_probe, match
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import TypeVar
 
     from keyring.credentials import Credential
 
+    from keyring_pypitoken.lookup import Key
+    from keyring_pypitoken.rest import Rest
     from keyring_pypitoken.secret import MasterToken
 
     T = TypeVar("T")
 
-_PRIVATE = "this name belongs to keyring-pypitoken, which never hands out what is stored there: ask for the upload URL."
 # What is printed for an uploader that would go on to other credentials, so that the index refuses it.
 REFUSED = "refused-by-keyring-pypitoken"
+_SHORTEST = 40  # characters; no token is shorter
 
 
 class RefusedError(NoKeyringError):
@@ -51,59 +47,163 @@ class RefusedDeleteError(RefusedError, PasswordDeleteError):
     """Nothing was deleted."""
 
 
-class PyPITokenKeyring(KeyringBackend):
-    """Hands out tokens that are derived from a stored master, for PyPI's upload URLs."""
+class _Viable:
+    """Whether there is a master, a place for one, or a backend behind us."""
 
-    # Below the chainer (10), above every backend that stores passwords.
-    priority = 9.9
+    def __get__(self, instance: object, owner: type) -> bool:
+        try:
+            from keyring_pypitoken import rest
+            from keyring_pypitoken.vault import backends
+
+            return backends.has_master() or backends.has_pyrage() or rest.is_viable()
+        except Exception:  # noqa: BLE001 - an error must not take us out of the way of a master
+            return True
+
+
+class PyPITokenKeyring(KeyringBackend):
+    """Hands out tokens that are derived from a stored master; everything else goes to the backends behind it."""
+
+    priority: ClassVar[float] = float("inf")
+    viable: ClassVar[Any] = _Viable()
 
     def get_password(self, service: str, username: str) -> str | None:
-        """Return a derived token; None if the lookup is not ours, or if no master is stored.
+        """Return a derived token for a key that names a repository, else what the rest has.
 
         Raises:
-            RefusedError: the lookup is ours and must not be answered.
+            RefusedError: the key names a repository and must not be answered, or the rest has a PyPI token there.
         """
-        ours, found = _guarded(lambda: _ask(service, username), RefusedError)
-        nobody = None if ours else _nobody(service)
-        if nobody is not None:
-            return nobody.get_password(service, username)
-        return None if found is None else found.password
+        answer: str | None = _get(_Call(self, "get_password", service, username))
+        return answer
 
     def get_credential(self, service: str, username: str | None) -> Credential | None:
         """Return a derived token with its user name, like `get_password`; the user name may be None or empty.
 
         Raises:
-            RefusedError: the lookup is ours and must not be answered.
+            RefusedError: as `get_password`.
         """
-        ours, found = _guarded(lambda: _ask(service, username), RefusedError)
-        nobody = None if ours else _nobody(service)
-        return found if nobody is None else nobody.get_credential(service, username)
+        answer: Credential | None = _get(_Call(self, "get_credential", service, username))
+        return answer
 
     def set_password(self, service: str, username: str, password: str) -> None:
-        """Check a master and store it.
+        """Check a master and store it; what is not a PyPI token goes to the rest.
 
         Raises:
-            NotImplementedError: the key is not ours; the next backend is asked.
-            RefusedSetError: the key is ours, and what was given is not stored.
+            RefusedSetError: a PyPI token is not for this key or cannot be stored, or a master would be lost.
         """
         try:
             from keyring_pypitoken.secret import MasterToken
 
-            text = MasterToken(password)
+            there, text = _Call(self, "get_password", service, username), MasterToken(password)
+            if not _guarded(lambda: _set(there, text), RefusedSetError):
+                with _passing_on():
+                    _rest(self).set_password(service, username, password)
         finally:
-            del password  # whatever interrupts what follows, no local of ours holds it
-        if not _guarded(lambda: _set(service, username, text), RefusedSetError):
-            _pass_on("set", service, username)
+            del password  # whatever is raised, no local of ours holds it
 
     def delete_password(self, service: str, username: str) -> None:
-        """Delete a stored master.
+        """Delete a stored master; every other key goes to the rest.
 
         Raises:
-            NotImplementedError: the key is not ours; the next backend is asked.
-            PasswordDeleteError: the key is ours, and nothing is stored under it or nothing can be deleted.
+            RefusedDeleteError: no master is stored, it cannot be deleted, or another one would be.
         """
-        if not _guarded(lambda: _delete(service, username), RefusedDeleteError):
-            _pass_on("delete", service, username)
+        there = _Call(self, "get_password", service, username)
+        if not _guarded(lambda: _delete(there), RefusedDeleteError):
+            with _passing_on():
+                _rest(self).delete_password(service, username)
+
+    def set_properties_from_env(self) -> None:
+        """Take no `KEYRING_PROPERTY_*`: they are for the backends behind us, which read them, too."""
+
+    def with_properties(self, **properties: Any) -> PyPITokenKeyring:
+        """Return a copy with such a copy of the rest behind it."""
+        copy = type(self)()
+        vars(copy)["rest"] = _rest(self).with_properties(**properties)
+        return copy
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # Python looks for those itself, such as when it copies
+            raise AttributeError(name)
+        return getattr(_rest(self), name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(_rest(self), name, value)
+
+
+class _Call:
+    """A lookup, and what the rest answers: it is asked at most once."""
+
+    def __init__(self, keyring: PyPITokenKeyring, function: str, service: str, username: str | None) -> None:
+        self.keyring, self.function, self.service, self.username = keyring, function, service, username
+        self._outcome: tuple[Any, Exception | None] | None = None
+
+    def answer(self) -> Any:
+        """Return the rest's own object, or raise its own exception."""
+        if self._outcome is None:
+            try:
+                self._outcome = self._ask(), None
+            except Exception as error:  # noqa: BLE001 - raised again; it may be asked for once more
+                self._outcome = None, error
+        answer, problem = self._outcome
+        if problem is not None:
+            raise problem
+        return answer
+
+    def _ask(self) -> Any:
+        from keyring_pypitoken import rest
+
+        with rest.asking() as is_nested:
+            if is_nested:  # a backend that wraps others is not asked by itself
+                return None
+            behind = _rest(self.keyring)
+            if rest.is_missing(behind):
+                from keyring_pypitoken.vault.backends import has_master
+
+                if has_master():  # an uploader whose first question fails would give keyring up
+                    return None
+            return getattr(behind, self.function)(self.service, self.username)
+
+    def is_long(self) -> bool:
+        """Return True if the answer is long enough for a token."""
+        return any(part is not None and len(part) > _SHORTEST for part in _parts(self.answer()))
+
+    def token(self) -> MasterToken | None:
+        """Return the text in the answer that holds a token, whatever its location; None if there is none."""
+        from keyring_pypitoken.exceptions import Refusal
+        from keyring_pypitoken.secret import MasterToken, find_locations
+
+        try:
+            answer = self.answer()
+        except NoKeyringError:
+            return None
+        except Exception as error:  # noqa: BLE001 - backends raise what their services raise
+            problem = f"the keyring cannot be read ({type(error).__name__}): unlock or repair it, and try again."
+        else:
+            problem = ""
+        if problem:
+            raise Refusal(problem)
+        for part in _parts(answer):
+            if find_locations(part):
+                return MasterToken(part if isinstance(part, str) else bytes(part).decode("latin-1"))
+        return None
+
+
+def _parts(answer: Any) -> tuple[Any, ...]:
+    """Return what of an answer may hold a token."""
+    if answer is None or isinstance(answer, (str, bytes, bytearray)):
+        return (answer,)
+    return getattr(answer, "password", None), getattr(answer, "username", None)
+
+
+def _get(call: _Call) -> Any:
+    from keyring_pypitoken.lookup import is_ours
+
+    if is_ours(call.service, call.username):
+        handed = _guarded(lambda: _answer(call), RefusedError)
+        if handed is not None:
+            return handed.password if call.function == "get_password" else handed
+    if call.is_long():
+        _guarded(lambda: _refuse_raw(call), RefusedError)
+    return call.answer()  # never in a local of ours, which a traceback may show
 
 
 def _guarded(step: Callable[[], T], kind: type[RefusedError]) -> T:
@@ -113,12 +213,19 @@ def _guarded(step: Callable[[], T], kind: type[RefusedError]) -> T:
     except RefusedError as refusal:
         problem: BaseException = refusal
     except Exception as error:  # noqa: BLE001 - None and a foreign error let an uploader go on
-        message = str(error) if isinstance(error, Refusal) else _internal(error)
-        problem = _refusal(message, kind)
+        problem = _refusal(_sentence(error), kind)
     except BaseException as signal:  # noqa: BLE001 - Ctrl-C and the like go on
         problem = signal
     problem.__cause__ = problem.__context__ = None
     raise problem.with_traceback(None)
+
+
+def _sentence(error: Exception) -> str:
+    from keyring_pypitoken.exceptions import Refusal
+
+    if isinstance(error, Refusal):
+        return str(error)
+    return f"internal error ({type(error).__name__}), and nothing was handed out: please report it."
 
 
 def _refusal(message: str, kind: type[RefusedError]) -> BaseException:
@@ -131,44 +238,49 @@ def _refusal(message: str, kind: type[RefusedError]) -> BaseException:
         return kind(message)
 
 
-def _internal(error: Exception) -> str:
-    return f"internal error ({type(error).__name__}), and nothing was handed out: please report it."
+def _answer(call: _Call) -> SimpleCredential | None:
+    """Return a derived token, or the text that stands for a refusal; None if the rest answers."""
+    from keyring_pypitoken.exceptions import Refusal
+    from keyring_pypitoken.lookup import TOKEN_USERNAME
 
-
-def _ask(service: str, username: str | None) -> tuple[bool, SimpleCredential | None]:
-    """Return whether the key is ours, and what answers it: never text, which a traceback would show."""
-    if is_private(service):
-        return True, SimpleCredential(TOKEN_USERNAME, _refuse_get(_PRIVATE))
-    key = _parse(service, username)
+    key = _parse(call)
     if key is None:
-        return False, None
+        return None
     from keyring_pypitoken import issue
 
     try:
-        issued = issue.answer(key)
+        issued = issue.answer(key, call.token)
     except Refusal as refusal:
         message = str(refusal)
     else:
-        if issued is not None:
-            from keyring_pypitoken.handout import hand_out
+        if issued is None:
+            return None
+        from keyring_pypitoken.handout import hand_out
 
-            return True, SimpleCredential(TOKEN_USERNAME, hand_out(issued, _program()))
-        found = match(key, BUILT_IN)
-        return found is not None and found.kind == "endpoint", None
-    return True, SimpleCredential(TOKEN_USERNAME, _refuse_get(message))
+        return SimpleCredential(TOKEN_USERNAME, hand_out(issued))
+    return SimpleCredential(TOKEN_USERNAME, _refuse_get(message))
 
 
-def _set(service: str, username: str, text: MasterToken) -> bool:
-    """Store a master; return False if the key is not ours."""
-    if is_private(service):
-        _refuse(_PRIVATE, RefusedSetError)
-    key = _parse(service, username)
-    if key is None:
-        return False
-    from keyring_pypitoken import issue
+def _refuse_raw(call: _Call) -> None:
+    """Refuse an answer of the rest that is a PyPI token."""
+    text = call.token()
+    if text is not None:
+        from keyring_pypitoken import issue
+        from keyring_pypitoken.lookup import Key
 
-    saved = issue.save(key, text)
-    if saved is not None and saved.replaced:
+        issue.refuse_raw(Key.parse(call.service, call.username), call.service, text)
+
+
+def _set(there: _Call, text: MasterToken) -> bool:
+    """Store a master; return False if the rest is to store the text."""
+    key, saved = _parse(there), None
+    if key is not None or text.is_token(None):
+        from keyring_pypitoken import issue
+
+        saved = issue.save(key, there.service, text)
+    if saved is None:
+        _refuse_loss(there)
+    elif saved.replaced:
         _notify(
             f"replaced the master for {saved.repository.name} (account {saved.account!r}) in {saved.store}; if you "
             f"no longer need the previous one, revoke it on {saved.repository.domain}"
@@ -176,71 +288,69 @@ def _set(service: str, username: str, text: MasterToken) -> bool:
     return saved is not None
 
 
-def _delete(service: str, username: str) -> bool:
-    """Delete a master; return False if the key is not ours."""
-    if is_private(service):
-        _refuse(_PRIVATE, RefusedDeleteError)
-    key = _parse(service, username)
-    if key is None:
-        return False
-    from keyring_pypitoken import issue
+def _delete(there: _Call) -> bool:
+    """Delete a master; return False if the rest is to delete what it has."""
+    key = _parse(there)
+    if key is not None:
+        from keyring_pypitoken import issue
+        from keyring_pypitoken.exceptions import Refusal
 
-    deleted = issue.delete(key)
-    if deleted is False:
-        _refuse("no master is stored under this key, so there is nothing to delete.", RefusedDeleteError)
-    return deleted is not None
-
-
-def _program() -> str:
-    from keyring_pypitoken.uploaders.process import this_process
-
-    process = this_process()
-    return f"keyring for {process.program}" if process.is_parent else process.program
+        is_deleted = issue.delete(key)
+        if is_deleted is False:
+            raise Refusal("no master is stored under this key, so there is nothing to delete.")
+        if is_deleted:
+            return True
+    _refuse_loss(there)
+    return False
 
 
-def _parse(service: object, username: object) -> Key | None:
-    """Sort out, at little cost, what cannot be ours; `issue` decides on the rest."""
-    key = Key.parse(service, username)
+def _parse(call: _Call) -> Key | None:
+    """Return the key of a call; None if it names no repository, which is found out at little cost."""
+    from keyring_pypitoken.lookup import BUILT_IN, Key, is_private, match
+
+    if is_private(call.service, call.username):
+        from keyring_pypitoken.exceptions import Refusal
+
+        raise Refusal(
+            "this name belongs to keyring-pypitoken, which never hands out what is stored there: ask for the upload "
+            "URL."
+        )
+    key = Key.parse(call.service, call.username)
     if key is None or match(key, BUILT_IN) is not None:
         return key
     from keyring_pypitoken import files, paths
 
-    return key if files.any_present((paths.user_policy(), *paths.site_policies())) else None
+    is_any = files.any_present((paths.user_policy(), *paths.site_policies(), paths.accounts_directory()))
+    return key if is_any else None
 
 
-def _nobody(service: object) -> KeyringBackend | None:
-    """Return what answers a foreign key if this is the only backend, else None.
+def _refuse_loss(there: _Call) -> None:
+    """Refuse a call of the rest that would overwrite or delete a master, which a store has under this key, too."""
+    text = None
+    with contextlib.suppress(Exception):  # then the rest fails with the same, or has nothing there
+        text = there.token()
+    if text is not None:
+        from keyring_pypitoken import issue
 
-    Without this package keyring would then have no backend at all, so the one that it falls back to answers. If a chain
-    asks us, or nobody asked keyring for its backend, foreign keys are the next one's. An uploader's probe of whether
-    there is a keyring is declined, because it would give keyring up.
-    """
-    if not _is_alone() or (is_probe(service) and _has_store()):
-        return None
-    return fail.Keyring()  # type: ignore[no-untyped-call]  # keyring's constructor
-
-
-def _is_alone() -> bool:
-    return isinstance(core._keyring_backend, PyPITokenKeyring)  # noqa: SLF001 - get_keyring would load all backends
+        issue.refuse_loss(text)
 
 
-def _has_store() -> bool:
-    from keyring_pypitoken.policy.discovery import load_config
-    from keyring_pypitoken.vault.backends import readable
+@contextlib.contextmanager
+def _passing_on() -> Iterator[None]:
+    """Pass a call on, unless it comes from a backend of the rest, which wraps others."""
+    from keyring_pypitoken import rest
 
-    try:
-        return bool(readable(load_config().store))
-    except Refusal:
-        return True  # there is one that cannot be asked now
+    with rest.asking() as is_nested:
+        if is_nested:
+            raise NotImplementedError
+        yield
 
 
-def _pass_on(what: str, service: str, username: str) -> NoReturn:
-    nobody: KeyringBackend | None = fail.Keyring() if _is_alone() else None  # type: ignore[no-untyped-call]  # keyring's
-    if nobody and what == "set":
-        nobody.set_password(service, username, "")  # which raises, and must not hold the secret
-    if nobody:
-        nobody.delete_password(service, username)
-    raise NotImplementedError
+def _rest(keyring: PyPITokenKeyring) -> Rest:
+    from keyring_pypitoken import rest
+
+    behind: Rest = vars(keyring).get("rest") or rest.find()
+    return behind
 
 
 def _refuse_get(message: str) -> str:
@@ -249,9 +359,14 @@ def _refuse_get(message: str) -> str:
     In its own process it is ended: most would go on and ask for a password, and what a person types then is the master.
     One that started the `keyring` command and would go on gets a text that is not a token, which the index refuses.
     """
-    if _goes_on():
-        _notify_refusal(message)
-        return REFUSED
+    from keyring_pypitoken.uploaders.process import asker
+
+    with contextlib.suppress(Exception):  # who asks is not known
+        who = asker()
+        uploader = who.process.uploader
+        if who.state == "uploading" and who.process.is_parent and uploader is not None and uploader.goes_on:
+            _notify_refusal(message)
+            return REFUSED
     return _refuse(message, RefusedError)
 
 
@@ -263,28 +378,18 @@ def _refuse(message: str, kind: type[RefusedError]) -> NoReturn:
     raise kind(message)
 
 
-def _goes_on() -> bool:
-    """Return True if an uploader that is uploading started the `keyring` command, and would try other credentials."""
-    from keyring_pypitoken.uploaders.process import parent_process
-
-    with contextlib.suppress(Exception):  # who asks is not known
-        process = parent_process()
-        uploader = process.uploader if process else None
-        return process is not None and uploader is not None and uploader.goes_on and uploader.is_uploading(process)
-    return False
-
-
 def _must_end(kind: type[RefusedError]) -> bool:
     # Of its own, so that no frame of the refusal holds the environment, in which a passphrase may be.
-    from keyring_pypitoken.uploaders.process import is_keyring_command, this_process
+    from keyring_pypitoken.uploaders.process import asker, is_keyring_command
 
     with contextlib.suppress(Exception):  # who asks is not known: it gets the exception
         if is_keyring_command():
             return True  # the sentence is on the screen; keyring would bury it in a traceback
-        process = this_process()
-        if (uploader := process.uploader) is not None and kind is RefusedError:
-            return uploader.is_uploading(process)
-        return uploader is not None and kind is RefusedSetError and uploader.is_saving(process)
+        who = asker()
+        if kind is RefusedError:
+            return who.state == "uploading"
+        uploader = who.process.uploader
+        return kind is RefusedSetError and uploader is not None and bool(uploader.is_saving(who.process))
     return False
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Grant
 
 
-def hand_out(issued: Issued, program: str, note: str | None = None) -> str:
+def hand_out(issued: Issued, program: str = "", note: str | None = None) -> str:
     """Return a token's text, and say so: the mask for GitHub's logs first, then the notice, then the history."""
     grant = issued.grant
     if os.environ.get("GITHUB_ACTIONS") == "true":
@@ -31,7 +31,7 @@ def hand_out(issued: Issued, program: str, note: str | None = None) -> str:
     if issued.is_new and grant.history:
         from keyring_pypitoken import history
 
-        history.record(history.entry_of(grant, issued.not_after, program, note))
+        history.record(history.entry_of(grant, issued.not_after, program or _program(), note))
     return issued.token.unwrap()
 
 
@@ -43,3 +43,10 @@ def _warn_of_age(grant: Grant) -> tuple[str, ...]:
         with contextlib.suppress(Exception):  # an old master still serves, and so does one whose note is damaged
             sentence = accounts.warn_of_age(grant.repository, grant.account.value, limit)
     return (sentence,) if sentence else ()
+
+
+def _program() -> str:
+    from keyring_pypitoken.uploaders.process import this_process
+
+    process = this_process()
+    return f"keyring for {process.program}" if process.is_parent else process.program

@@ -1,8 +1,8 @@
-"""From a request to a derived token: the one path that the backend and the command share.
+"""From a lookup to a derived token: the one path that the backend and the command share.
 
     key -> repository -> evidence -> policies -> grant -> master -> derived token
 
-One of the modules that decide over a master in clear. Every function here raises `Refusal`: a fresh one, chained to
+One of the modules that handle a plaintext master. Every function here raises `Refusal`: a fresh one, chained to
 nothing, so that no frame that held a secret can be looked into.
 """
 
@@ -13,27 +13,34 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from keyring_pypitoken import memory
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.lookup import TOKEN_USERNAME, Key, Repository, check_kind, match, named_by
+from keyring_pypitoken.lookup import BUILT_IN, DEFAULT_ACCOUNT, TOKEN_USERNAME, Key, match, misspelling, repository_at
 from keyring_pypitoken.names import LABEL_RULE, valid_label
 from keyring_pypitoken.plan import Request, plan
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.record import Record
-from keyring_pypitoken.text import looks_like_token
-from keyring_pypitoken.uploaders.process import this_process
+from keyring_pypitoken.text import looks_like_token, quoted
+from keyring_pypitoken.uploaders.process import asker
 from keyring_pypitoken.vault import accounts, masters
 from keyring_pypitoken.vault.backends import has_age_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from keyring_pypitoken.lookup import Match, Repository
     from keyring_pypitoken.policy.model import Config, Grant
     from keyring_pypitoken.secret import DerivedToken, MasterToken
+    from keyring_pypitoken.uploaders.process import Asker
+
+    # What the rest answers to the very lookup, if a token is in it.
+    AskRest = Callable[[], "MasterToken | None"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _LOOKUP = Origin("the lookup")
+_MAX_REMEMBERED = 60  # seconds
+_BUILT_IN_NAMES = tuple(repository.name for repository in BUILT_IN)
 
 
 class Issued(Record):
@@ -73,114 +80,196 @@ def sealed(step: Callable[P, T]) -> Callable[P, T]:
 
 
 @sealed
-def answer(key: Key) -> Issued | None:
-    """Answer a lookup that may be ours; None if it is not, or if no master is stored."""
+def answer(key: Key, ask_rest: AskRest) -> Issued | None:
+    """Answer a lookup; None if it is not ours, or if no master is stored: then the rest answers."""
     config = load_config()
-    found = match(key, config.repositories)
-    if found is None:
-        # Nobody knows which repositories a broken policy would have named: a token under this very key may be its.
-        if config.problem is not None and masters.peek(key, config.store) is not None:
-            raise config.problem
+    named = match(key, config.repositories)
+    if named is None:
+        _refuse_if_noted(key, config)
         return None
-    repository = found.repository
-    if found.kind in ("kept", "host", "look-alike"):
-        token = masters.peek(key, config.store)
-        repository = None if token is None else repository or _repository_of(token, key, config)
-        if repository is None:
-            if token is not None and config.problem is not None:
-                raise config.problem
-            return None
-    check_kind(found)
-    assert repository is not None  # noqa: S101 - for the type checker: only kept keys have none
-    account, project = _read_label(key, repository, config)
     try:
-        process = this_process()
+        who = asker()
     except Refusal:
-        if _has_no_master(repository, key, account, config):
-            return None
-        raise
-    return issue(Request(repository, process, config, key, account, project))
+        if named.repository is None or not _is_nothing_stored(named.repository, DEFAULT_ACCOUNT, config, ask_rest):
+            raise
+        return None
+    if who.state == "other":  # an upload token is for uploads
+        return None
+    repository = _repository(key, named, who, config, ask_rest)
+    if repository is None:
+        return None
+    account, project = _read_label(key, repository, config)
+    return issue(Request(repository, who.process, config, key, account, project), ask_rest)
 
 
 @sealed
-def issue(request: Request) -> Issued | None:
+def issue(request: Request, ask_rest: AskRest = lambda: None) -> Issued | None:
     """Derive the token that a request is granted; None if no master is stored for it anywhere."""
-    repository, key, config = request.repository, request.key, request.config
+    repository, config = request.repository, request.config
     try:
         grant = plan(request)
     except Refusal:
-        # A broken policy is nobody's problem if there is nothing to protect.
-        if request.master is None and _has_no_master(repository, key, request.account, config):
-            return None
-        raise
-    remembered = ("issued", key and key.service, repository.url, grant.key)
+        # A policy that cannot be followed matters only if there is something to protect.
+        label = request.account.value if request.account else DEFAULT_ACCOUNT
+        if request.master is not None or not _is_nothing_stored(repository, label, config, ask_rest):
+            raise
+        return None
+    remembered = ("issued", request.key and request.key.service, repository.url, grant.key)
+    stamp = accounts.last_change()  # another process may replace or delete it meanwhile
     known = None if request.master else memory.recall(remembered, lambda: None)
-    if known is not None and time.time() < known[1]:
+    if known is not None and time.time() < known[1] and known[2] == stamp:
         return Issued(known[0].token, known[0].grant, known[0].not_after, is_new=False)
     memory.forget(remembered)
-    master = request.master or _find_master(repository, key, grant.account, config)
+    master = request.master or _find_master(grant, config, ask_rest)
     if master is None:
-        _refuse_if_others(repository, key, grant.account, config)
+        _refuse_if_others(repository, grant.account, config)
         return None
     from keyring_pypitoken.derive import derive  # only if there is a master: most processes that ask have none
 
     now = int(time.time())  # read after the master is: a prompt or a touch costs nothing of the window
     issued = Issued(*derive(master, grant, now=now))
-    if request.master is None:
-        memory.recall(remembered, lambda: (issued, (now + issued.not_after) / 2))
+    if request.master is None and (stamp or config.store.command):
+        until = min((now + issued.not_after) / 2, now + _MAX_REMEMBERED)
+        memory.recall(remembered, lambda: (issued, until, stamp))
     return issued
 
 
-def _find_master(
-    repository: Repository, key: Key | None, account: WithOrigin[str], config: Config
-) -> MasterToken | None:
-    """Find an account's master; a raw one, which has no label, serves the default account."""
-    command = config.store.command
-    if command is not None:
-        is_own = account.origin == "--account" or account.origin.startswith(
-            tuple(own.origin for own in config.configured)
+@sealed
+def refuse_raw(key: Key | None, service: str, token: MasterToken) -> None:
+    """Refuse an answer of the rest that holds a PyPI token, which is handed out raw under no name."""
+    config = load_config()
+    if not _is_ours(token, config):
+        return
+    if config.problem is not None and not token.is_token():  # a policy that can be followed may not have its index
+        raise config.problem
+    named = match(key, config.repositories) if key else None
+    if key is not None and named is not None and named.repository is not None:
+        if named.kind == "misspelled":
+            raise misspelling(key, named.repository)
+        raise Refusal(
+            f"this is a PyPI token for uploads to {named.repository.name}, and what asks for it does not upload: run "
+            "`keyring-pypitoken adopt`, so that uploads get restricted tokens."
         )
-        if account.value != masters.DEFAULT_ACCOUNT and not is_own:
+    raise Refusal(
+        f"this is a PyPI token, stored as {quoted(service)}, which names no upload address here: run "
+        "`keyring-pypitoken adopt`, then use `$(keyring-pypitoken token)` instead."
+    )
+
+
+@sealed
+def refuse_loss(token: MasterToken) -> None:
+    """Refuse to overwrite or delete what is stored as a master, too: a store may have both in one entry."""
+    config = load_config()
+    if not _is_ours(token, config):
+        return
+    for repository in config.repositories:
+        for label in (DEFAULT_ACCOUNT, *accounts.noted_accounts(repository)):
+            master = masters.find_master(repository, label, config.store)
+            if master is not None and token.holds(master):
+                raise Refusal(
+                    f"this store has the master for {repository.name} (account {label!r}) under this name, too: delete "
+                    f"it with `keyring-pypitoken logout -r {repository.name} --account {label}`."
+                )
+
+
+def _is_ours(token: MasterToken | None, config: Config) -> bool:
+    """Return True for a token of PyPI's or a configured repository's; a broken policy may configure any."""
+    if token is None:
+        return False
+    return config.problem is not None or token.is_token({repository.domain for repository in config.repositories})
+
+
+def _repository(key: Key, named: Match, who: Asker, config: Config, ask_rest: AskRest) -> Repository | None:
+    """Return the repository whose token a lookup gets; None if the rest answers.
+
+    Raises:
+        Refusal: the key is misspelt, or the uploader asks for one repository by a name and uploads to another.
+    """
+    repository, uploader = named.repository, who.process.uploader
+    if named.kind == "url":
+        return repository
+    if who.state == "uploading" and uploader is not None:
+        if repository is not None and named.kind == "misspelled":
+            raise misspelling(key, repository)
+        address = who.process.target.address
+        at = repository_at(address.url, config.repositories)
+        if repository in (at, None):
+            return at  # None: it uploads to an index that is not ours
+        raise Refusal(
+            f"{uploader.name} would upload to {quoted(address.shown)} with the token for {repository.name}, which it "
+            "asked for by a name: correct the URL in its settings, or give that repository a token of its own."
+        )
+    if named.kind in ("misspelled", "generic"):
+        return None
+    if repository is not None and (key.username or repository.name in _BUILT_IN_NAMES):
+        return repository
+    try:
+        token = ask_rest()
+    except Refusal:
+        return None  # the rest's own exception goes on
+    if token is None or not _is_ours(token, config):
+        return None
+    return repository or _repository_of(token, config)
+
+
+def _find_master(grant: Grant, config: Config, ask_rest: AskRest) -> MasterToken | None:
+    """Find an account's master; else what another program stored raw under the very key."""
+    repository, account, command = grant.repository, grant.account, config.store.command
+    if command is not None:
+        is_configured = account.origin == "--account" or account.origin.startswith(
+            tuple(p.origin for p in config.configured)
+        )
+        if account.value != DEFAULT_ACCOUNT and not is_configured:
             raise Refusal(
                 f"the account {account.value!r} is named by {account.origin} only, and is not passed to the program "
                 "that [store] names: set it in your own policy.toml, or with --account."
             )
-        return masters.run_command(command.value, repository, account.value)
+        return masters.run_command(
+            command.value, repository, account.value, grant.projects.value if grant.projects else ()
+        )
     master = masters.find_master(repository, account.value, config.store)
-    if master is None and account.value == masters.DEFAULT_ACCOUNT:
-        master = masters.find_raw_master(repository, key, config.store)
+    if master is None:
+        raw = ask_rest()
+        master = raw if _is_ours(raw, config) else None
     return master
 
 
-def _has_no_master(repository: Repository, key: Key | None, account: WithOrigin[str] | None, config: Config) -> bool:
+def _is_nothing_stored(repository: Repository, account: str, config: Config, ask_rest: AskRest) -> bool:
     """Return True if no master can be meant. Notes are asked first: they cost no prompt for what will be refused."""
     if accounts.noted_accounts(repository) or config.store.command is not None:
         return False
     if config.problem is not None and has_age_file():
         return False  # the policy that cannot be followed may say what opens it
-    label = account.value if account else masters.DEFAULT_ACCOUNT
     return (
-        masters.find_master(repository, label, config.store) is None
-        and masters.find_raw_master(repository, key, config.store) is None
-        and not masters.other_accounts(repository, label, config.store)
+        masters.find_master(repository, account, config.store) is None
+        and not masters.other_accounts(repository, account, config.store)
+        and not _is_ours(ask_rest(), config)
     )
 
 
-def _refuse_if_others(repository: Repository, key: Key | None, account: WithOrigin[str], config: Config) -> None:
+def _refuse_if_others(repository: Repository, account: WithOrigin[str], config: Config) -> None:
     """Refuse if the account has no master and others have, or had: declining could let one of them out raw."""
-    others = masters.other_accounts(repository, account.value, config.store)
-    if others or masters.find_raw_master(repository, key, config.store) is not None:
-        suffix = "" if account.value == masters.DEFAULT_ACCOUNT else f" --account {account.value}"
+    if masters.other_accounts(repository, account.value, config.store):
+        suffix = "" if account.value == DEFAULT_ACCOUNT else f" --account {account.value}"
         raise Refusal(
             f"no master is stored for the account {account.value!r} of {repository.name} ({account.origin}): run "
             f"`keyring-pypitoken login -r {repository.name}{suffix}`, or name another account."
         )
     # keyring leaves out a backend whose service is not running, with everything in it.
-    for label in sorted(accounts.noted_accounts(repository)):
+    for label in accounts.noted_accounts(repository):
         raise Refusal(
             f"no keyring that can be asked now holds the master that was stored for {repository.name} "
             f"(account {label!r}): start or unlock the keyring that does, or, if it is gone for good, "
             f'forget it with `keyring del "{repository.url}?{label}" {TOKEN_USERNAME}`.'
+        )
+
+
+def _refuse_if_noted(key: Key, config: Config) -> None:
+    """Refuse a lookup by the URL of a repository that no policy has any more, as long as an account of it is noted."""
+    if key.is_url and key.username == TOKEN_USERNAME and repository_at(key.service, accounts.noted_repositories()):
+        raise config.problem or Refusal(
+            f"a master is stored for {quoted(key.service)}, and no policy has this repository any more: add its "
+            "[repository.NAME] with the url to your own policy.toml again."
         )
 
 
@@ -205,31 +294,39 @@ def _refuse_token(label: str) -> None:
         )
 
 
-def _repository_of(token: MasterToken, key: Key, config: Config) -> Repository | None:
+def _repository_of(token: MasterToken, config: Config) -> Repository | None:
+    """Return the repository that a token is for, by the location in it."""
     from keyring_pypitoken.derive import domain_of
 
-    domain, named = domain_of(token), named_by(key, config.repositories)
-    possible = (*([named] if named else []), *config.repositories)
-    return next((repository for repository in possible if repository.domain == domain), None)
+    domain = domain_of(token)
+    return next((repository for repository in config.repositories if repository.domain == domain), None)
 
 
 @sealed
-def save(key: Key, text: MasterToken) -> Saved | None:
-    """Store a master under a key that may be ours; None if it is not."""
+def save(key: Key | None, service: str, text: MasterToken) -> Saved | None:
+    """Store a master; None if the text is not a PyPI token, and the rest may have it.
+
+    Raises:
+        Refusal: it is a PyPI token, and the key names no repository; or it cannot be stored.
+    """
     config = load_config()
-    found = match(key, config.repositories)
-    is_token = text.is_token()
-    if found is None or (found.kind in ("kept", "host", "look-alike") and not is_token):
-        # Passed on, a token for a repository that a broken policy would have named could be stored where it is raw.
-        if config.problem is not None and is_token:
-            raise config.problem
+    named = match(key, config.repositories) if key else None
+    is_token = _is_ours(text, config)
+    repository = named.repository if named is not None and named.kind != "misspelled" else None
+    if repository is None and named is not None and is_token and (named.kind == "name" or _is_saving(named)):
+        repository = _repository_of(text, config)
+    is_meant = key is not None and repository is not None and named is not None and named.kind == "url" and key.username
+    if not is_token and not is_meant:
         return None
-    check_kind(found)
-    repository = found.repository or _repository_of(text, key, config)
     if config.problem is not None:
         raise config.problem
-    if repository is None:
-        return None
+    if key is None or repository is None:
+        if key is not None and named is not None and named.repository is not None:
+            raise misspelling(key, named.repository)
+        raise Refusal(
+            f"{quoted(service)} names no upload address, and a PyPI token is stored for one only, so that nothing "
+            "hands it out as it is: run `keyring-pypitoken login`."
+        )
     from keyring_pypitoken.derive import check_master
     from keyring_pypitoken.vault import changes  # few processes store or delete anything
 
@@ -239,17 +336,20 @@ def save(key: Key, text: MasterToken) -> Saved | None:
     return Saved(repository, account, store, replaced)
 
 
+def _is_saving(named: Match) -> bool:
+    """Return True if hatch stores a token that was typed under one of its two names, which could be anybody's."""
+    uploader = asker().process.uploader
+    return named.kind == "generic" and uploader is not None and uploader.is_saving(asker().process)
+
+
 @sealed
 def delete(key: Key) -> bool | None:
-    """Delete the master under a key that may be ours, and return whether there was one; None if it is not ours."""
+    """Delete the master under a key, and return whether there was one; None if the key names no repository."""
     config = load_config()
-    found = match(key, config.repositories)
-    repository = found.repository if found else None
-    if found is not None and found.kind == "kept":
-        repository = named_by(key, config.repositories)
-    if found is None or repository is None or found.kind in ("look-alike", "host"):
+    named = match(key, config.repositories)
+    repository = named.repository if named is not None and named.kind != "misspelled" else None
+    if repository is None:
         return None
-    check_kind(found)
     if config.problem is not None:
         raise config.problem
     from keyring_pypitoken.vault import changes
@@ -261,7 +361,7 @@ def delete(key: Key) -> bool | None:
 
 def _label_or_default(key: Key) -> str:
     if key.label is None:
-        return masters.DEFAULT_ACCOUNT
+        return DEFAULT_ACCOUNT
     _refuse_token(key.label)
     if not valid_label(key.label):
         raise Refusal(f"invalid account label after '?': use {LABEL_RULE}")

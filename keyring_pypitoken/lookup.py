@@ -1,14 +1,15 @@
-"""Which lookups are ours: the only parser of keyring's keys. Pure.
+"""Which lookups name a repository: the only parser of keyring's keys. Pure.
 
-Every process that uses keyring runs this for every lookup, so it is plain string work that loads nothing. Names are
-compared without case on every system, because Windows' credential manager does so.
+Every process that uses keyring runs this for every lookup, so it is plain string work that loads nothing. What it
+decides is which repository is meant, and how good a message is. That nothing comes out raw does not depend on it.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Literal
-from urllib.parse import unquote, urlsplit
+import re
+from typing import Literal, TypeGuard
+from urllib.parse import unquote
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.record import Record
@@ -17,19 +18,20 @@ TOKEN_USERNAME = "__token__"  # noqa: S105 - PyPI's user name for every token, n
 DEFAULT_ACCOUNT = "default"
 _PRIVATE_PREFIX = "keyring-pypitoken:"
 # What stands for any user: nothing, and what poetry writes instead of nothing.
-_SOURCE_USERNAME = "__poetry_source_empty_username__"
-_TOKEN_USERNAMES = ("", TOKEN_USERNAME, _SOURCE_USERNAME)
+_USERNAMES = (TOKEN_USERNAME, "", "__poetry_source_empty_username__")
 # What flit asks for first: the token of one project, then that of one user (flit, `upload.py`).
-_FLIT_PROJECT = "pypi_token:project:"
-_FLIT_USER = "pypi_token:user:"
-# Where uploaders keep the tokens of any repository; a test compares this with their uploaders.
-KEPT_SERVICES = ("poetry-repository-", "pdm-repository-", "main", "test")
-# What poetry asks for before anything else, to see whether there is a keyring (poetry 2, `utils/password_manager.py`).
-_PROBES = ("python-poetry-check",)
+_FLIT_PROJECT, _FLIT_USER = "pypi_token:project:", "pypi_token:user:"
+# Under which poetry and pdm store the tokens of any repository, and hatch before 1.16.3 those of PyPI and TestPyPI.
+_PREFIXES, _HATCH = ("poetry-repository-", "pdm-repository-"), ("main", "test")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_NO_HOST = str.maketrans(dict.fromkeys(" !\"$%&'()*+,;<=>^`{|}~", ":"))  # what ends a host for a reader, as a port does
+# A URL that every reader takes apart alike: no character that RFC 3986 does not allow there, no other user part.
+_URL = re.compile(
+    r"(https?)://(?:(?-i:__token__)@)?([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{0,5}))?"
+    r"(/[a-z0-9._~!$&'()*+,;=:@%/-]*)?(?:\?([a-z0-9._~!$&'()*+,;=:@%/?-]*))?",
+    re.IGNORECASE | re.ASCII,
+)
 
-Endpoint = tuple[str, str, int, str]  # scheme, host, port, path without its last slash; all without case
+Address = tuple[str, str, int, str]  # scheme, host, port, path without its last slash; all in lower case
 
 
 class Repository(Record):
@@ -54,193 +56,166 @@ class Repository(Record):
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The bare names of its host that uploaders ask for: with the port, and without if it is the default one."""
-        return _hosts(self.url)
+        """The names of its host that uploaders ask for: with the port, and without if it is the default one."""
+        scheme, host, port, _ = split_url(self.url) or ("", "", 0, "")
+        return (host, f"{host}:{port}") if port == _DEFAULT_PORTS.get(scheme) else (f"{host}:{port}",)
 
 
-PYPI = Repository("pypi", "https://upload.pypi.org/legacy/", "pypi.org", ("poetry-repository-pypi",))
-TESTPYPI = Repository("testpypi", "https://test.pypi.org/legacy/", "test.pypi.org", ("poetry-repository-testpypi",))
+PYPI = Repository("pypi", "https://upload.pypi.org/legacy/", "pypi.org")
+TESTPYPI = Repository("testpypi", "https://test.pypi.org/legacy/", "test.pypi.org")
 BUILT_IN = (PYPI, TESTPYPI)
 
 
 class Key(Record):
-    """What keyring was asked for, parsed.
+    """What keyring was asked for, if its user name is one that a token has.
 
     Attributes:
         service: the service as it was asked for.
         username: the user name as it was asked for.
-        name: the service without case, user, query and quotes: what is compared.
-        endpoint: the parts of a URL; None if the service is not a URL.
-        label: what follows the URL's question mark: an account, or a project.
+        label: what follows the question mark of a URL: an account, or a project.
         project: the project that the user name names (flit), not yet normalized.
-        is_quoted: whether the service is in quotes, which a Windows shell passes on.
     """
 
     service: str
     username: str | None
-    name: str
-    endpoint: Endpoint | None = None
     label: str | None = None
     project: str | None = None
-    is_quoted: bool = False
 
     @classmethod
     def of(cls, repository: Repository, account: str | None = None) -> Key:
         """Return the key of a repository's upload URL, for an account if one is given."""
-        return cls(repository.url, TOKEN_USERNAME, repository.url.casefold(), split_url(repository.url), account)
+        return cls(repository.url, TOKEN_USERNAME, account)
 
     @classmethod
     def parse(cls, service: object, username: object) -> Key | None:
-        """Parse a lookup; return None if it cannot be ours, whatever the repositories."""
+        """Parse a lookup; return None if it names no repository, whatever the repositories."""
         project = None
-        if isinstance(username, str) and username != TOKEN_USERNAME and username.lower() not in _TOKEN_USERNAMES:
-            if not (username.lower().startswith((_FLIT_PROJECT, _FLIT_USER)) and username.isprintable()):
-                return None
-            project = username[len(_FLIT_PROJECT) :] if username.lower().startswith(_FLIT_PROJECT) else None
-        if not isinstance(service, str) or not (username is None or isinstance(username, str)):
+        if not isinstance(service, str) or not service or not _is_tokens(username):
             return None
-        if not service.isprintable() or not service:
-            return None
-        inside = service[1:-1] if service[0] in "'\"" and service[-1] == service[0] else service
-        address, mark, query = inside.partition("?")
-        # With spaces around it, it is another key for keyring, and a look-alike for us.
-        endpoint = split_url(address) if "://" in address and inside == inside.strip() else None
-        label = unquote(query.partition("#")[0]) if mark and endpoint else None
-        name = inside.casefold() if endpoint is None else address.casefold()
-        return cls(service, username, name, endpoint, label or None, project, inside is not service)
+        if username and username.lower().startswith(_FLIT_PROJECT):
+            project = username[len(_FLIT_PROJECT) :]
+        url = _URL.fullmatch(service)
+        return cls(service, username, unquote(url[5]) if url and url[5] else None, project)
+
+    @property
+    def is_url(self) -> bool:
+        """Return True if the service is a URL in the strict form."""
+        return split_url(self.service) is not None
 
 
 class Match(Record):
-    """How a key fits a repository.
+    """How a key names a repository.
 
     Attributes:
-        kind: `endpoint`: it is ours. `host`: the bare host of a configured repository, or a source of poetry; `kept`:
-            a name under which an uploader keeps tokens of any repository; both are ours if a token is there.
-            `look-alike`: a wrong spelling of an endpoint, `http`: one without encryption, `quoted`: one in quotes.
-        repository: the endpoint; None if only the token that is kept there can say.
+        kind: `url`: by its URL. `host`: by its host or a service of the policy. `name`: by a name that an uploader
+            gives it. `generic`: by a name that hatch gave it before 1.16.3, and other programs may use, too.
+            `misspelled`: by something else in which the host of a repository is.
+        repository: None if only the uploader, or the token that is stored, can show which it is.
     """
 
-    kind: Literal["endpoint", "host", "kept", "look-alike", "http", "quoted"]
+    kind: Literal["url", "host", "name", "generic", "misspelled"]
     repository: Repository | None
 
 
-def is_private(service: object) -> bool:
-    """Return True if the service is one of the names that only this package may ask a backend for."""
-    # Anywhere in it: Windows prefixes the names of some credentials with the user's.
-    return isinstance(service, str) and _PRIVATE_PREFIX in service.casefold()
+def is_private(service: object, username: object) -> bool:
+    """Return True if our private name is in a key, however a store joins its two parts, decodes or folds them."""
+    first, second = f"{service}".lower(), f"{username or ''}".lower()
+    for text in (first + second, second + first):
+        if "pypi" not in text and "%" not in text and text.isascii():
+            continue
+        decoded = text
+        while "%" in decoded and (further := unquote(decoded)) != decoded:
+            decoded = further
+        if "keyringpypitoken" in re.sub("[^a-z0-9]", "", _fold(decoded)):
+            return True
+    return False
 
 
-def is_probe(service: object) -> bool:
-    """Return True if an uploader asks for the service to see whether there is a keyring, or on its way to a master."""
-    return isinstance(service, str) and service.startswith((*_PROBES, *KEPT_SERVICES[:1]))
+def is_ours(service: object, username: object) -> bool:
+    """Return True if a lookup may be ours: a private name, or any service for a user name that a token has."""
+    return _is_tokens(username) or is_private(service, username)
+
+
+def _is_tokens(username: object) -> TypeGuard[str | None]:
+    """Return True for a user name that a token has, or that stands for any."""
+    if not isinstance(username, str):
+        return username is None
+    name = username.lower()
+    return name in _USERNAMES or (name.startswith((_FLIT_PROJECT, _FLIT_USER)) and name.isprintable())
 
 
 def match(key: Key, repositories: tuple[Repository, ...]) -> Match | None:
-    """Return how a key fits the first of the repositories that it fits; None if it is not ours."""
+    """Return how a key names the first of the repositories that it names; None if it names none."""
+    if (at := repository_at(key.service, repositories)) is not None:
+        return Match("url", at)
+    name = key.service.casefold()
     for repository in repositories:
-        kind = _fit(key, repository)
-        if kind is not None:
-            return Match("quoted" if key.is_quoted else kind, repository)
-    if key.name.startswith(KEPT_SERVICES[:2]) or key.name in KEPT_SERVICES[2:]:
-        return Match("kept", None)
-    hosts = _written_hosts(key.name)
-    found = next((repository for repository in repositories if not hosts.isdisjoint(repository.hosts)), None)
-    return None if found is None else Match("look-alike", found)
+        if name in (*repository.hosts, *map(str.casefold, repository.services)):
+            return Match("host", repository)
+    if name.startswith(_PREFIXES):
+        called = name.split("-repository-", 1)[1]
+        return Match("name", next((one for one in repositories if one.name.casefold() == called), None))
+    if name in _HATCH:
+        return Match("generic", None)
+    written = _fold(unquote(key.service))
+    for repository in repositories:
+        address = split_url(repository.url)
+        if address and (address[1] in written or (repository.domain in written and "/legacy" in written)):
+            return Match("misspelled", repository)
+    return None
 
 
-def named_by(key: Key, repositories: tuple[Repository, ...]) -> Repository | None:
-    """Return the repository whose name is in a kept key, such as `poetry-repository-pypi`; None if there is none."""
-    names = [key.name.removeprefix(prefix) for prefix in KEPT_SERVICES]
-    return next((repository for repository in repositories if repository.name in names), None)
+def repository_at(url: str, repositories: tuple[Repository, ...]) -> Repository | None:
+    """Return the repository at a URL in the strict form, whose query is a label; None if it is not known."""
+    address = split_url(url)
+    return address and next((one for one in repositories if split_url(one.url) == address), None)
 
 
-def check_kind(found: Match) -> None:
-    """Refuse what could only be answered under another spelling.
-
-    Raises:
-        Refusal: the key is in quotes, is not encrypted, or is a look-alike.
-    """
-    url = found.repository.url if found.repository else ""
-    if found.kind == "http":
-        raise Refusal(f"http would send the token unencrypted, so that anyone on the way can read it: use {url}.")
-    if found.kind == "quoted":
-        raise Refusal(
-            f"the service is in quotes, which belong to the name then: use {url} without them "
-            "(in cmd.exe only double quotes are removed)."
+def misspelling(key: Key, repository: Repository) -> Refusal:
+    """Return the refusal of a key that names a repository in another way than by its URL."""
+    if (
+        (address := split_url(key.service))
+        and address[0] == "http"
+        and split_url(repository.url) == _with_https(address)
+    ):
+        return Refusal(
+            f"http would send the token unencrypted, so that anyone on the network can read it: use {repository.url}."
         )
-    if found.kind == "look-alike":
-        raise Refusal(
-            f"the service is a misspelt address of {found.repository.name if found.repository else ''}: "
-            f"use {url}, and delete what is stored under the misspelt one."
-        )
+    return Refusal(f"the service is a misspelt address of {repository.name}: use {repository.url}.")
 
 
-def raw_keys(repository: Repository, key: Key | None = None) -> tuple[tuple[str, str], ...]:
-    """List the (service, username) pairs under which other programs may have stored a raw master.
-
-    The pair that was asked for comes first, since the chain would hand out what is there if we declined.
-    """
-    services = dict.fromkeys(
-        (
-            *((key.service,) if key else ()),
-            repository.url,
-            repository.url.removesuffix("/"),
-            *repository.hosts[:1],
-            *repository.services,
-            *(f"{prefix}{repository.name}" for prefix in KEPT_SERVICES[:2]),
-        )
+def raw_keys(repository: Repository) -> tuple[tuple[str, str], ...]:
+    """List the (service, username) pairs under which other programs store a raw master of a repository."""
+    services = (
+        repository.url,
+        repository.url.removesuffix("/"),
+        *repository.hosts[:1],
+        *repository.services,
+        *(f"{prefix}{repository.name}" for prefix in _PREFIXES),
     )
-    pairs = [(service, TOKEN_USERNAME) for service in services]
-    if key is not None and key.username and key.username != TOKEN_USERNAME:
-        pairs.insert(0, (key.service, key.username))
-    return tuple(pairs)
+    return tuple((service, TOKEN_USERNAME) for service in dict.fromkeys(services))
 
 
 @functools.lru_cache(maxsize=64)
-def split_url(url: str) -> Endpoint | None:
-    """Return what two spellings of one upload URL have in common; None if the text is not a URL with a host."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port  # parsed only when it is asked for, and refused there
-    except ValueError:
+def split_url(url: str) -> Address | None:
+    """Return what two spellings of one URL have in common; None if it does not have the strict form."""
+    parts = _URL.fullmatch(url)
+    if parts is None:
         return None
-    host = parts.hostname or ""
-    # Brackets are for IPv6 addresses; Python 3.10 takes any text between them for a host.
-    if not host or parts.fragment or ("[" in parts.netloc and ":" not in host):
-        return None
-    return parts.scheme, host, port or _DEFAULT_PORTS.get(parts.scheme, 0), parts.path.removesuffix("/").casefold()
+    scheme, host, port, path, _ = parts.groups()
+    scheme = scheme.lower()
+    return scheme, host.lower(), int(port or _DEFAULT_PORTS[scheme]), (path or "/").lower().removesuffix("/")
 
 
-@functools.lru_cache(maxsize=64)
-def _hosts(url: str) -> tuple[str, ...]:
-    scheme, host, port, _ = split_url(url) or ("", "", 0, "")
-    host = f"[{host}]" if ":" in host else host
-    return (host, f"{host}:{port}") if port == _DEFAULT_PORTS.get(scheme) else (f"{host}:{port}",)
+def _with_https(address: Address) -> Address:
+    port = _DEFAULT_PORTS["https"] if address[2] == _DEFAULT_PORTS["http"] else address[2]
+    return "https", address[1], port, address[3]
 
 
-def _fit(key: Key, repository: Repository) -> Literal["endpoint", "host", "http"] | None:
-    known = split_url(repository.url)
-    if key.endpoint is not None and known is not None and key.endpoint[1] == known[1] and key.endpoint[3] == known[3]:
-        if key.endpoint == known:
-            return "endpoint"
-        if key.endpoint[0] == "http" and known[0] == "https":
-            return "http"
-    if key.name in repository.hosts:
-        return "endpoint" if repository in BUILT_IN or key.username else "host"
-    if not any(key.name == service.casefold() for service in repository.services):
-        return None
-    # poetry asks so for the sources of a checkout, which may be anywhere.
-    return "host" if key.username and key.username.lower() == _SOURCE_USERNAME else "endpoint"
-
-
-@functools.lru_cache(maxsize=64)
-def _written_hosts(name: str) -> frozenset[str]:
-    """Return what a reader may take for the host in a service, however it is spelled: behind a scheme, or without."""
-    text = unquote(name)
+def _fold(text: str) -> str:
+    """Return a text as a reader that folds case and Unicode's compatible letters has it."""
     if not text.isascii():
         import unicodedata
 
         text = unicodedata.normalize("NFKC", text)
-    text = text.casefold().replace("\\", "/").replace("\u3002", ".").replace("#", "/").replace("?", "/")
-    authorities = [part.lstrip("/ ").partition("/")[0].rpartition("@")[2] for part in (text, text.partition(":")[2])]
-    return frozenset(authority.translate(_NO_HOST).partition(":")[0].strip(". []") for authority in authorities)
+    return text.casefold().replace("\u3002", ".")

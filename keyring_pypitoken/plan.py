@@ -1,30 +1,29 @@
-"""A wish for a token, and what it would be granted: everything before a master is touched."""
+"""A request for a token, and what it would be granted: everything before a master is touched."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.lookup import split_url
 from keyring_pypitoken.policy.decision import check_repository_names, decide
 from keyring_pypitoken.policy.discovery import find_search_path
+from keyring_pypitoken.policy.model import DEFAULT, Origin, WithOrigin
 from keyring_pypitoken.record import Record
-from keyring_pypitoken.text import quoted
 from keyring_pypitoken.uploaders.evidence import find_evidence, read_override
 from keyring_pypitoken.uploaders.uploader import check_checkout
+from keyring_pypitoken.vault.accounts import account_of_project
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from keyring_pypitoken.lookup import Key, Repository
-    from keyring_pypitoken.policy.model import Config, Grant, WithOrigin
+    from keyring_pypitoken.policy.model import Config, Grant
     from keyring_pypitoken.secret import MasterToken
     from keyring_pypitoken.uploaders.uploader import Process
 
 
 class Request(Record):
-    """A wish for a token.
+    """A request for a token.
 
     Attributes:
         repository: where it is to be used.
@@ -58,8 +57,8 @@ def plan(request: Request) -> Grant:
         Refusal: the policies do not allow the upload, or one cannot be followed.
     """
     process, repository = request.process, request.repository
-    if request.key is not None:
-        _check_target(process, repository, request.key)
+    if request.key is not None and process.uploader is not None and process.uploader.is_uploading(process):
+        check_checkout(process.target)
     evidence = find_evidence(process, request.project, request.projects, request.files)
     starts: dict[Path, set[str]] = {}
     for file in evidence.files or ():
@@ -75,21 +74,17 @@ def plan(request: Request) -> Grant:
         repository, policies, evidence, account=request.account, shorter=shorter, typed_valid_for=request.valid_for
     )
     grant.window(int(time.time()))
+    if grant.account.origin == DEFAULT and request.config.store.command is None:
+        grant = _choose_account(grant)
     if request.master is None and request.config.store.command is None:
         return grant
     return grant._replace(max_master_age=None)  # the age of this master is unknown
 
 
-def _check_target(process: Process, repository: Repository, key: Key) -> None:
-    """Refuse an upload that the project's files send elsewhere, or let others read."""
-    uploader = process.uploader
-    if uploader is None or not uploader.is_uploading(process):
-        return
-    target = process.target
-    check_checkout(target)
-    # It asks by a name, and a checkout may say where that is.
-    if key.endpoint is None and split_url(target.address.url) != split_url(repository.url):
-        raise Refusal(
-            f"{uploader.name} would upload to {quoted(target.address.shown)} with the token for {repository.name}, "
-            "which it asked for by a name: correct the URL in its settings, or give that repository a token of its own."
-        )
+def _choose_account(grant: Grant) -> Grant:
+    """Let the upload of one project use the account that is noted as that project's."""
+    names = grant.projects.value if grant.projects else ()
+    label = account_of_project(grant.repository, names[0]) if len(names) == 1 else None
+    if label is None:
+        return grant
+    return grant._replace(account=WithOrigin(label, Origin(f"the account of {names[0]}")))

@@ -97,19 +97,14 @@ def is_viable() -> bool:
     )
 
 
-def is_asked() -> bool:
-    """Return True while this thread asks the rest, so that a lookup comes from a backend that wraps others."""
-    return getattr(_thread, "is_asked", False)
-
-
 @contextlib.contextmanager
-def asking() -> Iterator[None]:
-    """Mark that this thread asks the rest."""
-    before, _thread.is_asked = is_asked(), True
+def asking() -> Iterator[bool]:
+    """Mark that this thread asks the rest; give True if it does so already: then a backend that wraps others asks."""
+    is_nested, _thread.asks = getattr(_thread, "asks", False), True
     try:
-        yield
+        yield is_nested
     finally:
-        _thread.is_asked = before
+        _thread.asks = is_nested
 
 
 def _find() -> Rest:

@@ -11,7 +11,7 @@ from keyring_pypitoken import issue
 from keyring_pypitoken.cli.output import dump, read_secret, say, table
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory, find_program
-from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME, Key, Repository, match
+from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME, Key, Repository, repository_at
 from keyring_pypitoken.notices import name_page
 from keyring_pypitoken.plan import Request, plan
 from keyring_pypitoken.policy.discovery import load_config
@@ -130,9 +130,8 @@ def find_repository(name: str | None, config: Config) -> Repository:
     named = next((known for known in config.repositories if known.name.lower() == name.lower()), None)
     if named is not None:
         return named
-    key = Key.parse(name, TOKEN_USERNAME)
-    found = match(key, config.repositories) if key else None
-    if found is None or found.repository is None or found.kind != "endpoint":
+    repository = repository_at(name, config.repositories)
+    if repository is None:
         if likely := nearest(name, [known.name for known in config.repositories], cutoff=0.5):
             raise Refusal(f"{quoted(name)} is not a known repository: did you mean {likely!r}?")
         raise Refusal(
@@ -140,12 +139,13 @@ def find_repository(name: str | None, config: Config) -> Repository:
             f"{join_quoted([known.name for known in config.repositories])}: correct the name, or add a "
             "[repository.NAME] with its url to your own policy.toml."
         )
+    key = Key.parse(name, TOKEN_USERNAME)
     if key is not None and key.label is not None:  # the default account's master would be replaced, or deleted
         raise Refusal(
             f"{quoted(name)} has a label, which is for lookups in keyring only: leave it out, and name the account "
             "with --account."
         )
-    return found.repository
+    return repository
 
 
 def _repository_of_command(
@@ -170,9 +170,7 @@ def _repository_of_command(
 
 def find_repository_at(address: Address, config: Config) -> Repository | None:
     """Return the known repository that an uploader's address is; None if it is another one."""
-    key = Key.parse(address.url, TOKEN_USERNAME)
-    found = match(key, config.repositories) if key else None
-    return found.repository if found is not None and found.kind == "endpoint" else None
+    return repository_at(address.url, config.repositories)
 
 
 def _find_command(name: str) -> str:

@@ -11,7 +11,7 @@ from keyring_pypitoken.cli.output import dump, items, say, table
 from keyring_pypitoken.cli.surroundings import find_keyring_problems, find_programs, lacks_plugin
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory, find_program, list_directory
-from keyring_pypitoken.lookup import PYPI, TESTPYPI, Key, match, raw_keys
+from keyring_pypitoken.lookup import DEFAULT_ACCOUNT, PYPI, TESTPYPI, TOKEN_USERNAME, Key, match, raw_keys
 from keyring_pypitoken.notices import DOCS
 from keyring_pypitoken.plan import Request, plan
 from keyring_pypitoken.policy.decision import least_of
@@ -19,7 +19,7 @@ from keyring_pypitoken.policy.discovery import find_search_path, load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.text import join_names, printable, quoted
 from keyring_pypitoken.uploaders.uploader import BYPASS, RISK, Problem, Process
-from keyring_pypitoken.vault import accounts, masters, unprotected
+from keyring_pypitoken.vault import accounts, unprotected
 from keyring_pypitoken.vault.backends import list_stores, refuse_unusable
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def _judge(
     """Run the one path, up to the store, for the first lookup that is ours; without a master the verdict is given."""
     keys = [key for key in (Key.parse(*lookup) for lookup in lookups) if key is not None]
     fits = [(key, match(key, config.repositories)) for key in keys]
-    key = next((key for key, fit in fits if fit is not None and fit.kind == "endpoint"), None)
+    key = next((key for key, fit in fits if fit is not None and fit.kind == "url"), None)
     if key is None:
         problem = Problem(
             f"{uploader.name} asks keyring only for users that keyring-pypitoken does not answer",
@@ -212,7 +212,7 @@ def _judge(
         sentence = f"{_would_be_refused(uploader.name)}{problem.problem}"
         return _report(uploader, program, _REFUSED, problem._replace(problem=sentence))
     if not found:
-        suffix = "" if grant.account.value == masters.DEFAULT_ACCOUNT else f" --account {grant.account.value}"
+        suffix = "" if grant.account.value == DEFAULT_ACCOUNT else f" --account {grant.account.value}"
         option = "" if repository.name == "pypi" else f" -r {repository.name}"
         shown = f"{_LACKING} for {repository.name}" + (
             f" (account {grant.account.value!r}: {grant.account.origin})" if suffix or noted else ""
@@ -230,7 +230,8 @@ def _has_master(repository: Repository, account: str, config: Config, key: Key) 
         return True
     if unprotected.find_in_keyrings(repository, account, config.store) is not None:
         return True
-    return account == masters.DEFAULT_ACCOUNT and masters.find_raw_master(repository, key, config.store) is not None
+    pairs = [(key.service, key.username or TOKEN_USERNAME)]
+    return account == DEFAULT_ACCOUNT and bool(unprotected.find_unprotected(pairs, config.store))
 
 
 def _arguments(uploader: Uploader) -> tuple[str, ...]:
@@ -264,10 +265,10 @@ def _find_accounts(config: Config, problems: list[Problem]) -> list[dict[str, An
         for repository in config.repositories:
             noted = accounts.noted_accounts(repository)
             labels = [*noted]
-            if masters.DEFAULT_ACCOUNT not in labels and unprotected.find_in_keyrings(
-                repository, masters.DEFAULT_ACCOUNT, config.store
+            if DEFAULT_ACCOUNT not in labels and unprotected.find_in_keyrings(
+                repository, DEFAULT_ACCOUNT, config.store
             ):
-                labels.append(masters.DEFAULT_ACCOUNT)
+                labels.append(DEFAULT_ACCOUNT)
             found += [
                 {
                     "repository": repository.name,
@@ -293,7 +294,7 @@ def _judge_ages(config: Config, problems: list[Problem]) -> list[str]:
             noted = accounts.noted_accounts(repository) if config.store.command is None else {}
             sentences = [accounts.warn_of_age(repository, label, limit) for label in noted]
             problems += [Problem.of_refusal(Refusal(sentence)) for sentence in sentences if sentence]
-            default = masters.DEFAULT_ACCOUNT
+            default = DEFAULT_ACCOUNT
             if default not in noted and _has_master(repository, default, config, Key.of(repository)):
                 unknown.append(repository.name)
     except Refusal as refusal:

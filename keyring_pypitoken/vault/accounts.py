@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from keyring_pypitoken import files, paths
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.lookup import Repository
 from keyring_pypitoken.names import normalize
 from keyring_pypitoken.policy.model import duration_text
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.policy.model import WithOrigin
 
 _MAX_BYTES = 10_000  # a note has about a hundred
@@ -40,16 +40,32 @@ def noted_accounts(repository: Repository) -> dict[str, Noted]:
     Raises:
         Refusal: a note cannot be read.
     """
+    return dict(sorted((label, noted) for url, label, noted in _notes() if url == repository.url))
+
+
+def noted_repositories() -> tuple[Repository, ...]:
+    """Return the repositories of all accounts, whether or not a policy still has them; only their URLs are known.
+
+    Raises:
+        Refusal: a note cannot be read.
+    """
+    return tuple(Repository("", url, "") for url, _, _ in _notes())
+
+
+def last_change() -> int:
+    """Return a number that changes whenever any process stores or deletes a master; 0 if none was ever noted."""
     directory = paths.accounts_directory()
-    accounts: dict[str, Noted] = {}
+    status = files.status(directory, directory)
+    return status.st_mtime_ns if status else 0
+
+
+def _notes() -> Iterator[tuple[str, str, Noted]]:
+    directory = paths.accounts_directory()
     for name in files.list_directory(directory, directory):
         path = os.path.join(directory, name)
         data = files.read_bytes(path, path, max_bytes=_MAX_BYTES) if name.endswith(".json") else None
         if data is not None:
-            url, label, noted = _parse(data, path)
-            if url == repository.url:
-                accounts[label] = noted
-    return dict(sorted(accounts.items()))
+            yield _parse(data, path)
 
 
 def account_of_project(repository: Repository, project: str) -> str | None:

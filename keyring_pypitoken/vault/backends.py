@@ -110,6 +110,13 @@ def has_age_file() -> bool:
     return files.status(paths.age_file(), paths.age_file()) is not None
 
 
+def has_master() -> bool:
+    """Return True if a master is stored, noted, or printed by a program, as far as the files show."""
+    from keyring_pypitoken.policy.discovery import load_config
+
+    return has_age_file() or files.any_present([paths.accounts_directory()]) or load_config().store.command is not None
+
+
 def name_of(store: Store) -> str:
     """Return what messages call a store."""
     if isinstance(store, KeyringBackend):
@@ -167,7 +174,7 @@ def writable(settings: StoreSettings) -> Sequence[Store]:
         for backend in backends
         if type(backend).priority >= _RECOMMENDED_PRIORITY and not _is_plaintext(backend) and _takes_passwords(backend)
     ]
-    return [*best, _age_file(settings)] if has_age_file() or _has_pyrage() else best
+    return [*best, _age_file(settings)] if has_age_file() or has_pyrage() else best
 
 
 def keyring_backends(settings: StoreSettings) -> list[KeyringBackend]:
@@ -205,7 +212,8 @@ def _age_file(settings: StoreSettings) -> AgeFile:
     return AgeFile(settings.identity)
 
 
-def _has_pyrage() -> bool:
+def has_pyrage() -> bool:
+    """Return True if the extra `age` is installed."""
     import importlib.util
 
     return importlib.util.find_spec("pyrage") is not None

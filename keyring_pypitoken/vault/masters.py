@@ -9,16 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.lookup import TOKEN_USERNAME, Key, Repository, raw_keys
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.vault.accounts import noted_accounts
-from keyring_pypitoken.vault.backends import failure, keyring_backends, readable
+from keyring_pypitoken.vault.backends import failure, readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from keyring.backend import KeyringBackend
-
+    from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.policy.model import StoreSettings
     from keyring_pypitoken.vault.backends import Store
 
@@ -31,22 +29,13 @@ def find_master(repository: Repository, account: str, settings: StoreSettings) -
     return search(readable(settings), lambda store: store.get_password(service, account))
 
 
-def run_command(command: tuple[str, ...], repository: Repository, account: str) -> MasterToken:
+def run_command(
+    command: tuple[str, ...], repository: Repository, account: str, _projects: Sequence[str] = ()
+) -> MasterToken:
     """Return the master that the program of [store] prints; it runs once per process and account."""
     from keyring_pypitoken.vault.command import CommandStore  # few name a program
 
     return CommandStore(command, repository.name, account).read_master()
-
-
-def find_raw_master(repository: Repository, key: Key | None, settings: StoreSettings) -> MasterToken | None:
-    """Return a master that another program stored raw, in the backends and in the order of keyring's chain."""
-    return search(keyring_backends(settings), lambda backend: _raw_password(backend, repository, key))
-
-
-def peek(key: Key, settings: StoreSettings) -> MasterToken | None:
-    """Return the PyPI token that the chain would hand out for a key if it were declined; None if it is not a token."""
-    found = search(keyring_backends(settings), lambda backend: _asked_for(backend, key))
-    return found if found is not None and found.is_token() else None
 
 
 def other_accounts(repository: Repository, account: str, settings: StoreSettings) -> list[str]:
@@ -75,24 +64,6 @@ def _ask(read: Callable[..., str | None], store: Store) -> tuple[MasterToken | N
     except Exception as error:  # noqa: BLE001 - backends raise what their services raise
         return None, error.with_traceback(None)
     return (MasterToken(text) if text else None), None
-
-
-def _raw_password(backend: KeyringBackend, repository: Repository, key: Key | None) -> str | None:
-    for service, username in raw_keys(repository, key):
-        if password := backend.get_password(service, username):
-            return password
-    return None if key is None else _asked_for(backend, key)
-
-
-def _asked_for(backend: KeyringBackend, key: Key) -> str | None:
-    if key.username:
-        return backend.get_password(key.service, key.username)
-    credential = backend.get_credential(key.service, key.username)
-    if credential is not None and credential.username == TOKEN_USERNAME:
-        return credential.password
-    # Another user's password is not ours, but a token is, whoever it is stored for. macOS finds it only like this.
-    found = credential.password if credential is not None else backend.get_password(key.service, "")
-    return found if found and MasterToken(found).is_token() else None
 
 
 def read(store: Store, service: str, username: str) -> MasterToken | None:

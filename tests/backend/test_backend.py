@@ -767,7 +767,7 @@ def test_a_refusal_brings_no_frame_of_the_steps() -> None:
     key = Key.parse("http://upload.pypi.org/legacy/", TOKEN)
     assert key is not None
     with pytest.raises(Refusal) as refused:
-        issue.answer(key)
+        issue.answer(key, lambda: None)
     assert (refused.value.__context__, refused.value.__cause__) == (None, None)
     # The test, and `sealed`: no frame that held a secret.
     assert [entry.name for entry in refused.traceback][1:] == ["run"]
@@ -789,7 +789,7 @@ def test_an_interrupt_goes_on_without_the_frames_it_stopped(
     key = Key.parse(PYPI, TOKEN)
     assert key is not None
     with pytest.raises(signal) as stopped:
-        issue.answer(key)
+        issue.answer(key, lambda: None)
     assert (stopped.value.__context__, stopped.value.__cause__) == (None, None)
     assert [entry.name for entry in stopped.traceback][1:] == ["run"]
     with pytest.raises(signal):
