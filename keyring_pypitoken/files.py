@@ -185,6 +185,19 @@ def list_directory(path: Name, name: str) -> list[str]:
         raise PolicyError(_cannot_read(name, error)) from None
 
 
+def is_empty(path: Name, name: str) -> bool:
+    """Return True if nothing is in a directory; only its first entry is read.
+
+    Raises:
+        PolicyError: it cannot be read.
+    """
+    try:
+        with os.scandir(path) as entries:
+            return next(entries, None) is None
+    except OSError as error:
+        raise PolicyError(_cannot_read(name, error)) from None
+
+
 def current_directory() -> Path:
     """Return the current directory.
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from typing import Any
 
+from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.memory import recall
 
 _APP = "keyring-pypitoken"
@@ -42,6 +44,8 @@ def _directories(kind: str) -> tuple[str, ...]:
 
 def find_directories(kind: str, platform: str) -> tuple[str, ...]:
     """Return the directories of a kind, such as `user_config`, on a platform, the most important first."""
+    if platform == "win32" and kind == "site_config":
+        return (_program_files(),)
     if platform == "darwin":
         return (os.path.join(os.sep, os.path.expanduser(_MACOS[kind]), _APP),)
     import platformdirs
@@ -49,6 +53,23 @@ def find_directories(kind: str, platform: str) -> tuple[str, ...]:
     found: str = getattr(platformdirs.PlatformDirs(_APP, appauthor=False, multipath=True), f"{kind}_dir")
     if kind == "site_config":
         # A relative or empty entry of XDG_CONFIG_DIRS would take a file of somebody's checkout for the machine's.
-        return tuple(dict.fromkeys(path for path in found.split(os.pathsep) if os.path.isabs(path)))
+        paths = (*found.split(os.pathsep), f"/etc/xdg/{_APP}")  # whatever the variable says
+        return tuple(dict.fromkeys(path for path in paths if os.path.isabs(path)))
     # A relative HOME would take files of somebody's checkout for the user's.
     return (os.path.join(os.sep, os.path.expanduser("~"), found),)
+
+
+def _program_files() -> str:
+    """Return our directory below the one of 64-bit programs on Windows, which only administrators write."""
+    import importlib
+
+    winreg: Any = importlib.import_module("winreg")  # only Windows has it
+    try:
+        access = winreg.KEY_READ | winreg.KEY_WOW64_64KEY
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"SOFTWARE\Microsoft\Windows\CurrentVersion", 0, access) as key:
+            directory, _ = winreg.QueryValueEx(key, "ProgramFilesDir")
+    except OSError:
+        raise Refusal(
+            "Windows does not say where programs are, so the machine's policy is unknown: repair it."
+        ) from None
+    return f"{directory}\\{_APP}"

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.policy.decision import check_repository_names, decide
-from keyring_pypitoken.policy.discovery import find_search_path
+from keyring_pypitoken.policy.discovery import find_search_paths
 from keyring_pypitoken.policy.model import DEFAULT, Origin, WithOrigin
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.uploaders.evidence import find_evidence, read_override
@@ -64,10 +64,9 @@ def plan(request: Request) -> Grant:
     for file in evidence.files or ():
         starts.setdefault(file.path.parent, set()).add(file.project)
     here, environ = process.directory, process.environ
-    policies = request.config.policies(
-        find_search_path(evidence.directory, here, environ),
-        tuple((find_search_path(start, here, environ), frozenset(names)) for start, names in starts.items()),
-    )
+    first, *others = find_search_paths((evidence.directory, *starts), here, environ)
+    projects = (frozenset(names) for names in starts.values())
+    policies = request.config.policies(first, tuple(zip(others, projects, strict=True)))
     check_repository_names(policies, request.config.repositories)
     shorter = read_override(environ)
     grant = decide(

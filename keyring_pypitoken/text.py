@@ -64,21 +64,6 @@ def nearest(word: str, known: Sequence[str], cutoff: float = 0.6) -> str:
     return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=cutoff)), "")
 
 
-def caret(name: str, text: str, line: int, column: int, problem: str) -> str:
-    """Write a problem of a file with its place, the line itself, and a caret below the column (both from 1)."""
-    import re
-
-    shown = text.split("\n")[line - 1].rstrip("\r") if line <= text.count("\n") + 1 else ""
-    place = f"{name}:{line}:{column}: {problem}"
-    if re.search("pypi-age|age-secret|age-plugin|private key", shown, re.IGNORECASE):
-        return place  # a secret in the wrong place is not shown
-    start = max(0, column - 1 - _MAX_CHARACTERS // 2)
-    before, after = shown[start : column - 1], shown[column - 1 : start + _MAX_CHARACTERS]
-    margin = " " * len(str(line))
-    below = f" {margin} | {' ' * len(printable(before))}^"
-    return f"{place}\n {line} | {printable(before)}{printable(after)}\n{below}"
-
-
 def in_shell(
     name: str, value: str = "", *, environ: Mapping[str, str] = os.environ, platform: str = sys.platform
 ) -> str:

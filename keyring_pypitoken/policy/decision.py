@@ -1,6 +1,6 @@
 """From policies and evidence to a grant or a refusal. Pure: no files, no environment, no clock.
 
-Limits of every file intersect, whoever wrote it. Wishes come from the nearest file that its owner may wish in.
+Limits of every file intersect, whoever wrote it. Preferences come from the nearest file whose preferences count.
 """
 
 from __future__ import annotations
@@ -23,16 +23,12 @@ DEFAULT_VALID_FOR = 15 * 60  # seconds if the files are unknown: as long as PyPI
 DEFAULT_MAX_VALID_FOR = 60 * 60  # seconds
 DEFAULT_CLOCK_SKEW = 60  # seconds
 _MAX_VALID_FOR = WithOrigin(DEFAULT_MAX_VALID_FOR, DEFAULT, "1h")
-_UPLINK = WithOrigin(5_000_000, DEFAULT, "5 Mbit/s")
+_UPLINK = 5_000_000  # bits per second: an upload from an ordinary home
 _AUTO: WithOrigin[int | Literal["auto"]] = WithOrigin("auto", DEFAULT)
 # The parts of `auto`, in seconds: an upload rarely has the whole line, and PyPI takes a while to answer for each file.
 _AUTO_MINIMUM, _AUTO_RESERVE, _AUTO_PER_FILE, _AUTO_FACTOR = 5 * 60, 3 * 60, 30, 4
 _SPEEDS = ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"))
-
-_NO_PROJECT = (
-    "cannot tell which project this upload is for: pass the distribution files (`twine upload dist/*`), run "
-    "it in the project's directory, list `projects` in its pypitoken.toml, or set KEYRING_PYPITOKEN_PROJECT."
-)
+_MAX_MISNAMED = 5  # more lines help nobody
 
 
 def decide(
@@ -49,9 +45,9 @@ def decide(
     The lookup or a person named the `account`. In seconds, `shorter` may only shorten the window
     (KEYRING_PYPITOKEN_VALID_FOR), and a person typed `typed_valid_for` (`--valid-for`).
     """
-    own = _tables(policies.configured, repository)
-    tables = [*_tables(_project_files(policies), repository), *own]
-    required = next((t.require_policy for t in own if t.require_policy and t.require_policy.value), None)
+    configured = _tables(policies.configured, repository)
+    tables = [*_tables(_project_files(policies), repository), *configured]
+    required = next((t.require_policy for t in configured if t.require_policy and t.require_policy.value), None)
     if required is not None and not any(policy.trusted for policy in _project_files(policies)):
         raise Refusal(
             f"no project policy was found, and {required.origin} requires one: "
@@ -65,22 +61,23 @@ def decide(
         )
     valid_for = shorter or valid_for
     start, end = _bounds(tables)
-    misnamed = dict.fromkeys(misnamed_problem(name) for way in policies.search_paths for name in way.misnamed)
-    notice, history = _first(t.notice for t in own), _first(t.history for t in own)
+    misnamed = list(dict.fromkeys(misnamed_problem(name) for path in policies.search_paths for name in path.misnamed))
+    notice, history = _first(t.notice for t in configured), _first(t.history for t in configured)
     return Grant(
         repository=repository,
-        account=account or _decide_account(_wishes(policies, repository, lambda t: t.account)),
+        account=account or _decide_account(_preferences(policies, repository, lambda t: t.account)),
         projects=_decide_projects(repository, policies, evidence, tables),
         valid_for=valid_for,
-        clock_skew=_least(_wishes(policies, repository, lambda t: t.clock_skew))
+        clock_skew=_least(_preferences(policies, repository, lambda t: t.clock_skew))
         or WithOrigin(DEFAULT_CLOCK_SKEW, DEFAULT),
         start=start,
         end=end,
         policies=tuple(dict.fromkeys(policy.origin for policy in _project_files(policies))),
-        warnings=(*misnamed, *_warn_of_speed(evidence, repository, valid_for, _uplink(own))),
+        warnings=(*misnamed[:_MAX_MISNAMED], *_warn_of_speed(evidence, repository, valid_for)),
         notice=notice is None or notice.value,
         history=history is None or history.value,
-        max_master_age=_least(t.max_master_age for t in own),
+        max_master_age=_least(t.max_master_age for t in configured),
+        confirm=_decide_confirm(policies, repository),
     )
 
 
@@ -113,27 +110,27 @@ def check_repository_names(policies: Policies, known: Iterable[Repository]) -> N
 
 def find_contradictions(policies: Policies, repositories: Iterable[Repository]) -> list[str]:
     """List what no upload could ever meet, whatever is uploaded and whenever; no sentence twice."""
-    found = []
+    problems = []
     for repository in repositories:
         tables = _tables((*_project_files(policies), *policies.configured), repository)
         try:
             _decide_valid_for(policies, repository, None, None)
         except Refusal as refusal:
-            found.append(str(refusal))
+            problems.append(str(refusal))
         start, end = _bounds(tables)
         if start is not None and end is not None and start.value >= end.value:
-            found.append(
+            problems.append(
                 f"not-before ({start.origin}) is not before not-after ({end.origin}), so no moment is allowed: "
                 "change one of them."
             )
         empty = next((t.projects for t in tables if t.projects is not None and not t.projects.value), None)
         if empty is not None:
-            found.append(f"projects is empty ({empty.origin}), so nothing is allowed: list one, or leave it out.")
-    return list(dict.fromkeys(found))
+            problems.append(f"projects is empty ({empty.origin}), so nothing is allowed: list one, or leave it out.")
+    return list(dict.fromkeys(problems))
 
 
 def _project_files(policies: Policies) -> list[PolicyFile]:
-    return [policy for way in policies.search_paths for policy in way.policies]
+    return [policy for path in policies.search_paths for policy in path.policies]
 
 
 def _tables(files: Iterable[PolicyFile], repository: Repository) -> list[Settings]:
@@ -145,44 +142,46 @@ def _first(values: Iterable[WithOrigin[T] | None]) -> WithOrigin[T] | None:
 
 
 def _least(values: Iterable[WithOrigin[int] | None]) -> WithOrigin[int] | None:
-    return min((value for value in values if value is not None), key=lambda found: found.value, default=None)
+    return min((value for value in values if value is not None), key=lambda value: value.value, default=None)
 
 
-def _wishes(
+def _preferences(
     policies: Policies, repository: Repository, read: Callable[[Settings], WithOrigin[T] | None]
 ) -> list[WithOrigin[T]]:
-    """Return the wish of each way; that of the user or the machine only if no project has one."""
-    trusted = [[file for file in way.policies if file.trusted] for way in policies.search_paths]
+    """Return the preference of each search path; that of the user or the machine only if no project has one."""
+    trusted = [[file for file in path.policies if file.trusted] for path in policies.search_paths]
 
     def first_of_each(groups: Iterable[Iterable[PolicyFile]]) -> list[WithOrigin[T]]:
-        found = (_first(read(table) for table in _tables(files, repository)) for files in groups)
-        return [wish for wish in found if wish is not None]
+        values = (_first(read(table) for table in _tables(files, repository)) for files in groups)
+        return [value for value in values if value is not None]
 
     return first_of_each(trusted) or first_of_each([policies.configured])
 
 
-def _decide_account(wishes: list[WithOrigin[str]]) -> WithOrigin[str]:
-    for other in wishes:
-        if other.value != wishes[0].value:
+def _decide_confirm(policies: Policies, repository: Repository) -> WithOrigin[bool | tuple[str, ...]] | None:
+    """Return how a person is asked: a yes of the machine's policy holds, whatever the user's says."""
+    answers = (_first(table.confirm for table in file.tables(repository)) for file in policies.configured)
+    return next((answer for answer in reversed(list(answers)) if answer is not None and answer.value), None)
+
+
+def _decide_account(accounts: list[WithOrigin[str]]) -> WithOrigin[str]:
+    for other in accounts:
+        if other.value != accounts[0].value:
             raise Refusal(
-                f"the files are under policies for two accounts, {quoted(wishes[0].value)} ({wishes[0].origin}) and "
-                f"{quoted(other.value)} ({other.origin}): upload them separately."
+                f"the files are under policies for two accounts, {quoted(accounts[0].value)} ({accounts[0].origin}) "
+                f"and {quoted(other.value)} ({other.origin}): upload them separately."
             )
-    return wishes[0] if wishes else WithOrigin("default", DEFAULT)
-
-
-def _uplink(own: list[Settings]) -> WithOrigin[int]:
-    return _first(t.uplink for t in own) or _UPLINK
+    return accounts[0] if accounts else WithOrigin("default", DEFAULT)
 
 
 def _decide_valid_for(
     policies: Policies, repository: Repository, files: tuple[NamedFile, ...] | None, typed: WithOrigin[int] | None
 ) -> WithOrigin[int]:
-    own = _tables(policies.configured, repository)
-    ceiling = _least(t.max_valid_for for t in own) or _MAX_VALID_FOR
+    configured = _tables(policies.configured, repository)
+    ceiling = _least(t.max_valid_for for t in configured) or _MAX_VALID_FOR
     if typed is not None:
-        own_limit = _least(t.max_token_valid_for for t in own)
-        name, limit = ("max-token-valid-for", own_limit) if own_limit else ("max-valid-for", ceiling)
+        typed_limit = _least(t.max_token_valid_for for t in configured)
+        name, limit = ("max-token-valid-for", typed_limit) if typed_limit else ("max-valid-for", ceiling)
         if typed.value > limit.value:
             raise Refusal(
                 f"{typed.origin} is {duration_text(typed)}, above {name}, which is {_ceiling_text(limit)}: "
@@ -190,11 +189,11 @@ def _decide_valid_for(
             )
         return typed
     lengths = []
-    for wish in _wishes(policies, repository, lambda t: t.valid_for) or [_AUTO]:
-        if isinstance(wish.value, str):
-            length = _auto(files, _uplink(own), ceiling, wish.origin)
+    for preference in _preferences(policies, repository, lambda t: t.valid_for) or [_AUTO]:
+        if isinstance(preference.value, str):
+            length = _auto(files, ceiling, preference.origin)
         else:
-            length = WithOrigin(wish.value, wish.origin, wish.spelling)
+            length = WithOrigin(preference.value, preference.origin, preference.spelling)
         if length.value > ceiling.value:
             raise Refusal(
                 f"valid-for is {duration_text(length)} ({length.origin}), above max-valid-for, which is "
@@ -208,27 +207,23 @@ def _ceiling_text(limit: WithOrigin[int]) -> str:
     return f"{duration_text(limit)} ({'its default' if limit.origin == DEFAULT else limit.origin})"
 
 
-def _auto(
-    files: tuple[NamedFile, ...] | None, uplink: WithOrigin[int], ceiling: WithOrigin[int], stated: Origin
-) -> WithOrigin[int]:
+def _auto(files: tuple[NamedFile, ...] | None, ceiling: WithOrigin[int], stated: Origin) -> WithOrigin[int]:
     seconds, reason = DEFAULT_VALID_FOR, "files not known"
     if files:
-        transfer = -(-_AUTO_FACTOR * _bits(files) // uplink.value)
+        transfer = -(-_AUTO_FACTOR * _bits(files) // _UPLINK)
         seconds = max(_AUTO_MINIMUM, transfer + _AUTO_PER_FILE * len(files) + _AUTO_RESERVE)
-        reason = f"{_amount(files)} at {uplink.spelling or _speed(uplink.value)}"
+        reason = f"{_amount(files)} at 5 Mbit/s"
     origin = f"auto: {reason}" if stated == DEFAULT else f"auto ({stated}): {reason}"
     if seconds > ceiling.value:
         return WithOrigin(ceiling.value, Origin(f"{origin}; cut to max-valid-for ({ceiling.origin})"), ceiling.spelling)
     return WithOrigin(seconds, Origin(origin))
 
 
-def _warn_of_speed(
-    evidence: Evidence, repository: Repository, valid_for: WithOrigin[int], uplink: WithOrigin[int]
-) -> tuple[str, ...]:
+def _warn_of_speed(evidence: Evidence, repository: Repository, valid_for: WithOrigin[int]) -> tuple[str, ...]:
     """Warn if the upload cannot be expected to finish while the token works."""
     files = evidence.files or ()
     seconds = valid_for.value - _AUTO_PER_FILE * len(files)
-    if not files or (seconds > 0 and _bits(files) <= uplink.value * seconds):
+    if not files or (seconds > 0 and _bits(files) <= _UPLINK * seconds):
         return ()
     problem = f"needs {_speed(_bits(files) / seconds)} to" if seconds > 0 else "may not"
     can_resume = evidence.resume and len(files) > 1  # a file is sent whole
@@ -268,20 +263,23 @@ def _bounds(tables: list[Settings]) -> tuple[WithOrigin[int] | None, WithOrigin[
 def _decide_projects(
     repository: Repository, policies: Policies, evidence: Evidence, tables: list[Settings]
 ) -> WithOrigin[tuple[str, ...]] | None:
-    found = evidence.projects or _listed_projects(policies, repository)
-    if not found or not found.value:
+    projects = evidence.projects or _listed_projects(policies, repository)
+    if not projects or not projects.value:
         unscoped = [t.unscoped.value for t in tables if t.unscoped is not None]
         # A token for any project would exceed every list of them.
         if "allow" in unscoped and "refuse" not in unscoped and not any(t.projects for t in tables):
             return None
-        raise Refusal(_NO_PROJECT)
-    _judge(found.value, found.origin, _tables((*policies.here.policies, *policies.configured), repository))
-    # What no file accounts for is judged by every way.
-    elsewhere = set(found.value).difference(*(names for _, names in policies.files))
-    for way, names in policies.files:
-        judged = [name for name in found.value if name in names or name in elsewhere]
-        _judge(judged, found.origin, _tables(way.policies, repository))
-    return found
+        raise Refusal(
+            f"the project of this upload is unknown: {evidence.hint or 'name the distribution files'}, run it in the "
+            f"project's directory, or run {in_shell('KEYRING_PYPITOKEN_PROJECT', 'NAME')}."
+        )
+    _judge(projects.value, projects.origin, _tables((*policies.here.policies, *policies.configured), repository))
+    # What no file accounts for is judged by every search path.
+    elsewhere = set(projects.value).difference(*(names for _, names in policies.files))
+    for path, names in policies.files:
+        judged = [name for name in projects.value if name in names or name in elsewhere]
+        _judge(judged, projects.origin, _tables(path.policies, repository))
+    return projects
 
 
 def _listed_projects(policies: Policies, repository: Repository) -> WithOrigin[tuple[str, ...]] | None:

@@ -10,39 +10,51 @@ from typing import TYPE_CHECKING
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
-from keyring_pypitoken.files import climb, display_name, list_directory, read_text, status
+from keyring_pypitoken.files import climb, display_name, is_empty, read_text, status
 from keyring_pypitoken.policy.model import PYPROJECT_TABLE, Config, Layer, PolicyFile, SearchPath, WithOrigin
 from keyring_pypitoken.text import in_shell, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 _POSIX = os.name == "posix"  # files have owners and modes there
 POLICY_VARIABLE = "KEYRING_PYPITOKEN_POLICY"
 POLICY_NAME = "pypitoken.toml"
 PYPROJECT = "pyproject.toml"
-# A `.git` is a file in worktrees and submodules.
-_MARKERS = (".git", ".hg", ".svn", ".bzr", "_darcs", ".jj")
+_GIT = ".git"  # a file in worktrees and submodules
+_OTHER_MARKERS = (".hg", ".svn", ".bzr", "_darcs", ".jj")
 MISNAMED = ("pypi-token.toml", "pypi_token.toml", ".pypitoken.toml", "keyring-pypitoken.toml", "policy.toml")
 # Compiled when they are used: most lookups need neither.
 _MISNAMED_TABLE = r"""(?m)^[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*["']?(pypitoken|pypi-token|keyring[_.]?pypitoken)\b"""
 _TELLING_KEY = r"(?m)^[ \t]*(?:projects|valid-for|max-valid-for|clock-skew|require-policy)[ \t]*="
-_NAMES = (*_MARKERS, POLICY_NAME, PYPROJECT, *MISNAMED)
+_END_OF_KEY = r'"[ \t]*+[.=\]]'
+_NAMES = (_GIT, *_OTHER_MARKERS, POLICY_NAME, PYPROJECT, *MISNAMED)
+# What one lookup reads, whatever a checkout holds: directories, and characters, of which a parsed one counts as eight.
+_MAX_DIRECTORIES, _MAX_CHARACTERS, _PARSING = 10_000, 16 * 1024 * 1024, 8
 
 
 def load_config() -> Config:
     """Read the policies of the user and of the machine; what is wrong with one is the `problem` of the result."""
-    found: list[PolicyFile] = []
+    policies: list[PolicyFile] = []
+    try:
+        configured = configured_paths()
+    except Refusal as refusal:
+        return Config((), refusal.with_traceback(None))
     problem: Refusal | None = None
-    for path, layer in configured_paths():
+    for path, layer in configured:
         try:
             policy = read_configured(path, layer)
         except Refusal as refusal:
             problem = problem or refusal.with_traceback(None)
             continue
-        found += [] if policy is None else [policy]
-    return Config(tuple(found), problem)
+        policies += [] if policy is None else [policy]
+    config = Config(tuple(policies), problem)
+    if policies and problem is None and (conflicts := config.conflicts):
+        from keyring_pypitoken.policy.parser import policy_error
+
+        return config._replace(problem=policy_error(list(conflicts)))
+    return config
 
 
 def configured_paths() -> list[tuple[str, Layer]]:
@@ -60,40 +72,35 @@ def read_configured(name: str, layer: Layer) -> PolicyFile | None:
         return None
     from keyring_pypitoken.policy.trust import check_trusted  # only if there is such a policy
 
-    check_trusted(name, layer)
+    check_trusted(name)
     text = read_text(name, name)
     policy = None if text is None else _parse(text, name, "", layer)
     identity = None if policy is None else policy.store.identity
     if policy is None or identity is None:
         return policy
-    # From the policy's own directory, since the current one is somebody's project.
+    # From the policy's own directory, since the current one is a checkout.
     full = os.path.normpath(os.path.join(os.path.dirname(name), os.path.expanduser(identity.value)))
     return policy._replace(store=policy.store._replace(identity=WithOrigin(full, identity.origin)))
 
 
 def find_search_path(directory: Path, here: Path, environ: Mapping[str, str]) -> SearchPath:
-    """Walk up from a directory to the root of its project, and read every policy on the way.
+    """Return what `find_search_paths` finds for one directory."""
+    return find_search_paths((directory,), here, environ)[0]
+
+
+def find_search_paths(starts: Sequence[Path], here: Path, environ: Mapping[str, str]) -> list[SearchPath]:
+    """Walk up from directories to the roots of their projects, and read every policy on each search path once.
 
     KEYRING_PYPITOKEN_POLICY names one file instead of them all. Messages name files as seen from `here`.
 
     Raises:
-        Refusal: a policy cannot be followed, or the system cannot find out if there is one.
+        Refusal: a policy cannot be followed, the system cannot find out if there is one, or they are too many.
     """
     if named := environ.get(POLICY_VARIABLE):
-        return SearchPath(
-            directory, (_read_named(here / named, here),), (directory,), f"{POLICY_VARIABLE} names the policy"
-        )
-    policies: list[PolicyFile] = []
-    directories: list[Path] = []
-    misnamed: list[str] = []
-    owners = _trusted_owners(directory)
-    end = ""
-    for current, found, end in _walk_up(directory):  # noqa: B007 - the last one counts
-        directories.append(current)
-        inside, alike = _read_directory(current, found, here, owners)
-        policies += inside
-        misnamed += alike
-    return SearchPath(directory, tuple(policies), tuple(directories), end or "root of the file system", tuple(misnamed))
+        policy, end = _read_named(here / named, here), f"{POLICY_VARIABLE} names the policy"
+        return [SearchPath(start, (policy,), (start,), end) for start in starts]
+    reader = _Reader(here)
+    return [reader.find(start) for start in starts]
 
 
 def project_directories(directory: Path) -> Iterator[Path]:
@@ -102,19 +109,103 @@ def project_directories(directory: Path) -> Iterator[Path]:
     Raises:
         PolicyError: the system cannot find out how far the project goes.
     """
-    for current, _, _ in _walk_up(directory):
+    for current, _ in _walk_up(directory)[0]:
         yield current
 
 
-def _walk_up(directory: Path) -> Iterator[tuple[Path, frozenset[str], str]]:
-    """Yield each directory of a way, which of the names are in it, and why the way ends there, or an empty text."""
+class _Reader:
+    """Reads each directory of several search paths once, within one budget."""
+
+    def __init__(self, here: Path) -> None:
+        self.here = here
+        self._directories, self._characters = _MAX_DIRECTORIES, _MAX_CHARACTERS
+        self._read: dict[Path, tuple[list[tuple[Path, PolicyFile]], list[str]]] = {}
+
+    def find(self, start: Path) -> SearchPath:
+        steps, end = _walk_up(start)
+        self._directories -= len(steps)
+        self._check_budget()
+        owners = _trusted_owners(start)
+        policies: list[PolicyFile] = []
+        misnamed: list[str] = []
+        for current, names in steps:
+            if current not in self._read:
+                self._read[current] = self._read_directory(current, names)
+            files, alike = self._read[current]
+            policies += [policy._replace(trusted=_is_trusted(path, owners)) for path, policy in files]
+            misnamed += alike
+        return SearchPath(start, tuple(policies), tuple(current for current, _ in steps), end, tuple(misnamed))
+
+    def _read_directory(
+        self, directory: Path, names: frozenset[str]
+    ) -> tuple[list[tuple[Path, PolicyFile]], list[str]]:
+        """Return the policy of a directory, if there is one, and the display names of misnamed ones."""
+        misnamed = [
+            display_name(directory / name, self.here)
+            for name in MISNAMED
+            if name in names and (name != "policy.toml" or self._looks_like_policy(directory / name))
+        ]
+        policies: list[tuple[Path, PolicyFile]] = []
+        for name in (POLICY_NAME, PYPROJECT):
+            path, shown = directory / name, display_name(directory / name, self.here)
+            text = self._spend(read_text(path, shown)) if name in names else None
+            if text is None:
+                continue
+            if name == PYPROJECT:
+                tables = dict.fromkeys(re.findall(_MISNAMED_TABLE, text))
+                misnamed += [f"[tool.{table}] of {shown}" for table in tables]
+            if _may_be_policy(text, name):
+                self._spend(text, _PARSING)
+                policy = _parse(text, shown, name)
+                policies += [] if policy is None else [(path, policy)]
+        if len(policies) > 1:
+            raise PolicyError(
+                f"two policies are in one directory, {policies[0][1].origin} and [{'.'.join(PYPROJECT_TABLE)}] of "
+                f"{policies[1][1].origin}: keep one of them."
+            )
+        return policies, misnamed
+
+    def _looks_like_policy(self, path: Path) -> bool:
+        """Return True if a `policy.toml`, which may be for any program, has keys of ours and is not followed."""
+        followed = {os.path.realpath(configured) for configured, _ in configured_paths()}
+        try:
+            text = read_text(path, str(path)) or ""
+        except PolicyError:  # not ours
+            return False
+        self._spend(text)
+        return os.path.realpath(path) not in followed and re.search(_TELLING_KEY, text) is not None
+
+    def _spend(self, text: str | None, weight: int = 1) -> str | None:
+        self._characters -= len(text or "") * weight
+        self._check_budget()
+        return text
+
+    def _check_budget(self) -> None:
+        if min(self._directories, self._characters) < 0:
+            raise PolicyError(
+                "the policies of this upload are too many or too long to be read: shorten them, remove some, or name "
+                f"one by {POLICY_VARIABLE}."
+            )
+
+
+def _walk_up(directory: Path) -> tuple[list[tuple[Path, frozenset[str]]], str]:
+    """Return each directory of a search path with those of the names that are in it, and why the path ends."""
     home = os.path.realpath(os.path.expanduser("~"))
-    for current, found in climb(directory, _NAMES):
-        marker = next((name for name in _MARKERS if name in found and _is_real(current, name)), None)
-        end = f"root of the repository ({marker})" if marker else "home directory" if str(current) == home else ""
-        yield current, found, end
-        if end:
-            return
+    steps: list[tuple[Path, frozenset[str]]] = []
+    end = "root of the file system"
+    for current, names in climb(directory, _NAMES):
+        steps.append((current, names))
+        if _GIT in names and _is_real(current, _GIT):
+            return steps, f"root of the repository ({_GIT})"
+        if str(current) == home:
+            end = "home directory"
+            break
+    # A git repository may hold directories named like those of other systems, so these end a path outside git only.
+    for number in range(len(steps), 0, -1):
+        current, names = steps[number - 1]
+        if marker := next((name for name in _OTHER_MARKERS if name in names and _is_real(current, name)), None):
+            return steps[:number], f"root of the repository ({marker})"
+    return steps, end
 
 
 def _is_real(directory: Path, marker: str) -> bool:
@@ -122,49 +213,25 @@ def _is_real(directory: Path, marker: str) -> bool:
     path = directory / marker
     if _POSIX and (above := status(directory, str(directory))) and above.st_mode & stat.S_IWOTH:
         return False
-    found = status(path, str(path))
-    if found is not None and stat.S_ISDIR(found.st_mode):
-        return bool(list_directory(path, str(path)))
-    return marker == ".git" and found is not None and stat.S_ISREG(found.st_mode) and found.st_size > 0
+    state = status(path, str(path))
+    if state is not None and stat.S_ISDIR(state.st_mode):
+        return not is_empty(path, str(path))
+    return marker == _GIT and state is not None and stat.S_ISREG(state.st_mode) and state.st_size > 0
 
 
-def _read_directory(
-    directory: Path, found: frozenset[str], here: Path, owners: set[int] | None
-) -> tuple[list[PolicyFile], list[str]]:
-    """Return the policy of a directory, if there is one, and the display names of misnamed ones."""
-    if found.isdisjoint((POLICY_NAME, PYPROJECT, *MISNAMED)):
-        return [], []
-    policies: list[PolicyFile] = []
-    misnamed = [
-        display_name(directory / name, here)
-        for name in MISNAMED
-        if name in found and (name != "policy.toml" or _looks_like_policy(directory / name))
-    ]
-    for name in (POLICY_NAME, PYPROJECT):
-        path, shown = directory / name, display_name(directory / name, here)
-        text = read_text(path, shown) if name in found else None
-        if text is None:
-            continue
-        if name == PYPROJECT:
-            misnamed += [f"[tool.{table}] of {shown}" for table in re.findall(_MISNAMED_TABLE, text)]
-        policy = _parse(text, shown, name)
-        if policy is not None:
-            policies.append(policy._replace(trusted=_is_trusted(path, owners)))
-    if len(policies) > 1:
-        raise PolicyError(
-            f"two policies are in one directory, {policies[0].origin} and [{'.'.join(PYPROJECT_TABLE)}] of "
-            f"{policies[1].origin}: keep one of them."
-        )
-    return policies, misnamed
+def _may_be_policy(text: str, name: str) -> bool:
+    """Return True if a file may have a policy: most files named pyproject.toml have none, and are not parsed."""
+    if name != PYPROJECT or PYPROJECT_TABLE[-1] in text:
+        return True
+    # A key may be spelled with escapes: then a quote ends it, behind the backslash.
+    lines = (line.partition("\\")[2] for line in text.split("\n") if "\\" in line)
+    return any(re.search(_END_OF_KEY, line) for line in lines)
 
 
 def _parse(text: str, shown: str, name: str, layer: Layer = "project") -> PolicyFile | None:
-    table = PYPROJECT_TABLE if name == PYPROJECT else ()
-    if table and table[-1] not in text:  # somebody else's pyproject.toml is not even parsed
-        return None
     from keyring_pypitoken.policy.parser import parse_policy  # only if there is a policy
 
-    return parse_policy(text, layer=layer, name=shown, table=table)
+    return parse_policy(text, layer=layer, name=shown, table=PYPROJECT_TABLE if name == PYPROJECT else ())
 
 
 def _read_named(path: Path, here: Path) -> PolicyFile:
@@ -178,11 +245,11 @@ def _read_named(path: Path, here: Path) -> PolicyFile:
 
 
 def _trusted_owners(start: Path) -> set[int] | None:
-    """Return who may wish: the user, root, and the owner of the start (a checkout of uid 1000, used by root)."""
+    """Return whose preferences count: the user, root, the owner of the start (a checkout of uid 1000 used by root)."""
     if sys.platform == "win32" or not _POSIX:
         return None
-    found = status(start, str(start))
-    return {os.getuid(), 0, found.st_uid if found else 0}
+    state = status(start, str(start))
+    return {os.getuid(), 0, state.st_uid if state else 0}
 
 
 def _is_trusted(path: Path, owners: set[int] | None) -> bool:
@@ -191,16 +258,6 @@ def _is_trusted(path: Path, owners: set[int] | None) -> bool:
     try:
         # A stranger's link may lead to a file of the user.
         return {os.lstat(path).st_uid, os.stat(path).st_uid} <= owners
-    except OSError as error:  # its wishes may count, and some only shorten
+    except OSError as error:  # its preferences may count, and some only shorten
         reason = (error.strerror or type(error).__name__).lower()
         raise PolicyError(f"the owner of {printable(str(path))} is unknown ({reason}): repair or remove it.") from None
-
-
-def _looks_like_policy(path: Path) -> bool:
-    """Return True if a `policy.toml`, which may be for any program, has keys of ours and is not followed."""
-    followed = {os.path.realpath(own) for own, _ in configured_paths()}
-    try:
-        text = read_text(path, str(path)) or ""
-    except PolicyError:  # not ours
-        return False
-    return os.path.realpath(path) not in followed and re.search(_TELLING_KEY, text) is not None

@@ -8,15 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, Literal, NewType, TypeVar
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.lookup import BUILT_IN
+from keyring_pypitoken.lookup import BUILT_IN, Repository, split_url
 from keyring_pypitoken.record import Record
-from keyring_pypitoken.text import in_words, utc
+from keyring_pypitoken.text import in_words, nearest, quoted, utc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from keyring_pypitoken.lookup import Repository
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -28,7 +26,6 @@ AGE = "age"  # the store that a policy names like this is the age file
 Layer = Literal["project", "user", "site"]
 
 
-# Not a NamedTuple: Python 3.10 has no generic ones.
 class WithOrigin(Generic[T_co]):
     """A value, where it comes from, and how it was written there if that is known (`"2h"` for 7200 seconds)."""
 
@@ -57,15 +54,14 @@ def duration_text(duration: WithOrigin[int]) -> str:
 class Settings(Record):
     """What one table of a policy says; None for each key that is not in it.
 
-    Durations are seconds, `uplink` is bits per second, `not_before` and `not_after` are Unix seconds. `projects` are
-    normalized names; in a user's or site's policy each may end in `*`.
+    Durations are seconds, `not_before` and `not_after` are Unix seconds. `projects` are normalized names; in a user's
+    or site's policy each may end in `*`. `confirm` is true, false, or a program and its arguments.
     """
 
     projects: WithOrigin[frozenset[str]] | None = None
     valid_for: WithOrigin[int | Literal["auto"]] | None = None
     max_valid_for: WithOrigin[int] | None = None
     max_token_valid_for: WithOrigin[int] | None = None
-    uplink: WithOrigin[int] | None = None
     clock_skew: WithOrigin[int] | None = None
     not_before: WithOrigin[int] | None = None
     not_after: WithOrigin[int] | None = None
@@ -73,8 +69,18 @@ class Settings(Record):
     max_master_age: WithOrigin[int] | None = None
     require_policy: WithOrigin[bool] | None = None
     unscoped: WithOrigin[str] | None = None
+    confirm: WithOrigin[bool | tuple[str, ...]] | None = None
     notice: WithOrigin[bool] | None = None
     history: WithOrigin[bool] | None = None
+
+
+class EndpointSettings(Record):
+    """What `[repository.NAME]` says about the repository itself; None for each key that is not in it."""
+
+    origin: Origin  # where the table is
+    url: WithOrigin[str] | None = None
+    domain: WithOrigin[str] | None = None
+    services: WithOrigin[tuple[str, ...]] | None = None
 
 
 class StoreSettings(Record):
@@ -92,14 +98,14 @@ class PolicyFile(Record):
     origin: Origin  # what messages call it
     settings: Settings  # its top table
     repositories: Mapping[str, Settings]  # its `[repository.NAME]` tables
-    endpoints: tuple[Repository, ...]  # the repositories that it adds or extends
+    endpoints: Mapping[str, EndpointSettings]  # the repositories that it adds or extends, by name
     store: StoreSettings
-    trusted: bool = True  # its owner may express wishes; limits count in any case
+    trusted: bool = True  # its preferences count; limits count in any case
 
     def tables(self, repository: Repository) -> tuple[Settings, ...]:
         """Return the tables about a repository, the most specific first."""
-        own = self.repositories.get(repository.name)
-        return (self.settings,) if own is None else (own, self.settings)
+        table = self.repositories.get(repository.name)
+        return (self.settings,) if table is None else (table, self.settings)
 
 
 class SearchPath(Record):
@@ -133,20 +139,57 @@ class Config(Record):
 
     @property
     def repositories(self) -> tuple[Repository, ...]:
-        """The known endpoints: PyPI's, and those that the policies add."""
-        added = [endpoint for policy in reversed(self.configured) for endpoint in policy.endpoints]
-        return tuple({repository.name: repository for repository in (*BUILT_IN, *added)}.values())
+        """The known endpoints: PyPI's, and those of the policies, each with what all tables of its name say."""
+        merged = (_merge(name, tables) for name, tables in self._endpoints().items())
+        return tuple(repository for repository in merged if repository is not None)
+
+    @property
+    def conflicts(self) -> tuple[str, ...]:
+        """What the policies together say wrongly about repositories, each with its place."""
+        endpoints, repositories = self._endpoints(), self.repositories
+        names = [repository.name for repository in repositories]
+        problems: list[str] = []
+        for name, tables in endpoints.items():
+            urls = [table.url for table in tables if table.url is not None]
+            if name not in names:
+                likely = nearest(name, names, cutoff=0.5)
+                hint = f"did you mean [repository.{likely}]?" if likely else "add the address that it is uploaded to"
+                problems.append(f"{tables[0].origin}: repository.{name} has no url; {hint}")
+            problems += [
+                f"{url.origin}: repository.{name} has another url in {urls[0].origin}; remove one of them"
+                for url in urls
+                if split_url(url.value) != split_url(urls[0].value)
+            ]
+        owners: dict[object, str] = {}  # of each address and service
+        for repository in repositories:
+            for text in (repository.url, *repository.services):
+                owner = owners.setdefault(split_url(text) or text.casefold(), repository.name)
+                if owner != repository.name:
+                    table = (*endpoints[repository.name], *endpoints[owner])[0]
+                    problems.append(
+                        f"{table.origin}: repository.{repository.name} and repository.{owner} are both "
+                        f"{quoted(text)}; keep one of them"
+                    )
+        return tuple(problems)
+
+    def _endpoints(self) -> dict[str, list[EndpointSettings]]:
+        """Return the tables about each repository, the nearest first."""
+        tables: dict[str, list[EndpointSettings]] = {known.name: [] for known in BUILT_IN}
+        for policy in self.configured:
+            for name, table in policy.endpoints.items():
+                tables.setdefault(name, []).append(table)
+        return tables
 
     @property
     def store(self) -> StoreSettings:
         """Where masters are kept: what the user's policy says, completed by the machine's."""
-        found = StoreSettings()
+        store = StoreSettings()
         for policy in self.configured:
             if policy.store.command is None:
-                found = StoreSettings(found.backend or policy.store.backend, found.identity or policy.store.identity)
-            elif found == StoreSettings():
+                store = StoreSettings(store.backend or policy.store.backend, store.identity or policy.store.identity)
+            elif store == StoreSettings():
                 return policy.store
-        return found
+        return store
 
     def policies(self, here: SearchPath, files: tuple[tuple[SearchPath, frozenset[str]], ...] = ()) -> Policies:
         """Return these policies together with those of projects.
@@ -157,6 +200,20 @@ class Config(Record):
         if self.problem is not None:
             raise self.problem
         return Policies(here, files, self.configured)
+
+
+def _merge(name: str, tables: list[EndpointSettings]) -> Repository | None:
+    """Return the repository that tables describe, the nearest first; None if none has its URL."""
+    services = tuple(service for table in tables if table.services for service in table.services.value)
+    known = next((known for known in BUILT_IN if known.name == name), None)
+    if known is not None:
+        return known._replace(services=(*known.services, *services))
+    url = next((table.url.value for table in tables if table.url), "")
+    parts = split_url(url)
+    if parts is None:
+        return None
+    domain = next((table.domain.value for table in tables if table.domain), parts[1])
+    return Repository(name, url, domain, services)
 
 
 class NamedFile(Record):
@@ -173,9 +230,8 @@ class Evidence(Record):
     projects: WithOrigin[tuple[str, ...]] | None  # sorted normalized names; None if nothing names one
     directory: Path  # the project that the uploader was pointed at
     files: tuple[NamedFile, ...] | None = None  # what will be uploaded; None if that is not known (yet)
-    resume: str = (
-        ""  # the option that sends only what the index lacks, if there is one; `{domain}` stands for the index
-    )
+    resume: str = ""  # the option that sends only what the index lacks, if any; `{domain}` stands for the index
+    hint: str = ""  # how its program is given the files, such as "pass the files (`twine upload dist/*`)"
 
 
 class Grant(Record):
@@ -193,6 +249,7 @@ class Grant(Record):
     notice: bool = True  # print a line about the derivation
     history: bool = True  # record it in the history
     max_master_age: WithOrigin[int] | None = None  # seconds, above which a master should be replaced
+    confirm: WithOrigin[bool | tuple[str, ...]] | None = None  # who is asked for a yes: true is the terminal
 
     def window(self, now: int) -> tuple[int, int]:
         """Return not_before and not_after of a token that is derived now, in Unix seconds.
@@ -226,4 +283,5 @@ class Grant(Record):
             self.clock_skew.value,
             self.start and self.start.value,
             self.end and self.end.value,
+            self.confirm and self.confirm.value,
         )

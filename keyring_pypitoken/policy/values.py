@@ -1,11 +1,13 @@
-"""The keys of a policy: how the value of each is read, and whose policy may have it."""
+"""The keys of a policy: how the value of each is read, and whose policy may have it; `keys.json` describes them."""
 
 from __future__ import annotations
 
 import datetime
 import re
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from keyring_pypitoken.lookup import BUILT_IN, split_url
 from keyring_pypitoken.names import LABEL_RULE, InvalidNameError, normalize, normalize_valid, valid_label
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import looks_like_token, quoted
@@ -19,9 +21,12 @@ _MAX_DURATION = 3650 * 86_400  # seconds; more is a slip of the keyboard, and no
 # Compiled when they are used: most policies have few of these keys.
 _DURATION = "(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?"
 _PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*\*"
-_SPEED = r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?([kMG])bit/s"
-_BITS = {"k": 1e3, "M": 1e6, "G": 1e9}
-_AS_MODULE = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+"
+_CLASS = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+"
+# One spelling of an address: no user, query, fragment or escapes, and no empty or dotted part of the path.
+_URL = (
+    r"[Hh][Tt][Tt][Pp][Ss]?://(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+    r"(?:/(?!\.{0,2}/|\.{1,2}$)[A-Za-z0-9._~@+:=,-]*)*"
+)
 _SECRET = r"(?i)AGE-SECRET-KEY-|^AGE-PLUGIN-[^/\\]+-1[A-Z0-9]{6,}$|-----BEGIN"  # noqa: S105 - how to recognize one
 
 
@@ -40,8 +45,8 @@ class Key(Record):
 def parse_duration(value: object) -> int:
     """Return a length of time such as `"90s"`, `"1h30m"`, `"2d"` or 900 in seconds; raise WrongValueError."""
     seconds = value if isinstance(value, int) and not isinstance(value, bool) else -1
-    if isinstance(value, str) and value and (found := re.fullmatch(_DURATION, value)):
-        seconds = sum(int(part or 0) * unit for part, unit in zip(found.groups(), (86_400, 3600, 60, 1), strict=True))
+    if isinstance(value, str) and value and (parts := re.fullmatch(_DURATION, value)):
+        seconds = sum(int(part or 0) * unit for part, unit in zip(parts.groups(), (86_400, 3600, 60, 1), strict=True))
     if not 0 <= seconds <= _MAX_DURATION:
         expected = 'a length of time of at most 3650 days such as "90s", "15m", "1h30m" or "2d", or whole seconds'
         raise _wrong(value, expected)
@@ -81,7 +86,7 @@ def _read_projects(value: object) -> frozenset[str]:
     return frozenset(map(_read_name, names))
 
 
-def _read_own_projects(value: object) -> frozenset[str]:
+def _read_configured_projects(value: object) -> frozenset[str]:
     return frozenset(map(_read_name, read_texts(value, "project names", '["demo"]')))
 
 
@@ -118,14 +123,6 @@ def _read_skew(value: object) -> int:
     return seconds
 
 
-def _read_uplink(value: object) -> int:
-    found = re.fullmatch(_SPEED, value) if isinstance(value, str) else None
-    bits = int(float(found[1]) * _BITS[found[2]]) if found else 0
-    if not bits:
-        raise _wrong(value, 'an upload speed such as "5 Mbit/s" or "500 kbit/s"')
-    return bits
-
-
 def _read_moment(value: object) -> int:
     if isinstance(value, str) and re.match("[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
         raise WrongValueError(f"is {quoted(value)}, which is a text: write the date-time without quotes")
@@ -154,21 +151,34 @@ def _read_command(value: object) -> tuple[str, ...]:
     return tuple(words)
 
 
+def _read_confirm(value: object) -> bool | tuple[str, ...]:
+    if isinstance(value, bool):
+        return value
+    words = value if isinstance(value, list) else []
+    if not words or not all(isinstance(word, str) and word and "\0" not in word for word in words):
+        raise _wrong(value, 'true, false, or a program and its arguments such as ["/usr/bin/ksshaskpass"]')
+    if not PurePath(words[0]).is_absolute():
+        raise WrongValueError(f'names {quoted(words[0])}, expected an absolute path such as "/usr/bin/ksshaskpass"')
+    return tuple(words)
+
+
+def _read_url(value: object) -> str:
+    host = endpoint_host(value)
+    if host is None:
+        raise _wrong(value, "an https URL (http for a loopback address only), without user, query or fragment")
+    # Another spelling of their addresses would be a way around their limits.
+    for known in BUILT_IN:
+        if host == endpoint_host(known.url):
+            raise WrongValueError(f"is at {host}, which is {known.name}: write its keys in [repository.{known.name}]")
+    return str(value)
+
+
 def endpoint_host(url: object) -> str | None:
     """Return the host of a URL that tokens may be sent to, else None."""
-    from urllib.parse import urlsplit
-
-    if not isinstance(url, str) or not url.isprintable() or " " in url:
+    parts = split_url(url) if isinstance(url, str) and re.fullmatch(_URL, url) else None
+    if parts is None:
         return None
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return None
-    host = parts.hostname
-    if not host or parts.query or parts.fragment or "@" in parts.netloc:
-        return None
-    return host if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)) else None
+    return parts[1] if parts[0] == "https" or _is_loopback(parts[1]) else None
 
 
 def _is_loopback(host: str) -> bool:
@@ -184,15 +194,14 @@ _read_bool = _if(lambda value: isinstance(value, bool), "true or false")
 _read_unscoped = _if(lambda value: isinstance(value, str) and value in ("refuse", "allow"), '"refuse" or "allow"')
 _read_account = _if(lambda value: isinstance(value, str) and valid_label(value), LABEL_RULE)
 _read_backend = _if(
-    lambda value: isinstance(value, str) and (value == "age" or re.fullmatch(_AS_MODULE, value)),
+    lambda value: isinstance(value, str) and (value == "age" or re.fullmatch(_CLASS, value)),
     '"module.Class" of a keyring backend, or "age"',
 )
 KEYS: dict[str, Key] = {
-    "projects": Key(_read_projects, read_configured=_read_own_projects),
+    "projects": Key(_read_projects, read_configured=_read_configured_projects),
     "valid-for": Key(_read_valid_for),
     "max-valid-for": Key(read_positive_duration, project_may=False),
     "max-token-valid-for": Key(read_positive_duration, project_may=False),
-    "uplink": Key(_read_uplink, project_may=False),
     "clock-skew": Key(_read_skew),
     "not-before": Key(_read_moment),
     "not-after": Key(_read_moment),
@@ -200,14 +209,16 @@ KEYS: dict[str, Key] = {
     "max-master-age": Key(read_positive_duration, project_may=False),
     "require-policy": Key(_read_bool, project_may=False),
     "unscoped": Key(_read_unscoped, project_may=False),
+    "confirm": Key(_read_confirm, project_may=False),
     "notice": Key(_read_bool, project_may=False),
     "history": Key(_read_bool, project_may=False),
 }
 STORE_KEYS = {"backend": _read_backend, "identity": _read_identity, "command": _read_command}
+FIXED_ENDPOINT_KEYS = ("url", "domain")  # what a built-in repository has already
 ENDPOINT_KEYS: dict[str, Callable[[object], object]] = {
-    "url": _if(endpoint_host, "an https URL (http for a loopback address only), without user, query or fragment"),
+    "url": _read_url,
     "domain": _if(lambda value: isinstance(value, str) and value, "a host name"),
-    "services": lambda value: read_texts(value, "names", '["demo"]'),
+    "services": lambda value: tuple(read_texts(value, "names", '["demo"]')),
 }
 
 

@@ -1,10 +1,12 @@
-"""Policies are found where DESIGN says, in real files: every one on the way, and each in every own directory."""
+"""Policies are found where DESIGN says, in real files: each on the search path, the user's, and the machine's."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,7 +16,13 @@ from sandbox import change_owner
 from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.lookup import BUILT_IN, PYPI
-from keyring_pypitoken.policy.discovery import POLICY_VARIABLE, find_search_path, load_config, project_directories
+from keyring_pypitoken.policy.discovery import (
+    POLICY_VARIABLE,
+    find_search_path,
+    find_search_paths,
+    load_config,
+    project_directories,
+)
 from keyring_pypitoken.policy.model import Config, SearchPath
 
 if TYPE_CHECKING:
@@ -26,6 +34,7 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="files have no POSIX owner
 ROOT = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root may give files away")
 SOMEBODY = 65_534  # a user that is neither root nor the one who tests
 UP = os.path.join("..", "")
+MARKERS = (".git", ".hg", ".svn", ".bzr", "_darcs", ".jj")
 
 
 class Write(Protocol):
@@ -55,13 +64,13 @@ def table_of(account: str) -> str:
     return f'[project]\nname = "demo"\n[tool.keyring-pypitoken]\naccount = "{account}"\n'
 
 
-def way_of(directory: Path, **environ: str) -> SearchPath:
+def find_path(directory: Path, **environ: str) -> SearchPath:
     return find_search_path(directory, directory, environ)
 
 
-def accounts(way: SearchPath) -> list[tuple[str, str]]:
-    """Return the account that each policy on a way names, and where."""
-    found = [policy.settings.account for policy in way.policies]
+def accounts(path: SearchPath) -> list[tuple[str, str]]:
+    """Return the account that each policy on a path names, and where."""
+    found = [policy.settings.account for policy in path.policies]
     return [(account.value, account.origin) for account in found if account]
 
 
@@ -73,28 +82,28 @@ def refused(ask: Callable[[], object]) -> str:
     return str(caught.value)
 
 
-# The way
+# The search path
 
 
 def test_no_file_is_no_policy(work: Path, write: Write) -> None:
     write("pyproject.toml", '[project]\nname = "demo"\n')
-    way = way_of(work)
-    assert (way.policies, way.misnamed, way.start, way.end) == ((), (), work, "home directory")
+    path = find_path(work)
+    assert (path.policies, path.misnamed, path.start, path.end) == ((), (), work, "home directory")
 
 
-def test_every_policy_on_the_way_counts_the_nearest_first(work: Path, write: Write) -> None:
+def test_every_policy_on_the_path_counts_the_nearest_first(work: Path, write: Write) -> None:
     write("pypitoken.toml", policy_of("far"))
     write("x/pyproject.toml", table_of("middle"))
     write("x/y/pypitoken.toml", policy_of("near"))
     write("x/z/pypitoken.toml", policy_of("beside"))
-    way = way_of(work / "x" / "y")
-    assert accounts(way) == [
+    path = find_path(work / "x" / "y")
+    assert accounts(path) == [
         ("near", "pypitoken.toml:1"),
         ("middle", f"{UP}pyproject.toml:4"),
         ("far", f"{UP}{UP}pypitoken.toml:1"),
     ]
-    assert way.directories == (work / "x" / "y", work / "x", work, work.parent)
-    assert all(policy.trusted for policy in way.policies)
+    assert path.directories == (work / "x" / "y", work / "x", work, work.parent)
+    assert all(policy.trusted for policy in path.policies)
 
 
 def test_files_are_named_from_the_current_directory(work: Path, write: Write) -> None:
@@ -105,26 +114,46 @@ def test_files_are_named_from_the_current_directory(work: Path, write: Write) ->
 def test_refuses_two_policies_in_one_directory(work: Path, write: Write) -> None:
     write("pypitoken.toml", policy_of("a"))
     write("pyproject.toml", table_of("a"))
-    assert refused(lambda: way_of(work)) == (
+    assert refused(lambda: find_path(work)) == (
         "two policies are in one directory, pypitoken.toml and [tool.keyring-pypitoken] of pyproject.toml: "
         "keep one of them."
     )
 
 
-@pytest.mark.parametrize("mark", [".git", ".hg", ".svn", ".bzr", "_darcs", ".jj"])
-def test_the_way_ends_at_the_root_of_a_repository(work: Path, write: Write, mark: str) -> None:
+@pytest.mark.parametrize("mark", MARKERS)
+def test_the_search_ends_at_the_root_of_a_repository(work: Path, write: Write, mark: str) -> None:
     write("pypitoken.toml", policy_of("outside"))
     write("x/pypitoken.toml", policy_of("inside"))
     write(f"x/{mark}/HEAD")
     (work / "x" / "y").mkdir()
-    way = way_of(work / "x" / "y")
-    assert (accounts(way), way.end) == ([("inside", f"{UP}pypitoken.toml:1")], f"root of the repository ({mark})")
+    path = find_path(work / "x" / "y")
+    assert (accounts(path), path.end) == ([("inside", f"{UP}pypitoken.toml:1")], f"root of the repository ({mark})")
 
 
-def test_the_way_ends_at_a_git_file(work: Path, write: Write) -> None:
+@pytest.mark.parametrize("mark", MARKERS[1:])
+@pytest.mark.parametrize("git", ["directory", "file"])
+def test_no_other_marker_ends_the_search_below_a_git(work: Path, write: Write, mark: str, git: str) -> None:
+    """Git can hold files named like those of other systems, wherever somebody puts them."""
+    write("pypitoken.toml", policy_of("root"))
+    write(*((".git/HEAD",) if git == "directory" else (".git", "gitdir: elsewhere\n")))
+    for nested in (f"x/{mark}/HEAD", f"x/y/{mark}/HEAD", "x/y/.bzr/HEAD"):
+        write(nested)
+    path = find_path(work / "x" / "y")
+    assert (accounts(path), path.end) == ([("root", f"{UP}{UP}pypitoken.toml:1")], "root of the repository (.git)")
+
+
+def test_the_outermost_of_other_markers_ends_the_search(work: Path, write: Write) -> None:
+    write("pypitoken.toml", policy_of("root"))
+    for marker in (".hg/HEAD", "x/.svn/HEAD", "x/y/.hg/HEAD"):
+        write(marker)
+    path = find_path(work / "x" / "y")
+    assert (accounts(path), path.end) == ([("root", f"{UP}{UP}pypitoken.toml:1")], "root of the repository (.hg)")
+
+
+def test_the_search_ends_at_a_git_file(work: Path, write: Write) -> None:
     write("pypitoken.toml", policy_of("outside"))
     write("x/.git", "gitdir: elsewhere\n")
-    assert way_of(work / "x").policies == ()
+    assert find_path(work / "x").policies == ()
 
 
 def test_an_empty_marker_hides_no_policy(work: Path, write: Write) -> None:
@@ -133,7 +162,7 @@ def test_an_empty_marker_hides_no_policy(work: Path, write: Write) -> None:
         write(f"a/{name}")
     write("a/.hg", "content\n")  # only .git may be a file
     (work / "a" / ".svn").mkdir()
-    assert accounts(way_of(work / "a")) == [("root", f"{UP}pypitoken.toml:1")]
+    assert accounts(find_path(work / "a")) == [("root", f"{UP}pypitoken.toml:1")]
 
 
 @POSIX
@@ -141,13 +170,13 @@ def test_a_marker_where_everyone_can_write_hides_no_policy(work: Path, write: Wr
     write("pypitoken.toml", policy_of("root"))
     write("shared/.git/HEAD")
     (work / "shared").chmod(0o1777)
-    assert accounts(way_of(work / "shared")) == [("root", f"{UP}pypitoken.toml:1")]
+    assert accounts(find_path(work / "shared")) == [("root", f"{UP}pypitoken.toml:1")]
 
 
 @POSIX
 def test_refuses_a_marker_that_cannot_be_seen(work: Path) -> None:
     (work / ".git").symlink_to("unmounted")
-    assert refused(lambda: way_of(work)) == (
+    assert refused(lambda: find_path(work)) == (
         f"{work / '.git'} cannot be found, because the link {work / '.git'} leads nowhere: restore what it leads to, "
         "or remove the link."
     )
@@ -158,17 +187,17 @@ def test_a_marker_that_vanishes_meanwhile_ends_nothing(
 ) -> None:
     write(".git/HEAD")
     monkeypatch.setattr("keyring_pypitoken.policy.discovery.status", lambda *_: None)
-    assert way_of(work).end == "home directory"
+    assert find_path(work).end == "home directory"
 
 
-def test_the_way_ends_at_the_home_directory(home: Path, work: Path) -> None:
+def test_the_search_ends_at_the_home_directory(home: Path, work: Path) -> None:
     (home.parent / "pypitoken.toml").write_text(policy_of("outside"), "utf-8")
     (home / "pypitoken.toml").write_text(policy_of("home"), "utf-8")
-    assert accounts(way_of(work)) == [("home", f"{UP}pypitoken.toml:1")]
+    assert accounts(find_path(work)) == [("home", f"{UP}pypitoken.toml:1")]
 
 
 @POSIX
-def test_the_way_ends_at_a_home_directory_that_is_linked(
+def test_the_search_ends_at_a_home_directory_that_is_linked(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "link").symlink_to(home)
@@ -176,13 +205,13 @@ def test_the_way_ends_at_a_home_directory_that_is_linked(
     assert list(project_directories(tmp_path / "link" / "work")) == [home / "work", home]
 
 
-def test_the_way_ends_at_the_root_of_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_search_ends_at_the_root_of_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
     directory = Path(tmp_path.anchor) / "no-such-directory" / "x"
-    way = way_of(directory)
-    assert way.directories == (directory, directory.parent, Path(tmp_path.anchor))
-    assert way.end == "root of the file system"
+    path = find_path(directory)
+    assert path.directories == (directory, directory.parent, Path(tmp_path.anchor))
+    assert path.end == "root of the file system"
 
 
 def test_goes_up_from_the_deepest_directory_there_can_be(home: Path) -> None:
@@ -192,14 +221,76 @@ def test_goes_up_from_the_deepest_directory_there_can_be(home: Path) -> None:
 @pytest.mark.parametrize("text", ["[tool.other]\n", "[[[ no TOML\n", "[tool.other\n", "\u00e4\n"])
 def test_a_pyproject_of_somebody_else_is_not_even_parsed(work: Path, write: Write, text: str) -> None:
     write("pyproject.toml", text)
-    assert way_of(work).policies == ()
+    assert find_path(work).policies == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[tool."keyring\\u002dpypitoken"]\nprojects = ["demo"]\n',
+        '[ "t\\u006fol" . "keyring-pypi\\U00000074oken" ]\nprojects = ["demo"]\n',
+        '[tool."\\x6beyring-pypitoken"]\nprojects = ["demo"]\n',  # TOML 1.1
+        'tool."keyring-pypitok\\u0065n".projects = ["demo"]\n',
+        '[tool]\n"keyring-pypitok\\u0065n"  = {projects = ["demo"]}\n',
+        'tool = {x = 1, "keyring\\u002dpypitoken" = {projects = ["demo"]}}\n',
+        '[tool]\nx = ["\\\\"]\ny = {a = 1, "keyring\\u002dpypitoken"\t.projects = ["demo"]}\nz = 1\n',
+    ],
+)
+def test_a_table_whose_name_is_spelled_with_escapes_is_read(work: Path, write: Write, text: str) -> None:
+    write("pyproject.toml", text)
+    if ".y" in text or "y = {a" in text:
+        assert find_path(work).policies == ()
+        write("pyproject.toml", text.replace("y = {a = 1, ", "").replace("]}", "]"))
+    (policy,) = find_path(work).policies
+    assert policy.settings.projects is not None
+    assert policy.settings.projects.value == {"demo"}
+
+
+# What a hostile checkout costs
+
+
+def test_many_nested_policies_are_refused_soon(work: Path, write: Write) -> None:
+    (work / ".git").mkdir()
+    (work / ".git" / "HEAD").touch()
+    text = "\n".join(f"[repository.testpypi{number}]\nprojects = []" for number in range(3_000))
+    starts = [write(f"{'x/' * depth}pypitoken.toml", text).parent for depth in range(1, 60)]
+    started = time.process_time()
+    assert refused(lambda: find_search_paths(starts, work, {})) == (
+        "the policies of this upload are too many or too long to be read: shorten them, remove some, or name one by "
+        "KEYRING_PYPITOKEN_POLICY."
+    )
+    assert time.process_time() - started < 20
+
+
+def test_a_policy_is_read_once_for_many_files(work: Path, write: Write) -> None:
+    write("pypitoken.toml", "# " + "x" * 1_000_000 + "\n" + policy_of("a"))
+    starts = [write(f"{number}/file").parent for number in range(200)]
+    assert {accounts(path)[0][0] for path in find_search_paths(starts, work, {})} == {"a"}
+
+
+def test_searches_only_so_many_directories(work: Path) -> None:
+    starts = [work.joinpath(*"x" * 900, str(number)) for number in range(30)]
+    assert refused(lambda: find_search_paths(starts, work, {})).startswith("the policies of this upload are too many")
+
+
+def test_a_misnamed_table_is_named_once(work: Path, write: Write) -> None:
+    write("pyproject.toml", "[tool.pypitoken]\n" * 60_000)
+    assert find_path(work).misnamed == ("[tool.pypitoken] of pyproject.toml",)
+
+
+def test_only_the_first_entry_of_a_marker_is_looked_at(
+    work: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(".git/HEAD")
+    monkeypatch.setattr(os, "listdir", lambda _: pytest.fail("the whole directory was listed"))
+    assert find_path(work).end == "root of the repository (.git)"
 
 
 def test_refuses_a_broken_policy_with_its_place(work: Path, write: Write) -> None:
     write("pypitoken.toml", "\nvalid-for = 0\n")
     (work / "x").mkdir()
-    assert refused(lambda: way_of(work / "x")) == (
-        f"the policy cannot be followed: {UP}pypitoken.toml:2:13: valid-for is 0, expected at least one second; "
+    assert refused(lambda: find_path(work / "x")) == (
+        f"the policy cannot be followed: {UP}pypitoken.toml:2: valid-for is 0, expected at least one second; "
         "correct it there."
     )
 
@@ -207,7 +298,7 @@ def test_refuses_a_broken_policy_with_its_place(work: Path, write: Write) -> Non
 @pytest.mark.parametrize("name", ["pypitoken.toml", "pyproject.toml"])
 def test_refuses_what_stands_in_a_policys_place_and_cannot_be_read(work: Path, name: str) -> None:
     (work / name).mkdir()
-    assert refused(lambda: way_of(work)) == f"{name} is not a regular file: replace it with one."
+    assert refused(lambda: find_path(work)) == f"{name} is not a regular file: replace it with one."
 
 
 @pytest.mark.parametrize(
@@ -218,8 +309,8 @@ def test_a_projects_policy_may_not_loosen_its_users(
     work: Path, write: Write, name: str, environ: dict[str, str]
 ) -> None:
     write(name, ("[tool.keyring-pypitoken]" if name == "pyproject.toml" else "") + '\nunscoped = "allow"\n')
-    assert refused(lambda: way_of(work, **environ)) == (
-        f"the policy cannot be followed: {name}:2:1: unscoped is for your own policy.toml only: a project cannot set "
+    assert refused(lambda: find_path(work, **environ)) == (
+        f"the policy cannot be followed: {name}:2: unscoped is for your own policy.toml only: a project cannot set "
         "it; correct it there."
     )
 
@@ -231,22 +322,22 @@ def test_a_projects_policy_may_not_loosen_its_users(
 def test_a_strangers_policy_is_not_trusted(work: Path, write: Write) -> None:
     change_owner(write("pypitoken.toml"), SOMEBODY)
     write("x/pypitoken.toml")
-    assert [policy.trusted for policy in way_of(work / "x").policies] == [True, False]
+    assert [policy.trusted for policy in find_path(work / "x").policies] == [True, False]
 
 
 @ROOT
 def test_the_owner_of_the_start_is_trusted(work: Path, write: Write) -> None:
     change_owner(write("x/pypitoken.toml"), SOMEBODY)
     change_owner(work / "x", SOMEBODY)
-    assert [policy.trusted for policy in way_of(work / "x").policies] == [True]
+    assert [policy.trusted for policy in find_path(work / "x").policies] == [True]
 
 
 @ROOT
 def test_a_strangers_link_to_a_file_of_the_user_is_not_trusted(work: Path, write: Write) -> None:
     (work / "pypitoken.toml").symlink_to(write("elsewhere.toml"))
-    assert [policy.trusted for policy in way_of(work).policies] == [True]
+    assert [policy.trusted for policy in find_path(work).policies] == [True]
     change_owner(work / "pypitoken.toml", SOMEBODY, follow_symlinks=False)
-    assert [policy.trusted for policy in way_of(work).policies] == [False]
+    assert [policy.trusted for policy in find_path(work).policies] == [False]
 
 
 @POSIX
@@ -254,22 +345,22 @@ def test_a_policy_whose_owner_is_unknown_is_refused(work: Path, write: Write, mo
     write("pypitoken.toml")
     monkeypatch.setattr("keyring_pypitoken.policy.discovery.os.lstat", lambda path: os.stat(f"{path}.gone"))
     with pytest.raises(PolicyError, match=r"^the owner of .*pypitoken\.toml is unknown \(.*\): repair or remove it\.$"):
-        way_of(work)
+        find_path(work)
 
 
 def test_without_owners_every_policy_is_trusted(work: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     write("pypitoken.toml")
     write(".git/HEAD")
     monkeypatch.setattr("keyring_pypitoken.policy.discovery._POSIX", False)
-    way = way_of(work)
-    assert ([policy.trusted for policy in way.policies], way.end) == ([True], "root of the repository (.git)")
+    path = find_path(work)
+    assert ([policy.trusted for policy in path.policies], path.end) == ([True], "root of the repository (.git)")
 
 
 # The variable
 
 
 @pytest.mark.parametrize(
-    ("path", "shown"),
+    ("file", "shown"),
     [
         ("other.toml", "other.toml"),
         ("x/other.toml", os.path.join("x", "other.toml")),
@@ -277,24 +368,24 @@ def test_without_owners_every_policy_is_trusted(work: Path, write: Write, monkey
         ("../work/other.toml", "other.toml"),
     ],
 )
-def test_the_variable_names_one_policy_instead_of_all(work: Path, write: Write, path: str, shown: str) -> None:
+def test_the_variable_names_one_policy_instead_of_all(work: Path, write: Write, file: str, shown: str) -> None:
     write("pypitoken.toml", "[[[")
     (work / "x").mkdir()
-    write(path, policy_of("named"))
-    way = way_of(work, KEYRING_PYPITOKEN_POLICY=path)
-    assert (accounts(way), way.end) == ([("named", f"{shown}:1")], "KEYRING_PYPITOKEN_POLICY names the policy")
-    assert way.policies[0].trusted
+    write(file, policy_of("named"))
+    path = find_path(work, KEYRING_PYPITOKEN_POLICY=file)
+    assert (accounts(path), path.end) == ([("named", f"{shown}:1")], "KEYRING_PYPITOKEN_POLICY names the policy")
+    assert path.policies[0].trusted
 
 
 def test_the_variable_names_a_pyproject_by_its_whole_path(home: Path, work: Path) -> None:
     file = home / "pyproject.toml"
     file.write_text(table_of("named"), "utf-8")
-    assert accounts(way_of(work, KEYRING_PYPITOKEN_POLICY=str(file))) == [("named", f"{UP}pyproject.toml:4")]
+    assert accounts(find_path(work, KEYRING_PYPITOKEN_POLICY=str(file))) == [("named", f"{UP}pyproject.toml:4")]
 
 
 def test_an_empty_variable_names_nothing(work: Path, write: Write) -> None:
     write("pypitoken.toml", policy_of("nearest"))
-    assert accounts(way_of(work, KEYRING_PYPITOKEN_POLICY="")) == [("nearest", "pypitoken.toml:1")]
+    assert accounts(find_path(work, KEYRING_PYPITOKEN_POLICY="")) == [("nearest", "pypitoken.toml:1")]
 
 
 @pytest.mark.parametrize(
@@ -309,7 +400,7 @@ def test_an_empty_variable_names_nothing(work: Path, write: Write) -> None:
 def test_refuses_a_variable_that_names_no_policy(work: Path, write: Write, named: str, missing: str) -> None:
     write("pypitoken.toml", policy_of("nearest"))
     write("pyproject.toml", '[project]\nname = "demo"\n')
-    assert refused(lambda: way_of(work, KEYRING_PYPITOKEN_POLICY=named)) == (
+    assert refused(lambda: find_path(work, KEYRING_PYPITOKEN_POLICY=named)) == (
         f"KEYRING_PYPITOKEN_POLICY names {os.path.normpath(named)}, but {missing}: correct it, "
         "or run `unset KEYRING_PYPITOKEN_POLICY`."
     )
@@ -321,32 +412,32 @@ def test_refuses_a_variable_that_names_no_policy(work: Path, write: Write, named
 @pytest.mark.parametrize(
     "name", ["pypi-token.toml", "pypi_token.toml", ".pypitoken.toml", "keyring-pypitoken.toml", "policy.toml"]
 )
-def test_finds_misnamed_files_on_the_way(work: Path, write: Write, name: str) -> None:
+def test_finds_misnamed_files_on_the_path(work: Path, write: Write, name: str) -> None:
     write(name, 'projects = ["demo"]\n')
     (work / "x").mkdir()
-    assert way_of(work / "x").misnamed == (f"{UP}{name}",)
+    assert find_path(work / "x").misnamed == (f"{UP}{name}",)
 
 
 @pytest.mark.parametrize("table", ["pypitoken", "pypi-token", "keyring_pypitoken", "keyringpypitoken"])
-def test_finds_misnamed_tables_on_the_way(work: Path, write: Write, table: str) -> None:
+def test_finds_misnamed_tables_on_the_path(work: Path, write: Write, table: str) -> None:
     write("pyproject.toml", f'[project]\nname = "x"\n[tool.{table}]\nprojects = []\n')
-    assert way_of(work).misnamed == (f"[tool.{table}] of pyproject.toml",)
+    assert find_path(work).misnamed == (f"[tool.{table}] of pyproject.toml",)
 
 
 @pytest.mark.parametrize("text", ["", "[rules]\nname = 1\n", "# projects = []\n"])
 def test_a_policy_of_another_program_is_not_misnamed(work: Path, write: Write, text: str) -> None:
     write("policy.toml", text)
-    assert way_of(work).misnamed == ()
+    assert find_path(work).misnamed == ()
 
 
 def test_a_policy_toml_that_cannot_be_read_is_not_ours(work: Path) -> None:
     (work / "policy.toml").mkdir()
-    assert way_of(work).misnamed == ()
+    assert find_path(work).misnamed == ()
 
 
 def test_the_users_own_policy_is_not_misnamed(user_policy: WritePolicy) -> None:
     path = user_policy("valid-for = 60\n")
-    assert way_of(path.parent).misnamed == ()
+    assert find_path(path.parent).misnamed == ()
 
 
 # The policies of the user and the machine
@@ -383,7 +474,7 @@ def test_a_broken_policy_is_the_problem_of_what_is_loaded(user_policy: WritePoli
     assert isinstance(config.problem, PolicyError)
     assert len(config.problem.problems) == 2
     assert refused(lambda: config.policies(SearchPath(Path()))) == (
-        f"the policy cannot be followed: {path}:1:10: notice is 1, expected true or false; and 1 more: "
+        f"the policy cannot be followed: {path}:1: notice is 1, expected true or false; and 1 more: "
         "run `keyring-pypitoken check`."
     )
 
@@ -429,12 +520,57 @@ def test_the_users_word_about_the_store_is_completed_by_the_machines(
     assert (store.backend and store.backend.value, store.identity and store.identity.value) == ("a.B", "/x")
 
 
-def test_the_users_endpoint_replaces_the_machines(user_policy: WritePolicy, site_policy: WritePolicy) -> None:
+def test_tables_of_the_user_and_the_machine_are_merged(user_policy: WritePolicy, site_policy: WritePolicy) -> None:
     assert Config().repositories == BUILT_IN
-    site_policy("[repository.corp]\nurl = 'https://site.example/'\n[repository.pypi]\nservices = ['mine']\n")
-    user_policy("[repository.corp]\nurl = 'https://user.example/'\n")
+    site_policy("[repository.corp]\nurl = 'https://site.example/'\nservices = ['idx']\n")
+    path = user_policy("[repository.corp]\nvalid-for = 60\n[repository.pypi]\nservices = ['mine']\n")
     pypi, _, corp = load_config().repositories
-    assert (pypi, corp.url) == (PYPI._replace(services=(*PYPI.services, "mine")), "https://user.example/")
+    assert (pypi, corp.url) == (PYPI._replace(services=(*PYPI.services, "mine")), "https://site.example/")
+    assert (corp.services, load_config().problem) == (("idx",), None)
+    user_policy("[repository.mine]\nurl = 'https://site.example'\n[repository.other]\n")
+    assert str(load_config().problem) == (
+        f"the policy cannot be followed: {path}:3: repository.other has no url; add the address that it is uploaded "
+        "to; and 1 more: run `keyring-pypitoken check`."
+    )
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="XDG directories are for other systems")
+def test_the_default_site_directory_counts_whatever_the_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in ("", "/elsewhere", "/elsewhere:/etc/xdg:relative", "relative"):
+        monkeypatch.setenv("XDG_CONFIG_DIRS", value)
+        found = paths.find_directories("site_config", "linux")
+        assert found.count("/etc/xdg/keyring-pypitoken") == 1
+        assert all(os.path.isabs(directory) for directory in found)
+
+
+class Registry:
+    """The registry of Windows, as Python's `winreg` shows it: a 32-bit program sees another value by default."""
+
+    KEY_READ, KEY_WOW64_64KEY, HKEY_LOCAL_MACHINE = 0x20019, 0x100, "HKLM"
+
+    def __init__(self, *, is_broken: bool = False) -> None:
+        self.is_broken = is_broken
+
+    def OpenKey(self, root: str, path: str, _: int, access: int) -> contextlib.nullcontext[tuple[str, str, int]]:  # noqa: N802 - its name
+        if self.is_broken:
+            raise PermissionError(5, "Access is denied")
+        return contextlib.nullcontext((root, path, access))
+
+    def QueryValueEx(self, key: tuple[str, str, int], name: str) -> tuple[str, int]:  # noqa: N802 - its name
+        assert (key[:2], name) == (("HKLM", r"SOFTWARE\Microsoft\Windows\CurrentVersion"), "ProgramFilesDir")
+        return r"D:\Programs" if key[2] & self.KEY_WOW64_64KEY else r"D:\Programs (x86)", 1
+
+
+def test_the_machines_policy_on_windows_is_below_the_64_bit_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ProgramData", "ALLUSERSPROFILE", "ProgramFiles", "ProgramW6432"):
+        monkeypatch.setenv(name, r"C:\checkout")
+    monkeypatch.setitem(sys.modules, "winreg", Registry())
+    assert paths.find_directories("site_config", "win32") == (r"D:\Programs\keyring-pypitoken",)
+    monkeypatch.setitem(sys.modules, "winreg", Registry(is_broken=True))
+    monkeypatch.setattr(paths, "site_policies", lambda: paths.find_directories("site_config", "win32"))
+    assert str(load_config().problem) == (
+        "Windows does not say where programs are, so the machine's policy is unknown: repair it."
+    )
 
 
 # What keyring loads

@@ -23,22 +23,20 @@ from policy_cases import (
     TABLES,
     TEXT,
     check_evidence,
-    documents,
     files,
     granted,
     limits,
+    path_of,
     refusal_of,
     search,
     toml_text,
-    way_of,
 )
 
-from keyring_pypitoken.exceptions import PolicyError
 from keyring_pypitoken.lookup import PYPI
 from keyring_pypitoken.names import normalize_valid
 from keyring_pypitoken.policy.model import Policies
 from keyring_pypitoken.policy.values import WrongValueError, parse_duration
-from keyring_pypitoken.toml import load_toml, read_toml
+from keyring_pypitoken.toml import find_lines, load_toml
 from keyring_pypitoken.uploaders.evidence import projects_of_file
 from keyring_pypitoken.uploaders.uploader import Process
 
@@ -94,35 +92,14 @@ def test_any_value_is_a_length_of_time_or_is_refused(value: object) -> None:
         assert 0 <= parse_duration(value) <= 3650 * 86_400
 
 
-# Places
+# Lines
 
 
 @search
 @given(st.text() | st.lists(st.sampled_from([*"[]\"'.= \t\r\n#ab", "\u2028"])).map("".join))
-def test_every_place_is_one_of_the_text(text: str) -> None:
-    try:
-        places = read_toml(text, "p.toml")[1]
-    except PolicyError as error:
-        assert str(error).isprintable()  # noqa: PT017 - refusing is allowed and not expected
-        return
-    lines = text.split("\n")
-    for place in places.values():
-        assert 1 <= place.column <= place.value_column <= len(lines[place.line - 1])
-
-
-@search
-@given(documents(), st.sampled_from(["\n", "\r\n"]))
-def test_a_key_is_found_where_it_was_written(document: tuple[str, dict[tuple[str, ...], int]], newline: str) -> None:
-    """However it is quoted and spaced, and whatever stands around it."""
-    text, expected = document
-    text = text.replace("\n", newline)
-    content = load_toml(text, "p.toml")
-    for path in expected:
-        assert path[-1] in (content[path[0]] if path[1:] else content)  # the parser sees it there too
-    places = read_toml(text, "p.toml")[1]
-    assert {path: place.line for path, place in places.items()} == expected
-    for path, place in places.items():
-        assert text.split("\n")[place.line - 1][place.column - 1 :].lstrip("\"'").startswith(path[-1])
+def test_every_line_is_one_of_the_text(text: str) -> None:
+    for path, line in find_lines(text).items():
+        assert path[-1] in text.split("\n")[line - 1]
 
 
 # Evidence
@@ -161,16 +138,16 @@ def test_any_metadata_tells_a_project_or_is_refused(data: bytes, pyproject: bool
 
 
 @search
-@given(PROJECT, files("user", limits(spoken=True)), files("site", limits(spoken=True)), EVIDENCE)
+@given(PROJECT, files("user", limits(whole=True)), files("site", limits(whole=True)), EVIDENCE)
 def test_another_layer_never_widens_a_grant(
     project: PolicyFile | None, user: PolicyFile, site: PolicyFile, evidence: WithOrigin[tuple[str, ...]] | None
 ) -> None:
     """What two layers allow together, each of them allows alone: no longer window, and no further project."""
-    granted_by_both = granted(Policies(way_of(project), (), (user, site)), evidence)
+    granted_by_both = granted(Policies(path_of(project), (), (user, site)), evidence)
     if granted_by_both is None:
         return
     both, not_before, not_after = granted_by_both
-    for alone in (Policies(way_of(project), (), (user,)), Policies(way_of(project), (), (site,))):
+    for alone in (Policies(path_of(project), (), (user,)), Policies(path_of(project), (), (site,))):
         granted_by_one = granted(alone, evidence)
         assert granted_by_one is not None
         one, earliest, latest = granted_by_one
@@ -179,12 +156,12 @@ def test_another_layer_never_widens_a_grant(
 
 
 @search
-@given(PROJECT, files("user", limits(spoken=True)), files("site", limits(spoken=True)), EVIDENCE)
+@given(PROJECT, files("user", limits(whole=True)), files("site", limits(whole=True)), EVIDENCE)
 def test_a_grant_keeps_every_limit_of_every_table(
     project: PolicyFile | None, user: PolicyFile, site: PolicyFile, evidence: WithOrigin[tuple[str, ...]] | None
 ) -> None:
     """Each table's limits hold for what is granted, seen one by one."""
-    policies = Policies(way_of(project), (), (user, site))
+    policies = Policies(path_of(project), (), (user, site))
     granted_window = granted(policies, evidence)
     if granted_window is None:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,14 @@ import fastjsonschema
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from policy_cases import ANY_LAYER, CASES, OWN_KEYS, POLICIES, WRONG, refusal_of, toml_text
+from policy_cases import ANY_LAYER, CASES, CONFIGURED_KEYS, POLICIES, WRONG, refusal_of, toml_text, toml_value
 from sandbox import ROOT
 
-import keyring_pypitoken
-from keyring_pypitoken.policy.model import PYPROJECT_TABLE
-from keyring_pypitoken.policy.schema import tool_schema
+from keyring_pypitoken.lookup import PYPI
+from keyring_pypitoken.policy.decision import decide
+from keyring_pypitoken.policy.model import DEFAULT, PYPROJECT_TABLE, Evidence, Policies, SearchPath, WithOrigin
+from keyring_pypitoken.policy.parser import parse_policy
+from keyring_pypitoken.policy.schema import describe_keys, policy_schema, tool_schema
 from keyring_pypitoken.policy.values import ENDPOINT_KEYS, KEYS, STORE_KEYS
 from keyring_pypitoken.toml import load_toml
 
@@ -26,23 +29,11 @@ if TYPE_CHECKING:
 
     from keyring_pypitoken.policy.model import Layer
 
-PACKAGE = Path(keyring_pypitoken.__file__).parent
 POLICY_FILES = ROOT / "examples" / "policies"
 TOOL = PYPROJECT_TABLE[-1]
-FILES: dict[Layer, str] = {
-    "project": "pypitoken.schema.json",
-    "user": "policy.schema.json",
-    "site": "policy.schema.json",
-}
-
-
-def policy_schema(layer: Layer) -> Any:
-    """Return the schema that the package ships for a layer's file."""
-    return json.loads((PACKAGE / "policy" / FILES[layer]).read_text(encoding="utf-8"))
-
-
-VALIDATORS = {layer: fastjsonschema.compile(policy_schema(layer), use_default=False) for layer in FILES}
-search = settings(deadline=None, database=None, max_examples=300)
+LAYERS: tuple[Layer, ...] = ("project", "user", "site")
+VALIDATORS = {layer: fastjsonschema.compile(policy_schema(layer), use_default=False) for layer in LAYERS}
+search = settings(deadline=None, database=None, max_examples=150)
 
 
 def fits(content: object, layer: Layer) -> bool:
@@ -54,54 +45,38 @@ def fits(content: object, layer: Layer) -> bool:
     return True
 
 
-def properties(schema: Any, *path: str) -> dict[str, Any]:
-    """Return the properties of a table within a schema, references followed."""
-    root = schema
-    for part in path:
-        schema = schema[part] if part == "additionalProperties" else schema["properties"][part]
-        if "$ref" in schema:
-            schema = root["definitions"][schema["$ref"].rpartition("/")[2]]
-    found: dict[str, Any] = schema["properties"]
-    return found
-
-
-# What is shipped
-
-
-def test_each_schema_has_a_name_of_its_own() -> None:
-    assert [schema["$id"] for schema in (policy_schema("project"), policy_schema("user"), tool_schema(TOOL))] == [
-        "https://pypi.org/project/keyring-pypitoken/pypitoken.toml",
-        "https://pypi.org/project/keyring-pypitoken/policy.toml",
-        "https://pypi.org/project/keyring-pypitoken/tool.keyring-pypitoken",
-    ]
-
-
-def test_the_tools_schema_is_that_of_a_projects_policy() -> None:
-    assert tool_schema(TOOL) == policy_schema("project") | {
-        "$id": f"https://pypi.org/project/keyring-pypitoken/tool.{TOOL}"
-    }
-
-
 # What they describe
 
 
+def test_each_schema_has_a_name_of_its_own() -> None:
+    assert tool_schema(TOOL) | {"$id": ""} == policy_schema("project") | {"$id": ""}
+    assert [schema["$id"].rpartition("/")[2] for schema in (*map(policy_schema, LAYERS), tool_schema(TOOL))] == [
+        "pypitoken.toml", "policy.toml", "policy.toml", "tool.keyring-pypitoken",
+    ]  # fmt: skip
+
+
+def test_the_schemas_are_printed_for_editors(run: Run) -> None:
+    for layer in LAYERS[:2]:
+        assert json.loads(run("keyring_pypitoken.policy.schema", layer).stdout) == policy_schema(layer)
+
+
 def test_describes_every_key_of_its_layer() -> None:
-    """A project may say less than its user, at the top and for a repository."""
-    all_keys, project_keys = {*KEYS}, {*KEYS} - {*OWN_KEYS}
-    project, user = policy_schema("project"), policy_schema("user")
-    assert properties(project).keys() == project_keys | {"repository"}
-    assert properties(user).keys() == all_keys | {"repository", "store"}
-    assert properties(user, "store").keys() == STORE_KEYS.keys()
-    assert properties(project, "repository", "additionalProperties").keys() == project_keys
-    assert properties(user, "repository", "additionalProperties").keys() == all_keys | {*ENDPOINT_KEYS}
-    for name in ("pypi", "testpypi"):
-        assert properties(user, "repository", name).keys() == all_keys | {"services"}
+    """Those of a repository, too; what they take is compared with the parser below."""
+    described = describe_keys()
+    assert [list(described[table]) for table in ("keys", "endpoint", "store")] == [
+        list(KEYS), list(ENDPOINT_KEYS), list(STORE_KEYS),
+    ]  # fmt: skip
+    assert {*policy_schema("project")["properties"]} == {*KEYS, "repository"} - {*CONFIGURED_KEYS}
 
 
-@pytest.mark.parametrize("layer", ["project", "user"])
-def test_describes_every_key_in_words(layer: Layer) -> None:
-    definitions = policy_schema(layer)["definitions"]
-    assert all(definitions[name]["description"] for name in KEYS if name in definitions)
+def test_the_defaults_are_what_applies_without_a_policy() -> None:
+    keys = describe_keys()["keys"]
+    defaults = "".join(f"{name} = {toml_value(key['default'])}\n" for name, key in keys.items() if "default" in key)
+    policy = parse_policy(defaults, layer="user", name="policy.toml")
+    assert policy is not None
+    evidence = Evidence(WithOrigin(("demo",), DEFAULT), Path())
+    written, silent = (decide(PYPI, Policies(SearchPath(Path()), (), p), evidence) for p in ((policy,), ()))
+    assert (written.key, written.notice, written.history) == (silent.key, silent.notice, silent.history)
 
 
 @pytest.mark.parametrize(("key", "text"), [(key, text) for key, text, _ in CASES])
@@ -109,7 +84,7 @@ def test_takes_what_the_parser_takes(key: str, text: str) -> None:
     """Every value of the parser's own tests, at the top and for a repository."""
     assert fits(load_toml(f"{key} = {text}", "p"), "user")
     assert fits(load_toml(f"[repository.pypi]\n{key} = {text}", "p"), "site")
-    assert fits(load_toml(f"[repository.testpypi]\n{key} = {text}", "p"), "project") == (key not in OWN_KEYS)
+    assert fits(load_toml(f"[repository.testpypi]\n{key} = {text}", "p"), "project") == (key not in CONFIGURED_KEYS)
 
 
 # Values that the parser refuses and JSON Schema cannot.
@@ -117,6 +92,7 @@ BEYOND = {
     *((key, text) for key in ("not-before", "not-after") for text in ("2026-01-31", "18:30:00", "2026-01-31 18:00:00")),
     *((key, '"2026-01-31T18:00:00Z"') for key in ("not-before", "not-after")),
     ("clock-skew", '"10m1s"'),
+    ("confirm", '["askpass"]'),
 }
 
 
@@ -157,8 +133,8 @@ def test_takes_date_times_as_editors_pass_them_on(text: str, fitting: bool) -> N
 GOOD_URLS = [
     "https://example.org/",
     "HTTPS://a.b:1",
-    "https://a/b@c?",
-    "https://a/#",
+    "https://a/b@c",
+    "https://a/b:1/~c",
     "http://localhost/",
     "http://[::1]/",
 ]
@@ -179,7 +155,7 @@ VALUES: dict[str, st.SearchStrategy[object]] = {
     "max-valid-for": LENGTHS | NUMBERS,
     "max-token-valid-for": LENGTHS | NUMBERS,
     "max-master-age": LENGTHS | NUMBERS,
-    "uplink": st.from_regex(r"\A[0-9]{1,7}(?:\.[0-9]{1,4})? ?[kMGT]bit/s\Z") | TEXTS,
+    "confirm": BOOLS | st.lists(TEXTS.map(os.path.abspath), min_size=1, max_size=2) | st.just([]),
     "clock-skew": SKEWS | NUMBERS,
     "not-before": MOMENTS,
     "not-after": MOMENTS,
@@ -261,7 +237,7 @@ HEAD = '[project]\nname = "demo"\nversion = "1"\n[tool.keyring-pypitoken]\n'
 
 def test_validate_pyproject_takes_a_policy(run: Run, work: Path) -> None:
     """The program itself, with a table of every key that a project may set."""
-    keys = {key: text for key, text, _ in reversed(CASES) if key not in OWN_KEYS}
+    keys = {key: text for key, text, _ in reversed(CASES) if key not in CONFIGURED_KEYS}
     lines = [f"{key} = {text}" for key, text in keys.items()]
     lines += ["[tool.keyring-pypitoken.repository.testpypi]", *lines]
     (work / "pyproject.toml").write_text(HEAD + "\n".join(lines), encoding="utf-8")

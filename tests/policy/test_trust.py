@@ -28,11 +28,11 @@ SOMEBODY = 65_534  # a user that is neither root nor the one who tests
 @pytest.fixture(autouse=True)
 def shared_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every group have other members."""
-    monkeypatch.setattr(trust, "_is_own_group", lambda _: False)
+    monkeypatch.setattr(trust, "_is_users_group", lambda _: False)
 
 
 @pytest.fixture(params=["user", "site"])
-def write_own(request: pytest.FixtureRequest, user_policy: WritePolicy, site_policy: WritePolicy) -> WritePolicy:
+def write_configured(request: pytest.FixtureRequest, user_policy: WritePolicy, site_policy: WritePolicy) -> WritePolicy:
     """Run the test for the user's policy and for the machine's."""
     return user_policy if request.param == "user" else site_policy
 
@@ -50,45 +50,45 @@ def foreign(path: Path) -> str:
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666, 0o660])
-def test_refuses_a_policy_that_others_may_write(write_own: WritePolicy, mode: int) -> None:
+def test_refuses_a_policy_that_others_may_write(write_configured: WritePolicy, mode: int) -> None:
     assert problem() == "None"
-    path = write_own("", mode)
+    path = write_configured("", mode)
     assert problem() == writable(path)
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o444, 0o755])
-def test_reads_a_policy_that_others_may_only_read(write_own: WritePolicy, mode: int) -> None:
-    write_own("", mode)
+def test_reads_a_policy_that_others_may_only_read(write_configured: WritePolicy, mode: int) -> None:
+    write_configured("", mode)
     assert problem() == "None"
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707])
 @pytest.mark.parametrize("above", [0, 1, 2])
 def test_refuses_a_policy_below_a_directory_that_others_may_write(
-    write_own: WritePolicy, mode: int, above: int
+    write_configured: WritePolicy, mode: int, above: int
 ) -> None:
-    directory = write_own("").parents[above]
+    directory = write_configured("").parents[above]
     directory.chmod(mode)
     assert problem() == writable(directory)
 
 
-def test_a_sticky_directory_is_safe(write_own: WritePolicy) -> None:
-    write_own("").parent.parent.chmod(0o1777)
+def test_a_sticky_directory_is_safe(write_configured: WritePolicy) -> None:
+    write_configured("").parent.parent.chmod(0o1777)
     assert problem() == "None"
 
 
-def test_a_group_of_the_user_alone_is_safe(write_own: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_own("", 0o660)
+def test_a_group_of_the_user_alone_is_safe(write_configured: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_configured("", 0o660)
     path.parent.chmod(0o770)
-    monkeypatch.setattr(trust, "_is_own_group", lambda group: group == path.stat().st_gid)
+    monkeypatch.setattr(trust, "_is_users_group", lambda group: group == path.stat().st_gid)
     assert problem() == "None"
 
 
 def test_a_group_that_everyone_may_write_beside_is_not_safe(
-    write_own: WritePolicy, monkeypatch: pytest.MonkeyPatch
+    write_configured: WritePolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write_own("", 0o666)
-    monkeypatch.setattr(trust, "_is_own_group", lambda _: True)
+    path = write_configured("", 0o666)
+    monkeypatch.setattr(trust, "_is_users_group", lambda _: True)
     assert problem() == writable(path)
 
 
@@ -128,8 +128,8 @@ def test_what_vanishes_meanwhile_is_for_the_reader_to_report(
 
 
 @ROOT
-def test_refuses_what_belongs_to_somebody_else(write_own: WritePolicy) -> None:
-    path = write_own("")
+def test_refuses_what_belongs_to_somebody_else(write_configured: WritePolicy) -> None:
+    path = write_configured("")
     for found in (path, path.parent, path.parent.parent):
         change_owner(found, SOMEBODY)
         assert problem() == foreign(found)
@@ -167,17 +167,24 @@ class Entry:
 
 
 @pytest.mark.parametrize(
-    ("members", "users", "safe"),
+    ("number", "name", "members", "users", "safe"),
     [
-        ([], [("me", 7)], True),
-        (["me"], [("me", 7), ("other", 8)], True),
-        (["root"], [("me", 7)], True),
-        (["me", "other"], [("me", 7)], False),
-        ([], [("me", 7), ("other", 7)], False),
+        (7, "me", [], [("me", 7)], True),
+        (7, "me", ["me", "root"], [("me", 7), ("other", 8)], True),
+        (7, "me", ["me", "other"], [("me", 7)], False),
+        (7, "me", [], [("me", 7), ("other", 7)], False),
+        (7, "staff", [], [("me", 7)], False),  # its members may be in a directory service
+        (7, "staff", ["me"], [], False),
+        (0, "wheel", ["other"], [], True),  # root's: its members are made root's own by root
     ],
 )
-def test_a_group_is_the_users_own_if_nobody_else_is_in_it(
-    members: list[str], users: list[tuple[str, int]], safe: bool, monkeypatch: pytest.MonkeyPatch
+def test_a_group_is_the_users_if_it_bears_the_name_and_has_no_other_member(
+    number: int,
+    name: str,
+    members: list[str],
+    users: list[tuple[str, int]],
+    safe: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import grp
     import pwd
@@ -186,13 +193,19 @@ def test_a_group_is_the_users_own_if_nobody_else_is_in_it(
         pytest.skip("Windows has other groups")
     monkeypatch.undo()
     monkeypatch.setattr(pwd, "getpwuid", lambda _: Entry(pw_name="me"))
-    monkeypatch.setattr(grp, "getgrgid", lambda _: Entry(gr_mem=members))
-    monkeypatch.setattr(pwd, "getpwall", lambda: [Entry(pw_name=name, pw_gid=group) for name, group in users])
-    assert trust._is_own_group(7) is safe
+    monkeypatch.setattr(grp, "getgrgid", lambda _: Entry(gr_mem=members, gr_name=name))
+    monkeypatch.setattr(pwd, "getpwall", lambda: [Entry(pw_name=user, pw_gid=group) for user, group in users])
+    assert trust._is_users_group(number) is safe
 
 
-def test_a_group_without_a_name_is_nobodys_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
+def test_a_group_or_a_user_without_a_name_is_not_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pwd
+
     if sys.platform == "win32":
         pytest.skip("Windows has other groups")
-    assert not trust._is_own_group(3_999_999_999)
+    monkeypatch.undo()
+    assert not trust._is_users_group(3_999_999_999)
+
+    for error in (OSError(5, "the directory service does not answer"), KeyError("no such user")):
+        monkeypatch.setattr(pwd, "getpwuid", lambda _, error=error: (_ for _ in ()).throw(error))
+        assert not trust._is_users_group(7)

@@ -8,32 +8,18 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken.cli.main import build_parser
-from keyring_pypitoken.policy import decision
-from keyring_pypitoken.policy.values import ENDPOINT_KEYS, KEYS, STORE_KEYS
+from keyring_pypitoken.policy.schema import describe_keys
+from keyring_pypitoken.policy.values import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 DOCS = Path(__file__).parent.parent.parent / ".github" / "docs"
 _PART = re.compile(r"(<!-- made by tests/support/make_docs\.py: ([a-z ]+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
-# What applies if no policy has the key; `none` for those that then limit nothing.
-_DEFAULTS = {
-    "valid-for": f'`"{decision._AUTO.value}"`',
-    "max-valid-for": f'`"{decision._MAX_VALID_FOR.spelling}"`',
-    "max-token-valid-for": "`max-valid-for`",
-    "uplink": f'`"{decision._UPLINK.spelling}"`',
-    "clock-skew": f'`"{decision.DEFAULT_CLOCK_SKEW}s"`',
-    "account": '`"default"`',
-    "require-policy": "`false`",
-    "unscoped": '`"refuse"`',
-    "notice": "`true`",
-    "history": "`true`",
-}
 # Options, variables, file names and patterns of names are code, wherever the uploaders have them in a sentence.
 _CODE = re.compile(
     r"(?<![\w`/-])(--?[a-z][\w-]*\b|-[A-Za-z]\b|[\w.-]*_[\w:.-]*\w|~?/?\.pypirc|[a-z]+(?:[.-][a-z]+)*[.-]NAME|config\.toml)",
@@ -56,17 +42,8 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
-def _schema() -> dict[str, Any]:
-    text = files("keyring_pypitoken.policy").joinpath("policy.schema.json").read_text("utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
-
-
-def _description(name: str, properties: dict[str, Any]) -> str:
-    found = properties[name]
-    if "$ref" in found:
-        found = _schema()["definitions"][found["$ref"].rpartition("/")[2]]
-    return re.sub(r'("[^"]+")', r"`\1`", found["description"])
+def _meaning(key: Any) -> str:
+    return re.sub(r'("[^"]+")', r"`\1`", key["description"])
 
 
 def _policy_keys() -> str:
@@ -75,17 +52,17 @@ def _policy_keys() -> str:
         (
             (
                 f"`{name}`",
-                _description(name, _schema()["properties"]),
-                _DEFAULTS.get(name, "none"),
-                "yes" if key.project_may else "no",
+                _meaning(key),
+                f"`{json.dumps(key['default'])}`" if "default" in key else "none",
+                "yes" if KEYS[name].project_may else "no",
             )
-            for name, key in KEYS.items()
+            for name, key in describe_keys()["keys"].items()
         ),
     )
 
 
-def _described(keys: Iterable[str], properties: dict[str, Any]) -> str:
-    return _table(("key", "meaning"), ((f"`{name}`", _description(name, properties)) for name in keys))
+def _described(table: str) -> str:
+    return _table(("key", "meaning"), ((f"`{name}`", _meaning(key)) for name, key in describe_keys()[table].items()))
 
 
 def _commands() -> str:
@@ -120,8 +97,8 @@ def _spelling(action: argparse.Action) -> str:
 
 _PARTS: dict[str, Callable[[], str]] = {
     "policy keys": _policy_keys,
-    "repository keys": lambda: _described(ENDPOINT_KEYS, _schema()["definitions"]["further"]["properties"]),
-    "store keys": lambda: _described(STORE_KEYS, _schema()["properties"]["store"]["properties"]),
+    "repository keys": lambda: _described("endpoint"),
+    "store keys": lambda: _described("store"),
     "commands": _commands,
 }
 

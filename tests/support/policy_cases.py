@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 import datetime
 import json
-import re
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,12 +39,7 @@ from keyring_pypitoken.policy.decision import decide
 from keyring_pypitoken.policy.values import KEYS
 from keyring_pypitoken.uploaders.evidence import find_evidence
 
-LAYERS: tuple[Layer, ...] = ("project", "user", "site")
-
-
-OWN_LAYERS: tuple[Layer, ...] = ("user", "site")
-
-
+PROGRAM = os.path.abspath(os.sep + "askpass").replace("\\", "/")
 # The keys of a top table, by whether a project may set them.
 VALUES: dict[str, tuple[bool, list[tuple[str, object]]]] = {
     "projects": (
@@ -58,7 +53,6 @@ VALUES: dict[str, tuple[bool, list[tuple[str, object]]]] = {
     "valid-for": (True, [('"15m"', 900), ("1", 1), ('"auto"', "auto")]),
     "max-valid-for": (False, [('"2h"', 7200), ("7200", 7200)]),
     "max-token-valid-for": (False, [('"7d"', 604_800)]),
-    "uplink": (False, [('"5 Mbit/s"', 5_000_000), ('"1.5Gbit/s"', 1_500_000_000), ('"500 kbit/s"', 500_000)]),
     "clock-skew": (True, [('"0s"', 0), ("0", 0), ('"10m"', 600)]),
     "not-before": (
         True,
@@ -72,35 +66,18 @@ VALUES: dict[str, tuple[bool, list[tuple[str, object]]]] = {
     "max-master-age": (False, [('"365d"', 31_536_000)]),
     "require-policy": (False, [("true", True), ("false", False)]),
     "unscoped": (False, [('"allow"', "allow"), ('"refuse"', "refuse")]),
+    "confirm": (False, [("true", True), ("false", False), (f'["{PROGRAM}", "-x"]', (PROGRAM, "-x"))]),
     "notice": (False, [("true", True), ("false", False)]),
     "history": (False, [("true", True), ("false", False)]),
 }
-
-
 CASES = [(key, text, value) for key, (_, values) in VALUES.items() for text, value in values]
-
-
-OWN_KEYS = [key for key, (project_may, _) in VALUES.items() if not project_may]
-
-
-PROJECT_CASES = [case for case in CASES if case[0] not in OWN_KEYS]
-
-
+CONFIGURED_KEYS = [key for key, (project_may, _) in VALUES.items() if not project_may]
+PROJECT_CASES = [case for case in CASES if case[0] not in CONFIGURED_KEYS]
 LENGTH = 'expected a length of time of at most 3650 days such as "90s", "15m", "1h30m" or "2d", or whole seconds'
-
-
 MOMENT = "expected a date-time with its offset such as 2026-01-31T18:00:00Z"
-
-
 LABEL = "expected up to 64 letters, digits or any of . _ @ + -, beginning with a letter or digit"
-
-
 NAIVE = "has no time zone: write it with one, such as 2026-01-31T18:00:00Z"
-
-
 PATTERN = 'expected the beginning of a name and one * such as "acme-*"'
-
-
 NO_MOMENTS = [
     ('"2026-01-31T18:00:00Z"', "is '2026-01-31T18:00:00Z', which is a text: write the date-time without quotes"),
     ("2026-01-31", f"is 2026-01-31, {MOMENT}"),
@@ -108,8 +85,7 @@ NO_MOMENTS = [
     ("1769882400", f"is 1769882400, {MOMENT}"),
     ("2026-01-31 18:00:00", NAIVE),
 ]
-
-
+ASKPASS = '["/usr/bin/ksshaskpass"]'
 WRONG = [
     ("projects", '"demo"', """is 'demo', expected a list of project names such as ["demo"]"""),
     ("projects", "true", 'is true, expected a list of project names such as ["demo"]'),
@@ -135,15 +111,6 @@ WRONG = [
     ("max-valid-for", '"0d"', "is 0, expected at least one second"),
     ("max-token-valid-for", '"auto"', f"is 'auto', {LENGTH}"),
     ("max-master-age", "0", "is 0, expected at least one second"),
-    *(
-        ("uplink", text, f'is {shown}, expected an upload speed such as "5 Mbit/s" or "500 kbit/s"')
-        for text, shown in (
-            ("5", "5"),
-            ('"5 MB/s"', "'5 MB/s'"),
-            ('"0 Mbit/s"', "'0 Mbit/s'"),
-            ('"0.0001 kbit/s"', "'0.0001 kbit/s'"),
-        )
-    ),
     ("clock-skew", "-1", f"is -1, {LENGTH}"),
     ("clock-skew", '"soon"', f"is 'soon', {LENGTH}"),
     ("clock-skew", '"10m1s"', """is '10m1s', expected at most "10m\""""),
@@ -158,6 +125,17 @@ WRONG = [
     ("unscoped", "true", 'is true, expected "refuse" or "allow"'),
     ("unscoped", '"Allow"', """is 'Allow', expected "refuse" or "allow\""""),
     ("unscoped", "[]", 'is a list, expected "refuse" or "allow"'),
+    *(
+        ("confirm", text, f"is {shown}, expected true, false, or a program and its arguments such as {ASKPASS}")
+        for text, shown in (
+            ("1", "1"),
+            ('"yes"', "'yes'"),
+            ("[]", "a list"),
+            ('["/x", ""]', "a list"),
+            ("[3]", "a list"),
+        )
+    ),
+    ("confirm", '["askpass"]', "names 'askpass', expected an absolute path such as \"/usr/bin/ksshaskpass\""),
     ("notice", "0", "is 0, expected true or false"),
     ("notice", "-1e13", "is a number out of range, expected true or false"),
     ("notice", "1000000000001", "is a number out of range, expected true or false"),
@@ -166,105 +144,11 @@ WRONG = [
 ]
 
 
-TOP_KEYS = (
-    "projects, valid-for, max-valid-for, max-token-valid-for, uplink, clock-skew, not-before, not-after, account, "
-    "max-master-age, require-policy, unscoped, notice, history"
-)
-
-
-PROJECT_KEYS = "projects, valid-for, clock-skew, not-before, not-after, account"
-
-
-URL = "expected an https URL (http for a loopback address only), without user, query or fragment"
-
-
-IDENTITY = "expected the path of an age identity file or an SSH private key"
-
-
-KEY_ITSELF = "a key itself or not a path"
-
-
-ODD_NAME = "age-plugin-demo-1.txt"
-
-
-PYPROJECTS = {
-    "header": ('[tool.keyring-pypitoken]\nprojects = ["demo"]\n', 2),
-    "header with a comment": ('[tool . keyring-pypitoken] # ours\n\nprojects = ["demo"]\n', 3),
-    "quoted": ('["tool"."keyring-pypitoken"]\n"projects" = ["demo"]\n', 2),
-    "quoted in single quotes": ("[tool.'keyring-pypitoken']\n'projects' = ['demo']\n", 2),
-    "dotted": ('[tool]\nkeyring-pypitoken.projects = ["demo"]\n', 2),
-    "dotted from the top": ('tool.keyring-pypitoken.projects = ["demo"]\n', 1),
-    "inline": ('[tool]\nkeyring-pypitoken = { projects = ["demo"] }\n', 2),
-    "inline from the top": ('\ntool = { keyring-pypitoken = { projects = ["demo"] } }\n', 2),
-    "after others": ("[project]\nprojects = 1\n[tool.keyring-pypitoken]\nprojects = ['demo']\n", 4),
-}
-
-
-LINES: dict[str, tuple[str, dict[tuple[str, ...], tuple[int, int, int]]]] = {
-    "nothing": ("", {}),
-    "comments": ("# a = 1\n  # [b]\na = 1 # b = 2\n\n\tb = 2", {("a",): (3, 1, 5), ("b",): (5, 2, 6)}),
-    "a list of several lines": (
-        'a = [\n  "x", # one\n  "y=z",\n]\nb = [ # two\n]\n',
-        {("a",): (1, 1, 5), ("b",): (5, 1, 5)},
-    ),
-    "texts of several lines": (
-        'a = """\nb = 1\n\\""" [c]\n"""\nd = \'\'\'\n[e]\n\'\'\'\nf = 1',
-        {("a",): (1, 1, 5), ("d",): (5, 1, 5), ("f",): (8, 1, 5)},
-    ),
-    "CRLF": (
-        "# x\r\na = 1\r\n[b]\r\nc = [\r\n1]\r\n[d] # e\r\nf = 1\r\n",
-        {("a",): (2, 1, 5), ("b",): (3, 2, 2), ("b", "c"): (4, 1, 5), ("d",): (6, 2, 2), ("d", "f"): (7, 1, 5)},
-    ),
-    "dotted keys": (
-        "a.b . \"c\".'d' = 1\na.e = 2\n",
-        {
-            ("a",): (1, 1, 17),
-            ("a", "b"): (1, 1, 17),
-            ("a", "b", "c"): (1, 1, 17),
-            ("a", "b", "c", "d"): (1, 1, 17),
-            ("a", "e"): (2, 1, 7),
-        },
-    ),
-    "dots and marks within quotes": (
-        '[x."a.b"]\n"c = d" = 1\n"#e" = 2\n',
-        {("x",): (1, 2, 2), ("x", "a.b"): (1, 2, 2), ("x", "a.b", "c = d"): (2, 1, 11), ("x", "a.b", "#e"): (3, 1, 8)},
-    ),
-    "arrays of tables, of which the first counts": (
-        "[[a]]\nb = 1\n[[a]]\nb = 2\nc = 3\n",
-        {("a",): (1, 3, 3), ("a", "b"): (2, 1, 5), ("a", "c"): (5, 1, 5)},
-    ),
-    "inline tables": (
-        "a = { b = 1, c.d = {} , e = [{ f = 1 }, { f = 2 }] }",
-        {
-            ("a",): (1, 1, 5),
-            ("a", "b"): (1, 7, 11),
-            ("a", "c"): (1, 14, 20),
-            ("a", "c", "d"): (1, 14, 20),
-            ("a", "e"): (1, 25, 29),
-            ("a", "e", "f"): (1, 32, 36),
-        },
-    ),
-    # These end a line for str.splitlines, and for no editor.
-    "other separators of Unicode": (
-        "# \x85 \u2028 \u2029\na = '\x85 \u2028'\nb = 1",
-        {("a",): (2, 1, 5), ("b",): (3, 1, 5)},
-    ),
-}
-
-
 # How long an example takes proves nothing on a busy machine, and nothing is left behind.
 search = settings(deadline=None, database=None, max_examples=200)
-
-
 ANY_LAYER: st.SearchStrategy[Layer] = st.sampled_from(("project", "user", "site"))
-
-
 TABLES: st.SearchStrategy[tuple[str, ...]] = st.sampled_from(((), PYPROJECT_TABLE))
-
-
 TEXT = st.text(st.characters(codec="utf-8"))
-
-
 LINE = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]))
 
 
@@ -306,31 +190,19 @@ OUR_NAMES = [
     "corp",
     "valid_for",
 ]
-
-
 NAMES = st.sampled_from(OUR_NAMES) | TEXT
-
-
 MOMENTS = st.datetimes(
     timezones=st.none() | st.integers(-1439, 1439).map(lambda m: datetime.timezone(datetime.timedelta(minutes=m)))
 )
-
-
 OUR_VALUES = st.sampled_from(
     ["demo", "15m", "refuse", "allow", "a.B", "https://example.org/", "http://[::1]/", "https://[", ["demo"], [], {}]
 )
-
-
 PLAIN = st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT | st.dates() | st.times() | MOMENTS
-
-
 ANY_VALUES = st.recursive(
     OUR_VALUES | PLAIN,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
     max_leaves=6,
 )
-
-
 POLICIES = st.dictionaries(NAMES, ANY_VALUES, max_size=6) | st.fixed_dictionaries(
     {"repository": st.dictionaries(NAMES, st.dictionaries(NAMES, ANY_VALUES, max_size=4), max_size=3)},
     optional={"store": st.dictionaries(NAMES, ANY_VALUES, max_size=2), "projects": ANY_VALUES, "not-after": MOMENTS},
@@ -346,52 +218,12 @@ def refusal_of(text: str, layer: Layer, table: tuple[str, ...]) -> str | None:
     return None
 
 
-QUOTED = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="\"'\\"))
-
-
-KEY_NAMES = st.from_regex(re.compile(r"[A-Za-z0-9_-]{1,8}", re.ASCII), fullmatch=True) | QUOTED
-
-
-SPACES = st.sampled_from(["", " ", "\t", "  \t "])
-
-
-COMMENTS = st.just("") | LINE.map(lambda text: f" # {text}")
-
-
-@st.composite
-def documents(draw: st.DrawFn) -> tuple[str, dict[tuple[str, ...], int]]:
-    """Write a document of tables and keys, and tell in which lines they stand."""
-    lines: list[str] = []
-    expected: dict[tuple[str, ...], int] = {}
-    table: tuple[str, ...] = ()
-    for name in draw(st.lists(KEY_NAMES, unique=True, max_size=8)):
-        lines += draw(st.lists(COMMENTS, max_size=2))
-        bare = [name] if re.fullmatch(r"[A-Za-z0-9_-]+", name) else []
-        written = draw(st.sampled_from([*bare, f'"{name}"', f"'{name}'"]))
-        before, between, after, comment = draw(st.tuples(SPACES, SPACES, SPACES, COMMENTS))
-        if draw(st.booleans()):
-            value = draw(st.sampled_from(["1", '"[x]"', "'a = 1'", "[]", "[ # [y]\n  'b = 2',\n]"]))
-            expected[(*table, name)] = 1 + sum(line.count("\n") + 1 for line in lines)
-            lines.append(f"{before}{written}{between}={after}{value}{comment}")
-        else:
-            table = (name,)
-            expected[table] = 1 + sum(line.count("\n") + 1 for line in lines)
-            lines.append(f"{before}[{between}{written}{after}]{comment}")
-    return "\n".join(lines), expected
-
-
 # As a system passes them: no NUL. One slash at most, since no test shall list the whole file system.
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0/\\"), max_size=20) | st.text(
     "*?[!]a-.~=", max_size=8
 )
-
-
 OPTIONS = st.sampled_from(["--", "-r", "--sign", "--comm", "--x=y", "-", "demo==1.0", "a-1.0.zip", "*-1.0.zip"])
-
-
 ARGUMENTS = OPTIONS | WORDS | st.tuples(WORDS, WORDS).map("x/".join)
-
-
 PROGRAMS = ["", "twine", "uv", "flit", "hatch", "poetry", "pdm"]
 
 
@@ -406,8 +238,6 @@ def check_evidence(process: Process, hint: str | None) -> None:
 
 
 CFG = st.lists(st.sampled_from(["[metadata]", "name", "=", ":", " ", "\n", "\n ", "demo", "%(x)s", "#", ";", "]"]))
-
-
 NOW = 1_000
 
 
@@ -420,42 +250,38 @@ def sourced(values: st.SearchStrategy[Any]) -> st.SearchStrategy[WithOrigin[Any]
     return values.map(lambda value: WithOrigin(value, Origin("p.toml:1")))
 
 
-def limits(*, spoken: bool) -> st.SearchStrategy[Settings]:
-    """Make a table of limits; those with a default that another value may exceed are spoken, or not at all."""
+def limits(*, whole: bool) -> st.SearchStrategy[Settings]:
+    """Make a table of limits; those with a default that another value may exceed only if it is `whole`."""
     return st.builds(
         lambda **said: Settings(**said),  # noqa: PLW0108 - hypothesis would fill what is left out of a NamedTuple
         projects=st.none() | sourced(ALLOWED),
         not_before=st.none() | sourced(st.integers(NOW - 200, NOW + 2)),
         not_after=st.none() | sourced(st.integers(NOW - 20, NOW + 5_000)),
         require_policy=st.none() | sourced(st.sampled_from([False, False, False, True])),
-        max_valid_for=sourced(st.integers(300, 10_000)) if spoken else st.none(),
-        unscoped=sourced(st.sampled_from(["allow", "allow", "allow", "refuse"])) if spoken else st.none(),
+        max_valid_for=sourced(st.integers(300, 10_000)) if whole else st.none(),
+        unscoped=sourced(st.sampled_from(["allow", "allow", "allow", "refuse"])) if whole else st.none(),
     )
 
 
 def files(layer: Layer, top: st.SearchStrategy[Settings]) -> st.SearchStrategy[PolicyFile]:
     """Make a layer's policy, with or without a table for the repository."""
     nothing: dict[str, Settings] = {}
-    tables = st.just(nothing) | st.fixed_dictionaries({"pypi": limits(spoken=layer != "project")})
+    tables = st.just(nothing) | st.fixed_dictionaries({"pypi": limits(whole=layer != "project")})
     return st.builds(
-        PolicyFile, st.just(layer), st.just(Origin("p.toml")), top, tables, st.just(()), st.just(StoreSettings())
+        PolicyFile, st.just(layer), st.just(Origin("p.toml")), top, tables, st.just({}), st.just(StoreSettings())
     )
 
 
-WISHES = st.fixed_dictionaries(
+PREFERENCES = st.fixed_dictionaries(
     {},
     optional={
         "valid_for": sourced(st.integers(1, 1_500)),
         "clock_skew": sourced(st.integers(0, 600)),
     },
 )
-
-
 PROJECT = st.none() | files(
-    "project", st.tuples(limits(spoken=False), WISHES).map(lambda pair: pair[0]._replace(**pair[1]))
+    "project", st.tuples(limits(whole=False), PREFERENCES).map(lambda pair: pair[0]._replace(**pair[1]))
 )
-
-
 EVIDENCE = st.none() | sourced(st.sampled_from([("a",), ("a",), ("b", "c")]))
 
 
@@ -468,6 +294,6 @@ def granted(policies: Policies, projects: WithOrigin[tuple[str, ...]] | None) ->
         return None
 
 
-def way_of(*policies: PolicyFile | None) -> SearchPath:
-    """Return a way with these policies on it, nearest first."""
+def path_of(*policies: PolicyFile | None) -> SearchPath:
+    """Return a search path with these policies, nearest first."""
     return SearchPath(Path(), tuple(policy for policy in policies if policy is not None))

@@ -121,7 +121,7 @@ def test_each_policy_can_be_followed(page: str) -> None:
 def test_the_parts_of_auto_are_the_programs() -> None:
     assert decision._AUTO_FACTOR == 4
     assert (
-        '`"auto"` is four times what the files take at the speed `uplink`, '
+        '`"auto"` is four times what the files take at 5 Mbit/s, '
         f"plus {decision._AUTO_PER_FILE} seconds a file and {decision._AUTO_RESERVE // 60} minutes: "
         f"at least {decision._AUTO_MINIMUM // 60} minutes, at most `max-valid-for`, "
         f"and {decision.DEFAULT_VALID_FOR // 60} minutes if the files are not known."
