@@ -99,8 +99,7 @@ def _wrapped(text: str, first: str, further: str) -> str:
     if not sys.stdout.isatty():
         return first + text
     width = max(40, shutil.get_terminal_size().columns)
-    sentence, *excerpt = text.split("\n")  # of a file, with a caret below it
     lines = textwrap.wrap(
-        sentence, width, initial_indent=first, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
+        text, width, initial_indent=first, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
     )
-    return "\n".join([*(lines or [first.rstrip()]), *(further + line for line in excerpt)])
+    return "\n".join(lines or [first.rstrip()])

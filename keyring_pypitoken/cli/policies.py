@@ -122,7 +122,7 @@ def _check_all() -> list[_Checked]:
     checked += [found for _, found in own if found is not None]
     if not any(found.problems for found in checked):
         config = Config(tuple(policy for policy, _ in own if policy is not None))
-        together = find_contradictions(config.policies(way), config.repositories)
+        together = [*config.conflicts, *find_contradictions(config.policies(way), config.repositories)]
         _, strange = _problems_of(lambda: check_repository_names(config.policies(way), config.repositories), None)
         if together or strange:
             checked.append(_Checked("together", (*together, *strange)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import re
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken.lookup import BUILT_IN, split_url
@@ -27,6 +26,7 @@ _URL = (
     r"[Hh][Tt][Tt][Pp][Ss]?://(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
     r"(?:/(?!\.{0,2}/|\.{1,2}$)[A-Za-z0-9._~@+:=,-]*)*"
 )
+_ABSOLUTE = r"/|[A-Za-z]:[\\/]|\\\\"
 _SECRET = r"(?i)AGE-SECRET-KEY-|^AGE-PLUGIN-[^/\\]+-1[A-Z0-9]{6,}$|-----BEGIN"  # noqa: S105 - how to recognize one
 
 
@@ -157,7 +157,7 @@ def _read_confirm(value: object) -> bool | tuple[str, ...]:
     words = value if isinstance(value, list) else []
     if not words or not all(isinstance(word, str) and word and "\0" not in word for word in words):
         raise _wrong(value, 'true, false, or a program and its arguments such as ["/usr/bin/ksshaskpass"]')
-    if not PurePath(words[0]).is_absolute():
+    if not re.match(_ABSOLUTE, words[0]):
         raise WrongValueError(f'names {quoted(words[0])}, expected an absolute path such as "/usr/bin/ksshaskpass"')
     return tuple(words)
 

@@ -43,8 +43,7 @@ RELEASES = (
     Release(100, 5 * MIB),
     Release(24, 81 * MIB, 4),
     Release(1, 1024 * MIB),
-    Release(1, 1024 * MIB, 2, 'uplink = "2 Mbit/s"'),
-    Release(1, 1024 * MIB, 2, 'uplink = "2 Mbit/s"\nmax-valid-for = "3h"'),
+    Release(1, 1024 * MIB, 2, 'max-valid-for = "3h"'),
 )
 
 

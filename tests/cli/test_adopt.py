@@ -149,7 +149,7 @@ def test_a_broken_policy_of_the_user_moves_nothing(command: Command, user_policy
     FileKeyring().plant(PYPI, TOKEN, master)
     path = user_policy("notice = 1\n")
     assert command.refused("adopt") == (
-        f"the policy cannot be followed: {path}:1:10: notice is 1, expected true or false; correct it there."
+        f"the policy cannot be followed: {path}:1: notice is 1, expected true or false; correct it there."
     )
     assert FileKeyring().passwords() == {(PYPI, TOKEN): master}
 

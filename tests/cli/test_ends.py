@@ -141,7 +141,7 @@ def test_a_locale_of_ascii_shows_escapes(work: Path) -> None:
     (work / "übung" / "pypitoken.toml").write_text("x = 1\n")
     done = shell("$K check $(echo *)/pypitoken.toml", work, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
     assert done.returncode == 1
-    assert "bung/pypitoken.toml:1:1: unknown key 'x'" in done.stdout
+    assert "bung/pypitoken.toml:1: unknown key 'x'" in done.stdout
     assert done.stderr == ""
 
 

@@ -172,19 +172,13 @@ def test_check_finds_every_mistake_of_every_file_at_once(
     code, out, err = command("check")
     assert (code, err) == (1, "")
     user, site = paths.user_policy(), paths.site_policies()[0]
-    assert out.split("\n")[:9] == [
-        "- pypitoken.toml:1:1: unknown key 'projcts'; did you mean 'projects'?",
-        ' 1 | projcts = ["demo"]',
-        "   | ^",
-        f"- pypitoken.toml:2:13: valid-for is 'soon', {LENGTH}",
-        ' 2 | valid-for = "soon"',
-        "   |             ^",
-        "- pypitoken.toml:3:1: unscoped is for your own policy.toml only: a project cannot set it",
-        ' 3 | unscoped = "allow"',
-        "   | ^",
+    assert out.split("\n")[:3] == [
+        "- pypitoken.toml:1: unknown key 'projcts'; did you mean 'projects'?",
+        f"- pypitoken.toml:2: valid-for is 'soon', {LENGTH}",
+        "- pypitoken.toml:3: unscoped is for your own policy.toml only: a project cannot set it",
     ]
-    assert f"- {user}:1:10: notice is 3, expected true or false\n" in out
-    assert f"- {site}:1:7: expected ']' at the end of a table declaration\n" in out
+    assert f"- {user}:1: notice is 3, expected true or false\n" in out
+    assert f"- {site}:1: expected ']' at the end of a table declaration\n" in out
     found = command.json("check", code=1)
     assert found["ok"] is False
     assert [len(file["problems"]) for file in found["files"]] == [3, 1, 1]
@@ -246,18 +240,14 @@ def test_check_reads_the_files_that_are_named(command: Command, work: Path) -> N
     code, out, _ = command("check", str(other), "gone.toml", "directory.toml", "pyproject.toml")
     assert code == 1
     assert out.split("\n") == [
-        f"- {other}:1:11: account is 1, expected {LABEL_RULE}",
-        " 1 | account = 1",
-        "   |           ^",
+        f"- {other}:1: account is 1, expected {LABEL_RULE}",
         "- gone.toml does not exist: correct its name.",
         "- directory.toml is not a regular file: replace it with one.",
         "",
     ]
     (work / "pyproject.toml").write_text("[tool.keyring-pypitoken]\nvalid_for = 1\n")
     (file,) = command.json("check", "pyproject.toml", code=1)["files"]
-    assert file["problems"] == [
-        "pyproject.toml:2:1: unknown key 'valid_for'; did you mean 'valid-for'?\n 2 | valid_for = 1\n   | ^"
-    ]
+    assert file["problems"] == ["pyproject.toml:2: unknown key 'valid_for'; did you mean 'valid-for'?"]
 
 
 @pytest.mark.parametrize("name", ["pypi-token.toml", ".pypitoken.toml"])

@@ -15,7 +15,6 @@ from keyring_pypitoken.vault import passphrase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
 PRIVATE = f"keyring-pypitoken:{PYPI}"
@@ -93,23 +92,6 @@ def test_a_paragraph_without_words_is_a_line(monkeypatch: pytest.MonkeyPatch) ->
     table([("name", "")])
     table([])
     assert terminal.getvalue() == "\n  name\n"
-
-
-def test_a_terminal_shows_the_line_of_a_policy_with_a_caret_below_it(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (project / "pypitoken.toml").write_text('valid-for = "2 hours"\n')
-    monkeypatch.setenv("COLUMNS", "60")
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stdout", terminal)
-    assert main(["check"]) == 1
-    assert terminal.getvalue() == (
-        "- pypitoken.toml:1:13: valid-for is '2 hours', expected a\n"
-        '  length of time of at most 3650 days such as "90s", "15m",\n'
-        '  "1h30m" or "2d", or whole seconds\n'
-        '   1 | valid-for = "2 hours"\n'
-        "     |             ^\n"
-    )
 
 
 def test_a_secret_is_asked_for_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -737,7 +737,7 @@ def test_refuses_a_typed_length_above_its_ceiling(user: str | None, ceiling: str
 
 MIB = 1024 * 1024
 AUTO_LENGTHS = [
-    # 4 x bits / uplink + 30 s a file + 180 s; at least 300 s
+    # 4 x bits / 5 Mbit/s + 30 s a file + 180 s; at least 300 s
     ((10,), None, 300, "auto: 1 file, 10 bytes at 5 Mbit/s"),
     ((MIB, 363_000), None, 300, "auto: 2 files, 1.3 MiB at 5 Mbit/s"),
     ((100 * MIB,), None, 882, "auto: 1 file, 100.0 MiB at 5 Mbit/s"),

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 import datetime
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +38,6 @@ from keyring_pypitoken.policy.decision import decide
 from keyring_pypitoken.policy.values import KEYS
 from keyring_pypitoken.uploaders.evidence import find_evidence
 
-PROGRAM = os.path.abspath(os.sep + "askpass").replace("\\", "/")
 # The keys of a top table, by whether a project may set them.
 VALUES: dict[str, tuple[bool, list[tuple[str, object]]]] = {
     "projects": (
@@ -66,7 +64,10 @@ VALUES: dict[str, tuple[bool, list[tuple[str, object]]]] = {
     "max-master-age": (False, [('"365d"', 31_536_000)]),
     "require-policy": (False, [("true", True), ("false", False)]),
     "unscoped": (False, [('"allow"', "allow"), ('"refuse"', "refuse")]),
-    "confirm": (False, [("true", True), ("false", False), (f'["{PROGRAM}", "-x"]', (PROGRAM, "-x"))]),
+    "confirm": (
+        False,
+        [("true", True), ("false", False), ('["/bin/a", "-x"]', ("/bin/a", "-x")), (r'["C:\\a.exe"]', (r"C:\a.exe",))],
+    ),
     "notice": (False, [("true", True), ("false", False)]),
     "history": (False, [("true", True), ("false", False)]),
 }

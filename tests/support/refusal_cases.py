@@ -112,8 +112,8 @@ def no_project_found(stage: Stage) -> str:
     stage.master()
     (stage.work / "pyproject.toml").unlink()
     return (
-        "cannot tell which project this upload is for: pass the distribution files (`twine upload dist/*`), "
-        "run it in the project's directory, list `projects` in its pypitoken.toml, or set KEYRING_PYPITOKEN_PROJECT."
+        "the project of this upload is unknown: name the distribution files, run it in the project's directory, or "
+        "run `export KEYRING_PYPITOKEN_PROJECT=NAME`."
     )
 
 
@@ -146,7 +146,7 @@ def unknown_key(stage: Stage) -> str:
     stage.master()
     stage.project('projects = ["demo"]\nvalid_for = "5m"\n')
     return (
-        "the policy cannot be followed: pypitoken.toml:2:1: unknown key 'valid_for'; did you mean 'valid-for'?; "
+        "the policy cannot be followed: pypitoken.toml:2: unknown key 'valid_for'; did you mean 'valid-for'?; "
         "correct it there."
     )
 
@@ -157,7 +157,7 @@ def wrong_type(stage: Stage) -> str:
     stage.master()
     stage.project('[project]\nname = "demo"\n[tool.keyring-pypitoken]\nprojects = "demo"\n', "pyproject.toml")
     return (
-        "the policy cannot be followed: pyproject.toml:4:12: projects is 'demo', expected a list of project names "
+        "the policy cannot be followed: pyproject.toml:4: projects is 'demo', expected a list of project names "
         'such as ["demo"]; correct it there.'
     )
 
@@ -167,7 +167,7 @@ def broken_toml(stage: Stage) -> str:
     """No TOML at all."""
     stage.master()
     stage.project("projects = [\n")
-    return "pypitoken.toml:1:12 is not valid TOML: the value is not closed; correct it there."
+    return "pypitoken.toml:1 is not valid TOML: the value is not closed; correct it there."
 
 
 @case
@@ -176,7 +176,7 @@ def bad_duration(stage: Stage) -> str:
     stage.master()
     stage.project('valid-for = "15 minutes"\n')
     return (
-        "the policy cannot be followed: pypitoken.toml:1:13: valid-for is '15 minutes', expected a length of time of "
+        "the policy cannot be followed: pypitoken.toml:1: valid-for is '15 minutes', expected a length of time of "
         'at most 3650 days such as "90s", "15m", "1h30m" or "2d", or whole seconds; correct it there.'
     )
 
@@ -187,7 +187,7 @@ def naive_date_time(stage: Stage) -> str:
     stage.master()
     stage.project("not-after = 2026-01-31T18:00:00\n")
     return (
-        "the policy cannot be followed: pypitoken.toml:1:13: not-after has no time zone: write it with one, such as "
+        "the policy cannot be followed: pypitoken.toml:1: not-after has no time zone: write it with one, such as "
         "2026-01-31T18:00:00Z; correct it there."
     )
 
@@ -254,9 +254,9 @@ def broken_user_policy(stage: Stage) -> str:
     stage.master()
     path = stage.user("ceiling = 1\n")
     return (
-        f"the policy cannot be followed: {path}:1:1: unknown key 'ceiling'; known here are projects, valid-for, "
-        "max-valid-for, max-token-valid-for, uplink, clock-skew, not-before, not-after, account, max-master-age, "
-        "require-policy, unscoped, notice, history, repository, store; correct it there."
+        f"the policy cannot be followed: {path}:1: unknown key 'ceiling'; known here are projects, valid-for, "
+        "max-valid-for, max-token-valid-for, clock-skew, not-before, not-after, account, max-master-age, "
+        "require-policy, unscoped, confirm, notice, history, repository, store; correct it there."
     )
 
 
@@ -412,7 +412,7 @@ def identity_written_into_the_policy(stage: Stage) -> str:
     stage.age(identity=RECIPIENT)
     policy = stage.user(f'[store]\nidentity = "{IDENTITY}"\n')
     return (
-        f"the policy cannot be followed: {policy}:2:12: store.identity is a key itself or not a path, expected the "
+        f"the policy cannot be followed: {policy}:2: store.identity is a key itself or not a path, expected the "
         "path of an age identity file or an SSH private key; correct it there."
     )
 
@@ -732,7 +732,7 @@ def set_with_a_broken_user_policy(stage: Stage) -> tuple[str, str]:
     """Nobody can tell where the user wants it."""
     path = stage.user("[store]\nbackends = 1\n")
     return new_master(), (
-        f"the policy cannot be followed: {path}:2:1: unknown key 'backends'; did you mean 'backend'?; correct it there."
+        f"the policy cannot be followed: {path}:2: unknown key 'backends'; did you mean 'backend'?; correct it there."
     )
 
 

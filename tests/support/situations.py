@@ -167,7 +167,7 @@ SITUATIONS = (
         "upload it from its own repository", _policy('projects = ["other"]\n'),
     ),
     Situation(
-        "broken policy", "pdm", "refused", "the policy cannot be followed: pypitoken.toml:1:1: unknown key 'x'",
+        "broken policy", "pdm", "refused", "the policy cannot be followed: pypitoken.toml:1: unknown key 'x'",
         "`keyring-pypitoken check`", _policy("x = 1\n"),
     ),
     Situation(

@@ -189,7 +189,7 @@ def test_a_refusal_on_a_terminal_names_its_page(words: list[str], run: Run, work
         1,
         [
             (
-                "keyring-pypitoken: the policy cannot be followed: pypitoken.toml:1:13: valid-for is 0, expected at "
+                "keyring-pypitoken: the policy cannot be followed: pypitoken.toml:1: valid-for is 0, expected at "
                 "least one second; correct it there."
             ),
             f"keyring-pypitoken: see {notices.DOCS}troubleshooting.md",

@@ -452,7 +452,7 @@ def test_refuses_a_pyproject_that_is_not_toml(work: Path) -> None:
     """The project could not be built, so that nothing of it can be uploaded."""
     (work / "pyproject.toml").write_text("[project\n", "utf-8")
     assert refused() == (
-        "pyproject.toml:1:9 is not valid TOML: expected ']' at the end of a table declaration; correct it there."
+        "pyproject.toml:1 is not valid TOML: expected ']' at the end of a table declaration; correct it there."
     )
 
 
