@@ -53,15 +53,6 @@ def _option(flags: str, metavar: str, text: str, **settings: Any) -> _Option:
     return add
 
 
-def _group(title: str, *options: _Option) -> _Option:
-    def add(parser: Any) -> None:
-        group = parser.add_argument_group(title)
-        for add_option in options:
-            add_option(group)
-
-    return add
-
-
 _REPOSITORY = _option("-r --repository", "NAME", "pypi (the default), testpypi, a name in your policy.toml, or a URL")
 _ACCOUNT = _option("--account", "LABEL", "which of several masters (default: what the policies say)")
 _STORED_FOR = _option("--project", "NAME", "for the uploads of this project (default: what the token shows)")
@@ -86,8 +77,7 @@ _LIMITS = (
     _option("--master-stdin", "", "read the master from standard input, store nothing"),
     _option("--note", "TEXT", "a note for the history"),
 )
-_RESTRICTIONS = _group(
-    "restrictions, each of which narrows the token further",
+_RESTRICTIONS = (
     _option("--project", "NAME", "only uploads of this project; may be repeated", action="append"),
     _option("--project-id", "UUID", "only the project with this id; may be repeated", action="append"),
     _option("--user-id", "ID", "only for the user with this id"),
@@ -127,11 +117,7 @@ _SUBCOMMANDS: dict[str, tuple[str, str, tuple[_Option, ...]]] = {
         "run a command with a restricted token in the variables of its uploader",
         (_REPOSITORY, _ACCOUNT, *_LIMITS, _FILES),
     ),
-    "restrict": (
-        "tokens:restrict",
-        "restrict the token on standard input, print the new one",
-        (_RESTRICTIONS,),
-    ),
+    "restrict": ("tokens:restrict", "restrict the token on standard input, print the new one", _RESTRICTIONS),
     "inspect": ("tokens:inspect", "show what the token on standard input can do", (_JSON,)),
     "check": ("policies:check", "find all mistakes in policy files", (_POLICIES, _JSON)),
     "history": ("history:history", "show which tokens were derived, when, and for what", (_NUMBER, _JSON)),
@@ -145,16 +131,10 @@ _EXAMPLES = """\
   pass show pypi | keyring-pypitoken login
   keyring-pypitoken logout --account work
   keyring-pypitoken init
-  keyring-pypitoken init --from-dist
-  keyring-pypitoken explain
   keyring-pypitoken explain -r testpypi dist/*
   keyring-pypitoken status
-  keyring-pypitoken status --json
   keyring-pypitoken setup uv
-  keyring-pypitoken setup hatch --yes
-  keyring-pypitoken adopt --dry-run
   keyring-pypitoken adopt
-  keyring-pypitoken rekey
   keyring-pypitoken rekey --identity ~/.ssh/id_ed25519
   MATURIN_PYPI_TOKEN=$(keyring-pypitoken token) maturin publish
   keyring-pypitoken token --project my-project --valid-for 7d --note "GitLab"
@@ -163,7 +143,6 @@ _EXAMPLES = """\
   echo "$TOKEN" | keyring-pypitoken restrict --project my-project --valid-for 1h
   echo "$TOKEN" | keyring-pypitoken inspect
   keyring-pypitoken check
-  keyring-pypitoken check pypitoken.toml
   keyring-pypitoken history -n 5
   keyring-pypitoken history -n 0 --json
 """.splitlines()
@@ -264,7 +243,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
         hint = f"did you mean {likely!r}?" if likely else f"known are {', '.join(known)}."
         parser.exit(2, f"{_PROGRAM}: unknown command {quoted(words[0])}; {hint}\n")
     options, unknown = parser.parse_known_args(words)
-    if unknown:  # argparse's own error would show the usage of the whole command
+    if unknown:  # argparse would show the usage of the whole command
         options.parser.error(f"unrecognized arguments: {' '.join(map(printable, unknown))}")
     if options.name == "exec" and not command:
         options.parser.error("exec needs a command after two dashes: keyring-pypitoken exec -- twine upload dist/*")

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING
 
 from keyring_pypitoken import files
 from keyring_pypitoken.cli.output import dump, items, say
@@ -20,19 +20,11 @@ from keyring_pypitoken.uploaders.evidence import find_workspace, projects_of_fil
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
-    from keyring_pypitoken.policy.model import Layer, PolicyFile
+    from keyring_pypitoken.policy.model import Layer
 
-T = TypeVar("T")
 _TEMPLATE = Path(__file__).with_name("policy_template.toml")  # without projects
-
-
-class _Checked(NamedTuple):
-    """A policy file and all that is wrong in it."""
-
-    file: str
-    problems: tuple[str, ...]
 
 
 def init(options: argparse.Namespace) -> int:
@@ -41,7 +33,7 @@ def init(options: argparse.Namespace) -> int:
     if options.from_dist is None:
         directory, names = find_workspace(here, here)
     else:
-        directory = next((found for found in discovery.project_directories(here) if _is_root(found)), here)
+        directory = next((path for path in discovery.project_directories(here) if _is_root(path)), here)
         names = _in_distributions(here / options.from_dist)
     if not names:
         raise Refusal(
@@ -84,63 +76,70 @@ def _write(path: Path, shown: str, content: str, *, replace: bool) -> None:
 
 def check(options: argparse.Namespace) -> int:
     """Find all mistakes in the files that are named, else in those in force here."""
-    checked = [_check_file(Path(name)) for name in options.files] if options.files else _check_all()
-    problems = [problem for found in checked for problem in found.problems]
+    checked = dict(map(_check_file, map(Path, options.files))) if options.files else _check_all()
+    problems = [problem for listed in checked.values() for problem in listed]
     if options.json:
-        dump({"ok": not problems, "files": [found._asdict() for found in checked]})
+        files_shown = [{"file": file, "problems": listed} for file, listed in checked.items()]
+        dump({"ok": not problems, "files": files_shown})
     elif problems:
         items(problems)
     elif checked:
-        say(f"No mistakes found in {', '.join(found.file for found in checked)}.", "good")
+        say(f"No mistakes found in {', '.join(checked)}.", "good")
     else:
         say("No policy applies here, so the defaults do.", "good")
     return 1 if problems else 0
 
 
-def _check_file(path: Path) -> _Checked:
-    """Check one file, whose name decides whose it is."""
+def _check_file(path: Path) -> tuple[str, list[str]]:
+    """Return what messages call a file, and all mistakes in it; its name decides whose it is."""
     shown = printable(str(path))
     table = PYPROJECT_TABLE if path.name == discovery.PYPROJECT else ()
     layer: Layer = "user" if path.name == "policy.toml" else "project"
-    text, problems = _problems_of(lambda: files.read_text(path, shown), None)
-    if text is not None:
-        _, problems = _problems_of(lambda: parse_policy(text, layer=layer, name=shown, table=table), None)
-    elif not problems:
-        problems = (f"{shown} does not exist: correct its name.",)
-    alike = (misnamed_problem(shown),) if path.name in discovery.MISNAMED and layer == "project" else ()
-    return _Checked(shown, (*alike, *problems))
+    problems = [misnamed_problem(shown)] if path.name in discovery.MISNAMED and layer == "project" else []
+    with _noting(problems):
+        text = files.read_text(path, shown)
+        if text is None:
+            raise Refusal(f"{shown} does not exist: correct its name.")
+        parse_policy(text, layer=layer, name=shown, table=table)
+    return shown, problems
 
 
-def _check_all() -> list[_Checked]:
-    """Check the files that are in force, each by itself and then together."""
+def _check_all() -> dict[str, list[str]]:
+    """Return the mistakes in each file that is in force, then those of all together."""
     here = files.current_directory()
-    own = [_check_own(path, layer) for path, layer in discovery.configured_paths()]
-    way, problems = _problems_of(lambda: discovery.find_search_path(here, here, os.environ), SearchPath(here))
-    checked = [_Checked(policy.origin, ()) for policy in way.policies]
-    checked += [_Checked("the project's policy", problems)] if problems else []
-    checked += [_Checked(name, (misnamed_problem(name),)) for name in way.misnamed]
-    checked += [found for _, found in own if found is not None]
-    if not any(found.problems for found in checked):
-        config = Config(tuple(policy for policy, _ in own if policy is not None))
-        together = [*config.conflicts, *find_contradictions(config.policies(way), config.repositories)]
-        _, strange = _problems_of(lambda: check_repository_names(config.policies(way), config.repositories), None)
-        if together or strange:
-            checked.append(_Checked("together", (*together, *strange)))
+    search_path, configured = SearchPath(here), []
+    checked: dict[str, list[str]] = {}
+    problems: list[str] = []
+    with _noting(problems):
+        search_path = discovery.find_search_path(here, here, os.environ)
+    checked |= {policy.origin: [] for policy in search_path.policies}
+    checked |= {"the project's policy": problems} if problems else {}
+    checked |= {name: [misnamed_problem(name)] for name in search_path.misnamed}
+    for path, layer in discovery.configured_paths():
+        with _noting(problems := []):
+            policy = discovery.read_configured(path, layer)
+            configured += [policy] if policy else []
+        if problems or policy:
+            checked[path] = problems
+    if not any(checked.values()):
+        config = Config(tuple(configured))
+        policies = config.policies(search_path)
+        together = [*config.conflicts, *find_contradictions(policies, config.repositories)]
+        with _noting(together):
+            check_repository_names(policies, config.repositories)
+        checked |= {"together": together} if together else {}
     return checked
 
 
-def _check_own(path: str, layer: Layer) -> tuple[PolicyFile | None, _Checked | None]:
-    policy, problems = _problems_of(lambda: discovery.read_configured(path, layer), None)
-    return policy, _Checked(path, problems) if policy or problems else None
-
-
-def _problems_of(read: Callable[[], T], otherwise: T) -> tuple[T, tuple[str, ...]]:
+@contextlib.contextmanager
+def _noting(problems: list[str]) -> Iterator[None]:
+    """Add what a step refuses to a list."""
     try:
-        return read(), ()
+        yield
     except PolicyError as error:
-        return otherwise, error.problems
+        problems += error.problems
     except Refusal as refusal:
-        return otherwise, (str(refusal),)
+        problems.append(str(refusal))
 
 
 def _is_root(directory: Path) -> bool:
