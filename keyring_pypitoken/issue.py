@@ -19,7 +19,7 @@ from keyring_pypitoken.plan import Request, plan
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.record import Record
-from keyring_pypitoken.text import looks_like_token, quoted
+from keyring_pypitoken.text import looks_like_token, nearest, quoted
 from keyring_pypitoken.uploaders.process import asker
 from keyring_pypitoken.vault import accounts, masters
 from keyring_pypitoken.vault.backends import has_age_file
@@ -249,11 +249,13 @@ def _is_nothing_stored(repository: Repository, account: str, config: Config, ask
 
 def _refuse_if_others(repository: Repository, account: WithOrigin[str], config: Config) -> None:
     """Refuse if the account has no master and others have, or had: declining could let one of them out raw."""
-    if masters.other_accounts(repository, account.value, config.store):
+    if others := masters.other_accounts(repository, account.value, config.store):
         suffix = "" if account.value == DEFAULT_ACCOUNT else f" --account {account.value}"
+        likely = nearest(account.value, others)
         raise Refusal(
-            f"no master is stored for the account {account.value!r} of {repository.name} ({account.origin}): run "
-            f"`keyring-pypitoken login -r {repository.name}{suffix}`, or name another account."
+            f"no master is stored for the account {account.value!r} of {repository.name} ({account.origin}): "
+            + (f"did you mean {likely!r}? If not, " if likely else "")
+            + f"run `keyring-pypitoken login -r {repository.name}{suffix}`, or name another account."
         )
     # keyring leaves out a backend whose service is not running, with everything in it.
     for label in accounts.noted_accounts(repository):

@@ -233,3 +233,13 @@ def test_logout_refuses_if_the_store_does(command: Command, monkeypatch: pytest.
 def test_a_slip_in_the_name_of_a_repository_gets_a_hint(command: Command) -> None:
     reason = "keyring-pypitoken: 'pipy' is not a known repository: did you mean 'pypi'?\n"
     assert command("login", "-r", "pipy", stdin="x") == (1, "", reason)
+
+
+@pytest.mark.usefixtures("project")
+def test_a_slip_in_the_name_of_an_account_gets_a_hint(command: Command, user_policy: WritePolicy) -> None:
+    assert command("login", "--account", "work", stdin=new_master())[0] == 0
+    policy = user_policy('account = "wrok"\n')
+    assert command.refused("token") == (
+        f"no master is stored for the account 'wrok' of pypi ({policy}:1): did you mean 'work'? If not, run "
+        "`keyring-pypitoken login -r pypi --account wrok`, or name another account."
+    )
