@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import PolicyError, Refusal
-from keyring_pypitoken.files import display_name, find_inside, is_directory, read_bytes, status
+from keyring_pypitoken.files import current_directory, display_name, find_inside, is_directory, read_bytes, status
 from keyring_pypitoken.names import InvalidNameError, normalize_valid
 from keyring_pypitoken.policy.discovery import project_directories
 from keyring_pypitoken.policy.model import Evidence, NamedFile, Origin, WithOrigin
@@ -58,6 +58,7 @@ def find_evidence(
     Raises:
         Refusal: a source answers and cannot be understood.
     """
+    current_directory()  # what is relative to one that is gone would be found elsewhere
     uploader = process.uploader
     directory = process.directory if uploader is None else uploader.find_project(process)
     reads_cargo = uploader is not None and uploader.reads_cargo

@@ -7,7 +7,7 @@ import posixpath
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _PYTHON = r"(?i)(?:python|pypy)[0-9.]*w?"
 _PIP = r"(?i)pip[0-9.]*"
 _UV_MOVES = ("UV_WORKING_DIR", "UV_WORKING_DIRECTORY")  # then uv runs the program in another directory
+_ENV = Grammar("-u/--unset", "")
 _UV_RUN = Grammar(
     "-w/--with --with-editable --with-requirements --from --extra --no-extra --group --no-group --only-group "
     "-p/--python --project --env-file --package --index --default-index --cache-dir --config-file --color",
@@ -37,6 +38,9 @@ _LAUNCHERS = {
     ("nohup",): Grammar("", ""),
     ("time",): Grammar("", "-p"),
     ("timeout",): Grammar("-k/--kill-after -s/--signal", ""),
+}
+# These install what they run, and may ask keyring for that.
+_INSTALLERS = {
     ("uvx",): _UV_RUN,
     ("uv", "tool", "run"): _UV_RUN,
     ("uv", "run"): _UV_RUN,
@@ -45,6 +49,9 @@ _LAUNCHERS = {
     ("pdm", "run"): Grammar("-p/--project --venv", "-q/--quiet -v/--verbose"),
     ("hatch", "run"): Grammar("", ""),
 }
+
+
+State = Literal["uploading", "other", "unknown"]
 
 
 class Asker(Record):
@@ -57,35 +64,75 @@ class Asker(Record):
     """
 
     process: Process
-    state: Literal["uploading", "other", "unknown"]
+    state: State
 
 
 def asker() -> Asker:
-    """Return what asks keyring.
+    """Return what asks keyring; it is in the root directory if its own is gone.
 
     Raises:
-        Refusal: the current directory is gone; or what started the `keyring` command cannot be read, and may be an
-            uploader.
+        Refusal: what started the `keyring` command cannot be read, and may be an uploader.
     """
-    directory = current_directory()
     if is_keyring_command():
-        # uv and pdm start `keyring get` in their own directory, and only their own command line names files.
-        return _parent(directory)
+        return _parent()
     arguments = tuple(sys.argv[1:])
     program = _program_name(sys.argv[0], sys.platform) if sys.argv else ""
     named = find_uploader(program)
     running, files = _running_upload()
     if running is not None:
-        process = Process(running.name, arguments if running is named else (), directory, os.environ, files=files)
-        return Asker(process, "uploading")
-    if named is not None and named.module in sys.modules:
-        process = Process(program, arguments, directory, os.environ)
-        return Asker(process, "uploading" if named.is_uploading(process) else "other")
-    process = Process("" if named is not None else program, arguments, directory, os.environ)
+        arguments = arguments if running is named else ()
+        return Asker(Process(running.name, arguments, _directory(), os.environ, files=files), "uploading")
+    process = Process(program, arguments, _directory(), os.environ)
     if re.fullmatch(_PIP, program):
         return Asker(process, "other")
+    if named is not None and named.module in sys.modules:
+        return Asker(process, "uploading" if named.is_uploading(process) else "other")
     # A script that has loaded an uploader may upload with it as a library, which goes on to other credentials.
-    return Asker(process, "uploading" if all_uploaders(among=sys.modules) else "unknown")
+    state: State = "uploading" if all_uploaders(among=sys.modules) else "unknown"
+    return Asker(process._replace(program="" if named else program), state)
+
+
+def is_keyring_command() -> bool:
+    """Return True if this process is `keyring` or `python -m keyring`, and not a program that uses the library."""
+    return "keyring.cli" in sys.modules and bool(sys.argv) and _program_name(sys.argv[0], sys.platform) == "keyring"
+
+
+def this_process() -> Process:
+    """Return the process that asks, as `asker`."""
+    return asker().process
+
+
+def parent_process() -> Process | None:
+    """Return what started this `keyring` command; None in other programs."""
+    if not is_keyring_command():
+        return None
+    try:
+        return _parent().process
+    except Refusal:
+        return Process("", (), _directory(), os.environ, is_parent=True)
+
+
+def parent_number() -> int:
+    """Return the id of the process that started this `keyring` command, to recognize it if it asks again."""
+    return recall("parent", _find_parent)[0]
+
+
+def read_command_line(
+    words: Sequence[str], directory: Path, environ: Mapping[str, str], platform: str = sys.platform
+) -> Process:
+    """Return the process that a command line starts, looking through interpreters and launchers.
+
+    What cannot be looked through, such as a shell's `-c`, has no name and no arguments: no evidence is better than
+    wrong evidence. Variables that `env` sets are in the result's environment.
+    """
+    return _read(words, directory, environ, platform)[0]
+
+
+def _directory() -> Path:
+    try:
+        return current_directory()
+    except Refusal:
+        return Path(os.sep)
 
 
 def _running_upload() -> tuple[Uploader | None, tuple[Path, ...] | None]:
@@ -115,50 +162,22 @@ def _running_upload() -> tuple[Uploader | None, tuple[Path, ...] | None]:
     return asking, None
 
 
-def this_process() -> Process:
-    """Return the process that asks, as `asker`."""
-    return asker().process
-
-
-def is_keyring_command() -> bool:
-    """Return True if this process is `keyring` or `python -m keyring`, and not a program that uses the library."""
-    return "keyring.cli" in sys.modules and bool(sys.argv) and _program_name(sys.argv[0], sys.platform) == "keyring"
-
-
-def parent_process() -> Process | None:
-    """Return what started this `keyring` command, in the root directory if its own is gone; None in other programs."""
-    if not is_keyring_command():
-        return None
-    try:
-        directory = current_directory()
-    except Refusal:
-        directory = Path(os.sep)
-    try:
-        return _parent(directory).process
-    except Refusal:
-        return Process("", (), directory, os.environ, is_parent=True)
-
-
-def parent_number() -> int:
-    """Return the id of the process that started this `keyring` command, to recognize it if it asks again."""
-    return _find_parent()[0]
-
-
-def _parent(directory: Path) -> Asker:
-    words = _find_parent()[1]
+def _parent() -> Asker:
+    # uv and pdm start `keyring get` in their own directory, and only their own command line names files.
+    words = recall("parent", _find_parent)[1]
     if words is None and not sys.stdout.isatty():  # uv and pdm read what is printed; a person sees it
         raise Refusal(
             "the program that started `keyring` cannot be seen, so it is unknown whether it uploads: run "
             "`keyring-pypitoken exec -- uv publish`, or the like for your uploader."
         )
-    command = _read(words or (), os.environ, sys.platform)
-    process = command.process(directory, os.environ)._replace(is_parent=True)
+    process, is_installed = _read(words or (), _directory(), os.environ, sys.platform)
+    process = process._replace(is_parent=True)
     uploader = process.uploader
-    if command.is_launched or re.fullmatch(_PIP, command.program):
-        return Asker(process, "other")  # it installs what it is to run
+    if is_installed or re.fullmatch(_PIP, process.program):
+        return Asker(process, "other")
     if uploader is None:
         return Asker(process, "unknown")
-    process = process._replace(arguments=_skip_unknown(uploader, command.arguments))
+    process = process._replace(arguments=_skip_unknown(uploader, process.arguments))
     return Asker(process, "uploading" if uploader.is_uploading(process) else "other")
 
 
@@ -171,10 +190,6 @@ def _skip_unknown(uploader: Uploader, arguments: tuple[str, ...]) -> tuple[str, 
 
 
 def _find_parent() -> tuple[int, list[str] | None]:
-    return recall("parent", _read_parent)
-
-
-def _read_parent() -> tuple[int, list[str] | None]:
     """Return the id and command line of what started this `keyring` command; None if that cannot be read.
 
     What only runs it, with its very arguments, is passed over: `uv run`, `timeout`, and on Windows the launcher
@@ -184,69 +199,47 @@ def _read_parent() -> tuple[int, list[str] | None]:
 
     try:
         for pid, words in ancestors():
-            command = _read(words, os.environ, sys.platform)
-            if (command.program, command.arguments) != ("keyring", tuple(sys.argv[1:])):
+            process = read_command_line(words, Path(), os.environ, sys.platform)
+            if (process.program, process.arguments) != ("keyring", tuple(sys.argv[1:])):
                 return pid, words
     except OSError:
         return 0, None
     return 0, []
 
 
-class _Command(NamedTuple):
-    """What a command line runs: the program, its arguments, what `env` changes, whether a launcher installs it."""
-
-    program: str = ""
-    arguments: tuple[str, ...] = ()
-    changes: Mapping[str, str | None] = {}
-    is_launched: bool = False
-
-    def process(self, directory: Path, environ: Mapping[str, str]) -> Process:
-        changed = {name: value for name, value in {**environ, **self.changes}.items() if value is not None}
-        return Process(self.program, self.arguments, directory, changed)
-
-
-def read_command_line(
-    words: Sequence[str], directory: Path, environ: Mapping[str, str], platform: str = sys.platform
-) -> Process:
-    """Return the process that a command line starts, looking through interpreters and launchers.
-
-    What cannot be looked through, such as a shell's `-c`, has no name and no arguments: no evidence is better than
-    wrong evidence. Variables that `env` sets are in the result's environment.
-    """
-    return _read(words, environ, platform).process(directory, environ)
-
-
-def _read(words: Sequence[str], environ: Mapping[str, str], platform: str) -> _Command:
+def _read(words: Sequence[str], directory: Path, environ: Mapping[str, str], platform: str) -> tuple[Process, bool]:
+    """Return what `read_command_line` does, and whether something on that command line installs it."""
     rest: list[str] | None = list(words)
-    changes: dict[str, str | None] = {}
-    is_launched = False
+    environ = dict(environ)
+    is_installed = False
     while rest:
         name = _program_name(rest[0], platform)
         if re.fullmatch(_PYTHON, name):
             rest = _behind_python(rest[1:])
         elif name == "env":
-            rest = _behind_env(rest[1:], changes)
+            rest = _behind_env(rest[1:], environ)
         else:
-            launcher = next((known for known in _LAUNCHERS if (name, *rest[1 : len(known)]) == known), None)
+            launchers = _LAUNCHERS | _INSTALLERS
+            launcher = next((known for known in launchers if (name, *rest[1 : len(known)]) == known), None)
             if launcher is None:
-                return _Command(name, tuple(rest[1:]), changes, is_launched)
-            is_launched = is_launched or launcher[0] not in ("nohup", "time", "timeout")
-            moves = name in ("uv", "uvx") and any({**environ, **changes}.get(variable) for variable in _UV_MOVES)
-            rest = None if moves else _behind(launcher, rest[len(launcher) :])
-    return _Command(changes=changes, is_launched=is_launched)
+                return Process(name, tuple(rest[1:]), directory, environ), is_installed
+            is_installed = is_installed or launcher in _INSTALLERS
+            parsed = launchers[launcher].parse(rest[len(launcher) :], stop=True)
+            moves = name in ("uv", "uvx") and any(map(environ.get, _UV_MOVES))
+            rest = None if parsed.unknown or moves else _behind(name, [*parsed.positional_args, *parsed.rest])
+    return Process("", (), directory, environ), is_installed
 
 
-def _behind(launcher: tuple[str, ...], words: list[str]) -> list[str] | None:
-    """Return the command that a launcher runs; None if an option is not known, so that it may be anywhere."""
-    parsed = _LAUNCHERS[launcher].parse(words, stop=True)
-    command = [*parsed.positional_args, *parsed.rest]
-    if launcher == ("timeout",):
-        del command[:1]  # how long
-    if command and launcher[0] in ("uvx", "uv", "pipx"):
-        command[0] = command[0].partition("@")[0].partition("==")[0]  # uvx twine@6.1.0
-    elif command and launcher[0] == "hatch":
-        command[0] = command[0].rpartition(":")[2]  # hatch run ENVIRONMENT:twine
-    return None if parsed.unknown else command
+def _behind(launcher: str, words: list[str]) -> list[str]:
+    """Return the command that a launcher runs, without what it adds to the program's name."""
+    if launcher == "timeout" or not words:
+        return words[1:]
+    program, *arguments = words
+    if launcher in ("uvx", "uv", "pipx"):
+        program = program.partition("@")[0].partition("==")[0]  # uvx twine@6.1.0
+    elif launcher == "hatch":
+        program = program.rpartition(":")[2]  # hatch run ENVIRONMENT:twine
+    return [program, *arguments]
 
 
 def _behind_python(words: list[str]) -> list[str] | None:
@@ -257,23 +250,16 @@ def _behind_python(words: list[str]) -> list[str] | None:
     return words[1:] if words[0] == "-m" else words
 
 
-def _behind_env(words: list[str], changes: dict[str, str | None]) -> list[str] | None:
-    while words:
-        word = words[0]
-        if word in ("-u", "--unset") and len(words) > 1:
-            changes[words[1]] = None
-            words = words[2:]
-        elif word == "--":
-            return words[1:]
-        elif word.startswith("-"):
-            return None
-        elif "=" in word:
-            name, _, value = word.partition("=")
-            changes[name] = value
-            words = words[1:]
-        else:
-            return words
-    return None
+def _behind_env(words: list[str], environ: dict[str, str]) -> list[str] | None:
+    """Return the command that `env` runs, and change the environment as it does."""
+    parsed = _ENV.parse(words, stop=True)
+    for _, name in parsed.options:
+        environ.pop(name or "", None)
+    rest = [*parsed.positional_args, *parsed.rest]
+    while rest and "=" in rest[0]:
+        name, _, value = rest.pop(0).partition("=")
+        environ[name] = value
+    return None if parsed.unknown else rest
 
 
 def _program_name(path: str, platform: str) -> str:

@@ -70,6 +70,7 @@ def test_without_psutil_nothing_can_be_read(system: list[object], monkeypatch: p
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there the kernel's files are read")
 def test_what_was_started_from_outside_of_a_container_has_no_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [pid for pid, _ in ancestors()] == [os.getppid()]
     monkeypatch.setattr(os, "getppid", lambda: 0)
     assert list(ancestors()) == []
     monkeypatch.setattr(os, "getppid", lambda: 2**30)
