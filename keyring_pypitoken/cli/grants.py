@@ -211,7 +211,7 @@ def _duration(text: str) -> WithOrigin[int]:
     from keyring_pypitoken.policy.values import WrongValueError, read_positive_duration
 
     try:
-        return WithOrigin(read_positive_duration(text), Origin("--valid-for"), text)
+        return WithOrigin(read_positive_duration(text), Origin("--valid-for"))
     except WrongValueError as error:
         raise Refusal(f"--valid-for {error}.") from None
 

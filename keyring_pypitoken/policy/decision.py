@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.policy.model import DEFAULT, Grant, Origin, Settings, WithOrigin, duration_text
+from keyring_pypitoken.policy.model import DEFAULT, Grant, Origin, Settings, WithOrigin
 from keyring_pypitoken.text import in_shell, in_words, join_quoted, nearest, quoted
 
 if TYPE_CHECKING:
@@ -22,12 +22,11 @@ T = TypeVar("T")
 DEFAULT_VALID_FOR = 15 * 60  # seconds if the files are unknown: as long as PyPI's Trusted Publishing tokens live
 DEFAULT_MAX_VALID_FOR = 60 * 60  # seconds
 DEFAULT_CLOCK_SKEW = 60  # seconds
-_MAX_VALID_FOR = WithOrigin(DEFAULT_MAX_VALID_FOR, DEFAULT, "1h")
+_MAX_VALID_FOR = WithOrigin(DEFAULT_MAX_VALID_FOR, DEFAULT)
 _UPLINK = 5_000_000  # bits per second: an upload from an ordinary home
 _AUTO: WithOrigin[int | Literal["auto"]] = WithOrigin("auto", DEFAULT)
 # The parts of `auto`, in seconds: an upload rarely has the whole line, and PyPI takes a while to answer for each file.
 _AUTO_MINIMUM, _AUTO_RESERVE, _AUTO_PER_FILE, _AUTO_FACTOR = 5 * 60, 3 * 60, 30, 4
-_SPEEDS = ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"))
 _MAX_MISNAMED = 5  # more lines help nobody
 
 
@@ -56,8 +55,8 @@ def decide(
     valid_for = _decide_valid_for(policies, repository, evidence.files, typed_valid_for)
     if shorter is not None and shorter.value > valid_for.value:
         raise Refusal(
-            f"{shorter.origin} asks for {duration_text(shorter)}, and it may only shorten valid-for, which is "
-            f"{duration_text(valid_for)} ({valid_for.origin}): set it to less, or run {in_shell(str(shorter.origin))}."
+            f"{shorter.origin} asks for {in_words(shorter.value)}, and it may only shorten valid-for, which is "
+            f"{in_words(valid_for.value)} ({valid_for.origin}): set it to less, or run {in_shell(str(shorter.origin))}."
         )
     valid_for = shorter or valid_for
     start, end = _bounds(tables)
@@ -184,7 +183,7 @@ def _decide_valid_for(
         name, limit = ("max-token-valid-for", typed_limit) if typed_limit else ("max-valid-for", ceiling)
         if typed.value > limit.value:
             raise Refusal(
-                f"{typed.origin} is {duration_text(typed)}, above {name}, which is {_ceiling_text(limit)}: "
+                f"{typed.origin} is {in_words(typed.value)}, above {name}, which is {_ceiling_text(limit)}: "
                 "shorten it, or raise max-token-valid-for in your own policy.toml."
             )
         return typed
@@ -193,10 +192,10 @@ def _decide_valid_for(
         if isinstance(preference.value, str):
             length = _auto(files, ceiling, preference.origin)
         else:
-            length = WithOrigin(preference.value, preference.origin, preference.spelling)
+            length = WithOrigin(preference.value, preference.origin)
         if length.value > ceiling.value:
             raise Refusal(
-                f"valid-for is {duration_text(length)} ({length.origin}), above max-valid-for, which is "
+                f"valid-for is {in_words(length.value)} ({length.origin}), above max-valid-for, which is "
                 f"{_ceiling_text(ceiling)}: shorten valid-for, or raise max-valid-for in your own policy.toml."
             )
         lengths.append(length)
@@ -204,7 +203,7 @@ def _decide_valid_for(
 
 
 def _ceiling_text(limit: WithOrigin[int]) -> str:
-    return f"{duration_text(limit)} ({'its default' if limit.origin == DEFAULT else limit.origin})"
+    return f"{in_words(limit.value)} ({'its default' if limit.origin == DEFAULT else limit.origin})"
 
 
 def _auto(files: tuple[NamedFile, ...] | None, ceiling: WithOrigin[int], stated: Origin) -> WithOrigin[int]:
@@ -215,23 +214,21 @@ def _auto(files: tuple[NamedFile, ...] | None, ceiling: WithOrigin[int], stated:
         reason = f"{_amount(files)} at 5 Mbit/s"
     origin = f"auto: {reason}" if stated == DEFAULT else f"auto ({stated}): {reason}"
     if seconds > ceiling.value:
-        return WithOrigin(ceiling.value, Origin(f"{origin}; cut to max-valid-for ({ceiling.origin})"), ceiling.spelling)
+        return WithOrigin(ceiling.value, Origin(f"{origin}; cut to max-valid-for ({ceiling.origin})"))
     return WithOrigin(seconds, Origin(origin))
 
 
 def _warn_of_speed(evidence: Evidence, repository: Repository, valid_for: WithOrigin[int]) -> tuple[str, ...]:
     """Warn if the upload cannot be expected to finish while the token works."""
     files = evidence.files or ()
-    seconds = valid_for.value - _AUTO_PER_FILE * len(files)
-    if not files or (seconds > 0 and _bits(files) <= _UPLINK * seconds):
+    if not files or _bits(files) <= _UPLINK * (valid_for.value - _AUTO_PER_FILE * len(files)):
         return ()
-    problem = f"needs {_speed(_bits(files) / seconds)} to" if seconds > 0 else "may not"
-    can_resume = evidence.resume and len(files) > 1  # a file is sent whole
     fix = "raise max-valid-for, or valid-for if a policy sets it"
-    if can_resume:  # without what named the repository, a command would upload to PyPI
+    if evidence.resume and len(files) > 1:  # a file is sent whole
+        # Without what named the repository, a command would upload to PyPI.
         fix = f"run the same command again with `{evidence.resume.format(domain=repository.domain)}`"
     length = in_words(valid_for.value)
-    return (f"{_amount(files)}: {problem} finish within {length}; if the token expires before that, {fix}",)
+    return (f"{_amount(files)} may need longer than {length}; if the token expires before they are sent, {fix}",)
 
 
 def _bits(files: tuple[NamedFile, ...]) -> int:
@@ -239,19 +236,8 @@ def _bits(files: tuple[NamedFile, ...]) -> int:
 
 
 def _amount(files: tuple[NamedFile, ...]) -> str:
-    size: float = sum(file.size for file in files)
-    text = f"{size} bytes"
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
-        if size < 1024:  # noqa: PLR2004 - bytes in a KiB
-            break
-        size /= 1024
-        text = f"{size:.1f} {unit}"
-    return f"{len(files)} file{'' if len(files) == 1 else 's'}, {text}"
-
-
-def _speed(bits: float) -> str:
-    size, unit = ([entry for entry in _SPEEDS if bits >= entry[0]] or _SPEEDS[-1:])[0]
-    return f"{bits / size:.1f} {unit}"
+    size = sum(file.size for file in files) / 1024**2
+    return f"{len(files)} file{'' if len(files) == 1 else 's'}, {size:.1f} MiB"
 
 
 def _bounds(tables: list[Settings]) -> tuple[WithOrigin[int] | None, WithOrigin[int] | None]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, Literal, NewType, TypeVar
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import BUILT_IN, Repository, split_url
 from keyring_pypitoken.record import Record
-from keyring_pypitoken.text import in_words, nearest, quoted, utc
+from keyring_pypitoken.text import nearest, quoted, utc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,29 +26,11 @@ AGE = "age"  # the store that a policy names like this is the age file
 Layer = Literal["project", "user", "site"]
 
 
-class WithOrigin(Generic[T_co]):
-    """A value, where it comes from, and how it was written there if that is known (`"2h"` for 7200 seconds)."""
+class WithOrigin(Record, Generic[T_co]):
+    """A value, and where it comes from."""
 
-    __slots__ = ("origin", "spelling", "value")
-
-    def __init__(self, value: T_co, origin: Origin, spelling: str = "") -> None:
-        self.value = value
-        self.origin = origin
-        self.spelling = spelling
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, WithOrigin) and (self.value, self.origin) == (other.value, other.origin)
-
-    def __hash__(self) -> int:
-        return hash((self.value, self.origin))
-
-    def __repr__(self) -> str:
-        return f"WithOrigin({self.value!r}, {self.origin!r})"
-
-
-def duration_text(duration: WithOrigin[int]) -> str:
-    """Write a length of time as its author wrote it, or in words."""
-    return duration.spelling or in_words(duration.value)
+    value: T_co
+    origin: Origin
 
 
 class Settings(Record):
@@ -212,7 +194,7 @@ def _merge(name: str, tables: list[EndpointSettings]) -> Repository | None:
     parts = split_url(url)
     if parts is None:
         return None
-    domain = next((table.domain.value for table in tables if table.domain), parts[1])
+    domain = next((table.domain.value for table in tables if table.domain), parts[1].strip("[]"))
     return Repository(name, url, domain, services)
 
 

@@ -67,7 +67,7 @@ class _Problems(Record):
     def read(self, read: Callable[[object], object], value: object, *path: str) -> Any:
         """Return a value with its origin; None if it is wrong."""
         try:
-            return WithOrigin(read(value), self.origin(path), value if isinstance(value, str) else "")
+            return WithOrigin(read(value), self.origin(path))
         except WrongValueError as error:
             self.add(str(error), *path)
             return None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MAX_SHOWN = 10**12
+_MAX_PORT = 65_535
 MAX_CLOCK_SKEW = 10 * 60  # seconds
 _MAX_DURATION = 3650 * 86_400  # seconds; more is a slip of the keyboard, and no date can hold the sum
 # Compiled when they are used: most policies have few of these keys.
@@ -176,9 +177,10 @@ def _read_url(value: object) -> str:
 def endpoint_host(url: object) -> str | None:
     """Return the host of a URL that tokens may be sent to, else None."""
     parts = split_url(url) if isinstance(url, str) and re.fullmatch(_URL, url) else None
-    if parts is None:
+    if parts is None or parts[2] > _MAX_PORT:
         return None
-    return parts[1] if parts[0] == "https" or _is_loopback(parts[1]) else None
+    host = parts[1].strip("[]")  # of an IPv6 address
+    return host if parts[0] == "https" or _is_loopback(host) else None
 
 
 def _is_loopback(host: str) -> bool:

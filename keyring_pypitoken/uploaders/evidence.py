@@ -107,7 +107,7 @@ def read_override(environ: Mapping[str, str]) -> WithOrigin[int] | None:
         )
     except WrongValueError as error:
         raise Refusal(f"{VALID_FOR_VARIABLE} {error}.") from None
-    return WithOrigin(seconds, Origin(VALID_FOR_VARIABLE), text)
+    return WithOrigin(seconds, Origin(VALID_FOR_VARIABLE))
 
 
 def read_file(path: Path, name: str) -> NamedFile:

@@ -15,7 +15,6 @@ from keyring_pypitoken import files, paths
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import Repository
 from keyring_pypitoken.names import normalize
-from keyring_pypitoken.policy.model import duration_text
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import in_words
 
@@ -83,7 +82,7 @@ def warn_of_age(repository: Repository, account: str, limit: WithOrigin[int]) ->
         return ""
     return (
         f"the master for {repository.name} (account {account!r}) was stored {in_words(age)} ago, and max-master-age is "
-        f"{duration_text(limit)} ({limit.origin}): create a new token on {repository.domain}, store it with "
+        f"{in_words(limit.value)} ({limit.origin}): create a new token on {repository.domain}, store it with "
         f"`keyring-pypitoken login -r {repository.name} --account {account}`, and revoke the old one"
     )
 

@@ -61,7 +61,7 @@ def main() -> None:
             f"{release.policy.replace(chr(10), ', ') or '-'}",
             flush=True,
         )
-        warnings += [f"{number}: {line}" for line in told if "finish within" in line]
+        warnings += [f"{number}: {line}" for line in told if "need longer" in line]
     print(*warnings, sep="\n")
 
 

@@ -39,7 +39,7 @@ def test_explain_shows_every_part_and_where_it_comes_from(
     code, out, err = command("explain", "dist/other-1.0.tar.gz")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    cut = f"auto: 1 file, 0 bytes at 5 Mbit/s; cut to max-valid-for ({paths.user_policy()}:1)"
+    cut = f"auto: 1 file, 0.0 MiB at 5 Mbit/s; cut to max-valid-for ({paths.user_policy()}:1)"
     assert lines[0] == "An upload to pypi would get a token for other, for 4 minutes."
     assert [line.split(None, 2)[:2] for line in lines[1:3]] == [["repository", "pypi,"], ["account", "work"]]
     assert lines[2].endswith("work (pypitoken.toml:5)")
@@ -79,11 +79,11 @@ def test_explain_shows_how_the_length_for_a_large_file_came_about(command: Comma
         file.truncate(1024**3)  # a hole
     _, out, _ = command("explain", "demo-1.0.tar.gz")
     assert out.startswith("An upload to pypi would get a token for demo, for 1 hour.\n")
-    assert "  valid for   1 hour (auto: 1 file, 1.0 GiB at 5 Mbit/s; cut to max-valid-for (default))\n" in out
+    assert "  valid for   1 hour (auto: 1 file, 1024.0 MiB at 5 Mbit/s; cut to max-valid-for (default))\n" in out
     with (work / "demo-1.0.tar.gz").open("wb") as file:
         file.truncate(3 * 1024**3)
     warning = (
-        "1 file, 3.0 GiB: needs 7.2 Mbit/s to finish within 1 hour; if the token expires before that, raise "
+        "1 file, 3072.0 MiB may need longer than 1 hour; if the token expires before they are sent, raise "
         "max-valid-for, or valid-for if a policy sets it"
     )
     assert command("explain", "demo-1.0.tar.gz")[1].endswith(f"\n{warning}\n")

@@ -188,19 +188,19 @@ def test_the_window_is_as_long_as_it_was_wished() -> None:
 @pytest.mark.parametrize(
     ("user", "site", "ceiling"),
     [
-        ('max-valid-for = "30m"', None, "30m (user.toml:1)"),
-        (None, 'max-valid-for = "30m"', "30m (site.toml:1)"),
-        ('max-valid-for = "2h"', 'max-valid-for = "30m"', "30m (site.toml:1)"),
-        ('max-valid-for = "30m"', 'max-valid-for = "2h"', "30m (user.toml:1)"),
+        ('max-valid-for = "30m"', None, "30 minutes (user.toml:1)"),
+        (None, 'max-valid-for = "30m"', "30 minutes (site.toml:1)"),
+        ('max-valid-for = "2h"', 'max-valid-for = "30m"', "30 minutes (site.toml:1)"),
+        ('max-valid-for = "30m"', 'max-valid-for = "2h"', "30 minutes (user.toml:1)"),
         ('max-valid-for = "2h"\n[repository.pypi]\nmax-valid-for = 60', None, "1 minute (user.toml:3)"),
         ('max-valid-for = 60\n[repository.pypi]\nmax-valid-for = "2h"', None, "1 minute (user.toml:1)"),
-        (None, None, "1h (its default)"),
+        (None, None, "1 hour (its default)"),
     ],
 )
 def test_refuses_a_wish_above_the_strictest_ceiling(user: str | None, site: str | None, ceiling: str) -> None:
     """It is not cut: both places are named, since only a person can tell which of them is meant."""
-    assert refusal('\nvalid-for = "3601s"', user, site) == (
-        f"valid-for is 3601s (project.toml:2), above max-valid-for, which is {ceiling}: "
+    assert refusal("\nvalid-for = 3660", user, site) == (
+        f"valid-for is 1 hour 1 minute (project.toml:2), above max-valid-for, which is {ceiling}: "
         "shorten valid-for, or raise max-valid-for in your own policy.toml."
     )
 
@@ -719,17 +719,17 @@ def test_grants_a_typed_length_up_to_its_ceiling(user: str | None, seconds: int)
 @pytest.mark.parametrize(
     ("user", "ceiling"),
     [
-        (None, "max-valid-for, which is 1h (its default)"),
-        ('max-valid-for = "2h"', "max-valid-for, which is 2h (user.toml:1)"),
+        (None, "max-valid-for, which is 1 hour (its default)"),
+        ('max-valid-for = "2h"', "max-valid-for, which is 2 hours (user.toml:1)"),
         ('max-valid-for = "9d"\nmax-token-valid-for = 60', "max-token-valid-for, which is 1 minute (user.toml:2)"),
     ],
 )
 def test_refuses_a_typed_length_above_its_ceiling(user: str | None, ceiling: str) -> None:
-    typed = WithOrigin(604_800, Origin("--valid-for"), "7d")
+    typed = WithOrigin(604_800, Origin("--valid-for"))
     with pytest.raises(Refusal) as caught:
         decide(PYPI, layers(None, user), shown(named("demo")), typed_valid_for=typed)
     assert str(caught.value) == (
-        f"--valid-for is 7d, above {ceiling}: shorten it, or raise max-token-valid-for in your own policy.toml."
+        f"--valid-for is 7 days, above {ceiling}: shorten it, or raise max-token-valid-for in your own policy.toml."
     )
 
 
@@ -738,19 +738,19 @@ def test_refuses_a_typed_length_above_its_ceiling(user: str | None, ceiling: str
 MIB = 1024 * 1024
 AUTO_LENGTHS = [
     # 4 x bits / 5 Mbit/s + 30 s a file + 180 s; at least 300 s
-    ((10,), None, 300, "auto: 1 file, 10 bytes at 5 Mbit/s"),
+    ((10,), None, 300, "auto: 1 file, 0.0 MiB at 5 Mbit/s"),
     ((MIB, 363_000), None, 300, "auto: 2 files, 1.3 MiB at 5 Mbit/s"),
     ((100 * MIB,), None, 882, "auto: 1 file, 100.0 MiB at 5 Mbit/s"),
-    ((2048,) * 10, None, 481, "auto: 10 files, 20.0 KiB at 5 Mbit/s"),
-    ((1024 * MIB,), None, 3600, "auto: 1 file, 1.0 GiB at 5 Mbit/s; cut to max-valid-for (default)"),
+    ((2048,) * 10, None, 481, "auto: 10 files, 0.0 MiB at 5 Mbit/s"),
+    ((1024 * MIB,), None, 3600, "auto: 1 file, 1024.0 MiB at 5 Mbit/s; cut to max-valid-for (default)"),
     (
         (1024 * MIB,),
         "\nmax-valid-for = 60",
         60,
-        "auto: 1 file, 1.0 GiB at 5 Mbit/s; cut to max-valid-for (user.toml:2)",
+        "auto: 1 file, 1024.0 MiB at 5 Mbit/s; cut to max-valid-for (user.toml:2)",
     ),
-    ((1024 * MIB,), 'max-valid-for = "3h"', 7082, "auto: 1 file, 1.0 GiB at 5 Mbit/s"),
-    ((10,), 'valid-for = "auto"', 300, "auto (user.toml:1): 1 file, 10 bytes at 5 Mbit/s"),
+    ((1024 * MIB,), 'max-valid-for = "3h"', 7082, "auto: 1 file, 1024.0 MiB at 5 Mbit/s"),
+    ((10,), 'valid-for = "auto"', 300, "auto (user.toml:1): 1 file, 0.0 MiB at 5 Mbit/s"),
 ]
 
 
@@ -766,17 +766,16 @@ def test_auto_is_as_long_as_the_upload_needs(
     ("sizes", "user", "warning"),
     [
         ((MIB,), None, ""),
-        ((85_000_000,) * 24, None, "24 files, 1.9 GiB: needs 5.7 Mbit/s to finish within 1 hour"),
+        ((85_000_000,) * 24, None, "24 files, 1945.5 MiB may need longer than 1 hour"),
         ((1_800_000_000,), None, ""),
-        ((100 * MIB,), "valid-for = 60", "1 file, 100.0 MiB: needs 28.0 Mbit/s to finish within 1 minute"),
-        ((10_000_000_000_000,), None, "1 file, 9.1 TiB: needs 22.4 Gbit/s to finish within 1 hour"),
-        ((1, 1), "valid-for = 60", "2 files, 2 bytes: may not finish within 1 minute"),
+        ((100 * MIB,), "valid-for = 60", "1 file, 100.0 MiB may need longer than 1 minute"),
+        ((1, 1), "valid-for = 60", "2 files, 0.0 MiB may need longer than 1 minute"),
         ((1,), "valid-for = 31", ""),  # one second is left
-        ((1_000_000,), "valid-for = 31", "1 file, 976.6 KiB: needs 8.0 Mbit/s to finish within 31 seconds"),
+        ((1_000_000,), "valid-for = 31", "1 file, 1.0 MiB may need longer than 31 seconds"),
     ],
 )
 def test_warns_if_an_upload_cannot_finish_in_time(sizes: tuple[int, ...], user: str | None, warning: str) -> None:
-    raised = "; if the token expires before that, raise max-valid-for, or valid-for if a policy sets it"
+    raised = "; if the token expires before they are sent, raise max-valid-for, or valid-for if a policy sets it"
     expected = (f"{warning}{raised}",) if warning else ()
     assert decide(PYPI, layers(None, user), shown(named("demo"), *sizes)).warnings == expected
 
@@ -794,7 +793,7 @@ def test_the_warning_names_the_option_that_resumes_if_there_are_files_to_skip(
 ) -> None:
     evidence = shown(named("demo"), *[100 * MIB] * files)._replace(resume="--skip https://{domain}/simple/")
     (warning,) = decide(repository, layers(None, "valid-for = 90"), evidence).warnings
-    assert warning.endswith(f" to finish within 1 minute 30 seconds; if the token expires before that, {fix}")
+    assert warning.endswith(f" longer than 1 minute 30 seconds; if the token expires before they are sent, {fix}")
 
 
 # Contradictions
@@ -806,7 +805,7 @@ def test_finds_what_no_upload_could_meet_once() -> None:
     )
     assert list(find_contradictions(policies, BUILT_IN)) == [
         (
-            "valid-for is 2 hours (user.toml:2), above max-valid-for, which is 1h (its default): shorten valid-for, "
+            "valid-for is 2 hours (user.toml:2), above max-valid-for, which is 1 hour (its default): shorten valid-for, "
             "or raise max-valid-for in your own policy.toml."
         ),
         (
@@ -816,12 +815,3 @@ def test_finds_what_no_upload_could_meet_once() -> None:
         "projects is empty (project.toml:1), so nothing is allowed: list one, or leave it out.",
     ]
     assert list(find_contradictions(layers("", ""), BUILT_IN)) == []
-
-
-# Values with an origin
-
-
-def test_a_value_is_the_same_with_the_same_origin_however_it_is_spelled() -> None:
-    value = WithOrigin(7200, Origin("p.toml:1"), "2h")
-    assert len({value, WithOrigin(7200, Origin("p.toml:1")), WithOrigin(7200, DEFAULT)}) == 2
-    assert (repr(value), value == 7200) == ("WithOrigin(7200, 'p.toml:1')", False)

@@ -571,12 +571,6 @@ def test_reads_patterns_of_the_user_and_the_site() -> None:
             assert projects == sourced(frozenset({pattern, "b"}), 1)
 
 
-def test_keeps_the_spelling_of_a_length() -> None:
-    valid_for = parsed('valid-for = "120m"').settings.valid_for
-    assert valid_for is not None
-    assert (valid_for.value, valid_for.spelling) == (7200, "120m")
-
-
 # TOML
 
 
