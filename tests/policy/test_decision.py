@@ -805,8 +805,8 @@ def test_finds_what_no_upload_could_meet_once() -> None:
     )
     assert list(find_contradictions(policies, BUILT_IN)) == [
         (
-            "valid-for is 2 hours (user.toml:2), above max-valid-for, which is 1 hour (its default): shorten valid-for, "
-            "or raise max-valid-for in your own policy.toml."
+            "valid-for is 2 hours (user.toml:2), above max-valid-for, which is 1 hour (its default): shorten "
+            "valid-for, or raise max-valid-for in your own policy.toml."
         ),
         (
             "not-before (project.toml:2) is not before not-after (user.toml:1), so no moment is allowed: change one of "
