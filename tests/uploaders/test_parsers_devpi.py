@@ -72,7 +72,7 @@ username = __token__
 repository: http://127.0.0.1:1/legacy/
 username: bob
 [secret]
-repository = https://example.com/ # note
+repository = https://example.com/
 username = __token__
 password = hunter2
 [nobody]

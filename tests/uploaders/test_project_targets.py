@@ -647,7 +647,7 @@ def test_patterns_of_uv_end(make: Make, work: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_settings_of_a_workspace_of_uv(make: Make, work: Path) -> None:
-    root = '[tool.uv]\npublish-url = "https://root/"\n[tool.uv.workspace]\nmembers = ["p/**"]\nexclude = ["p/x*"]\n'
+    root = '[tool.uv]\npublish-url = "https://root/"\n[tool.uv.workspace]\nmembers = ["./p/**"]\nexclude = ["p/x*"]\n'
     write(work / "pyproject.toml", root)
     index = '[[tool.uv.index]]\nname = "i"\n'
     for name in ("p/a", "p/xa", "q"):
