@@ -29,21 +29,14 @@ def shows_colours(platform: str = sys.platform) -> bool:
     """Return True if stdout is a terminal that supports colour sequences, unless NO_COLOR is set."""
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
-    if platform != "win32":
-        return True
-    import ctypes
-
-    # A Windows console prints the sequences as they are, unless its virtual terminal processing (4) is switched on.
-    kernel32, mode = vars(ctypes)["windll"].kernel32, ctypes.c_uint32()
-    is_console = kernel32.GetConsoleMode(kernel32.GetStdHandle(-11), ctypes.byref(mode))  # STD_OUTPUT_HANDLE
-    return bool(is_console and mode.value & 4)
+    return platform != "win32" or "WT_SESSION" in os.environ  # the old console prints the sequences as they are
 
 
 def table(rows: Iterable[tuple[str, str]], indent: str = "  ") -> None:
     """Write rows of a name and a text, the texts below each other."""
-    found = list(rows)
-    width = max((len(name) for name, _ in found), default=0)
-    for name, text in found:
+    listed = list(rows)
+    width = max((len(name) for name, _ in listed), default=0)
+    for name, text in listed:
         print(_wrapped(text, f"{indent}{name:<{width}}  ", indent + " " * (width + 2)))
 
 
@@ -95,7 +88,7 @@ def confirm(question: str, otherwise: str) -> bool:
 
 
 def _wrapped(text: str, first: str, further: str) -> str:
-    """Break a line where a terminal would end it; elsewhere, and behind it, lines are as long as they are."""
+    """Break a text where a terminal would end the line; elsewhere, it stays one line."""
     if not sys.stdout.isatty():
         return first + text
     width = max(40, shutil.get_terminal_size().columns)

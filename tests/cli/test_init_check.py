@@ -60,7 +60,6 @@ def test_init_writes_a_policy_for_the_project(file: str, text: str, name: str, c
 def test_init_writes_into_the_root_of_the_project(
     command: Command, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From a directory below it."""
     (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
     (work / "src").mkdir()
     monkeypatch.chdir(work / "src")
@@ -91,23 +90,11 @@ def test_init_lists_the_members_of_a_workspace(root: str, names: list[str], comm
 
 @pytest.mark.parametrize("directory", ["dist", "out"])
 def test_init_lists_the_projects_of_built_files(directory: str, command: Command, work: Path) -> None:
-    """In dist/, or in the directory that is named; what else lies there tells nothing."""
     make_wheel(work / directory, "Demo.One", "1.0")
     make_sdist(work / directory, "two", "1.0")
     (work / directory / "notes.txt").touch()
     assert command("init", "--from-dist", *([directory] if directory != "dist" else []))[0] == 0
     assert projects_of((work / "pypitoken.toml").read_text("utf-8")) == ["demo-one", "two"]
-
-
-def test_init_from_files_writes_into_the_root_too(
-    command: Command, work: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where there is a project around."""
-    (work / "setup.py").touch()
-    make_wheel(work / "below" / "dist", "demo", "1.0")
-    monkeypatch.chdir(work / "below")
-    assert command("init", "--from-dist")[0] == 0
-    assert (work / "pypitoken.toml").exists()
 
 
 @pytest.mark.parametrize("content", [None, "[build-system]\n"])
@@ -129,7 +116,6 @@ def test_init_needs_a_project(content: str | None, command: Command, work: Path)
 
 
 def test_init_replaces_nothing_unless_forced(command: Command, work: Path) -> None:
-    """What is there may have been edited."""
     (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
     (work / "pypitoken.toml").write_text("# mine\n")
     assert command.refused("init") == "pypitoken.toml is there already: edit it, or replace it with --force."
@@ -147,7 +133,6 @@ def test_init_adds_no_second_policy(command: Command, work: Path) -> None:
 
 
 def test_init_tells_where_it_cannot_write(command: Command, work: Path) -> None:
-    """One sentence, no traceback."""
     (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
     (work / "pypitoken.toml").mkdir()
     assert command.refused("init", "--force").startswith("pypitoken.toml cannot be written (")
@@ -165,7 +150,6 @@ def test_check_without_a_policy(command: Command) -> None:
 def test_check_finds_every_mistake_of_every_file_at_once(
     command: Command, work: Path, user_policy: WritePolicy, site_policy: WritePolicy
 ) -> None:
-    """Each with its line."""
     (work / "pypitoken.toml").write_text('projcts = ["demo"]\nvalid-for = "soon"\nunscoped = "allow"\n')
     user_policy("notice = 3\n")
     site_policy("[store\n")
@@ -214,7 +198,6 @@ CONTRADICTIONS = {
 def test_check_finds_what_no_upload_could_meet(
     project: str, own: str, begins: str, command: Command, work: Path, user_policy: WritePolicy
 ) -> None:
-    """Each file is right by itself; told once, though it concerns every repository."""
     (work / "pypitoken.toml").write_text(project)
     user_policy(own)
     code, out, _ = command("check")
@@ -295,7 +278,6 @@ def test_init_in_a_package_mentions_the_policy_of_the_root(command: Command, wor
 
 
 def test_the_hook_for_pre_commit_runs_check_on_policies() -> None:
-    """On the files that may hold one."""
     hook = (ROOT / ".pre-commit-hooks.yaml").read_text("utf-8")
     assert "\n  entry: keyring-pypitoken check\n" in hook
     assert "\n  language: python\n" in hook

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 import sys
 from typing import TYPE_CHECKING
 
 import keyring
 import pytest
 from file_keyring import FileKeyring
-from sandbox import Command, WritePolicy, forget, new_master, write_program
+from sandbox import Command, Terminal, WritePolicy, forget, new_master, write_program
 
 from keyring_pypitoken import Token
 from keyring_pypitoken.cli.main import main
@@ -20,14 +19,6 @@ from keyring_pypitoken.vault import accounts, passphrase
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-class Terminal(io.StringIO):
-    """A standard input that is a terminal."""
-
-    def isatty(self) -> bool:
-        """Be one."""
-        return True
 
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"

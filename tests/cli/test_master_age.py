@@ -6,7 +6,6 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import keyring
 import pytest
@@ -14,11 +13,7 @@ from file_keyring import FileKeyring
 from sandbox import Command, WritePolicy, forget, new_master
 
 from keyring_pypitoken import paths
-from keyring_pypitoken.lookup import PYPI as REPOSITORY
 from keyring_pypitoken.vault import accounts
-
-if TYPE_CHECKING:
-    from keyring_pypitoken.lookup import Repository
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
 AGED = (
@@ -113,16 +108,6 @@ def test_storing_a_new_one_resets_the_age_and_says_to_revoke_the_old_one(
 
 
 @pytest.mark.usefixtures("aged", "limit")
-def test_a_notice_that_is_switched_off_says_nothing(
-    user_policy: WritePolicy, capsys: pytest.CaptureFixture[str]
-) -> None:
-    user_policy('max-master-age = "365d"\nnotice = false\n')
-    forget()
-    assert keyring.get_password(PYPI, TOKEN) is not None
-    assert capsys.readouterr() == ("", "")
-
-
-@pytest.mark.usefixtures("aged", "limit")
 def test_a_master_that_is_given_with_the_command_has_no_age(command: Command) -> None:
     code, out, err = command("token", "--master-stdin", stdin=new_master())
     assert (code, out[:5]) == (0, "pypi-")
@@ -147,12 +132,6 @@ def test_only_status_mentions_an_unknown_age(command: Command, capsys: pytest.Ca
     assert UNKNOWN in command("status")[1]
 
 
-@pytest.mark.usefixtures("stored")
-def test_without_the_key_an_unknown_age_is_not_mentioned(command: Command) -> None:
-    accounts.forget_account(REPOSITORY, "default")
-    assert "not noted" not in command("status")[1]
-
-
 @pytest.mark.skipif(os.name != "posix", reason="the program is a script, which Windows does not run")
 @pytest.mark.usefixtures("aged")
 def test_the_age_of_what_a_program_prints_is_not_known(
@@ -166,26 +145,3 @@ def test_the_age_of_what_a_program_prints_is_not_known(
     code, out, err = command("status")
     assert (code, err) == (0, "")
     assert "Cannot check the age of the master for pypi, testpypi: when it was stored is not recorded" in out
-
-
-@pytest.mark.usefixtures("limit")
-def test_notes_that_cannot_be_read_are_one_problem(command: Command) -> None:
-    notes = Path(paths.accounts_directory())
-    notes.parent.mkdir(parents=True)
-    notes.touch()
-    assert command("status")[1].count(f"{notes} is not a directory: replace it with one.\n") == 1
-
-
-@pytest.mark.usefixtures("aged")
-def test_without_the_key_no_lookup_reads_the_notes(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    read: list[Repository] = []
-
-    def noted_accounts(repository: Repository) -> dict[str, object]:
-        read.append(repository)
-        return {}
-
-    monkeypatch.setattr(accounts, "noted_accounts", noted_accounts)
-    assert upload(capsys) == []
-    assert read == []

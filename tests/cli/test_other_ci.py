@@ -27,11 +27,6 @@ MAINTAINER = 'keyring-pypitoken token --project demo --valid-for 7d --note "GitL
 GITLAB = 'TWINE_USERNAME=__token__ TWINE_PASSWORD="$PYPI_TOKEN" twine upload --non-interactive dist/*'
 # The step has the master in a variable, of withCredentials; twine has no such variable.
 JENKINS = "printenv PYPI_MASTER | keyring-pypitoken exec --master-stdin --project demo -- twine upload dist/*"
-# The job reads the master of a password manager, and no variable has it.
-VAULT = """
-vault kv get -field=token secret/pypi |
-    keyring-pypitoken exec --master-stdin --project demo -- twine upload --non-interactive dist/*
-"""
 
 
 @pytest.fixture
@@ -105,17 +100,6 @@ def test_a_jenkins_step_gives_twine_a_token_for_one_project_and_some_minutes(
     done = shell(JENKINS, {**job, "PYPI_MASTER": master})
     assert done.returncode == 0, done.stdout + done.stderr
     assert master not in done.stdout + done.stderr
-    assert restrictions(index) == (300, [[1, ["demo"]]])
-
-
-def test_a_job_that_reads_the_master_of_a_password_manager_has_it_in_no_variable(
-    index: IndexProcess, job: dict[str, str], home: Path
-) -> None:
-    vault = home / "keyrings" / "vault"  # where a master may be in a file
-    vault.write_text(f"#!/bin/sh\necho {index.create_master()}\n")
-    vault.chmod(0o755)
-    done = shell(VAULT, job)
-    assert done.returncode == 0, done.stdout + done.stderr
     assert restrictions(index) == (300, [[1, ["demo"]]])
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import io
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from sandbox import Terminal
 
 from keyring_pypitoken.cli import output
 from keyring_pypitoken.cli.main import main
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
 PRIVATE = f"keyring-pypitoken:{PYPI}"
-
-
-class Terminal(io.StringIO):
-    """A stdout that is a terminal."""
-
-    def isatty(self) -> bool:
-        """Be one."""
-        return True
 
 
 @pytest.mark.parametrize(
@@ -51,36 +44,13 @@ def test_a_terminal_gets_colour_and_its_own_width(
     assert all(len(line.replace("\x1b[32m", "").replace("\x1b[0m", "")) <= 60 for line in shown.splitlines())
 
 
-class Console:
-    """The library of a Windows whose console has a mode; None is a handle that is not a console."""
-
-    def __init__(self, mode: int | None) -> None:
-        """Take the mode."""
-        self.kernel32, self._mode = self, mode
-
-    def GetStdHandle(self, number: int) -> int:  # noqa: N802 - Windows' own names
-        assert number == -11
-        return 7
-
-    def GetConsoleMode(self, handle: int, mode: Any) -> int:  # noqa: N802
-        assert handle == 7
-        mode._obj.value = self._mode or 0
-        return int(self._mode is not None)
-
-
-@pytest.mark.parametrize(("mode", "shown"), [(7, True), (3, False), (None, False)])
-def test_a_windows_console_gets_colour_if_it_obeys_sequences(
-    mode: int | None, shown: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import ctypes
-
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.delenv("TERM", raising=False)
-    monkeypatch.setattr(ctypes, "windll", Console(mode), raising=False)
+def test_windows_own_terminal_gets_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "TERM", "WT_SESSION"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "stdout", Terminal())
-    assert output.shows_colours("win32") is shown
-    monkeypatch.setattr(sys, "stdout", io.StringIO())
     assert not output.shows_colours("win32")
+    monkeypatch.setenv("WT_SESSION", "0")
+    assert output.shows_colours("win32")
 
 
 def test_a_paragraph_without_words_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from distributions import make_wheel
-from sandbox import make_link, write_program
+from sandbox import Terminal, make_link, write_program
 from wire import open_environments
 
 from keyring_pypitoken.cli import setup as module
@@ -131,14 +130,6 @@ def test_what_is_there_is_never_overwritten(
     file.write_text(text)
     assert sentence in command.refused("setup", name, "--yes")
     assert file.read_text() == text
-
-
-class Terminal(io.StringIO):
-    """A standard input that is a terminal."""
-
-    def isatty(self) -> bool:
-        """Be one."""
-        return True
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1), ("", 1)])

@@ -72,6 +72,14 @@ def forget() -> None:
     keyring.core._keyring_backend = None
 
 
+class Terminal(io.StringIO):
+    """A standard input or output that is a terminal."""
+
+    def isatty(self) -> bool:
+        """Be one."""
+        return True
+
+
 class WritePolicy(Protocol):
     """Writes a policy file and returns its path."""
 
