@@ -21,7 +21,6 @@ class Devpi(Uploader):
     """No file of the project chooses anything: the address comes from the user's .pypirc."""
 
     name = "devpi"
-    naming_files = "devpi push NAME==VERSION pypi:SECTION"
     module = "devpi"
     options = Grammar("--clientdir", "--version --debug -y -v/--verbose -h/--help", abbreviations=True)
     commands = {  # noqa: RUF012 - never changed

@@ -86,7 +86,10 @@ def find_evidence(
     elif uploader is not None:
         projects = _projects(uploader.find_projects(process), f"the arguments of {process.program}")
     projects = projects or find_metadata(directory, process.directory, reads_cargo=reads_cargo).projects
-    return Evidence(projects, directory, files, uploader.resume if uploader else "")
+    if uploader is None:
+        return Evidence(projects, directory, files)
+    hint = f"name the files (`{uploader.naming_files}`), " if uploader.naming_files else ""
+    return Evidence(projects, directory, files, uploader.resume, hint)
 
 
 def read_override(environ: Mapping[str, str]) -> WithOrigin[int] | None:

@@ -48,7 +48,7 @@ class Maturin(Uploader):
     name = "maturin"
     reads_cargo = True
     typical = ("publish",)
-    naming_files = "twine upload target/wheels/*"
+    naming_files = "keyring-pypitoken exec -- maturin upload target/wheels/*"
     lookups_per_upload = 0
     token_variables = {"MATURIN_PYPI_TOKEN": "{token}"}  # noqa: RUF012 - never changed
     address_variables = {"MATURIN_REPOSITORY_URL": "{url}"}  # noqa: RUF012 - never changed

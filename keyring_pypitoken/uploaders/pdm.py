@@ -43,7 +43,6 @@ class Pdm(Uploader):
 
     name = "pdm"
     typical = ("publish",)
-    naming_files = "twine upload dist/*"
     needs = {"hishel": "<2"}  # noqa: RUF012 - never changed
     module = "pdm"
     uses_command = True

@@ -95,7 +95,6 @@ class Poetry(Uploader):
 
     name = "poetry"
     typical = ("publish",)
-    naming_files = "twine upload dist/*"
     module = "poetry"
     lookups_per_upload = 5  # the first is for its own check; the others until one is answered
     # NAME is what poetry calls the repository: `variables` fills it in.

@@ -148,7 +148,7 @@ class Uploader(ABC):
     Attributes:
         name: the program, which is the module's name too.
         typical: what people type behind its name to upload, as `status` simulates it; nothing if that says too little.
-        naming_files: a command line that names the files to upload, for hints.
+        naming_files: a command line that names the files to upload, for hints; empty if it takes none.
         needs: distributions of its environment, and the versions with which it asks as is said here.
         module: the Python module that is loaded while it runs, if it asks keyring in its own process; else empty.
         uses_command: whether it may start the `keyring` command to ask.

@@ -13,6 +13,7 @@ import pytest
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TESTPYPI
+from keyring_pypitoken.uploaders.evidence import find_evidence
 from keyring_pypitoken.uploaders.settings import Setting, Source
 from keyring_pypitoken.uploaders.uploader import (
     BYPASS,
@@ -374,6 +375,18 @@ def test_the_project_that_an_uploader_is_pointed_at(make: Make, work: Path) -> N
     for line, directory in projects.items():
         process = make(line)
         assert uploader(process.program).find_project(process) == (work / directory).resolve(), line
+
+
+def test_what_is_advised_fits_the_program(make: Make, work: Path) -> None:
+    (work / "pyproject.toml").unlink()
+    hints = {
+        "make": "name the distribution files, ",
+        "twine upload": "name the files (`twine upload dist/*`), ",
+        "maturin publish": "name the files (`keyring-pypitoken exec -- maturin upload target/wheels/*`), ",
+        "flit publish": "",
+    }
+    for line, hint in hints.items():
+        assert find_evidence(make(line)).hint == hint, line
 
 
 def test_a_release_names_the_project_for_devpi(make: Make) -> None:
