@@ -46,7 +46,9 @@ def _warn_of_age(grant: Grant) -> tuple[str, ...]:
 
 
 def _program() -> str:
-    from keyring_pypitoken.uploaders.process import this_process
+    from keyring_pypitoken.uploaders.process import asker
 
-    process = this_process()
-    return f"keyring for {process.program}" if process.is_parent else process.program
+    process = asker().process
+    if not process.is_parent:
+        return process.program
+    return f"keyring for {process.program}" if process.program else "keyring"

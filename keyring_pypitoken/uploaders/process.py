@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PYTHON = r"(?i)(?:python|pypy)[0-9.]*w?"
 _PIP = r"(?i)pip[0-9.]*"
+_PIP_ASKS = "pip._internal.network.auth"  # also of a copy, as in pipenv
 _UV_MOVES = ("UV_WORKING_DIR", "UV_WORKING_DIRECTORY")  # then uv runs the program in another directory
 _ENV = Grammar("-u/--unset", "")
 _UV_RUN = Grammar(
@@ -83,10 +84,10 @@ def asker() -> Asker:
         arguments = arguments if running is named else ()
         return Asker(Process(running.name, arguments, _directory(), os.environ, files=files), "uploading")
     process = Process(program, arguments, _directory(), os.environ)
-    if re.fullmatch(_PIP, program):
-        return Asker(process, "other")
     if named is not None and named.module in sys.modules:
         return Asker(process, "uploading" if named.is_uploading(process) else "other")
+    if re.fullmatch(_PIP, program) or any(name.endswith(_PIP_ASKS) for name in sys.modules):
+        return Asker(process, "other")
     # A script that has loaded an uploader may upload with it as a library, which goes on to other credentials.
     state: State = "uploading" if all_uploaders(among=sys.modules) else "unknown"
     return Asker(process._replace(program="" if named else program), state)
@@ -95,11 +96,6 @@ def asker() -> Asker:
 def is_keyring_command() -> bool:
     """Return True if this process is `keyring` or `python -m keyring`, and not a program that uses the library."""
     return "keyring.cli" in sys.modules and bool(sys.argv) and _program_name(sys.argv[0], sys.platform) == "keyring"
-
-
-def this_process() -> Process:
-    """Return the process that asks, as `asker`."""
-    return asker().process
 
 
 def parent_process() -> Process | None:

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import keyring
 import pytest
@@ -121,7 +121,7 @@ def test_can_be_switched_off(demo: Path, user_policy: WritePolicy) -> None:
     ("argv", "program"),
     [
         (["/usr/bin/twine", "upload", "dist/*"], "twine"),
-        ([os.path.join("lib", "twine", "__main__.py")], "twine"),
+        ([os.path.join("lib", "twine", "__main__.py"), "upload", "dist/*"], "twine"),
         (["/usr/bin/keyring", "get"], "keyring for uv"),
     ],
 )
@@ -136,6 +136,20 @@ def test_names_the_program(argv: list[str], program: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "argv", argv)
     upload()
     assert [entry.program for entry in read_history()] == [program]
+
+
+@pytest.mark.usefixtures("demo")
+def test_a_parent_that_cannot_be_seen_has_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ancestors() -> NoReturn:
+        raise PermissionError
+
+    import keyring.cli  # noqa: F401 - it is what the command loads
+
+    monkeypatch.setattr(parent, "ancestors", ancestors)
+    monkeypatch.setattr(sys, "argv", ["keyring", "get"])
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)  # a person sees the answer
+    upload()
+    assert [entry.program for entry in read_history()] == ["keyring"]
 
 
 def test_what_a_terminal_would_obey_is_replaced(work: Path) -> None:

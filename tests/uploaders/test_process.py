@@ -113,6 +113,8 @@ def test_no_evidence_comes_from_a_launcher_that_changes_the_directory(words: str
         (["hatch", "env", "create"], "hatch", "hatch", "other"),
         (["/usr/bin/pip3.12", "install", "x"], "pip", "pip3.12", "other"),
         (["/lib/pip/__main__.py", "download", "x"], "pip", "pip", "other"),
+        (["pip-compile"], "pip._internal.network.auth", "pip-compile", "other"),
+        (["pipenv", "lock"], "pipenv.patched.pip._internal.network.auth", "pipenv", "other"),
         (["release.py"], "json", "release", "unknown"),
         (["release.py"], "twine", "release", "uploading"),  # it may use it as a library
         # Ignore a program that has an uploader's name but not its module.
