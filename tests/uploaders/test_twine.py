@@ -208,3 +208,52 @@ def test_twine_gets_a_derived_token_for_the_real_urls(
     assert settings.password is not None
     token = Token.load(settings.password)
     assert (token.domain, token.raw_caveats[1]) == (domain, b'[1, ["for-real"]]')
+
+
+RELEASE = """
+import getpass, sys
+import twine.cli, twine.commands.upload as command, twine.settings
+getpass.getpass = lambda *_: print("PROMPTED") or "typed"
+how, url, file = sys.argv[1:]
+options = ["--repository-url", url, "--username", "__token__", file]
+if how == "main":
+    command.main(options)
+elif how == "dispatch":
+    twine.cli.dispatch(["upload", *options])
+elif how == "upload":
+    command.upload(twine.settings.Settings(repository_url=url, username="__token__"), [file])
+else:
+    print(twine.settings.Settings(repository_url=url, username="__token__").password)
+"""
+
+
+@pytest.mark.parametrize("how", ["main", "dispatch", "upload"])
+def test_a_script_that_calls_twine_gets_a_token_for_its_files(
+    how: str, run: Run, local: IndexProcess, work: Path
+) -> None:
+    (work / "pyproject.toml").write_text('[project]\nname = "tools"\n')
+    (work / "release.py").write_text(RELEASE)
+    package = work / "packages" / "part"
+    package.mkdir(parents=True)
+    file = make_wheel(package, f"part-{how}", "1.0").name
+    done = run("release", how, local.upload_url, f"packages/part/{file}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (upload,) = arrived(local, file)
+    assert names(upload) == [f"part-{how}"]
+
+
+@pytest.mark.parametrize("how", ["main", "dispatch", "upload", "password"])
+def test_a_refusal_ends_a_script_that_calls_twine(
+    how: str, run: Run, local: IndexProcess, work: Path, user_policy: WritePolicy
+) -> None:
+    url = local.upload_url
+    user_policy(f'[repository.local]\nurl = "{url}"\ndomain = "pypi.org"\nprojects = ["other"]\n')
+    (work / "pyproject.toml").write_text('[project]\nname = "tools"\n')
+    (work / "release.py").write_text(RELEASE)
+    file = make_wheel(work, f"refused-{how}", "1.0").name
+    done = run("release", how, url, file)
+    assert done.returncode == 1
+    assert "PROMPTED" not in done.stdout
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("keyring-pypitoken: ") == 1
+    assert arrived(local, file) == []
