@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from keyring_pypitoken import memory
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import BUILT_IN, DEFAULT_ACCOUNT, TOKEN_USERNAME, Key, match, misspelling, repository_at
-from keyring_pypitoken.names import LABEL_RULE, valid_label
+from keyring_pypitoken.names import LABEL_RULE, InvalidNameError, normalize_valid, valid_label
 from keyring_pypitoken.plan import Request, plan
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
@@ -332,8 +332,10 @@ def save(key: Key | None, service: str, text: MasterToken) -> Saved | None:
     from keyring_pypitoken.derive import check_master
     from keyring_pypitoken.vault import changes  # few processes store or delete anything
 
-    account = _label_or_default(key)
+    account = _account_to_store(key, repository)
     store, replaced = changes.save_master(repository, account, check_master(text, repository), config.store)
+    if key.project:
+        accounts.note_account(repository, account, (key.project,))
     memory.forget()
     return Saved(repository, account, store, replaced)
 
@@ -356,15 +358,22 @@ def delete(key: Key) -> bool | None:
         raise config.problem
     from keyring_pypitoken.vault import changes
 
-    account = _label_or_default(key)
+    account = _account_to_store(key, repository)
     memory.forget()
     return changes.delete_master(repository, account, key, config.store)
 
 
-def _label_or_default(key: Key) -> str:
-    if key.label is None:
+def _account_to_store(key: Key, repository: Repository) -> str:
+    """Return the account that a key stores or deletes: that of its label, else that of the project that it names."""
+    if key.label is not None:
+        _refuse_token(key.label)
+        if not valid_label(key.label):
+            raise Refusal(f"invalid account label after '?': use {LABEL_RULE}")
+        return key.label
+    if key.project is None:
         return DEFAULT_ACCOUNT
-    _refuse_token(key.label)
-    if not valid_label(key.label):
-        raise Refusal(f"invalid account label after '?': use {LABEL_RULE}")
-    return key.label
+    try:
+        project = normalize_valid(key.project)
+    except InvalidNameError:
+        raise Refusal(f"{quoted(key.project)} is not a valid project name: correct the user name.") from None
+    return accounts.account_for(repository, (project,)) or DEFAULT_ACCOUNT

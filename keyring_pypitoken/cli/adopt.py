@@ -150,14 +150,7 @@ def _account_of(master: MasterToken, repository: Repository, name: str) -> tuple
     if not projects and name:
         with contextlib.suppress(InvalidNameError):
             projects = (normalize_valid(name),)
-    return account_for(repository, projects) or label or DEFAULT_ACCOUNT, projects
-
-
-def account_for(repository: Repository, projects: tuple[str, ...]) -> str | None:
-    """Return the account for the token of one project: the one that is noted as its, else one of its name."""
-    if len(projects) != 1:
-        return None
-    return accounts.account_of_project(repository, projects[0]) or projects[0][:64]
+    return accounts.account_for(repository, projects) or label or DEFAULT_ACCOUNT, projects
 
 
 def _adopt(raw: _Raw, config: Config, planned: dict[tuple[str, str], MasterToken], *, dry_run: bool) -> Adopted:

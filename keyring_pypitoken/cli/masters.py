@@ -45,7 +45,7 @@ def login(options: argparse.Namespace) -> int:
         raise Refusal(f"this token is for {join_quoted(projects)} only: leave --project out.")
     projects = projects or ((project,) if project else ())
     if account is None:
-        account = adopt.account_for(repository, (project,) if project else projects) or DEFAULT_ACCOUNT
+        account = accounts.account_for(repository, (project,) if project else projects) or DEFAULT_ACCOUNT
     stored = masters.find_master(repository, account, config.store)
     is_other = stored is not None and not is_same_token(stored, master)
     if is_other and not options.replace:
@@ -98,7 +98,7 @@ def logout(options: argparse.Namespace) -> int:
     """Delete a master."""
     config = load_config()
     repository, account, project = _parse(options, config)
-    account = account or adopt.account_for(repository, (project,) if project else ()) or DEFAULT_ACCOUNT
+    account = account or accounts.account_for(repository, (project,) if project else ()) or DEFAULT_ACCOUNT
     where = f"{repository.name} (account {account!r})"
     if not issue.delete(Key.of(repository, None if account == DEFAULT_ACCOUNT else account)):
         others = sorted(accounts.noted_accounts(repository))

@@ -19,7 +19,7 @@ from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from keyring_pypitoken.policy.model import WithOrigin
 
@@ -71,6 +71,13 @@ def account_of_project(repository: Repository, project: str) -> str | None:
     """Return the account that is noted as a project's, the one that was stored last; None if there is none."""
     labels = [(noted.stored, label) for label, noted in noted_accounts(repository).items() if project in noted.projects]
     return max(labels)[1] if labels else None
+
+
+def account_for(repository: Repository, projects: Sequence[str]) -> str | None:
+    """Return the account for the token of exactly one project: the one that is noted as its, else one of its name."""
+    if len(projects) != 1:
+        return None
+    return account_of_project(repository, projects[0]) or projects[0][:64]
 
 
 def warn_of_age(repository: Repository, account: str, limit: WithOrigin[int]) -> str:

@@ -234,3 +234,20 @@ def test_a_slip_in_the_name_of_an_account_gets_a_hint(command: Command, user_pol
         f"no master is stored for the account 'wrok' of pypi ({policy}:1): did you mean 'work'? If not, run "
         "`keyring-pypitoken login -r pypi --account wrok`, or name another account."
     )
+
+
+def test_flits_names_of_projects_are_accounts_of_their_own(command: Command) -> None:
+    user = "pypi_token:project:{}"
+    tokens = {name: new_master(identifier=name) for name in ("foo", "bar")}
+    for name, token in tokens.items():
+        keyring.set_password(PYPI, user.format(name.title()), token)
+    assert FileKeyring().passwords() == {(f"{PRIVATE}?{name}", name): token for name, token in tokens.items()}
+    for name, token in tokens.items():
+        answer = keyring.get_password(PYPI, user.format(name))
+        assert answer is not None
+        assert Token.load(answer).identifier == Token.load(token).identifier
+    keyring.delete_password(PYPI, user.format("foo"))
+    assert FileKeyring().passwords() == {(f"{PRIVATE}?bar", "bar"): tokens["bar"]}
+    with pytest.raises(RuntimeError, match="'/' is not a valid project name"):
+        keyring.set_password(PYPI, user.format("/"), tokens["foo"])
+    assert command("logout", "--project", "bar")[0] == 0
