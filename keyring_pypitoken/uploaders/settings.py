@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.files import display_name, read_bytes, read_text, status
 from keyring_pypitoken.record import Record
-from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import printable, quoted
 from keyring_pypitoken.toml import entry
 
@@ -170,40 +169,16 @@ def read_pypirc(
     return Pypirc(name, read_ini(file, name, as_python=as_python))
 
 
-class PypircPassword(Record):
-    """A section of a .pypirc that holds a password.
-
-    Attributes:
-        file: the .pypirc.
-        name: what messages call it.
-        section: the section, or `DEFAULT`, whose values all others have.
-        username: its user name.
-        repository: its upload URL.
-        password: the password, a token or not.
-    """
-
-    file: Path
-    name: str
-    section: str
-    username: str | None
-    repository: str | None
-    password: MasterToken
-
-
-def pypirc_passwords(environ: Mapping[str, str], directory: Path) -> list[PypircPassword]:
-    """List the sections that hold a password, of ~/.pypirc and of the .pypirc of a directory.
+def pypirc_passwords(environ: Mapping[str, str], directory: Path) -> list[tuple[str, str]]:
+    """List what messages call ~/.pypirc and the .pypirc of a directory, with each section that holds a password.
 
     Raises:
         PolicyError: one of the files cannot be read.
     """
     files = {home(environ) / ".pypirc": "~/.pypirc"}
     files.setdefault(directory / ".pypirc", ".pypirc")
-    return [
-        PypircPassword(file, name, section, values.get("username"), values.get("repository"), MasterToken(password))
-        for file, name in files.items()
-        for section, values in read_ini(file, name, as_python=False).items()
-        if (password := values.get("password"))
-    ]
+    sections = ((name, read_ini(file, name, as_python=False)) for file, name in files.items())
+    return [(name, section) for name, values in sections for section in values if values[section].get("password")]
 
 
 def read_table(file: Path, directory: Path, *, in_checkout: bool = False) -> Table:

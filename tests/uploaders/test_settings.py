@@ -102,15 +102,12 @@ def test_every_section_with_a_password_is_listed_here_and_at_home(
 ) -> None:
     (home / ".pypirc").write_text("[a]\nusername = me\npassword = hunter2\n[b]\nrepository = https://b.example/\n")
     (work / ".pypirc").write_text("[DEFAULT]\npassword = x\n[server-login]\nPassword : y\n[c]\npassword =\n")
-    passwords = pypirc_passwords(environ, work)
-    assert [(one.name, one.section, one.username, one.password.reveal()) for one in passwords] == [
-        ("~/.pypirc", "a", "me", "hunter2"),
-        (".pypirc", "DEFAULT", None, "x"),
-        (".pypirc", "server-login", None, "y"),
+    assert pypirc_passwords(environ, work) == [
+        ("~/.pypirc", "a"),
+        (".pypirc", "DEFAULT"),
+        (".pypirc", "server-login"),
     ]
-    assert [one.file for one in passwords] == [home / ".pypirc", work / ".pypirc", work / ".pypirc"]
-    assert [one.name for one in pypirc_passwords(environ, home)] == ["~/.pypirc"]
-    assert "hunter2" not in repr(passwords)
+    assert pypirc_passwords(environ, home) == [("~/.pypirc", "a")]
 
 
 @pytest.mark.parametrize("path", ["rc", "~/work/rc", "../work/rc", "{work}/rc"])
