@@ -209,8 +209,7 @@ def _choices(tables: tuple[Table, ...], url: SplitResult, check_url: Setting) ->
         hosts = entry(table.content, "allow-insecure-host")
         for host in hosts if table.in_checkout and isinstance(hosts, list) else []:
             scheme, _, name = str(host).rpartition("://")
-            name = re.sub(r"(:\d+)?(/.*)?$", "", name).strip("[]")
-            if name in ("*", url.hostname) and scheme in ("", url.scheme):
+            if name.split("/")[0] in ("*", url.netloc, re.sub(r":\d+$", "", url.netloc)) and scheme in ("", url.scheme):
                 yield Setting(str(host), Source("file", table.name, "allow-insecure-host", in_checkout=True))
     if check_url.value is not None and check_url.source.in_checkout:
         # It asks keyring for the host of this URL, too, and sends the answer there.
