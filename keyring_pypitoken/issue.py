@@ -183,12 +183,14 @@ def _repository(key: Key, named: Match, who: Asker, config: Config, ask_rest: As
     """Return the repository whose token a lookup gets; None if the rest answers.
 
     Raises:
-        Refusal: the key is misspelt, or the uploader asks for one repository by a name and uploads to another.
+        Refusal: the key is misspelt, or the uploader asks for one repository and uploads to another.
     """
     repository, uploader = named.repository, who.process.uploader
-    if named.kind == "url":
+    is_uploading = who.state == "uploading" and uploader is not None
+    # uv asks for the URL by which it checks what is uploaded, too, and a checkout may say where that is.
+    if named.kind == "url" and not (is_uploading and who.process.is_parent):
         return repository
-    if who.state == "uploading" and uploader is not None:
+    if is_uploading and uploader is not None:
         if repository is not None and named.kind == "misspelled":
             raise misspelling(key, repository)
         address = who.process.target.address
@@ -197,7 +199,7 @@ def _repository(key: Key, named: Match, who: Asker, config: Config, ask_rest: As
             return at  # None: it uploads to an index that is not ours
         raise Refusal(
             f"{uploader.name} would upload to {quoted(address.shown)} with the token for {repository.name}, which it "
-            "asked for by a name: correct the URL in its settings, or give that repository a token of its own."
+            "asked for: correct the URL in its settings, or give that repository a token of its own."
         )
     if named.kind in ("misspelled", "generic"):
         return None

@@ -277,7 +277,7 @@ def test_paths_that_are_not_utf_8_break_no_command(arguments: tuple[str, ...], c
         assert "\x1b" not in done.stdout + done.stderr
 
 
-# What is asked for by a name goes where the uploader's settings say, and a checkout may hold some of them.
+# What is asked for goes where the uploader's settings say, and a checkout may hold some of them.
 
 EVIL, HTTP = "https://evil.example/legacy/", "http://upload.pypi.org/legacy/"
 PDM = '[repository.{name}]\nurl = "{url}"\n'
@@ -326,7 +326,7 @@ def test_a_checkout_cannot_choose_where_a_token_goes_that_is_asked_for_by_name(
     known = "testpypi" if "test" in domain else "pypi"
     assert capsys.readouterr().err == (
         f"keyring-pypitoken: {name} would upload to {EVIL if EVIL in content else HTTP!r} with the token for {known}, "
-        "which it asked for by a name: correct the URL in its settings, or give that repository a token of its own.\n"
+        "which it asked for: correct the URL in its settings, or give that repository a token of its own.\n"
     )
     (work / file).unlink()
     if name == "pdm" and "mine" not in program:  # whose own address that is
