@@ -1,4 +1,4 @@
-"""What is granted: the most specific wish, within the strictest limit, and where every part comes from."""
+"""What is granted: the most specific preference, within the strictest limit, and where every part comes from."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Layer, PolicyFile
 
 LAYERS: tuple[Layer, ...] = ("project", "user", "site")
+OUTSIDE = "upload it from its own repository, or add it there (it was named by the arguments)."
 NOW = 1_769_882_400  # 2026-01-31T18:00:00Z
 FILES = Origin("the arguments")
 AUTO = Origin("auto: files not known")
@@ -35,8 +36,8 @@ def read(text: str | None, layer: Layer) -> PolicyFile | None:
     return None if text is None else parse_policy(text, layer=layer, name=f"{layer}.toml")
 
 
-def way(*projects: str | None, trusted: bool = True) -> SearchPath:
-    """Return a way with these policies, nearest first."""
+def path(*projects: str | None, trusted: bool = True) -> SearchPath:
+    """Return a search path with these policies, nearest first."""
     files = []
     for number, text in enumerate(projects):
         policy = None if text is None else parse_policy(text, layer="project", name=f"{'../' * number}project.toml")
@@ -46,10 +47,10 @@ def way(*projects: str | None, trusted: bool = True) -> SearchPath:
 
 def layers(project: str | None = None, user: str | None = None, site: str | None = None) -> Policies:
     """Return the policies in force, each by its text."""
-    return Policies(way(project), (), own(read(user, "user"), read(site, "site")))
+    return Policies(path(project), (), configured(read(user, "user"), read(site, "site")))
 
 
-def own(*policies: PolicyFile | None) -> tuple[PolicyFile, ...]:
+def configured(*policies: PolicyFile | None) -> tuple[PolicyFile, ...]:
     return tuple(policy for policy in policies if policy is not None)
 
 
@@ -73,9 +74,9 @@ def grant(
     repository: Repository = PYPI,
     shorter: int | None = None,
 ) -> Grant:
-    """Decide about an upload of the project demo to PyPI, unless told otherwise."""
-    wish = None if shorter is None else WithOrigin(shorter, Origin("VALID_FOR"))
-    return decide(repository, layers(project, user, site), shown(evidence), shorter=wish)
+    """Decide about an upload of the project demo to PyPI, unless another is named."""
+    length = None if shorter is None else WithOrigin(shorter, Origin("VALID_FOR"))
+    return decide(repository, layers(project, user, site), shown(evidence), shorter=length)
 
 
 def refusal(
@@ -105,91 +106,88 @@ def test_grants_the_defaults_without_any_policy() -> None:
     )
 
 
-def test_tells_the_project_policy_that_was_followed() -> None:
-    """The notice names it; a user's policy alone is none of a project."""
+def test_names_the_project_policies_that_were_followed() -> None:
+    """The notice names them; a user's policy alone is none of a project."""
     assert (grant("").policies, grant(None, "", "").policies) == (("project.toml",), ())
 
 
-# Wishes
+# Preferences
 
 # Each layer's table for PyPI and then its top table, the project's before the user's before the site's.
-LADDER = [
-    ("project", True, "project.toml:4"),
-    ("project", False, "project.toml:1"),
-    ("user", True, "user.toml:4"),
-    ("user", False, "user.toml:1"),
-    ("site", True, "site.toml:4"),
-    ("site", False, "site.toml:1"),
-]
-# Each wish, what those six say, and what holds where none of them does.
-WISHES: list[tuple[str, list[object]]] = [
+LADDER = [(layer, table, f"{layer}.toml:{4 if table else 1}") for layer in LAYERS for table in (True, False)]
+# Each preference, what those six say, and what holds if none of them does.
+PREFERENCES: list[tuple[str, list[object]]] = [
     ("valid-for", [100, 200, 300, 400, 500, 600, 900]),
     ("clock-skew", [1, 2, 3, 4, 5, 6, 60]),
     ("account", ["a", "b", "c", "d", "e", "f", "default"]),
 ]
 
 
-@pytest.mark.parametrize("silent", range(7))
-@pytest.mark.parametrize(("key", "values"), WISHES)
-def test_the_most_specific_wish_wins(key: str, values: list[object], silent: int) -> None:
-    """A repository's table speaks before the top one, a project before its user, and the user before the site."""
-    files: dict[str, list[str]] = {}
-    for (layer, for_repository, _), value in list(zip(LADDER, values, strict=False))[silent:]:
-        lines = files.setdefault(layer, ["", "", "[repository.pypi]", ""])
-        lines[3 if for_repository else 0] = f"{key} = {json.dumps(value)}"
-    found = grant(*("\n".join(files[layer]) if layer in files else None for layer in LAYERS))
+@pytest.mark.parametrize(("key", "values"), PREFERENCES)
+def test_the_most_specific_preference_wins(key: str, values: list[object]) -> None:
+    """A repository's table comes before the top one, a project before its user, and the user before the site."""
     origins = [*(Origin(origin) for _, _, origin in LADDER), AUTO if key == "valid-for" else DEFAULT]
-    assert getattr(found, key.replace("-", "_")) == WithOrigin(values[silent], origins[silent])
-
-
-def test_another_repositorys_table_does_not_speak() -> None:
-    """What is said about TestPyPI holds there, and not on PyPI."""
+    for silent in range(7):
+        files: dict[str, list[str]] = {}
+        for (layer, for_repository, _), value in list(zip(LADDER, values, strict=False))[silent:]:
+            lines = files.setdefault(layer, ["", "", "[repository.pypi]", ""])
+            lines[3 if for_repository else 0] = f"{key} = {json.dumps(value)}"
+        decided = grant(*("\n".join(files[layer]) if layer in files else None for layer in LAYERS))
+        assert getattr(decided, key.replace("-", "_")) == WithOrigin(values[silent], origins[silent])
     text = "valid-for = 100\n[repository.testpypi]\nvalid-for = 200\n"
     assert (grant(text).valid_for.value, grant(text, repository=TESTPYPI).valid_for.value) == (100, 200)
 
 
 @pytest.mark.parametrize("key", ["notice", "history"])
-@pytest.mark.parametrize(
-    ("user", "site", "expected"),
-    [
+def test_the_user_decides_over_the_site_about_the_notice_and_the_history(key: str) -> None:
+    for user, site, expected in (
         (None, None, True),
         ("KEY = false", None, False),
         ("KEY = false", "KEY = true", False),
         ("KEY = true", "KEY = false", True),
         (None, "KEY = false", False),
         ("KEY = true\n[repository.pypi]\nKEY = false", None, False),
+    ):
+        decided = grant(None, user and user.replace("KEY", key), site and site.replace("KEY", key))
+        values = {"notice": decided.notice, "history": decided.history}
+        assert values == {"notice": True, "history": True, key: expected}
+
+
+@pytest.mark.parametrize(
+    ("user", "site", "expected"),
+    [
+        (None, None, None),
+        ("confirm = false", "confirm = false", None),
+        ("confirm = true", None, (True, "user.toml:1")),
+        ("confirm = true", "confirm = false", (True, "user.toml:1")),
+        # What the machine's policy asks for, no user's loosens: neither by a no, nor by a program that always says yes.
+        ("confirm = false", "confirm = true", (True, "site.toml:1")),
+        ('confirm = ["/bin/true"]', 'confirm = ["/bin/ask", "-x"]', (("/bin/ask", "-x"), "site.toml:1")),
+        ('confirm = ["/bin/true"]', "confirm = true", (True, "site.toml:1")),
+        ("confirm = false", "[repository.pypi]\nconfirm = true", (True, "site.toml:2")),
+        # In one file, the table of the repository counts.
+        ("confirm = true\n[repository.pypi]\nconfirm = false", None, None),
+        ('confirm = true\n[repository.pypi]\nconfirm = ["/bin/ask"]', None, (("/bin/ask",), "user.toml:3")),
+        ("[repository.testpypi]\nconfirm = true", None, None),
     ],
 )
-def test_the_notice_and_the_history_are_wishes_too(
-    key: str, user: str | None, site: str | None, expected: bool
-) -> None:
-    """The user decides over the site, about each of the two alone."""
-    found = grant(None, user and user.replace("KEY", key), site and site.replace("KEY", key))
-    told = {"notice": found.notice, "history": found.history}
-    assert told == {"notice": True, "history": True, key: expected}
+def test_a_yes_is_asked_for_if_a_policy_wants_it(user: str | None, site: str | None, expected: object) -> None:
+    confirm = grant(None, user, site).confirm
+    assert (confirm and (confirm.value, confirm.origin)) == expected
 
 
-def test_the_look_ups_account_is_the_most_specific_wish() -> None:
-    """Whoever asks for an account gets that one."""
-    wish = WithOrigin("mine", Origin("the lookup"))
-    policies = layers('account = "work"')
-    assert decide(PYPI, policies, shown(named("demo")), account=wish).account == wish
+def test_the_lookups_account_comes_first() -> None:
+    account = WithOrigin("mine", Origin("the lookup"))
+    assert decide(PYPI, layers('account = "work"'), shown(named("demo")), account=account).account == account
 
 
 # The length of the window and its ceiling
-
-
-def test_the_window_is_as_long_as_it_was_wished() -> None:
-    """It reaches from the clock skew in the past into the future."""
-    found = grant('valid-for = "30m"\nclock-skew = "2m"')
-    assert found.window(NOW) == (NOW - 120, NOW + 1800)
 
 
 @pytest.mark.parametrize(
     ("user", "site", "ceiling"),
     [
         ('max-valid-for = "30m"', None, "30 minutes (user.toml:1)"),
-        (None, 'max-valid-for = "30m"', "30 minutes (site.toml:1)"),
         ('max-valid-for = "2h"', 'max-valid-for = "30m"', "30 minutes (site.toml:1)"),
         ('max-valid-for = "30m"', 'max-valid-for = "2h"', "30 minutes (user.toml:1)"),
         ('max-valid-for = "2h"\n[repository.pypi]\nmax-valid-for = 60', None, "1 minute (user.toml:3)"),
@@ -197,92 +195,63 @@ def test_the_window_is_as_long_as_it_was_wished() -> None:
         (None, None, "1 hour (its default)"),
     ],
 )
-def test_refuses_a_wish_above_the_strictest_ceiling(user: str | None, site: str | None, ceiling: str) -> None:
-    """It is not cut: both places are named, since only a person can tell which of them is meant."""
+def test_refuses_a_length_above_the_strictest_ceiling(user: str | None, site: str | None, ceiling: str) -> None:
+    """It is not cut: both places are named, since only a person can decide which of them is meant."""
     assert refusal("\nvalid-for = 3660", user, site) == (
         f"valid-for is 1 hour 1 minute (project.toml:2), above max-valid-for, which is {ceiling}: "
         "shorten valid-for, or raise max-valid-for in your own policy.toml."
     )
 
 
-def test_refuses_the_users_own_wish_above_the_ceiling_too() -> None:
-    """One file can contradict itself."""
-    assert refusal(None, "valid-for = 61\nmax-valid-for = 60") == (
-        "valid-for is 1 minute 1 second (user.toml:1), above max-valid-for, which is 1 minute (user.toml:2): "
-        "shorten valid-for, or raise max-valid-for in your own policy.toml."
-    )
-
-
-@pytest.mark.parametrize(
-    ("project", "user", "seconds"),
-    [
+def test_grants_a_length_up_to_the_ceiling() -> None:
+    for project, user, seconds in (
         ("valid-for = 3600", None, 3600),
         ("valid-for = 60", "max-valid-for = 60", 60),
         ('valid-for = "1d"', 'max-valid-for = "2d"', 86_400),
-    ],
-)
-def test_grants_a_wish_up_to_the_ceiling(project: str, user: str | None, seconds: int) -> None:
-    """The ceiling itself is allowed, and the user may raise the default one."""
-    assert grant(project, user).valid_for == WithOrigin(seconds, Origin("project.toml:1"))
+    ):
+        assert grant(project, user).valid_for == WithOrigin(seconds, Origin("project.toml:1"))
+    assert grant('valid-for = "30m"\nclock-skew = "2m"').window(NOW) == (NOW - 120, NOW + 1800)
 
 
-@pytest.mark.parametrize(
-    ("ceiling", "expected"),
-    [
-        (60, WithOrigin(60, Origin("auto: files not known; cut to max-valid-for (user.toml:1)"))),
-        (899, WithOrigin(899, Origin("auto: files not known; cut to max-valid-for (user.toml:1)"))),
-        (900, WithOrigin(900, AUTO)),
-        (901, WithOrigin(900, AUTO)),
-    ],
-)
-def test_a_lower_ceiling_cuts_the_default_quietly(ceiling: int, expected: WithOrigin[int]) -> None:
-    """Nobody wished for the default, so that there is nothing to refuse."""
-    found = grant(None, f"max-valid-for = {ceiling}")
-    assert (found.valid_for, found.window(NOW)[1]) == (expected, NOW + expected.value)
+def test_a_lower_ceiling_cuts_the_default() -> None:
+    """It is no preference of a person, so that nothing is refused."""
+    for ceiling in (60, 899, 900, 901):
+        decided = grant(None, f"max-valid-for = {ceiling}")
+        cut = Origin("auto: files not known; cut to max-valid-for (user.toml:1)")
+        assert decided.valid_for == (WithOrigin(ceiling, cut) if ceiling < 900 else WithOrigin(900, AUTO))
+        assert decided.window(NOW)[1] == NOW + min(ceiling, 900)
 
 
-@pytest.mark.parametrize("seconds", [1, 899, 900])
-def test_the_environment_may_shorten_the_window(seconds: int) -> None:
-    """It comes before every other wish, and its origin is told."""
-    found = grant(shorter=seconds)
-    assert (found.valid_for, found.window(NOW)[1]) == (WithOrigin(seconds, Origin("VALID_FOR")), NOW + seconds)
-
-
-@pytest.mark.parametrize(
-    ("project", "user", "wish"),
-    [
+def test_the_environment_may_only_shorten_the_window() -> None:
+    for seconds in (1, 899, 900):
+        assert grant(shorter=seconds).valid_for == WithOrigin(seconds, Origin("VALID_FOR"))
+    for project, user, length in (
         (None, None, "15 minutes (auto: files not known)"),
         ("valid-for = 300", None, "5 minutes (project.toml:1)"),
         (None, "max-valid-for = 60", "1 minute (auto: files not known; cut to max-valid-for (user.toml:1))"),
-    ],
-)
-def test_refuses_an_environment_that_asks_for_longer(project: str | None, user: str | None, wish: str) -> None:
-    """What a job's variable says is no reason to grant more."""
-    assert refusal(project, user, shorter=901) == (
-        f"VALID_FOR asks for 15 minutes 1 second, and it may only shorten valid-for, which is {wish}: "
-        "set it to less, or run `unset VALID_FOR`."
-    )
+    ):
+        assert refusal(project, user, shorter=901) == (
+            f"VALID_FOR asks for 15 minutes 1 second, and it may only shorten valid-for, which is {length}: "
+            "set it to less, or run `unset VALID_FOR`."
+        )
 
 
 # The absolute window
+
+START, END = "not-before = 2026-01-31T18:00:00Z", "not-after = 2026-01-31T18:00:00Z"
 
 
 @pytest.mark.parametrize(
     ("policy", "now", "window"),
     [
         # not-before cuts the clock skew, and not-after the length.
-        ("not-before = 2026-01-31T18:00:00Z", NOW, (NOW, NOW + 900)),
-        ("not-before = 2026-01-31T18:00:00Z", NOW + 30, (NOW, NOW + 930)),
-        ("not-before = 2026-01-31T18:00:00Z", NOW + 60, (NOW, NOW + 960)),
-        ("not-before = 2026-01-31T18:00:00Z", NOW + 61, (NOW + 1, NOW + 961)),
-        ("not-after = 2026-01-31T18:00:00Z", NOW - 900, (NOW - 960, NOW)),
-        ("not-after = 2026-01-31T18:00:00Z", NOW - 899, (NOW - 959, NOW)),
-        ("not-after = 2026-01-31T18:00:00Z", NOW - 1, (NOW - 61, NOW)),
-        (
-            "not-before = 2026-01-31T18:00:00Z\nnot-after = 2026-01-31T18:00:01Z",
-            NOW,
-            (NOW, NOW + 1),
-        ),
+        (START, NOW, (NOW, NOW + 900)),
+        (START, NOW + 60, (NOW, NOW + 960)),
+        (START, NOW + 61, (NOW + 1, NOW + 961)),
+        (END, NOW - 900, (NOW - 960, NOW)),
+        (END, NOW - 899, (NOW - 959, NOW)),
+        (END, NOW - 1, (NOW - 61, NOW)),
+        (f"{START}\nnot-after = 2026-01-31T18:00:01Z", NOW, (NOW, NOW + 1)),
     ],
 )
 def test_cuts_the_window_to_the_absolute_bounds(policy: str, now: int, window: tuple[int, int]) -> None:
@@ -290,27 +259,17 @@ def test_cuts_the_window_to_the_absolute_bounds(policy: str, now: int, window: t
     assert grant(policy).window(now) == window
 
 
-@pytest.mark.parametrize(
-    ("policy", "now"),
-    [
-        ("not-before = 2026-01-31T18:00:00Z", NOW - 1),
-        ("not-before = 2026-01-31T18:00:00Z", NOW - 10_000),
-        ("not-before = 2026-01-31T19:00:00+01:00\nnot-after = 2027-01-01T00:00:00Z", NOW - 1),
-    ],
-)
-def test_refuses_before_the_absolute_window(policy: str, now: int) -> None:
+def test_refuses_outside_the_absolute_window() -> None:
     """The clock skew does not open it earlier."""
-    assert refusal(policy, now=now) == (
-        "not-before allows uploads only from 2026-01-31 18:00:00 UTC on (project.toml:1): wait, or change it there."
-    )
-
-
-@pytest.mark.parametrize("now", [NOW, NOW + 1, NOW + 10_000])
-def test_refuses_after_the_absolute_window(now: int) -> None:
-    """Its last second is the one before not-after."""
-    assert refusal("not-after = 2026-01-31T18:00:00Z", now=now) == (
-        "not-after allowed uploads only until 2026-01-31 18:00:00 UTC (project.toml:1): change it there if it is wrong."
-    )
+    for policy in (START, "not-before = 2026-01-31T19:00:00+01:00\nnot-after = 2027-01-01T00:00:00Z"):
+        assert refusal(policy, now=NOW - 1) == (
+            "not-before allows uploads only from 2026-01-31 18:00:00 UTC on (project.toml:1): wait, or change it there."
+        )
+    for now in (NOW, NOW + 10_000):
+        assert refusal(END, now=now) == (
+            "not-after allowed uploads only until 2026-01-31 18:00:00 UTC (project.toml:1): change it there if it is "
+            "wrong."
+        )
 
 
 @pytest.mark.parametrize("strictest", range(6))
@@ -324,14 +283,14 @@ def test_the_strictest_bound_of_all_tables_holds(strictest: int) -> None:
         texts.append(f"not-after = 2026-01-31T18:00:{end:02}Z")
     # In a file the top table comes first.
     files = ["\n".join([*texts[n + 3 : n + 6], *texts[n : n + 3]]) for n in (0, 6, 12)]
-    found = grant(*files)
+    decided = grant(*files)
     lines = [f"{layer}.toml:{5 if for_repository else 2}" for layer, for_repository, _ in LADDER]
     ends = [f"{layer}.toml:{6 if for_repository else 3}" for layer, for_repository, _ in LADDER]
-    assert (found.start, found.end) == (
+    assert (decided.start, decided.end) == (
         WithOrigin(NOW + 10, Origin(lines[strictest])),
         WithOrigin(NOW + 50, Origin(ends[5 - strictest])),
     )
-    assert found.window(NOW + 20) == (NOW + 10, NOW + 50)
+    assert decided.window(NOW + 20) == (NOW + 10, NOW + 50)
 
 
 # require-policy
@@ -341,52 +300,32 @@ def test_the_strictest_bound_of_all_tables_holds(strictest: int) -> None:
     ("user", "site", "where"),
     [
         ("require-policy = true", None, "user.toml:1"),
-        (None, "require-policy = true", "site.toml:1"),
         ("require-policy = false", "\nrequire-policy = true", "site.toml:2"),
         ("require-policy = true", "require-policy = false", "user.toml:1"),
         ("require-policy = false\n[repository.pypi]\nrequire-policy = true", None, "user.toml:3"),
         ("require-policy = true\n[repository.pypi]\nrequire-policy = false", None, "user.toml:1"),
     ],
 )
-def test_refuses_a_project_without_a_policy_where_one_is_required(
-    user: str | None, site: str | None, where: str
-) -> None:
-    """One table that requires it is enough."""
+def test_refuses_a_project_without_a_policy_if_one_is_required(user: str | None, site: str | None, where: str) -> None:
+    """One table that requires it is enough, and an empty file is a policy."""
     assert refusal(None, user, site) == (
         f"no project policy was found, and {where} requires one: add a pypitoken.toml that lists the project."
     )
-
-
-@pytest.mark.parametrize(
-    ("project", "user"),
-    [
-        ("", "require-policy = true"),
-        (None, "require-policy = false"),
-        (None, "[repository.testpypi]\nrequire-policy = true"),
-    ],
-)
-def test_grants_where_no_policy_is_required_or_one_is_there(project: str | None, user: str) -> None:
-    """A file that says nothing is a policy."""
-    assert grant(project, user).projects == named("demo")
+    assert grant("", user, site).projects == named("demo")
+    assert grant(None, "require-policy = false\n[repository.testpypi]\nrequire-policy = true").projects
 
 
 # The projects
 
 
-@pytest.mark.parametrize(
-    ("project", "user", "site"),
-    [
-        ('projects = ["demo"]', None, None),
-        ('projects = ["demo", "other"]', 'projects = ["demo"]', 'projects = ["more", "demo"]'),
-        ('[repository.pypi]\nprojects = ["demo"]', None, None),
-        ("[repository.testpypi]\nprojects = []", None, None),
-    ],
-)
-def test_grants_what_was_named_where_every_list_allows_it(
-    project: str | None, user: str | None, site: str | None
-) -> None:
+def test_grants_what_was_named_if_every_list_allows_it() -> None:
     """The token is for what is uploaded now, and not for all that could be."""
-    assert grant(project, user, site).projects == named("demo")
+    for texts in (
+        ('projects = ["demo", "other"]', 'projects = ["demo"]', 'projects = ["more", "demo"]'),
+        ('[repository.pypi]\nprojects = ["demo"]',),
+        ("[repository.testpypi]\nprojects = []",),
+    ):
+        assert grant(*texts).projects == named("demo")
 
 
 LISTS = [
@@ -420,24 +359,13 @@ LISTS = [
 def test_refuses_a_project_outside_the_policy(layer: str, text: str, where: str, allowed: str) -> None:
     """The sentence names the project, the list that lacks it, and what named the project."""
     assert refusal(*(text if layer == name else None for name in LAYERS)) == (
-        f"project 'demo' is not allowed here: {where} allows {allowed}; upload it from its own repository, "
-        "or add it there (it was named by the arguments)."
+        f"project 'demo' is not allowed here: {where} allows {allowed}; {OUTSIDE}"
     )
 
 
-def test_refuses_several_projects_of_which_some_are_outside() -> None:
-    """All of them are named at once, and the allowed ones are not."""
-    assert refusal('projects = ["b"]', evidence=named("a", "b", "c")) == (
-        "projects 'a', 'c' are not allowed here: project.toml:1 allows only 'b'; upload it from its own repository, "
-        "or add it there (it was named by the arguments)."
-    )
-
-
-def test_names_the_nearest_list_that_refuses() -> None:
-    """The project's own list is where its maintainer looks first."""
-    assert refusal('projects = ["a"]', 'projects = ["b"]') == (
-        "project 'demo' is not allowed here: project.toml:1 allows only 'a'; upload it from its own repository, "
-        "or add it there (it was named by the arguments)."
+def test_names_all_projects_that_are_outside_and_the_nearest_list_that_refuses() -> None:
+    assert refusal('projects = ["b"]', 'projects = ["c"]', evidence=named("a", "b", "c")) == (
+        f"projects 'a', 'c' are not allowed here: project.toml:1 allows only 'b'; {OUTSIDE}"
     )
 
 
@@ -449,24 +377,16 @@ def test_names_the_nearest_list_that_refuses() -> None:
         ('projects = ["a", "b", "c"]\n[repository.pypi]\nprojects = ["d", "c", "b"]', ("b", "c"), "project.toml:3"),
     ],
 )
-def test_takes_the_project_policys_own_list_where_nothing_else_tells(
+def test_takes_the_projects_of_the_policy_if_nothing_else_names_one(
     project: str, projects: tuple[str, ...], where: str
 ) -> None:
-    """A policy that names its projects is evidence of last resort."""
     assert grant(project, evidence=None).projects == WithOrigin(projects, Origin(where))
+    assert refusal(project, "projects = []", evidence=None).endswith(f"(it was named by {where}).")
 
 
-def test_refuses_a_projects_own_list_beyond_its_users() -> None:
-    """Named by whatever file, a project outside of a ceiling is outside."""
-    assert refusal('projects = ["a", "b"]', 'projects = ["b"]', evidence=None) == (
-        "project 'a' is not allowed here: user.toml:1 allows only 'b'; upload it from its own repository, "
-        "or add it there (it was named by project.toml:1)."
-    )
-
-
-@pytest.mark.parametrize(
-    ("project", "user", "site"),
-    [
+def test_refuses_an_unknown_project() -> None:
+    """A token for any project is given only if somebody allows it and nobody sets a limit."""
+    for texts in (
         (None, None, None),
         ("", "", ""),
         (None, 'unscoped = "refuse"', None),
@@ -483,42 +403,33 @@ def test_refuses_a_projects_own_list_beyond_its_users() -> None:
         (None, 'unscoped = "allow"', "projects = []"),
         ("projects = []", 'unscoped = "allow"', None),
         ('projects = ["a"]\n[repository.pypi]\nprojects = ["b"]', 'unscoped = "allow"', None),
-    ],
-)
-def test_refuses_where_nothing_tells_the_project(project: str | None, user: str | None, site: str | None) -> None:
-    """A token for any project is given only where somebody allows it and nobody sets a limit."""
-    assert refusal(project, user, site, evidence=None) == UNKNOWN
+    ):
+        assert refusal(*texts, evidence=None) == UNKNOWN
 
 
-@pytest.mark.parametrize(
-    ("project", "user", "site"),
-    [
+def test_grants_any_project_if_the_user_allows_it() -> None:
+    for texts in (
         (None, 'unscoped = "allow"', None),
         (None, None, 'unscoped = "allow"'),
         ("", 'unscoped = "allow"', 'unscoped = "allow"'),
         (None, '[repository.pypi]\nunscoped = "allow"', None),
-    ],
-)
-def test_grants_any_project_where_the_user_allows_it(project: str | None, user: str | None, site: str | None) -> None:
-    """The window alone limits such a token."""
-    assert grant(project, user, site, evidence=None).projects is None
-
-
-def test_names_win_over_an_unscoped_token() -> None:
-    """What is known to be uploaded is all that the token is for."""
+    ):
+        assert grant(*texts, evidence=None).projects is None
     assert grant(None, 'unscoped = "allow"').projects == named("demo")
+
+
+def test_a_refusal_names_how_the_program_is_given_its_files() -> None:
+    with pytest.raises(Refusal, match="is unknown: pass the wheels to `uv publish`, run it in"):
+        decide(PYPI, layers(), shown(None)._replace(hint="pass the wheels to `uv publish`"))
 
 
 # Names of repositories
 
 
-@pytest.mark.parametrize(
-    "project", [None, "", "[repository.pypi]", "[repository.testpypi]\n[repository.pypi]", "[repository.corp]"]
-)
-def test_accepts_a_project_that_speaks_about_known_repositories(project: str | None) -> None:
-    """Whether PyPI's, or made known by the user."""
+def test_accepts_a_project_that_mentions_known_repositories() -> None:
     corp = PYPI._replace(name="corp", url="https://example.org/")
-    check_repository_names(layers(project, "[repository.corp]\nurl = 'https://example.org/'"), [*BUILT_IN, corp])
+    for project in (None, "", "[repository.pypi]", "[repository.testpypi]\n[repository.corp]"):
+        check_repository_names(layers(project), [*BUILT_IN, corp])
 
 
 @pytest.mark.parametrize(
@@ -533,7 +444,7 @@ def test_accepts_a_project_that_speaks_about_known_repositories(project: str | N
 )
 def test_refuses_a_project_that_mentions_an_unknown_repository(project: str, problem: str) -> None:
     """Its limits would silently never apply."""
-    for policies in (layers(project), Policies(way(), ((way("", project), frozenset()),))):
+    for policies in (layers(project), Policies(path(), ((path("", project), frozenset()),))):
         with pytest.raises(Refusal) as caught:
             check_repository_names(policies, BUILT_IN)
         name = problem.replace("project.toml", "../project.toml") if policies.files else problem
@@ -544,7 +455,6 @@ def test_refuses_a_project_that_mentions_an_unknown_repository(project: str, pro
 
 
 def test_grants_asked_for_at_different_moments_have_one_key() -> None:
-    """What was derived is handed out again, whoever tells of it."""
     first, second = grant("valid-for = 300"), grant("\nvalid-for = 300", "notice = false")
     assert (first == second, first.key == second.key) == (False, True)
 
@@ -558,6 +468,7 @@ DIFFERENT: dict[str, Callable[[], Grant]] = {
     "valid-for": lambda: grant("valid-for = 899"),
     "clock-skew": lambda: grant("clock-skew = 61"),
     "not-after": lambda: grant("not-after = 2999-01-01T00:00:00Z"),
+    "confirm": lambda: grant(None, "confirm = true"),
     "not-before": lambda: grant("not-before = 2001-01-01T00:00:00Z"),
 }
 
@@ -566,22 +477,17 @@ DIFFERENT: dict[str, Callable[[], Grant]] = {
 def test_grants_that_differ_have_another_key(different: Callable[[], Grant]) -> None:
     """A token for something else is never handed out again."""
     assert different().key != grant().key
+    assert grant("not-after = 2998-01-01T00:00:00Z").key != grant("not-after = 2999-01-01T00:00:00Z").key
 
 
-def test_another_end_makes_another_key() -> None:
-    """The bound itself counts, and not only that there is one."""
-    years = (grant(f"not-after = {year}-01-01T00:00:00Z").key for year in (2998, 2999))
-    assert next(years) != next(years)
+# Every policy on the path
 
 
-# Every policy on the way
-
-
-def test_limits_of_every_policy_on_the_way_intersect() -> None:
-    policies = Policies(way('projects = ["a", "b"]', "not-after = 2027-01-01T00:00:00Z", 'projects = ["b", "c"]'))
-    found = decide(PYPI, policies, shown(named("b")))
-    assert found.end == WithOrigin(1_798_761_600, Origin("../project.toml:1"))
-    assert found.policies == ("project.toml", "../project.toml", "../../project.toml")
+def test_limits_of_every_policy_on_the_path_intersect() -> None:
+    policies = Policies(path('projects = ["a", "b"]', "not-after = 2027-01-01T00:00:00Z", 'projects = ["b", "c"]'))
+    decided = decide(PYPI, policies, shown(named("b")))
+    assert decided.end == WithOrigin(1_798_761_600, Origin("../project.toml:1"))
+    assert decided.policies == ("project.toml", "../project.toml", "../../project.toml")
     with pytest.raises(Refusal) as caught:
         decide(PYPI, policies, shown(named("a")))
     assert str(caught.value) == (
@@ -590,11 +496,11 @@ def test_limits_of_every_policy_on_the_way_intersect() -> None:
     )
 
 
-def test_wishes_and_evidence_come_from_the_nearest_policy_that_has_them() -> None:
-    policies = Policies(way("clock-skew = 1", 'valid-for = 2\nprojects = ["a"]', 'valid-for = 3\naccount = "far"'))
-    found = decide(PYPI, policies, shown(None))
-    assert (found.clock_skew.value, found.valid_for.value, found.account.value) == (1, 2, "far")
-    assert found.projects == WithOrigin(("a",), Origin("../project.toml:2"))
+def test_preferences_and_evidence_come_from_the_nearest_policy_that_has_them() -> None:
+    policies = Policies(path("clock-skew = 1", 'valid-for = 2\nprojects = ["a"]', 'valid-for = 3\naccount = "far"'))
+    decided = decide(PYPI, policies, shown(None))
+    assert (decided.clock_skew.value, decided.valid_for.value, decided.account.value) == (1, 2, "far")
+    assert decided.projects == WithOrigin(("a",), Origin("../project.toml:2"))
 
 
 STRANGERS = (
@@ -602,11 +508,11 @@ STRANGERS = (
 )
 
 
-def test_a_strangers_policy_limits_and_wishes_nothing() -> None:
-    policies = Policies(way(STRANGERS, trusted=False))
-    found = decide(PYPI, policies, shown(named("demo")))
-    assert (found.valid_for.value, found.clock_skew.value, found.account.value) == (900, 60, "default")
-    assert found.end is not None
+def test_a_strangers_policy_limits_and_prefers_nothing() -> None:
+    policies = Policies(path(STRANGERS, trusted=False))
+    decided = decide(PYPI, policies, shown(named("demo")))
+    assert (decided.valid_for.value, decided.clock_skew.value, decided.account.value) == (900, 60, "default")
+    assert decided.end is not None
     with pytest.raises(Refusal) as caught:
         decide(PYPI, policies, shown(None))
     assert str(caught.value) == UNKNOWN
@@ -615,78 +521,78 @@ def test_a_strangers_policy_limits_and_wishes_nothing() -> None:
 
 
 def test_a_strangers_policy_is_not_the_one_that_is_required() -> None:
-    required = own(read("require-policy = true", "user"))
+    required = configured(read("require-policy = true", "user"))
     with pytest.raises(Refusal, match=r"^no project policy was found, and user\.toml:1 requires one: "):
-        decide(PYPI, Policies(way(STRANGERS, trusted=False), (), required), shown(named("demo")))
-    assert decide(PYPI, Policies(way(""), (), required), shown(named("demo"))).projects == named("demo")
+        decide(PYPI, Policies(path(STRANGERS, trusted=False), (), required), shown(named("demo")))
+    assert decide(PYPI, Policies(path(""), (), required), shown(named("demo"))).projects == named("demo")
 
 
-def test_a_files_project_is_judged_by_its_own_way_and_by_here() -> None:
-    ways = ((way('projects = ["a"]'), frozenset({"a"})), (way('projects = ["b"]'), frozenset({"b"})))
-    policies = Policies(way('projects = ["a", "b", "c"]'), ways)
+def test_a_files_project_is_judged_by_its_own_path_and_by_here() -> None:
+    paths = ((path('projects = ["a"]'), frozenset({"a"})), (path('projects = ["b"]'), frozenset({"b"})))
+    policies = Policies(path('projects = ["a", "b", "c"]'), paths)
     assert decide(PYPI, policies, shown(named("a", "b"))).projects == named("a", "b")
     with pytest.raises(Refusal, match=r"^project 'a' is not allowed here: "):
-        decide(PYPI, Policies(way('projects = ["b"]'), ways), shown(named("a", "b")))
-    # What comes with no file, as KEYRING_PYPITOKEN_PROJECT may name it, is judged by every way.
+        decide(PYPI, Policies(path('projects = ["b"]'), paths), shown(named("a", "b")))
+    # What comes with no file, as KEYRING_PYPITOKEN_PROJECT may name it, is judged by every search path.
     with pytest.raises(Refusal, match=r"^project 'c' is not allowed here: "):
         decide(PYPI, policies, shown(named("a", "c")))
 
 
-def test_the_shortest_wish_of_several_ways_holds() -> None:
-    files = ((way("valid-for = 200\nclock-skew = 20"), frozenset({"demo"})), (way("valid-for = 300"), frozenset[str]()))
-    found = decide(
-        PYPI, Policies(way("clock-skew = 30"), files, own(read("valid-for = 1", "user"))), shown(named("demo"))
+def test_the_shortest_preference_of_several_paths_holds() -> None:
+    files = (
+        (path("valid-for = 200\nclock-skew = 20"), frozenset({"demo"})),
+        (path("valid-for = 300"), frozenset[str]()),
     )
-    assert (found.valid_for.value, found.clock_skew.value) == (200, 20)
+    decided = decide(
+        PYPI,
+        Policies(path("clock-skew = 30"), files, configured(read("valid-for = 1", "user"))),
+        shown(named("demo")),
+    )
+    assert (decided.valid_for.value, decided.clock_skew.value) == (200, 20)
 
 
 def test_refuses_files_under_policies_for_two_accounts() -> None:
-    files = ((way('account = "b"'), frozenset({"demo"})),)
-    user = own(read('account = "c"', "user"))
+    files = ((path('account = "b"'), frozenset({"demo"})),)
+    user = configured(read('account = "c"', "user"))
     with pytest.raises(Refusal) as caught:
-        decide(PYPI, Policies(way('account = "a"'), files, user), shown(named("demo")))
+        decide(PYPI, Policies(path('account = "a"'), files, user), shown(named("demo")))
     assert str(caught.value) == (
         "the files are under policies for two accounts, 'a' (project.toml:1) and 'b' (project.toml:1): "
         "upload them separately."
     )
-    assert decide(PYPI, Policies(way(), files, user), shown(named("demo"))).account.value == "b"
-    assert decide(PYPI, Policies(way(), (), user), shown(named("demo"))).account.value == "c"
+    assert decide(PYPI, Policies(path(), files, user), shown(named("demo"))).account.value == "b"
+    assert decide(PYPI, Policies(path(), (), user), shown(named("demo"))).account.value == "c"
 
 
 def test_policies_of_every_site_apply() -> None:
-    sites = own(read('max-valid-for = "5m"', "site"), read("clock-skew = 5\nmax-valid-for = 240", "site"))
-    policies = Policies(way(), (), sites)
-    found = decide(PYPI, policies, shown(named("demo")))
-    assert (found.valid_for.value, found.clock_skew.value) == (240, 5)
-
-
-def test_an_empty_file_needs_no_speed() -> None:
-    assert decide(PYPI, layers(), shown(named("demo"), 0)).warnings == ()
+    sites = configured(read('max-valid-for = "5m"', "site"), read("clock-skew = 5\nmax-valid-for = 240", "site"))
+    policies = Policies(path(), (), sites)
+    decided = decide(PYPI, policies, shown(named("demo")))
+    assert (decided.valid_for.value, decided.clock_skew.value) == (240, 5)
 
 
 def test_warns_of_policies_that_are_not_read() -> None:
-    misnamed = way()._replace(misnamed=("policy.toml",))
+    misnamed = path()._replace(misnamed=("policy.toml",))
     assert decide(PYPI, Policies(misnamed, ((misnamed, frozenset()),)), shown(named("demo"))).warnings == (
         "policy.toml is not read as a policy: rename it to pypitoken.toml or [tool.keyring-pypitoken]",
     )
+    many = path()._replace(misnamed=tuple(f"{number}/policy.toml" for number in range(1000)))
+    assert len(decide(PYPI, Policies(many), shown(named("demo"))).warnings) == 5
 
 
 def test_the_lowest_age_of_masters_is_passed_on() -> None:
-    found = grant(None, 'max-master-age = "1d"', 'max-master-age = "2d"\n[repository.pypi]\nmax-master-age = "3d"')
-    assert found.max_master_age == WithOrigin(86_400, Origin("user.toml:1"))
+    decided = grant(None, 'max-master-age = "1d"', 'max-master-age = "2d"\n[repository.pypi]\nmax-master-age = "3d"')
+    assert decided.max_master_age == WithOrigin(86_400, Origin("user.toml:1"))
 
 
 # Patterns
 
 
-@pytest.mark.parametrize(
-    ("name", "allowed"), [("acme-x", True), ("acme-", True), ("acme", False), ("b", True), ("ab", False)]
-)
-def test_a_pattern_allows_every_name_that_begins_so(name: str, allowed: bool) -> None:
+def test_a_pattern_allows_every_name_that_begins_so() -> None:
     policies = layers(None, 'projects = ["acme-*", "b"]')
-    if allowed:
+    for name in ("acme-x", "acme-", "b"):
         assert decide(PYPI, policies, shown(named(name))).projects == named(name)
-    else:
+    for name in ("acme", "ab"):
         with pytest.raises(Refusal, match=r"user\.toml:1 allows only 'acme-\*', 'b'; "):
             decide(PYPI, policies, shown(named(name)))
 
@@ -697,11 +603,6 @@ def test_patterns_of_several_ceilings_intersect() -> None:
     for name, place in (("acme-y", "site"), ("b", "user"), ("acme-x2", "project")):
         with pytest.raises(Refusal, match=rf"'{name}' is not allowed here: {place}\.toml:1 allows only "):
             decide(PYPI, policies, shown(named(name)))
-
-
-def test_one_pattern_allows_25_projects() -> None:
-    names = tuple(sorted(f"acme-{number}" for number in range(25)))
-    assert decide(PYPI, layers(None, 'projects = ["acme-*"]'), shown(named(*names))).projects == named(*names)
 
 
 # A length that a person types
@@ -758,8 +659,8 @@ AUTO_LENGTHS = [
 def test_auto_is_as_long_as_the_upload_needs(
     sizes: tuple[int, ...], user: str | None, seconds: int, origin: str
 ) -> None:
-    found = decide(PYPI, layers(None, user), shown(named("demo"), *sizes)).valid_for
-    assert found == WithOrigin(seconds, Origin(origin))
+    decided = decide(PYPI, layers(None, user), shown(named("demo"), *sizes)).valid_for
+    assert decided == WithOrigin(seconds, Origin(origin))
 
 
 @pytest.mark.parametrize(
