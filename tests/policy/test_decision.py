@@ -10,7 +10,7 @@ import pytest
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import BUILT_IN, PYPI, TESTPYPI
-from keyring_pypitoken.policy.decision import check_repository_names, decide, find_contradictions
+from keyring_pypitoken.policy.decision import check_repository_names, decide, find_contradictions, least_of
 from keyring_pypitoken.policy.model import DEFAULT, Evidence, Grant, NamedFile, Origin, Policies, SearchPath, WithOrigin
 from keyring_pypitoken.policy.parser import parse_policy
 
@@ -583,6 +583,8 @@ def test_warns_of_policies_that_are_not_read() -> None:
 def test_the_lowest_age_of_masters_is_passed_on() -> None:
     decided = grant(None, 'max-master-age = "1d"', 'max-master-age = "2d"\n[repository.pypi]\nmax-master-age = "3d"')
     assert decided.max_master_age == WithOrigin(86_400, Origin("user.toml:1"))
+    files = layers("valid-for = 5", "valid-for = 7\n[repository.pypi]\nvalid-for = 6").configured
+    assert least_of(files, PYPI, lambda table: table.max_valid_for) is None
 
 
 # Patterns

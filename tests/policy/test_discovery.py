@@ -108,7 +108,9 @@ def test_every_policy_on_the_path_counts_the_nearest_first(work: Path, write: Wr
 
 def test_files_are_named_from_the_current_directory(work: Path, write: Write) -> None:
     write("x/pypitoken.toml", policy_of("a"))
-    assert accounts(find_search_path(work / "x", work, {})) == [("a", os.path.join("x", "pypitoken.toml:1"))]
+    assert accounts(find_search_path(work / "x", work, {POLICY_VARIABLE: ""})) == [
+        ("a", os.path.join("x", "pypitoken.toml:1"))
+    ]
 
 
 def test_refuses_two_policies_in_one_directory(work: Path, write: Write) -> None:
@@ -273,11 +275,6 @@ def test_searches_only_so_many_directories(work: Path) -> None:
     assert refused(lambda: find_search_paths(starts, work, {})).startswith("the policies of this upload are too many")
 
 
-def test_a_misnamed_table_is_named_once(work: Path, write: Write) -> None:
-    write("pyproject.toml", "[tool.pypitoken]\n" * 60_000)
-    assert find_path(work).misnamed == ("[tool.pypitoken] of pyproject.toml",)
-
-
 def test_only_the_first_entry_of_a_marker_is_looked_at(
     work: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -359,22 +356,17 @@ def test_without_owners_every_policy_is_trusted(work: Path, write: Write, monkey
 # The variable
 
 
-@pytest.mark.parametrize(
-    ("file", "shown"),
-    [
-        ("other.toml", "other.toml"),
-        ("x/other.toml", os.path.join("x", "other.toml")),
-        ("x/../other.toml", "other.toml"),
-        ("../work/other.toml", "other.toml"),
-    ],
-)
-def test_the_variable_names_one_policy_instead_of_all(work: Path, write: Write, file: str, shown: str) -> None:
+def test_the_variable_names_one_policy_instead_of_all(work: Path, write: Write) -> None:
     write("pypitoken.toml", "[[[")
-    (work / "x").mkdir()
-    write(file, policy_of("named"))
-    path = find_path(work, KEYRING_PYPITOKEN_POLICY=file)
-    assert (accounts(path), path.end) == ([("named", f"{shown}:1")], "KEYRING_PYPITOKEN_POLICY names the policy")
-    assert path.policies[0].trusted
+    for file, shown in {
+        "other.toml": "other.toml",
+        "x/other.toml": os.path.join("x", "other.toml"),
+        "../work/other.toml": "other.toml",
+    }.items():
+        write(file, policy_of("named"))
+        path = find_path(work, KEYRING_PYPITOKEN_POLICY=file)
+        assert (accounts(path), path.end) == ([("named", f"{shown}:1")], "KEYRING_PYPITOKEN_POLICY names the policy")
+        assert path.policies[0].trusted
 
 
 def test_the_variable_names_a_pyproject_by_its_whole_path(home: Path, work: Path) -> None:
@@ -383,55 +375,37 @@ def test_the_variable_names_a_pyproject_by_its_whole_path(home: Path, work: Path
     assert accounts(find_path(work, KEYRING_PYPITOKEN_POLICY=str(file))) == [("named", f"{UP}pyproject.toml:4")]
 
 
-def test_an_empty_variable_names_nothing(work: Path, write: Write) -> None:
-    write("pypitoken.toml", policy_of("nearest"))
-    assert accounts(find_path(work, KEYRING_PYPITOKEN_POLICY="")) == [("nearest", "pypitoken.toml:1")]
-
-
-@pytest.mark.parametrize(
-    ("named", "missing"),
-    [
-        ("none.toml", "it does not exist"),
-        ("none/none.toml", "it does not exist"),
-        ("pypitoken.toml/none.toml", "it does not exist"),
-        ("pyproject.toml", "it has no [tool.keyring-pypitoken]"),
-    ],
-)
-def test_refuses_a_variable_that_names_no_policy(work: Path, write: Write, named: str, missing: str) -> None:
+def test_refuses_a_variable_that_names_no_policy(work: Path, write: Write) -> None:
     write("pypitoken.toml", policy_of("nearest"))
     write("pyproject.toml", '[project]\nname = "demo"\n')
-    assert refused(lambda: find_path(work, KEYRING_PYPITOKEN_POLICY=named)) == (
-        f"KEYRING_PYPITOKEN_POLICY names {os.path.normpath(named)}, but {missing}: correct it, "
-        "or run `unset KEYRING_PYPITOKEN_POLICY`."
-    )
+    for named in ("none.toml", "none/none.toml", "pypitoken.toml/none.toml", "pyproject.toml"):
+        missing = "it has no [tool.keyring-pypitoken]" if named == "pyproject.toml" else "it does not exist"
+        assert refused(lambda: find_path(work, KEYRING_PYPITOKEN_POLICY=named)) == (  # noqa: B023 - called at once
+            f"KEYRING_PYPITOKEN_POLICY names {os.path.normpath(named)}, but {missing}: correct it, "
+            "or run `unset KEYRING_PYPITOKEN_POLICY`."
+        )
 
 
 # Misnamed policies
 
 
-@pytest.mark.parametrize(
-    "name", ["pypi-token.toml", "pypi_token.toml", ".pypitoken.toml", "keyring-pypitoken.toml", "policy.toml"]
-)
-def test_finds_misnamed_files_on_the_path(work: Path, write: Write, name: str) -> None:
-    write(name, 'projects = ["demo"]\n')
+def test_finds_misnamed_files_and_tables_on_the_path(work: Path, write: Write) -> None:
     (work / "x").mkdir()
-    assert find_path(work / "x").misnamed == (f"{UP}{name}",)
+    for name in ("pypi-token.toml", "pypi_token.toml", ".pypitoken.toml", "keyring-pypitoken.toml", "policy.toml"):
+        path = write(name, 'projects = ["demo"]\n')
+        assert find_path(work / "x").misnamed == (f"{UP}{name}",)
+        path.unlink()
+    for table in ("pypitoken", "pypi-token", "keyring_pypitoken", "keyringpypitoken"):
+        write("pyproject.toml", f'[project]\nname = "x"\n[tool.{table}]\nprojects = []\n' * 3)
+        assert find_path(work).misnamed == (f"[tool.{table}] of pyproject.toml",)
 
 
-@pytest.mark.parametrize("table", ["pypitoken", "pypi-token", "keyring_pypitoken", "keyringpypitoken"])
-def test_finds_misnamed_tables_on_the_path(work: Path, write: Write, table: str) -> None:
-    write("pyproject.toml", f'[project]\nname = "x"\n[tool.{table}]\nprojects = []\n')
-    assert find_path(work).misnamed == (f"[tool.{table}] of pyproject.toml",)
-
-
-@pytest.mark.parametrize("text", ["", "[rules]\nname = 1\n", "# projects = []\n"])
-def test_a_policy_of_another_program_is_not_misnamed(work: Path, write: Write, text: str) -> None:
-    write("policy.toml", text)
-    assert find_path(work).misnamed == ()
-
-
-def test_a_policy_toml_that_cannot_be_read_is_not_ours(work: Path) -> None:
-    (work / "policy.toml").mkdir()
+def test_a_policy_of_another_program_is_not_misnamed(work: Path, write: Write) -> None:
+    for text in ("", "[rules]\nname = 1\n", "# projects = []\n"):
+        path = write("policy.toml", text)
+        assert find_path(work).misnamed == ()
+    path.unlink()
+    path.mkdir()  # what cannot be read is not ours
     assert find_path(work).misnamed == ()
 
 

@@ -4,70 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
 from policy_cases import (
-    ANY_LAYER,
-    ANY_VALUES,
-    ARGUMENTS,
-    CFG,
     EVIDENCE,
     NOW,
-    OUR_NAMES,
-    POLICIES,
-    PROGRAMS,
     PROJECT,
-    TABLES,
-    TEXT,
-    check_evidence,
     files,
     granted,
     limits,
     path_of,
-    refusal_of,
     search,
-    toml_text,
 )
 
 from keyring_pypitoken.lookup import PYPI
-from keyring_pypitoken.names import normalize_valid
 from keyring_pypitoken.policy.model import Policies
 from keyring_pypitoken.policy.values import WrongValueError, parse_duration
-from keyring_pypitoken.toml import find_lines, load_toml
-from keyring_pypitoken.uploaders.evidence import projects_of_file
-from keyring_pypitoken.uploaders.uploader import Process
+from keyring_pypitoken.toml import find_lines
 
 if TYPE_CHECKING:
-    from keyring_pypitoken.policy.model import Layer, PolicyFile, WithOrigin
-
-
-# Policies
-
-
-@search
-@given(
-    TEXT | st.lists(st.sampled_from([*OUR_NAMES, *'=[]{}".,\n# 1-:', "'''", '"""', "tool."])).map("".join), ANY_LAYER
-)
-def test_any_text_is_a_policy_or_is_refused(text: str, layer: Layer) -> None:
-    """Nothing but a `PolicyError`, which shows nothing that a terminal would obey."""
-    refusal = refusal_of(text, layer, ())
-    assert refusal is None or refusal.isprintable()
-
-
-@search
-@given(POLICIES, ANY_LAYER, TABLES)
-def test_any_content_is_a_policy_or_is_refused(content: dict[str, Any], layer: Layer, table: tuple[str, ...]) -> None:
-    """Whatever the keys and values, each problem is one of a policy, and shows nothing that a terminal would obey."""
-    text = toml_text(content, table)
-    loaded = load_toml(text, "p.toml")
-    for part in table:
-        loaded = loaded[part]
-    assert loaded == content  # the text says what was meant
-    refusal = refusal_of(text, layer, table)
-    assert refusal is None or (refusal.startswith("the policy cannot be followed: ") and refusal.isprintable())
+    from keyring_pypitoken.policy.model import PolicyFile, WithOrigin
 
 
 # Lengths of time
@@ -85,7 +43,7 @@ def test_a_length_of_time_is_read_as_it_was_written(days: int, hours: int, minut
 
 
 @search
-@given(ANY_VALUES | st.text("0123456789dhms \n\u0661") | st.none() | st.binary() | st.complex_numbers())
+@given(st.text("0123456789dhms \n\u0661") | st.integers() | st.floats() | st.none() | st.binary() | st.lists(st.none()))
 def test_any_value_is_a_length_of_time_or_is_refused(value: object) -> None:
     """Nothing but a `WrongValueError`, and no more than ten years."""
     with contextlib.suppress(WrongValueError):
@@ -100,38 +58,6 @@ def test_any_value_is_a_length_of_time_or_is_refused(value: object) -> None:
 def test_every_line_is_one_of_the_text(text: str) -> None:
     for path, line in find_lines(text).items():
         assert path[-1] in text.split("\n")[line - 1]
-
-
-# Evidence
-
-
-@search
-@given(st.text(), st.sampled_from(["", ".whl", "-1.0.whl", "-1.0-py3-none-any.whl", ".tar.gz", "-1.0.tar.gz", ".zip"]))
-def test_any_file_name_tells_a_normalized_project_or_none(stem: str, end: str) -> None:
-    """Whoever made the file."""
-    for project in projects_of_file(stem + end):
-        assert project == normalize_valid(project)
-
-
-@search
-@given(st.sampled_from(PROGRAMS), st.lists(ARGUMENTS, max_size=6), st.none() | st.text(), st.none() | st.text())
-def test_any_command_line_tells_projects_or_is_refused(
-    program: str, arguments: list[str], hint: str | None, variable: str | None
-) -> None:
-    """Nothing but a `Refusal`, whatever was typed and whatever the environment holds."""
-    for name in ("a-1.0.zip", "[x]-1.0.zip"):
-        Path(name).touch()
-    environ = {} if variable is None else {"KEYRING_PYPITOKEN_PROJECT": variable}
-    check_evidence(Process(program, tuple(arguments), Path.cwd(), environ), hint)
-
-
-@search
-@given(st.binary() | TEXT.map(str.encode) | CFG.map(lambda parts: "".join(parts).encode()), st.booleans())
-def test_any_metadata_tells_a_project_or_is_refused(data: bytes, pyproject: bool) -> None:
-    """Nothing but a `Refusal`, whatever the files hold."""
-    Path("pyproject.toml").write_bytes(data if pyproject else b"")
-    Path("setup.cfg").write_bytes(data)
-    check_evidence(Process("", (), Path.cwd(), {}), None)
 
 
 # Layers
@@ -165,13 +91,13 @@ def test_a_grant_keeps_every_limit_of_every_table(
     granted_window = granted(policies, evidence)
     if granted_window is None:
         return
-    found, not_before, not_after = granted_window
+    grant, not_before, not_after = granted_window
     for table in [table for file in (*policies.here.policies, *policies.configured) for table in file.tables(PYPI)]:
         assert table.projects is None or (
-            found.projects is not None and {*found.projects.value} <= table.projects.value
+            grant.projects is not None and {*grant.projects.value} <= table.projects.value
         )
         assert table.not_before is None or table.not_before.value <= not_before
         assert table.not_after is None or not_after <= table.not_after.value
         assert table.max_valid_for is None or not_after - NOW <= table.max_valid_for.value
-        assert table.unscoped is None or table.unscoped.value == "allow" or found.projects is not None
+        assert table.unscoped is None or table.unscoped.value == "allow" or grant.projects is not None
         assert table.require_policy is None or not table.require_policy.value or project is not None

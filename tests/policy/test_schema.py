@@ -12,7 +12,7 @@ import fastjsonschema
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from policy_cases import ANY_LAYER, CASES, CONFIGURED_KEYS, POLICIES, WRONG, refusal_of, toml_text, toml_value
+from policy_cases import ANY_LAYER, CASES, CONFIGURED_KEYS, WRONG, refusal_of, toml_text, toml_value
 from sandbox import ROOT
 
 from keyring_pypitoken.lookup import PYPI
@@ -111,20 +111,12 @@ def test_takes_the_sample_policies(file: Path) -> None:
     assert fits(content, "project") != user
 
 
-@pytest.mark.parametrize(
-    ("text", "fitting"),
-    [
-        ("2026-01-31T18:00:00Z", True),
-        ("2026-01-31t18:00:00.25z", True),
-        ("2026-01-31 18:00+01:00", True),
-        ("2026-01-31T18:00:00", False),
-        ("2026-01-31", False),
-        ("soon", False),
-    ],
-)
-def test_takes_date_times_as_editors_pass_them_on(text: str, fitting: bool) -> None:
+def test_takes_date_times_as_editors_pass_them_on() -> None:
     """A text with an offset, since JSON has no date-times."""
-    assert fits({"not-before": text}, "project") == fitting
+    for text in ("2026-01-31T18:00:00Z", "2026-01-31t18:00:00.25z", "2026-01-31 18:00+01:00"):
+        assert fits({"not-before": text}, "project")
+    for text in ("2026-01-31T18:00:00", "2026-01-31", "soon"):
+        assert not fits({"not-before": text}, "project")
 
 
 # Everything else: what hypothesis finds
@@ -203,14 +195,6 @@ def test_agrees_with_the_parser_on_each_key(pair: tuple[str, object], layer: Lay
     """The same for one key alone, so that most documents can be followed."""
     refusal = refusal_of(toml_text(dict([pair]), ()), layer, ())
     assert fits(dict([pair]), layer) == (refusal is None), refusal
-
-
-@search
-@given(POLICIES, ANY_LAYER)
-def test_never_refuses_what_the_parser_takes(content: dict[str, Any], layer: Layer) -> None:
-    """Whatever the keys and values are."""
-    if refusal_of(toml_text(content, ()), layer, ()) is None:
-        assert fits(content, layer)
 
 
 @search

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from keyring_pypitoken.exceptions import PolicyError
 from keyring_pypitoken.lookup import PYPI
 from keyring_pypitoken.policy.model import (
-    PYPROJECT_TABLE,
     Evidence,
     Grant,
     Origin,
@@ -21,7 +20,6 @@ from keyring_pypitoken.policy.parser import parse_policy
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Layer, Policies
-    from keyring_pypitoken.uploaders.uploader import Process
 
 
 import datetime
@@ -33,10 +31,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.names import normalize_valid
 from keyring_pypitoken.policy.decision import decide
-from keyring_pypitoken.policy.values import KEYS
-from keyring_pypitoken.uploaders.evidence import find_evidence
 
 # The keys of a top table, by whether a project may set them.
 VALUES: dict[str, tuple[bool, list[tuple[str, object]]]] = {
@@ -148,9 +143,6 @@ WRONG = [
 # How long an example takes proves nothing on a busy machine, and nothing is left behind.
 search = settings(deadline=None, database=None, max_examples=200)
 ANY_LAYER: st.SearchStrategy[Layer] = st.sampled_from(("project", "user", "site"))
-TABLES: st.SearchStrategy[tuple[str, ...]] = st.sampled_from(((), PYPROJECT_TABLE))
-TEXT = st.text(st.characters(codec="utf-8"))
-LINE = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]))
 
 
 def toml_value(value: object) -> str:
@@ -177,39 +169,6 @@ def toml_text(content: dict[str, Any], table: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
-OUR_NAMES = [
-    *KEYS,
-    "repository",
-    "store",
-    "backend",
-    "identity",
-    "command",
-    "url",
-    "domain",
-    "services",
-    "pypi",
-    "corp",
-    "valid_for",
-]
-NAMES = st.sampled_from(OUR_NAMES) | TEXT
-MOMENTS = st.datetimes(
-    timezones=st.none() | st.integers(-1439, 1439).map(lambda m: datetime.timezone(datetime.timedelta(minutes=m)))
-)
-OUR_VALUES = st.sampled_from(
-    ["demo", "15m", "refuse", "allow", "a.B", "https://example.org/", "http://[::1]/", "https://[", ["demo"], [], {}]
-)
-PLAIN = st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT | st.dates() | st.times() | MOMENTS
-ANY_VALUES = st.recursive(
-    OUR_VALUES | PLAIN,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
-    max_leaves=6,
-)
-POLICIES = st.dictionaries(NAMES, ANY_VALUES, max_size=6) | st.fixed_dictionaries(
-    {"repository": st.dictionaries(NAMES, st.dictionaries(NAMES, ANY_VALUES, max_size=4), max_size=3)},
-    optional={"store": st.dictionaries(NAMES, ANY_VALUES, max_size=2), "projects": ANY_VALUES, "not-after": MOMENTS},
-)
-
-
 def refusal_of(text: str, layer: Layer, table: tuple[str, ...]) -> str | None:
     """Return why a policy is refused, if it is; anything but a `PolicyError` fails the test."""
     try:
@@ -219,26 +178,6 @@ def refusal_of(text: str, layer: Layer, table: tuple[str, ...]) -> str | None:
     return None
 
 
-# As a system passes them: no NUL. One slash at most, since no test shall list the whole file system.
-WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0/\\"), max_size=20) | st.text(
-    "*?[!]a-.~=", max_size=8
-)
-OPTIONS = st.sampled_from(["--", "-r", "--sign", "--comm", "--x=y", "-", "demo==1.0", "a-1.0.zip", "*-1.0.zip"])
-ARGUMENTS = OPTIONS | WORDS | st.tuples(WORDS, WORDS).map("x/".join)
-PROGRAMS = ["", "twine", "uv", "flit", "hatch", "poetry", "pdm"]
-
-
-def check_evidence(process: Process, hint: str | None) -> None:
-    """Check that evidence is sorted names, or none, or is refused in words that a terminal can show."""
-    try:
-        found = find_evidence(process, hint).projects
-    except Refusal as refusal:
-        assert str(refusal).isprintable()  # noqa: PT017 - refusing is allowed and not expected
-    else:
-        assert found is None or found.value == tuple(sorted({normalize_valid(name) for name in found.value})) != ()
-
-
-CFG = st.lists(st.sampled_from(["[metadata]", "name", "=", ":", " ", "\n", "\n ", "demo", "%(x)s", "#", ";", "]"]))
 NOW = 1_000
 
 
