@@ -369,7 +369,7 @@ class Line(NamedTuple):
         while "=" in words[0]:
             name, _, environ[name] = words.pop(0).partition("=")
         if is_expanded:
-            words = [found for word in words for found in sorted(glob.glob(word, root_dir=directory)) or [word]]
+            words = [name for word in words for name in sorted(glob.glob(word, root_dir=directory)) or [word]]
         return cls(words, directory, environ, text.startswith("!"))
 
 

@@ -62,17 +62,17 @@ def index(user_policy: WritePolicy) -> Iterator[NotingIndex]:
 
 def judge(truth: list[Sent], sent: list[Sent], *, is_forbidden: bool) -> str:
     """Return `equal`, `refused`, `nothing` if nothing is uploaded anyway, or what is wrong."""
-    if any(found.kind not in ("derived", "constant", "empty") for found in sent):
-        return f"WRONG: {[found.kind for found in sent]} was sent"
-    derived = [found for found in sent if found.kind == "derived"]
-    projects = {found.project for found in truth}
+    if any(upload.kind not in ("derived", "constant", "empty") for upload in sent):
+        return f"WRONG: {[upload.kind for upload in sent]} was sent"
+    derived = [upload for upload in sent if upload.kind == "derived"]
+    projects = {upload.project for upload in truth}
     if not derived:
         return "refused" if truth else "nothing"
     if is_forbidden:
         return "WRONG: it is not refused"
-    if sorted(found.filename for found in derived) != sorted(found.filename for found in truth):
-        return f"WRONG: {sorted(found.filename for found in derived)} arrived"
-    named = {name for found in derived for name in found.projects}
+    if sorted(upload.filename for upload in derived) != sorted(upload.filename for upload in truth):
+        return f"WRONG: {sorted(upload.filename for upload in derived)} arrived"
+    named = {name for upload in derived for name in upload.projects}
     return "equal" if named == projects else f"WRONG: the token is for {sorted(named)}"
 
 
@@ -106,8 +106,8 @@ def test_the_token_is_for_the_projects_that_arrive(
             return index.sent.copy(), done.stdout + done.stderr
 
         truth, _ = run(line.words, environ | variables | {"PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"})
-        assert {found.password for found in truth} <= {WORTHLESS}
-        arrived = ", ".join(sorted({found.project for found in truth})) or "-"
+        assert {upload.password for upload in truth} <= {WORTHLESS}
+        arrived = ", ".join(sorted({upload.project for upload in truth})) or "-"
         modes = {"keyring": (line.words, ASKING.get(uploader.name, {})), "exec": ([*through, *line.words], {})}
         for mode, (words, asking) in modes.items():
             if mode == "keyring" and not uploader.lookups_per_upload:
@@ -116,7 +116,7 @@ def test_the_token_is_for_the_projects_that_arrive(
             outcome = judge(truth, sent, is_forbidden=line.is_forbidden)
             counts[outcome.split(":")[0]] += 1
             said = [part for part in shown.splitlines() if part.startswith("keyring-pypitoken: ")][-1:]
-            if outcome == "refused" and not said and not any(found.password == NO_TOKEN for found in sent):
+            if outcome == "refused" and not said and not any(upload.password == NO_TOKEN for upload in sent):
                 outcome = "refused without a sentence"
             reason = said[0][len("keyring-pypitoken: ") :] if said and outcome != "equal" else ""
             rows.append(f"{mode:<8} {text} -> {arrived}: {outcome}{reason and f' ({reason})'}")

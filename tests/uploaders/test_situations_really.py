@@ -42,11 +42,11 @@ class Indexes(NamedTuple):
 
     def kinds(self) -> set[str]:
         """Return the kinds of all credentials that arrived since the last time."""
-        found = {sent.kind for index in self for sent in index.sent}
+        kinds = {sent.kind for index in self for sent in index.sent}
         for index in self:
             index.sent.clear()
             index.uploads.clear()  # so that the same files may come again
-        return found
+        return kinds
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +124,8 @@ def test_a_real_upload_does_what_status_says(
     place.monkeypatch.setenv("PATH", os.pathsep.join(map(str, (*scripts, "/usr/bin", "/bin"))))
     situation.prepare(place)
     forget()
-    found = command.json("status", code=command("status")[0])
-    report = next(report for report in found["uploaders"] if report["uploader"] == name)
+    status = command.json("status", code=command("status")[0])
+    report = next(report for report in status["uploaders"] if report["uploader"] == name)
     assert report["verdict"] == situation.verdict, report
 
     words = {"poetry": ("publish", "-r", "local"), "maturin": ("upload", "dist/demo-1.0-py3-none-any.whl")}

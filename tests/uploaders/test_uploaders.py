@@ -40,7 +40,7 @@ class Case:
     """How an uploader is called; `{url}` stands for the index."""
 
     command: str
-    told_by: str
+    named_by: str
     environment: str = ""
     environ: Mapping[str, str] = field(default_factory=dict)
     # The way its users store a master: keyring's own command, or the uploader's prompts and what is typed there.
@@ -162,9 +162,9 @@ class Uploader:
 
     def _words(self, command: str) -> list[str]:
         program, *arguments = [word.format(url=self.index.upload_url) for word in command.split()]
-        found = shutil.which(program, path=self.environ["PATH"])
-        assert found is not None, program
-        return [found, *arguments]
+        path = shutil.which(program, path=self.environ["PATH"])
+        assert path is not None, program
+        return [path, *arguments]
 
 
 @pytest.fixture(scope="session")
@@ -266,7 +266,7 @@ def names(upload: Upload) -> object:
 
 
 def test_sends_a_derived_token(uploader: Uploader, work: Path) -> None:
-    """A good upload: both files with one token for this project, told in one line."""
+    """A good upload: both files with one token for this project, said in one line."""
     project = make_project(work, project_of(uploader.name))
     uploader.store(uploader.index.create_master("alice"))
     done = uploader.upload()
@@ -293,7 +293,7 @@ def test_shows_a_refusal_in_one_sentence(uploader: Uploader, work: Path) -> None
         screen, code = shown(done), done.returncode
     sentence = (
         f"keyring-pypitoken: project '{project}' is not allowed here: pypitoken.toml:1 allows only 'other'; upload it "
-        f"from its own repository, or add it there (it was named by {uploader.case.told_by})."
+        f"from its own repository, or add it there (it was named by {uploader.case.named_by})."
     )
     assert screen.count("keyring-pypitoken") == screen.count(sentence) == 1, screen
     assert code not in (0, None)
@@ -349,7 +349,7 @@ def test_a_derived_token_that_is_typed_is_not_saved(name: str, make: Callable[[s
         ("poetry config pypi-token.testpypi {test}", "poetry-repository-testpypi"),
     ],
 )
-def test_what_poetry_keeps_is_a_master(setting: str, key: str, make: Callable[[str], Uploader]) -> None:
+def test_what_poetry_stores_is_a_master(setting: str, key: str, make: Callable[[str], Uploader]) -> None:
     """`poetry config` stores under our own name, and `--unset` deletes it there."""
     uploader = make("poetry")
     tokens = {"token": new_master(), "test": new_master("test.pypi.org")}
@@ -365,7 +365,7 @@ def test_what_poetry_keeps_is_a_master(setting: str, key: str, make: Callable[[s
     assert FileKeyring().passwords() == {}
 
 
-def test_poetry_says_why_a_token_is_not_kept(make: Callable[[str], Uploader]) -> None:
+def test_poetry_says_why_a_token_is_not_stored(make: Callable[[str], Uploader]) -> None:
     """One sentence, and poetry's own words do not repeat it; nothing lands in its settings in clear either."""
     uploader = make("poetry")
     done = uploader.run("poetry config pypi-token.pypi hunter2-of-mine")
@@ -378,7 +378,7 @@ def test_poetry_says_why_a_token_is_not_kept(make: Callable[[str], Uploader]) ->
     assert "hunter2" not in "".join(path.read_text("utf-8") for path in uploader.work.parent.rglob("*.toml"))
 
 
-def test_what_pdm_keeps_in_its_settings_is_a_master(make: Callable[[str], Uploader]) -> None:
+def test_what_pdm_stores_in_its_settings_is_a_master(make: Callable[[str], Uploader]) -> None:
     """`pdm config` stores under our own name; its own key stays empty, which it asks for whatever it does."""
     uploader = make("pdm")
     token = new_master()
@@ -411,7 +411,7 @@ RAW = {
 
 @pytest.mark.parametrize(("name", "key"), [(name, key) for name, keys in RAW.items() for key in keys])
 def test_a_raw_master_is_derived_from(name: str, key: str, make: Callable[[str], Uploader], work: Path) -> None:
-    """What the uploader kept before this package was installed is never sent as it is."""
+    """What the uploader stored before this package was installed is never sent as it is."""
     uploader = make(name)
     project = make_project(work, f"raw-{RAW[name].index(key)}-" + project_of(name))
     host = uploader.index.upload_url.split("/")[2]
