@@ -127,5 +127,5 @@ class Passphrase(_Secret):
     __slots__ = ()
 
     def reveal_to_age(self) -> str:
-        """Return the text; only `passphrase` and `identities` may, and a test holds them to it."""
+        """Return the text; only `vault.keys` may, and a test holds them to it."""
         return self._reveal()

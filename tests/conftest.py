@@ -17,7 +17,7 @@ from refusal_cases import Stage
 from sandbox import FOREIGN, STORES, Command, Result, Run, WritePolicy, forget, new_master
 
 from keyring_pypitoken import paths
-from keyring_pypitoken.vault import passphrase
+from keyring_pypitoken.vault import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(work)
     monkeypatch.setattr(sys, "argv", ["uploader"])
     monkeypatch.delitem(sys.modules, "twine", raising=False)  # as if no test had loaded it
-    monkeypatch.setattr(passphrase, "has_terminal", lambda: False)  # no test asks the developer
+    monkeypatch.setattr(terminal, "has_terminal", lambda: False)  # no test asks the developer
     forget()
     yield home
     forget()

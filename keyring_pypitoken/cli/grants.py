@@ -21,7 +21,7 @@ from keyring_pypitoken.text import in_words, join_names, join_quoted, local_time
 from keyring_pypitoken.uploaders.process import read_command_line
 from keyring_pypitoken.uploaders.uploader import Process, all_uploaders
 from keyring_pypitoken.vault import accounts
-from keyring_pypitoken.vault.passphrase import VARIABLE as PASSPHRASE_VARIABLE
+from keyring_pypitoken.vault.keys import VARIABLE as PASSPHRASE_VARIABLE
 
 if TYPE_CHECKING:
     import argparse

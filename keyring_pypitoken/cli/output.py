@@ -55,7 +55,7 @@ def read_secret(prompt: str) -> str:
     """Read a secret: from the terminal without showing it, else all of standard input; no text is a Refusal."""
     try:
         if sys.stdin is not None and sys.stdin.isatty():
-            from keyring_pypitoken.vault.passphrase import ask_terminal, has_terminal
+            from keyring_pypitoken.vault.terminal import ask_terminal, has_terminal
 
             if not has_terminal():
                 raise Refusal(
@@ -74,7 +74,7 @@ def read_secret(prompt: str) -> str:
 
 def can_ask() -> bool:
     """Return True if a person is at the terminal of standard input."""
-    from keyring_pypitoken.vault.passphrase import has_terminal
+    from keyring_pypitoken.vault.terminal import has_terminal
 
     return sys.stdin is not None and sys.stdin.isatty() and has_terminal()
 

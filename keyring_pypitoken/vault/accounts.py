@@ -5,6 +5,7 @@ A note has a repository, a label, a date and the projects whose uploads use the 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -127,6 +128,12 @@ def note_account(repository: Repository, account: str, projects: Iterable[str] =
 def forget_account(repository: Repository, account: str) -> None:
     """Delete the note of an account; if it cannot be deleted that is a Refusal."""
     files.remove(_note_file(repository, account))
+
+
+def touch_notes() -> None:
+    """Let it seem that a master was changed, so that no process goes on with what it remembers of one."""
+    with contextlib.suppress(OSError):
+        os.utime(paths.accounts_directory())
 
 
 def _note_file(repository: Repository, account: str) -> str:

@@ -12,13 +12,14 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_pypitoken import files, memory, paths
-from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.secret import MasterToken
+from keyring_pypitoken.exceptions import PolicyError, Refusal
+from keyring_pypitoken.policy.discovery import load_config
+from keyring_pypitoken.secret import MasterToken, Passphrase
 from keyring_pypitoken.text import printable
-from keyring_pypitoken.vault.identities import IdentityKey, PassphraseKey, with_pyrage
+from keyring_pypitoken.toml import load_toml
+from keyring_pypitoken.vault import accounts, keys
+from keyring_pypitoken.vault.keys import IdentityKey, PassphraseKey, with_pyrage
 from keyring_pypitoken.vault.lock import locked
-from keyring_pypitoken.vault.passphrase import VARIABLE, new_passphrase, passphrase_to_store, passphrases, remember
-from keyring_pypitoken.vault.scrypt import refuse_without_memory
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import WithOrigin
@@ -56,7 +57,7 @@ class AgeFile(NamedTuple):
         return None if master is None else master.reveal()
 
     def set_password(self, service: str, username: str, password: str) -> None:
-        """Keep the master of an account beside those in the file, which stays as it was if that is a Refusal."""
+        """Store the master of an account beside those in the file, which stays as it was if that is a Refusal."""
         new = MasterToken(password)
         del password
         key = self._key_to_write()
@@ -64,12 +65,12 @@ class AgeFile(NamedTuple):
             self._write({**self._open(), (service, username): new}, key)
 
     def delete_password(self, service: str, username: str) -> None:
-        """Forget the master of an account, and with the last one the file, so that nobody is asked to open it."""
+        """Delete the master of an account, and with the last one the file, so that nobody is asked to open it."""
         key = self._key_to_write()
         with locked(self.path):
-            rest = {name: master for name, master in self._open().items() if name != (service, username)}
-            if rest:
-                self._write(rest, key)
+            left = {name: master for name, master in self._open().items() if name != (service, username)}
+            if left:
+                self._write(left, key)
             else:
                 files.remove(self.path)
 
@@ -86,7 +87,10 @@ class AgeFile(NamedTuple):
     def refuse_unusable(self) -> None:
         """Refuse if age's library or the identity is missing; nothing is opened, and nobody is asked."""
         with_pyrage(lambda _: None, "")
-        if self.identity is not None:
+        data = self._read()
+        if data is not None and data.startswith(_BEGIN) and not data.startswith(_PASSPHRASE_BEGIN):
+            self._identity_key().read()
+        elif self.identity is not None:
             IdentityKey(self.path, self.identity).read()
 
     def _decrypt(self, data: bytes) -> _Masters:
@@ -95,23 +99,27 @@ class AgeFile(NamedTuple):
             return self._decrypt_by_passphrase(data)
         if not data.startswith(_BEGIN):
             raise Refusal(f"{self.path} is not an age file, so it was changed or damaged: restore it from a backup.")
+        return self._checked(self._identity_key().decrypt(data, parse_document))
+
+    def _identity_key(self) -> IdentityKey:
         if self.identity is None:
             raise Refusal(
                 f"{self.path} is encrypted to an identity, and no policy names one: "
                 f"name it as `identity` in [store] of {paths.user_policy()}."
             )
-        return self._checked(IdentityKey(self.path, self.identity).decrypt(data, parse_document))
+        return IdentityKey(self.path, self.identity)
 
     def _decrypt_by_passphrase(self, data: bytes) -> _Masters:
-        with_pyrage(lambda _: refuse_without_memory(data, self.path), "")  # before anybody types
+        # Before anybody types.
+        with_pyrage(lambda _: PassphraseKey(self.path, Passphrase("")).refuse_unopenable(data), "")
         problem = Refusal()
-        for passphrase in passphrases(self.path):
+        for passphrase in keys.passphrases(self.path):
             try:
                 content = PassphraseKey(self.path, passphrase).decrypt(data, parse_document)
             except Refusal as refusal:
                 problem = refusal
             else:
-                remember(passphrase)
+                keys.remember(passphrase)
                 return self._checked(content)
         raise problem
 
@@ -126,7 +134,7 @@ class AgeFile(NamedTuple):
         self._open()
         if self.identity is not None:
             return IdentityKey(self.path, self.identity)
-        return PassphraseKey(self.path, passphrase_to_store(self.path))
+        return PassphraseKey(self.path, keys.passphrase_to_store(self.path))
 
     def _write(self, masters: _Masters, key: _Key) -> None:
         data = key.encrypt(lambda: _document(masters))
@@ -149,24 +157,55 @@ def rekey(opened_by: WithOrigin[str] | None, identity: WithOrigin[str] | None) -
     a new one asked for on the terminal. If there is a Refusal, the file is as it was.
     """
     store = AgeFile(opened_by)
-    path, policy = store.path, paths.user_policy()
+    path = store.path
     if not store._open():  # noqa: SLF001 - a function of the store, but not one of a keyring backend
         raise Refusal(
             f"{path} does not exist, so there is nothing to encrypt anew: `keyring-pypitoken login` stores a master."
         )
     if identity is None:
-        key: _Key = PassphraseKey(path, new_passphrase(path))
-        left = f"The new passphrase opens {path}: set {VARIABLE} to it wherever you set that variable"
-        left += "." if opened_by is None else f", and remove `identity` from [store] of {policy}."
+        key: _Key = PassphraseKey(path, keys.new_passphrase(path))
+        left = f"The new passphrase opens {path}: set {keys.VARIABLE} to it wherever you set that variable"
+        left += "." if opened_by is None else f", and remove `identity` from [store] of {paths.user_policy()}."
     else:
         key = IdentityKey(path, identity)
-        left = f"The identity {printable(identity.value)} opens {path}: name it as `identity` in [store] of {policy}, "
-        left += "and keep a copy of it."
+        left = f"The identity {printable(identity.value)} opens {path}: keep a copy of it."
     with locked(path):
         store._write(store._open(), key)  # noqa: SLF001
     if isinstance(key, PassphraseKey):
-        remember(key.passphrase)
+        keys.remember(key.passphrase)
+    if identity is not None:
+        left += f" {_name_identity(identity)}"
+    accounts.touch_notes()
     return f"{left} Copies of the old file still open the old way: delete them, or revoke the tokens in them."
+
+
+def _name_identity(identity: WithOrigin[str]) -> str:
+    """Let the user's policy name what opens the file now, if none does; return what was written, or is to be."""
+    named = load_config().store.identity
+    if named is not None and named.value == identity.value:
+        return f"{named.origin} names it."
+    path, line = paths.user_policy(), f"identity = {json.dumps(identity.value, ensure_ascii=False)}"
+    with contextlib.suppress(Refusal):
+        files.replace(path, _with_identity(files.read_text(path, path) or "", line, identity.value).encode())
+        memory.forget()
+        return f"Written into {path}: `[store]`, `{line}`."
+    return f"Put the lines `[store]` and `{line}` into {path}."
+
+
+def _with_identity(text: str, line: str, value: str) -> str:
+    """Return the text of a policy, in which one line, new or changed, names an identity; a Refusal if no line can."""
+    expected = load_toml(text, "")
+    store = expected.setdefault("store", {})
+    if isinstance(store, dict) and "command" not in store:
+        store["identity"] = value
+        lines = [*text.splitlines(keepends=True), "\n", "\n"]
+        tries = [[*lines[:at], f"{line}\n", *lines[at + 1 :]] for at, old in enumerate(lines) if "identity" in old]
+        tries += [[*lines[: at + 1], f"{line}\n", *lines[at + 1 :]] for at, old in enumerate(lines) if "store" in old]
+        for changed in map("".join, (*tries, [*lines, f"[store]\n{line}\n"])):
+            with contextlib.suppress(PolicyError):
+                if load_toml(changed, "") == expected:
+                    return changed
+    raise Refusal
 
 
 def _below_home(path: str) -> str:
@@ -190,9 +229,9 @@ def parse_document(plain: bytes) -> _Masters | str:
         version = content["version"]
         if type(version) is int and version > _VERSION:
             return "was written by a newer version of keyring-pypitoken: upgrade this one"
-        found = [(service, *entry) for service, accounts in content["masters"].items() for entry in accounts.items()]
+        entries = [(service, *entry) for service, held in content["masters"].items() for entry in held.items()]
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return damaged
-    if type(version) is not int or version < _VERSION or not all(isinstance(token, str) for _, _, token in found):
+    if type(version) is not int or version < _VERSION or not all(isinstance(token, str) for _, _, token in entries):
         return damaged
-    return {(service, account): MasterToken(token) for service, account, token in found}
+    return {(service, account): MasterToken(token) for service, account, token in entries}

@@ -6,12 +6,13 @@ text passes through here only in the `Store` methods that others implement.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Protocol
 
 from keyring.backend import KeyringBackend
 from keyring.backends import chainer, fail, null
 
-from keyring_pypitoken import files, paths
+from keyring_pypitoken import files, paths, rest
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.record import Record
 
@@ -22,16 +23,20 @@ if TYPE_CHECKING:
     from keyring_pypitoken.vault.age import AgeFile
 
 AGE = "age"  # named in a policy instead of a keyring backend
+_SECRET_SERVICE = "keyring.backends.SecretService.Keyring"  # noqa: S105 - a class
+WINDOWS = "keyring.backends.Windows.WinVaultKeyring"
+# keyring's own backends for desktops: what people call them, and how they are unlocked. Only these take a new master
+# unasked, because any plugin can claim a priority.
+DESKTOPS = {
+    _SECRET_SERVICE: ("Secret Service, such as GNOME Keyring", "unlock it in its own program, such as `seahorse`"),
+    "keyring.backends.libsecret.Keyring": ("libsecret", "unlock it in its own program, such as `seahorse`"),
+    "keyring.backends.kwallet.DBusKeyring": ("KWallet", "unlock it with `kwalletmanager5`"),
+    "keyring.backends.kwallet.DBusKeyringKWallet4": ("KWallet 4", "unlock it with `kwalletmanager`"),
+    "keyring.backends.macOS.Keyring": ("macOS Keychain", "unlock it with `security unlock-keychain`"),
+    WINDOWS: ("Windows Credential Manager", "log in to the desktop"),
+}
 # Windows' ERROR_NO_SUCH_LOGON_SESSION and macOS' errSecInteractionNotAllowed: no desktop session, as over ssh.
 _NO_DESKTOP = ((1312,), (-25308,))
-_RECOMMENDED_PRIORITY = 1  # what keyring itself calls a recommended backend
-_KINDS = {
-    "keyring.backends.SecretService": "the desktop's keyring (Secret Service)",
-    "keyring.backends.libsecret": "the desktop's keyring (libsecret)",
-    "keyring.backends.kwallet": "the desktop's keyring (KWallet)",
-    "keyring.backends.macOS": "the desktop's keyring (macOS Keychain)",
-    "keyring.backends.Windows": "the desktop's keyring (Windows Credential Manager)",
-}
 
 
 class Store(Protocol):
@@ -41,10 +46,10 @@ class Store(Protocol):
         """Return a password, or None."""
 
     def set_password(self, service: str, username: str, password: str, /) -> None:
-        """Keep a password."""
+        """Store a password."""
 
     def delete_password(self, service: str, username: str, /) -> None:
-        """Forget a password."""
+        """Delete a password."""
 
 
 class KnownStore(Record):
@@ -53,7 +58,7 @@ class KnownStore(Record):
     Attributes:
         name: the backend's `module.Class`, the age file's path, or the program.
         kind: what it is, and what protects the masters in it.
-        keeps: whether `keyring set` would store a master there.
+        keeps: whether a new master would be stored there.
     """
 
     name: str
@@ -70,9 +75,9 @@ def list_stores(settings: StoreSettings) -> list[KnownStore]:
         Refusal: the backend that a policy names cannot be used, or the system reports an error.
     """
     program = [KnownStore(settings.command.value[0], "a program", keeps=False)] if settings.command else []
-    readers, keepers = readable(settings), writable(settings)
-    stores = [*readers, *(store for store in keepers if store not in readers)]
-    return [*program, *(KnownStore(name_of(store), _kind(store), store in keepers[:1]) for store in stores)]
+    readers, keeper = readable(settings), writable(settings)
+    stores = readers if keeper is None or keeper in readers else [*readers, keeper]
+    return [*program, *(KnownStore(name_of(store), kind_of(store), store == keeper) for store in stores)]
 
 
 def refuse_unusable(settings: StoreSettings, *, to_store: bool) -> None:
@@ -85,20 +90,26 @@ def refuse_unusable(settings: StoreSettings, *, to_store: bool) -> None:
         from keyring_pypitoken.vault.command import CommandStore  # few have one
 
         CommandStore(settings.command.value, "", "").find()
-    keepers = writable(settings)
-    if has_age_file() or (keepers and not isinstance(keepers[0], KeyringBackend)):
+    keeper = writable(settings)
+    if has_age_file() or (keeper is not None and not isinstance(keeper, KeyringBackend)):
         _age_file(settings).refuse_unusable()
-    if to_store and not keepers and settings.command is None:
-        raise no_store()
+    if to_store and keeper is None and settings.command is None:
+        raise no_store(settings)
 
 
-def no_store() -> Refusal:
-    """Return the refusal of a machine on which nothing can keep a master."""
+def no_store(settings: StoreSettings) -> Refusal:
+    """Return the refusal of a machine on which no store takes a master unasked."""
+    others = [name_of(backend) for backend in keyring_backends(settings)]
+    choose = f"; or choose {others[0]} with {lines_for(others[0])}" if others else ""
     return Refusal(
-        "no keyring backend on this machine can keep the master (`keyring --list-backends` shows what there is): "
-        "install or unlock one, install `keyring-pypitoken[age]` for an encrypted file, "
-        f"or name one as `backend` in [store] of {paths.user_policy()}."
+        "no keyring of a desktop (Secret Service, KWallet, macOS, Windows) can keep the master here: unlock or start "
+        f"it; or install `keyring-pypitoken[age]` for an encrypted file{choose}."
     )
+
+
+def lines_for(backend: str) -> str:
+    """Return, for a sentence, the lines of a policy that let a backend keep masters."""
+    return f'the lines `[store]` and `backend = "{backend}"` in {paths.user_policy()}'
 
 
 def has_age_file() -> bool:
@@ -117,6 +128,13 @@ def has_master() -> bool:
     return has_age_file() or files.any_present([paths.accounts_directory()]) or load_config().store.command is not None
 
 
+def has_pyrage() -> bool:
+    """Return True if the extra `age` is installed."""
+    import importlib.util
+
+    return importlib.util.find_spec("pyrage") is not None
+
+
 def name_of(store: Store) -> str:
     """Return what messages call a store."""
     if isinstance(store, KeyringBackend):
@@ -124,86 +142,91 @@ def name_of(store: Store) -> str:
     return paths.age_file()
 
 
+def kind_of(store: Store) -> str:
+    """Return what people call a store, and what protects it."""
+    if not isinstance(store, KeyringBackend):
+        return str(store)
+    is_plaintext = "plaintext" in name_of(store).lower()
+    return "plaintext" if is_plaintext else DESKTOPS.get(name_of(store), ("another keyring backend",))[0]
+
+
 def failure(store: Store, what: str, error: Exception) -> str:
     """Return why a store could not do something; its own words are left out, since they may hold what was stored."""
     if isinstance(error, Refusal):
         return str(error)  # the age file's own sentence
+    name = name_of(store)
     cause = error.__cause__ or error  # keyring's macOS backend raises its own exception from the system's
     if cause.args[:1] in _NO_DESKTOP:
         return (
-            f"the keyring backend {name_of(store)} could not {what} without a desktop session (error {cause.args[0]}, "
-            f"as over ssh): use it from the desktop, or keep the master in the age file {paths.age_file()} (install "
-            f'`keyring-pypitoken[age]`, and set `backend = "age"` in [store] of {paths.user_policy()}).'
+            f"the keyring backend {name} could not {what} without a desktop session (error {cause.args[0]}, as over "
+            "ssh): use it from the desktop; or keep the master in an encrypted file: install `keyring-pypitoken[age]`, "
+            f"and choose it with {lines_for(AGE)}."
         )
-    return (
-        f"the keyring backend {name_of(store)} could not {what} ({type(error).__name__}): "
-        "unlock or repair it, and try again."
-    )
+    remedy = DESKTOPS.get(name, ("", "unlock or repair it"))[1]
+    return f"the keyring backend {name} could not {what} ({type(error).__name__}): {remedy}, and try again."
 
 
-def moves_accounts(store: Store) -> bool:
-    """Return True for keyring's Windows backend, which moves an account's entry if another account is stored."""
-    return name_of(store).startswith("keyring.backends.Windows.")
+def is_locked(store: Store) -> bool | None:
+    """Return True if a store surely needs a person first; None if only opening it would show that. No dialog opens."""
+    if name_of(store) != _SECRET_SERVICE:
+        return None
+    try:
+        import secretstorage  # keyring's backend uses it
+
+        with contextlib.closing(secretstorage.dbus_init()) as bus:
+            path = getattr(store, "preferred_collection", secretstorage.collection.DEFAULT_COLLECTION)
+            return bool(secretstorage.Collection(bus, path).is_locked())
+    except Exception:  # noqa: BLE001 - the service is away, or there is no collection yet: making one asks, too
+        return True
 
 
 def readable(settings: StoreSettings) -> Sequence[Store]:
-    """Return the stores that may hold a master: the one that is named, then keyring's chain, then the age file."""
+    """Return the stores that may hold a master: the one that is named, then keyring's backends, then the age file."""
     backends = keyring_backends(settings)
+    if settings.backend is None:  # a new master is found before one that is in a store that takes none
+        backends.sort(key=lambda backend: name_of(backend) not in DESKTOPS)
     if not has_age_file():
         return backends
     age = _age_file(settings)
-    named = settings.backend is not None and settings.backend.value == AGE
-    return [age, *backends] if named else [*backends, age]
+    return [age, *backends] if _is_age(settings) else [*backends, age]
 
 
-def writable(settings: StoreSettings) -> Sequence[Store]:
-    """Return the stores that a master may be stored in, the best first.
+def writable(settings: StoreSettings) -> Store | None:
+    """Return the store that a new master is stored in; None if there is none, or a program prints the master.
 
-    The age file comes last if no policy names it and its extra is installed: a keyring is unlocked with the session.
+    It is the one that is named, else the best of keyring's own, else the age file.
     """
     if settings.command is not None:
-        return []
-    named = settings.backend
-    if named is not None and named.value == AGE:
-        return [_age_file(settings)]
-    backends = keyring_backends(settings)
-    if named is not None:
-        return [backend for backend in backends[:1] if _takes_passwords(backend)]
-    best = [
-        backend
-        for backend in backends
-        if type(backend).priority >= _RECOMMENDED_PRIORITY and not _is_plaintext(backend) and _takes_passwords(backend)
-    ]
-    return [*best, _age_file(settings)] if has_age_file() or has_pyrage() else best
+        return None
+    if not _is_age(settings):
+        backends = keyring_backends(settings)
+        if settings.backend is not None:
+            return backends[0]
+        for backend in backends:
+            if name_of(backend) in DESKTOPS:
+                return backend
+        if not has_age_file() and not has_pyrage():
+            return None
+    return _age_file(settings)
 
 
 def keyring_backends(settings: StoreSettings) -> list[KeyringBackend]:
-    """Return the keyring backends that may hold a master: the one that is named, then keyring's chain in its order."""
-    chain = _chain()
-    if settings.backend is None or settings.backend.value == AGE:
-        return chain
-    first = _load_named(settings.backend, chain)
-    return [first, *(backend for backend in chain if backend is not first)]
-
-
-def _kind(store: Store) -> str:
-    if isinstance(store, KeyringBackend):
-        if not _takes_passwords(store):
-            return "a plugin that stores nothing"
-        return "plaintext" if _is_plaintext(store) else _KINDS.get(type(store).__module__, "another keyring backend")
-    return str(store)
-
-
-def _chain() -> list[KeyringBackend]:
-    """Return the backends of keyring's chain that hold passwords.
-
-    keyring asks each for its priority every time, and one whose service stopped answers with its own exception.
-    """
+    """Return the keyring backends that may hold a master: the one that is named, then the others in keyring's order."""
     try:
-        return [backend for backend in chainer.ChainerBackend.backends if _holds_passwords(backend)]
+        # keyring asks each for its priority every time, and one whose service stopped answers with its own exception.
+        members = rest.members()
     except Exception as error:  # noqa: BLE001 - backends raise what their services raise
         problem = f"a keyring backend stopped responding ({type(error).__name__}): start its keyring, and try again."
+    else:
+        if settings.backend is None or _is_age(settings):
+            return members
+        first = _load_named(settings.backend, members)
+        return [first, *(backend for backend in members if backend is not first)]
     raise Refusal(problem)
+
+
+def _is_age(settings: StoreSettings) -> bool:
+    return settings.backend is not None and settings.backend.value == AGE
 
 
 def _age_file(settings: StoreSettings) -> AgeFile:
@@ -212,43 +235,17 @@ def _age_file(settings: StoreSettings) -> AgeFile:
     return AgeFile(settings.identity)
 
 
-def has_pyrage() -> bool:
-    """Return True if the extra `age` is installed."""
-    import importlib.util
-
-    return importlib.util.find_spec("pyrage") is not None
-
-
-def _is_plaintext(backend: KeyringBackend) -> bool:
-    return "plaintext" in name_of(backend).lower()
-
-
-def _takes_passwords(backend: KeyringBackend) -> bool:
-    """Return True if a backend stores anything: plugins that answer for their own URLs only raise NotImplementedError.
-
-    Their code is looked at, since trying would store something.
-    """
-    method = type(backend).set_password
-    while hasattr(method, "__wrapped__"):  # by keyring, once for each class
-        method = method.__wrapped__
-    code = getattr(method, "__code__", None)
-    return code is None or not set(code.co_names) <= {"NotImplementedError"}
-
-
-def _holds_passwords(backend: KeyringBackend) -> bool:
-    ours = type(backend).__module__.partition(".")[0] == __package__.partition(".")[0]
-    return not ours and not isinstance(backend, (chainer.ChainerBackend, null.Keyring, fail.Keyring))
-
-
-def _load_named(named: WithOrigin[str], chain: list[KeyringBackend]) -> KeyringBackend:
-    for backend in chain:
+def _load_named(named: WithOrigin[str], members: list[KeyringBackend]) -> KeyringBackend:
+    for backend in members:
         if name_of(backend) == named.value:
             return backend
     from keyring.core import load_keyring
 
     try:
         backend = load_keyring(named.value)
-        usable = isinstance(backend, KeyringBackend) and _holds_passwords(backend)
+        is_ours = type(backend).__module__.partition(".")[0] == __package__.partition(".")[0]
+        usable = isinstance(backend, KeyringBackend) and not is_ours
+        usable = usable and not isinstance(backend, (chainer.ChainerBackend, null.Keyring, fail.Keyring))
         problem = None if usable else "which holds no passwords"
     except Exception as error:  # noqa: BLE001 - importing it, or looking at its priority, may raise anything
         problem = f"which cannot be loaded ({type(error).__name__})"

@@ -1,6 +1,7 @@
 """A program that prints the master: a password manager's command, named by `command` in [store].
 
-It is started without a shell, may ask the user on the terminal, and has two minutes. What it prints is never shown.
+It is a plain child, started without a shell: it may ask on our terminal, and has two minutes. What it prints is never
+shown.
 """
 
 from __future__ import annotations
@@ -11,26 +12,28 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+import time
+from typing import TYPE_CHECKING, NamedTuple
 
-from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.exceptions import LoaderError, Refusal
 from keyring_pypitoken.files import find_program
-from keyring_pypitoken.memory import recall
+from keyring_pypitoken.memory import forget, recall
 from keyring_pypitoken.notices import notify
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import quoted
-from keyring_pypitoken.vault import passphrase
+from keyring_pypitoken.tokens.macaroon import read_text
+from keyring_pypitoken.vault import terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from types import FrameType
+    from collections.abc import Mapping
 
 GUARD = "KEYRING_PYPITOKEN_COMMAND"
-_TERMINAL = "/dev/tty"
 _MAX_BYTES = 64 * 1024
-_NOTICE_SECONDS = 5
+_NOTICE_SECONDS = 3
 _LIMIT_SECONDS = 120
-_KILL_SECONDS = 5
+_REMEMBERED_SECONDS = 60  # an uploader asks several times for one upload
+_SLICE_SECONDS = 0.1  # Windows notices Ctrl-C between two waits only
+_ONLY = "let it print the token only"
 
 
 def refuse_recursion(environ: Mapping[str, str]) -> None:
@@ -43,170 +46,129 @@ def refuse_recursion(environ: Mapping[str, str]) -> None:
 
 
 class CommandStore(NamedTuple):
-    """A program that prints the master of one account; it cannot store any."""
+    """A program that prints the master of one account, or a token for one upload; it cannot store any."""
 
-    command: tuple[str, ...]  # the program and its arguments, in which `{repository}` and `{account}` are replaced
-    repository_name: str  # such as `pypi`
+    command: tuple[str, ...]  # the program and its arguments, in which the names below in braces are replaced
+    repository: str  # its name, such as `pypi`
     account: str
+    projects: tuple[str, ...] = ()  # normalized names
 
-    def __str__(self) -> str:
-        return f"the program {quoted(self.command[0])}"
-
-    def find(self) -> str:
+    def find(self, platform: str = os.name) -> str:
         """Return the path of the program; a missing one is a Refusal."""
+        ending = os.path.splitext(self.command[0])[1].lower() if platform == "nt" else ""
+        if ending in (".bat", ".cmd"):
+            raise self._refusal("is a batch file, which runs its arguments as commands: name an .exe instead")
+        if ending == ".py":
+            raise self._refusal('is a Python script, which Windows does not start: name "py.exe" before it')
         if (program := find_program(self.command[0], os.environ)) is None:
-            raise Refusal(
-                f"{self}, which [store] names as `command`, is not found: install it in an absolute directory of PATH, "
-                "or name it by its absolute path."
+            raise self._refusal(
+                "is not found: install it in an absolute directory of PATH, or name it by its absolute path"
             )
         return program
 
     def read_master(self) -> MasterToken:
-        """Return the one line that the program prints, else refuse. It runs once per process, even if it fails."""
+        """Return the token that the program prints, else refuse. It is remembered for a minute."""
         refuse_recursion(os.environ)
-        outcome = recall(("command", self), self._run)
-        if isinstance(outcome, str):
-            raise Refusal(f"{self}, which [store] names as `command`, {outcome}.")
-        return outcome
+        key = ("command", self)
+        known: tuple[MasterToken, float] | None = recall(key, lambda: None)
+        if known is None or time.monotonic() > known[1]:
+            forget(key)
+            master = self._run()
+            known = recall(key, lambda: (master, time.monotonic() + _REMEMBERED_SECONDS))
+        return known[0]
 
-    def _run(self) -> MasterToken | str:
-        """Return the master, or what went wrong as the rest of a sentence."""
-        program = self.find()
-        arguments = [
-            part.replace("{repository}", self.repository_name).replace("{account}", self.account)
-            for part in self.command[1:]
-        ]
-        running: _Running | None = None
+    def _run(self) -> MasterToken:
+        outcome: list[MasterToken | str] = []
+        arguments = [self.find(), *map(self._replaced, self.command[1:])]
         try:
-            try:
-                with interrupt_held():
-                    running = _Running([program, *arguments])
-            except (OSError, ValueError) as error:
-                return f"cannot be started ({getattr(error, 'strerror', None) or type(error).__name__}): repair it"
-            return self._wait_for(running)
+            process = _start(arguments)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            raise self._refusal(f"cannot be started ({reason}): repair it") from None
+        reader = threading.Thread(target=_read, args=(process, outcome), daemon=True)
+        try:
+            reader.start()
+            self._wait_for(reader)
         finally:
-            if running is not None and running.reader.is_alive():
-                _kill(running.process)
-                running.reader.join(_KILL_SECONDS)
+            if process.poll() is None:
+                process.kill()
+        if reader.is_alive():
+            raise self._refusal(f"did not end within {_LIMIT_SECONDS} seconds: see what it waits for")
+        answer = outcome[0] if outcome else "could not be read: try again"
+        if isinstance(answer, str):
+            raise self._refusal(answer)
+        return answer
 
-    def _wait_for(self, running: _Running) -> MasterToken | str:
-        with _terminal_lent_to(running.process.pid):
-            running.reader.join(_NOTICE_SECONDS)
-            if running.reader.is_alive():
-                notify(f"waiting for {self} to print the master, for at most {_LIMIT_SECONDS} seconds")
-                running.reader.join(_LIMIT_SECONDS - _NOTICE_SECONDS)
-        if running.reader.is_alive():
-            return f"did not end within {_LIMIT_SECONDS} seconds: see what it waits for"
-        if running.process.returncode == -signal.SIGINT:  # Ctrl-C went to the program, which had the terminal
-            raise KeyboardInterrupt
-        return running.outcome[0] if running.outcome else "could not be read: try again"
+    def _replaced(self, argument: str) -> str:
+        if "{projects}" in argument and not self.projects:
+            raise self._refusal("is given the projects of an upload, and none is known: name them with --project")
+        values = {"repository": self.repository, "account": self.account, "projects": ",".join(self.projects)}
+        for name, value in values.items():
+            argument = argument.replace(f"{{{name}}}", value)
+        return argument
 
+    def _wait_for(self, reader: threading.Thread) -> None:
+        start, is_noticed = time.monotonic(), False
+        while reader.is_alive() and (waited := time.monotonic() - start) < _LIMIT_SECONDS:
+            if waited > _NOTICE_SECONDS and not is_noticed:
+                notify(f"waiting for {self} to print the token, for at most {_LIMIT_SECONDS} seconds")
+                is_noticed = True
+            reader.join(_SLICE_SECONDS)
 
-class _Running:
-    """A program that was started, and the thread that reads what it prints."""
+    def __str__(self) -> str:
+        return f"the program {quoted(self.command[0])}"
 
-    def __init__(self, arguments: list[str]) -> None:
-        self.outcome: list[MasterToken | str] = []
-        self.process = _start(arguments)
-        self.reader = threading.Thread(target=lambda: self.outcome.append(_outcome(self.process)), daemon=True)
-        try:
-            self.reader.start()
-        except BaseException:
-            _kill(self.process)
-            raise
-
-
-@contextlib.contextmanager
-def interrupt_held() -> Iterator[None]:
-    """Hold a Ctrl-C back until the end of a step that must not be stopped halfway."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield  # nothing is raised here
-        return
-    held: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda *received: held.append(received))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if held:
-            before(*held[0])
+    def _refusal(self, reason: str) -> Refusal:
+        return Refusal(f"{self}, which [store] names as `command`, {reason}.")
 
 
 def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
-    """Start the program in a process group of its own, with our stdin and stderr if somebody can answer."""
-    nobody = sys.stdin is None or (os.isatty(0) and not passphrase.has_terminal())
-    settings: dict[str, Any] = {"process_group": 0}  # without effect on Windows
-    nothing = subprocess.DEVNULL
-    settings |= {"stdin": nothing if nobody else None, "stderr": None if sys.stderr else nothing}
-    # The user's own choice of a program; a project's policy has no [store].
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, env=os.environ | {GUARD: "1"}, **settings)  # noqa: S603
+    """Start the program, with our stdin and stderr if somebody can answer."""
+    nobody = sys.stdin is None or (os.isatty(0) and not terminal.has_terminal())
+    return subprocess.Popen(  # noqa: S603 - the user's own choice of a program; a project's policy has no [store]
+        arguments,
+        stdin=subprocess.DEVNULL if nobody else None,
+        stdout=subprocess.PIPE,
+        stderr=None if sys.stderr else subprocess.DEVNULL,
+        env=os.environ | {GUARD: "1"},
+    )
+
+
+def _read(process: subprocess.Popen[bytes], outcome: list[MasterToken | str]) -> None:
+    """Put in what the program prints, or what went wrong as the rest of a sentence. A thread runs this."""
+    with contextlib.suppress(BaseException):  # `threading.excepthook` would be given the frames with the master
+        outcome.append(_outcome(process))
 
 
 def _outcome(process: subprocess.Popen[bytes]) -> MasterToken | str:
-    """Read what a program prints and wait for its end; this frame is never part of a traceback."""
     with process:
         data: bytes = process.stdout.read(_MAX_BYTES + 1) if process.stdout else b""
         if len(data) > _MAX_BYTES:
-            _kill(process)
-            return f"printed more than {_MAX_BYTES // 1024} KiB: let it print the token only"
+            process.kill()
+            return f"printed more than {_MAX_BYTES // 1024} KiB: {_ONLY}"
     status = process.returncode
     if status != 0:
         known = {-number.value: number.name for number in signal.Signals}
         reason = f"exit code {status}" if status > 0 else known.get(status, f"signal {-status}")
         return f"failed ({reason}): run it by hand to see why"
-    lines = data.decode("utf-8", "replace").strip().splitlines()
-    if not lines:
+    text = data.decode("utf-8", "replace").strip()
+    return _problem_of(text) or MasterToken(text)
+
+
+def _problem_of(text: str) -> str:
+    """Return why a text is no token, as the rest of a sentence; an empty text if it is one."""
+    lines = len(text.splitlines())
+    if not text:
         return "printed nothing: see whether it holds the token"
-    if len(lines) > 1:
-        return f"printed {len(lines)} lines: let it print the token only"
-    return MasterToken(lines[0])
-
-
-def _kill(process: subprocess.Popen[bytes], platform: str = sys.platform) -> None:
-    """Kill a program and what it started."""
-    with contextlib.suppress(OSError):
-        if platform == "win32":
-            path = os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill.exe")
-            if (tool := find_program(path, {})) is not None:
-                words = [tool, "/F", "/T", "/PID", str(process.pid)]
-                subprocess.run(words, capture_output=True, check=False)  # noqa: S603 - Windows' own
-            process.kill()
-        elif sys.platform != "win32":  # pragma: no branch - repeated for the type checker
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def _terminal_lent_to(group: int) -> Iterator[None]:
-    """Let a process group ask on the terminal that this one may ask on; a shell does the same for its jobs."""
-    if sys.platform == "win32":  # pragma: no cover - which has no such groups
-        yield
-        return
-    try:
-        handle = os.open(_TERMINAL, os.O_RDWR | os.O_NOCTTY)
-    except OSError:  # there is none
-        yield
-        return
-    try:
-        with contextlib.suppress(OSError):
-            if os.tcgetpgrp(handle) == os.getpgrp():  # not from the background
-                _set_foreground(handle, group)
-                os.killpg(group, signal.SIGCONT)  # it may have asked already, which stopped it
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            if os.tcgetpgrp(handle) == group:
-                _set_foreground(handle, os.getpgrp())
-        os.close(handle)
-
-
-def _set_foreground(handle: int, group: int) -> None:
-    """Set who may read from the terminal, without being stopped for that in the background."""
-    if sys.platform == "win32":  # pragma: no cover - it is not called there
-        return
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
-    try:
-        with contextlib.suppress(OSError):
-            os.tcsetpgrp(handle, group)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    if text[0] in "{[":
+        return f"printed JSON: {_ONLY}"
+    if lines > 1:
+        return f"printed {lines} lines: {_ONLY}"
+    if text[0] in "'\"`":
+        return f"printed the token in quotes: {_ONLY}"
+    parsed = read_text(text)
+    if not isinstance(parsed, LoaderError) and parsed[0] == "pypi":
+        return ""
+    if text.startswith("pypi-"):
+        return "printed a token that is cut short or damaged: store all of it there"
+    return f"printed {'more than the token' if 'pypi-' in text else 'no PyPI token'}: {_ONLY}"

@@ -1,26 +1,36 @@
-"""Masters in their stores: under names that no uploader asks for, and raw ones under the names that they do ask for.
+"""Find masters: under our private names, or raw where another program stored them.
 
-One of the modules that decide over a master in clear. Every function raises `Refusal` if a store cannot be asked and no
+One of the modules that handle a plaintext master. Every function raises `Refusal` if a store cannot be asked and no
 other one answered. A backend's own error message never leaves this module, because it may hold what was stored.
 """
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import threading
 from typing import TYPE_CHECKING
 
+from keyring.backend import KeyringBackend
+
+from keyring_pypitoken import notices
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.secret import MasterToken
+from keyring_pypitoken.vault import backends
 from keyring_pypitoken.vault.accounts import noted_accounts
 from keyring_pypitoken.vault.backends import failure, readable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.policy.model import StoreSettings
     from keyring_pypitoken.vault.backends import Store
 
 DEFAULT_ACCOUNT = "default"
+_NOTHING = MasterToken("")
+_PATIENCE = 3  # seconds
+_ENTERPRISE = 3  # CRED_PERSIST_ENTERPRISE of wincred.h: such credentials roam to other machines
 
 
 def find_master(repository: Repository, account: str, settings: StoreSettings) -> MasterToken | None:
@@ -30,12 +40,25 @@ def find_master(repository: Repository, account: str, settings: StoreSettings) -
 
 
 def run_command(
-    command: tuple[str, ...], repository: Repository, account: str, _projects: Sequence[str] = ()
+    command: tuple[str, ...], repository: Repository, account: str, projects: Sequence[str] = ()
 ) -> MasterToken:
-    """Return the master that the program of [store] prints; it runs once per process and account."""
+    """Return the master that the program of [store] prints."""
     from keyring_pypitoken.vault.command import CommandStore  # few name a program
 
-    return CommandStore(command, repository.name, account).read_master()
+    return CommandStore(command, repository.name, account, tuple(projects)).read_master()
+
+
+def why_unreachable(repository: Repository, account: str, settings: StoreSettings) -> str:
+    """Return why a noted master cannot be read now; empty if it can, or if only asking a person would show it."""
+    for store in () if settings.command else readable(settings):
+        locked = backends.is_locked(store)
+        if locked:
+            name, remedy = backends.DESKTOPS[backends.name_of(store)]
+            return f"the keyring is locked or not running ({name}): {remedy}"
+        if locked is None or read(store, repository.private_service(account), account) is not None:
+            return ""
+    lost = "no keyring that can be asked now holds it: start or unlock the keyring that does"
+    return "" if settings.command else lost
 
 
 def other_accounts(repository: Repository, account: str, settings: StoreSettings) -> list[str]:
@@ -60,10 +83,32 @@ def search(stores: Sequence[Store], read: Callable[..., str | None]) -> MasterTo
 
 def _ask(read: Callable[..., str | None], store: Store) -> tuple[MasterToken | None, Exception | None]:
     try:
-        text = read(store)
+        with _waiting_noticed(store):
+            master = MasterToken(read(store) or "")  # never in a local of ours
     except Exception as error:  # noqa: BLE001 - backends raise what their services raise
         return None, error.with_traceback(None)
-    return (MasterToken(text) if text else None), None
+    return (None if master.equals(_NOTHING) else master), None
+
+
+@contextlib.contextmanager
+def _waiting_noticed(store: Store) -> Iterator[None]:
+    """Print a line if a keyring backend takes long; its thread never holds a secret."""
+    name, remedy = backends.DESKTOPS.get(backends.name_of(store), ("", "see what it waits for"))
+    line = f"waiting for the keyring backend {backends.name_of(store)}{name and f' ({name})'}: {remedy}"
+    timer = threading.Timer(_PATIENCE, _notify, [line])
+    timer.daemon = True
+    with contextlib.suppress(RuntimeError):  # no thread can be started
+        if isinstance(store, KeyringBackend):  # the age file asks by itself
+            timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _notify(line: str) -> None:
+    with contextlib.suppress(Exception):  # a line that cannot be printed changes no answer
+        notices.notify(line)
 
 
 def read(store: Store, service: str, username: str) -> MasterToken | None:
@@ -71,23 +116,26 @@ def read(store: Store, service: str, username: str) -> MasterToken | None:
     return search([store], lambda store: store.get_password(service, username))
 
 
-def write(store: Store, service: str, username: str, master: MasterToken) -> bool:
-    """Store a master under a name; return False if the store takes none."""
+def write(store: Store, service: str, username: str, master: MasterToken) -> None:
+    """Store a master under a name."""
+    if backends.name_of(store) == backends.WINDOWS and getattr(store, "persist", None) == _ENTERPRISE:
+        store = copy.copy(store)  # other programs of this process store as before
+        store.persist = "local machine"  # type: ignore[attr-defined]  # of keyring's backend
     try:
-        store.set_password(service, username, master.reveal())
-    except NotImplementedError:
-        return False  # it answers for names of its own, and stores nothing
+        with _waiting_noticed(store):
+            store.set_password(service, username, master.reveal())
     except Exception as error:  # noqa: BLE001 - backends raise what their services raise
         problem = failure(store, "store the master", error)
     else:
-        return True
+        return
     raise Refusal(problem)
 
 
 def delete(store: Store, service: str, username: str) -> None:
     """Delete what one store holds under a name."""
     try:
-        store.delete_password(service, username)
+        with _waiting_noticed(store):
+            store.delete_password(service, username)
     except Exception as error:  # noqa: BLE001 - backends raise what their services raise
         problem = failure(store, "delete the master", error)
     else:

@@ -24,7 +24,7 @@ from keyring_pypitoken.policy import decision, discovery, parser, values
 from keyring_pypitoken.tokens import macaroon, restrictions, token
 from keyring_pypitoken.tokens import values as token_values
 from keyring_pypitoken.uploaders import evidence, options, process
-from keyring_pypitoken.vault import accounts, age, backends, identities, lock, masters, passphrase
+from keyring_pypitoken.vault import accounts, age, backends, keys, lock, masters, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ WINDOW = 12  # characters of a secret that give it away: less than that are foun
 STEPS = (
     *(decision, derive, evidence, history, macaroon, token_values, issue, parser),
     *(discovery, values, restrictions, masters, toml, token, options, process),
-    *(accounts, age, identities, passphrase, lock, backends),
+    *(accounts, age, keys, terminal, lock, backends),
 )
 OPENERS = (PASSPHRASE, IDENTITY.removeprefix("AGE-SECRET-KEY-1"))  # of the age file
 
@@ -123,7 +123,7 @@ def functions(module: ModuleType) -> list[str]:
 # The net itself is left out: what it catches is what is tested.
 NET = {(issue, "sealed"), (issue, "answer")}
 EVERY_STEP = [(module, name) for module in STEPS for name in functions(module) if (module, name) not in NET]
-AGE_STEPS = (age, identities, passphrase, lock)
+AGE_STEPS = (age, keys, lock)
 IDENTITY_SETTING = '[store]\nidentity = "~/identity"\n'
 
 
@@ -203,7 +203,7 @@ def test_whatever_step_fails_nothing_gets_out(
     steps = called_steps(monkeypatch, ask)
     assert {issue, discovery, decision, evidence, masters, backends, derive, macaroon} <= {step[0] for step in steps}
     if where != "keyring":
-        assert {age, identities} <= {step[0] for step in steps}
+        assert {age, keys} <= {step[0] for step in steps}
     for step in steps:
         told = ""
         with broken(monkeypatch, step, ArithmeticError(master, *OPENERS)):
@@ -235,7 +235,7 @@ def test_whatever_step_fails_nothing_is_lost(
         keyring.set_password(PYPI, TOKEN, master)
 
     steps = [step for step in called_steps(monkeypatch, save) if step[0] in AGE_STEPS]
-    assert {step[0] for step in steps} == {age, identities, lock}
+    assert {step[0] for step in steps} == {age, keys, lock}
     for step in steps:
         told = ""
         with broken(monkeypatch, step, ArithmeticError(master, *OPENERS)):

@@ -30,7 +30,7 @@ OWN_OPENER = {MasterToken: "reveal", DerivedToken: "unwrap", Passphrase: "reveal
 
 # The only modules that may use what opens a secret.
 OPENERS = {
-    "reveal_to_age": {"passphrase.py", "identities.py"},
+    "reveal_to_age": {"keys.py"},
     "_reveal": {"secret.py"},
     "_Secret__text": set[str](),
 }

@@ -158,7 +158,7 @@ def test_a_store_that_forgets_loses_nothing(command: Command, monkeypatch: pytes
     master = new_master()
     FileKeyring().plant(PYPI, TOKEN, master)
     monkeypatch.setenv("TEST_KEYRING_BROKEN", "forget")
-    assert "did not keep the master" in command.refused("adopt")
+    assert "did not store the master" in command.refused("adopt")
     assert FileKeyring().passwords() == {(PYPI, TOKEN): master}
 
 
@@ -306,22 +306,27 @@ def test_each_token_of_a_pypirc_goes_to_an_account_of_its_own(command: Command, 
 
 
 def test_a_store_that_shows_one_entry_under_two_names_loses_nothing(
-    command: Command, monkeypatch: pytest.MonkeyPatch
+    command: Command, monkeypatch: pytest.MonkeyPatch, user_policy: WritePolicy
 ) -> None:
-    """As keyring-pass does with a last slash."""
+    """As keyring-pass does with a last slash: no master is stored there, and its raw ones go elsewhere."""
+    monkeypatch.setenv("TEST_KEYRINGS", "first,second")
     master = new_master()
     for name in ("get", "set", "delete"):
         real = getattr(FileKeyring, f"{name}_password")
 
         def joined(store: FileKeyring, service: str, *rest: str, real: Any = real) -> str | None:
-            result: str | None = real(store, service.rstrip("/"), *rest)
+            is_loose = type(store) is FileKeyring
+            result: str | None = real(store, service.rstrip("/") if is_loose else service, *rest)
             return result
 
         monkeypatch.setattr(FileKeyring, f"{name}_password", joined)
     FileKeyring().plant(PYPI.rstrip("/"), TOKEN, master)
+    assert "returns the master for another name, too" in command.refused("adopt")
+    assert list(FileKeyring().passwords().values()) == [master]
+    user_policy('[store]\nbackend = "file_keyring.SecondKeyring"\n')
     dry, wet = command("adopt", "--dry-run"), command("adopt")
     assert (dry[0], wet[0]) == (0, 0)
-    assert list(FileKeyring().passwords().values()) == [master]
+    assert (FileKeyring().passwords(), list(SecondKeyring().passwords().values())) == ({}, [master])
 
 
 def test_finds_what_is_stored_under_the_name_of_a_project(

@@ -16,7 +16,7 @@ from sandbox import STORES, new_master, write_program
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.cli.main import build_parser, main
-from keyring_pypitoken.vault import passphrase
+from keyring_pypitoken.vault import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ def test_ctrl_d_at_the_prompt_is_one_sentence(
     def ended(_prompt: str) -> str:
         raise EOFError
 
-    monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
+    monkeypatch.setattr(terminal, "has_terminal", lambda: True)
     monkeypatch.setattr(getpass, "getpass", ended)
     monkeypatch.setattr(sys, "stdin", Terminal())
     assert main(["login"]) == 1
@@ -308,9 +308,8 @@ def test_rekey_gives_the_age_file_to_an_identity(
     identity.chmod(0o600)
     code, out, err = command("rekey", "--identity", str(identity))
     assert (code, err) == (0, "")
-    assert out.startswith(f"The identity {identity} opens {paths.age_file()}: name it as `identity` in [store] of ")
+    assert out.startswith(f"The identity {identity} opens {paths.age_file()}: keep a copy of it. Written into ")
     monkeypatch.delenv("KEYRING_PYPITOKEN_PASSPHRASE")
-    user_policy(f'[store]\nidentity = "{identity.as_posix()}"\n')
     assert command("token", "--project", "demo")[0] == 0
     user_policy("x = 1\n")
     assert "unknown key 'x'" in command("rekey")[2]

@@ -15,7 +15,7 @@ from keyring_pypitoken import Token
 from keyring_pypitoken.cli.main import main
 from keyring_pypitoken.lookup import PYPI as REPOSITORY
 from keyring_pypitoken.names import LABEL_RULE
-from keyring_pypitoken.vault import accounts, passphrase
+from keyring_pypitoken.vault import accounts, terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,8 +79,8 @@ def test_another_token_is_replaced_only_if_that_is_asked_for(
     assert FileKeyring().passwords() == {(PRIVATE, "default"): stored}
     narrower = Token.load(stored).restrict(project_names=["a", "b"]).dump()
     assert command("login", stdin=narrower)[1] == STORED.format("pypi", "", "twine upload dist/*")
-    monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
-    monkeypatch.setattr(passphrase, "ask_terminal", lambda _question: other)
+    monkeypatch.setattr(terminal, "has_terminal", lambda: True)
+    monkeypatch.setattr(terminal, "ask_terminal", lambda _question: other)
     for answer, code in (("\n", 1), ("y\n", 0)):
         forget()
         monkeypatch.setattr(sys, "stdin", Terminal(answer))
@@ -129,8 +129,8 @@ def test_the_tokens_of_a_pypirc_are_offered(
 ) -> None:
     master, pasted = new_master(), new_master(identifier="pasted")
     (home / ".pypirc").write_text(f"[pypi]\npassword = {master}\n")
-    monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
-    monkeypatch.setattr(passphrase, "ask_terminal", lambda _question: pasted)
+    monkeypatch.setattr(terminal, "has_terminal", lambda: True)
+    monkeypatch.setattr(terminal, "ask_terminal", lambda _question: pasted)
     monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
     assert main(["login", "--account", "b"]) == 0
     question = "~/.pypirc holds a token in [pypi]. Move what is there instead? [y/N] "
@@ -144,7 +144,7 @@ def test_the_tokens_of_a_pypirc_are_offered(
 def test_login_finds_a_store_before_it_reads_a_token(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_KEYRINGS", "plaintext")
     monkeypatch.setitem(sys.modules, "pyrage", None)
-    assert command.refused("login", stdin="").startswith("no keyring backend on this machine can keep the master")
+    assert command.refused("login", stdin="").startswith("no keyring of a desktop (Secret Service, ")
 
 
 def test_login_says_before_it_stores_that_keyring_would_not_ask_this_package(

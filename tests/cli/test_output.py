@@ -12,7 +12,7 @@ from sandbox import Terminal
 
 from keyring_pypitoken.cli import output
 from keyring_pypitoken.cli.main import main
-from keyring_pypitoken.vault import passphrase
+from keyring_pypitoken.vault import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ def test_a_secret_is_asked_for_without_showing_it(monkeypatch: pytest.MonkeyPatc
 
     from keyring_pypitoken.cli.output import read_secret
 
-    monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
+    monkeypatch.setattr(terminal, "has_terminal", lambda: True)
     asked: list[str] = []
     answer: Callable[[str], str] = lambda prompt: asked.append(prompt) or "secret"  # type: ignore[func-returns-value]  # noqa: E731 - append returns None
     monkeypatch.setattr(getpass, "getpass", answer)

@@ -22,7 +22,7 @@ from keyring_pypitoken.cli.install import FOR_COMMAND, install_line
 from keyring_pypitoken.cli.main import main
 from keyring_pypitoken.uploaders.process import read_command_line
 from keyring_pypitoken.uploaders.uploader import Problem
-from keyring_pypitoken.vault import passphrase
+from keyring_pypitoken.vault import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,7 +144,7 @@ def test_it_asks_before_it_writes(
     monkeypatch.setenv("NO_COLOR", "1")
     refused = command("setup", "uv")
     assert (refused[0], refused[2]) == (1, "keyring-pypitoken: nobody can be asked whether to write that: add --yes.\n")
-    monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
+    monkeypatch.setattr(terminal, "has_terminal", lambda: True)
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
     assert main(["setup", "uv"]) == code
     assert "Write that? [y/N] " in capsys.readouterr().out

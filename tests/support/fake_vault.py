@@ -126,8 +126,3 @@ def calls_of(vault: FakeVault, step: Callable[[], object]) -> list[str]:
     finally:
         vault.before = lambda _name: None
     return made
-
-
-def in_reach(vault: FakeVault) -> list[tuple[str, str]]:
-    """Return the entries that anybody but this package may ask keyring for."""
-    return [(name, user) for name, user in vault.entries() if "keyring-pypitoken:" not in name]

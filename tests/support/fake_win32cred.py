@@ -40,7 +40,8 @@ class CredentialManager(FakeVault):
     name = "Windows"
     locked = dict.fromkeys(("CredRead", "CredWrite", "CredDelete"), NO_SESSION)
     denied = dict.fromkeys(locked, ACCESS_DENIED)
-    CRED_TYPE_GENERIC, CRED_PERSIST_ENTERPRISE = 1, 3
+    CRED_TYPE_GENERIC = 1
+    CRED_PERSIST_SESSION, CRED_PERSIST_LOCAL_MACHINE, CRED_PERSIST_ENTERPRISE = 1, 2, 3
     __name__ = "win32cred"
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,9 +63,9 @@ class CredentialManager(FakeVault):
         """Raise as pywintypes does."""
         raise error(code, name, _TEXTS[code])
 
-    def delete_by_hand(self, target: str) -> None:
-        """Delete a target as a person does in Windows' own window."""
-        del self.content[target.lower()]
+    def persisted(self) -> set[int]:
+        """Return how long and where the credentials are stored: 1 is this session, 2 this machine, 3 the enterprise."""
+        return {found["Persist"] for found in self.content.values()}
 
     def CredRead(self, *, Type: int, TargetName: str) -> dict[str, Any]:  # noqa: N802, N803 - Windows' names
         """Read one target."""

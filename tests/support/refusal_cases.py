@@ -722,8 +722,8 @@ def set_into_a_forgetful_store(stage: Stage) -> tuple[str, str]:
     """The store takes it and does not keep it."""
     stage.env("TEST_KEYRING_BROKEN", "forget")
     return new_master(identifier="another"), (
-        "the keyring backend file_keyring.FileKeyring did not keep the master: "
-        f"name another one as `backend` in [store] of {paths.user_policy()}."
+        "the keyring backend file_keyring.FileKeyring did not store the master: choose another with "
+        f'the lines `[store]` and `backend = "age"` in {paths.user_policy()}.'
     )
 
 

@@ -26,7 +26,7 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, StoreSettings, WithOrigin
 from keyring_pypitoken.secret import MasterToken
-from keyring_pypitoken.vault import age, backends, passphrase, scrypt
+from keyring_pypitoken.vault import age, backends, terminal
 from keyring_pypitoken.vault.age import AgeFile, parse_document, rekey
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def held_by(identity: pyrage.x25519.Identity) -> object:
 @pytest.fixture
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     """Encrypt to passphrases without scrypt's second, where that is not what is tested."""
-    monkeypatch.setattr(scrypt, "encrypt", lambda plain, passphrase, _path: encrypt_cheaply(plain, passphrase))
+    monkeypatch.setattr(pyrage.passphrase, "encrypt", encrypt_cheaply)
 
 
 def refused(step: Callable[[], object]) -> str:
@@ -92,8 +92,8 @@ def answers(monkeypatch: pytest.MonkeyPatch, *typed: str) -> list[str]:
         questions.append(question)
         return typed[len(questions) - 1]
 
-    monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
-    monkeypatch.setattr(passphrase, "ask_terminal", ask)
+    monkeypatch.setattr(terminal, "has_terminal", lambda: True)
+    monkeypatch.setattr(terminal, "ask_terminal", ask)
     return questions
 
 
@@ -138,7 +138,11 @@ def test_keeps_and_hands_out_by_identity(identity: pyrage.x25519.Identity, capsy
     assert projects() == ProjectNamesRestriction(["demo"])
     assert held_by(identity) == {
         "version": 1,
-        "masters": {PRIVATE: {"default": one, "work": one}, f"keyring-pypitoken:{TEST}": {"default": two}},
+        "masters": {
+            PRIVATE: {"default": one},
+            f"{PRIVATE}?work": {"work": one},
+            f"keyring-pypitoken:{TEST}": {"default": two},
+        },
     }
     capsys.readouterr()
     keyring.set_password(PYPI, TOKEN, new_master(identifier="another"))
@@ -354,9 +358,10 @@ def test_rekey_changes_to_an_identity_and_to_another_and_back(monkeypatch: pytes
     plant({PRIVATE: {"default": new_master()}})
     (first, first_file), (second, second_file) = identity_file("first"), identity_file("second")
     assert rekey(None, first_file) == (
-        f"The identity {first_file.value} opens {path()}: name it as `identity` in [store] of {paths.user_policy()}, "
-        f"and keep a copy of it. {COPIES}"
+        f"The identity {first_file.value} opens {path()}: keep a copy of it. Written into {paths.user_policy()}: "
+        f"`[store]`, `identity = {json.dumps(first_file.value)}`. {COPIES}"
     )
+    assert AgeFile(load_config().store.identity).get_password(PRIVATE, "default") == new_master()
     held = {"version": 1, "masters": {PRIVATE: {"default": new_master()}}}
     assert held_by(first) == held
     rekey(first_file, second_file)
@@ -434,7 +439,7 @@ def test_twenty_processes_at_once_lose_nothing(identity: pyrage.x25519.Identity)
         assert process.returncode == 0, told
     content = held_by(identity)
     assert isinstance(content, dict)
-    assert content["masters"] == {PRIVATE: {f"a{n}": new_master() for n in range(20)}}
+    assert content["masters"] == {f"{PRIVATE}?a{n}": {f"a{n}": new_master()} for n in range(20)}
 
 
 # What the file may hold.
@@ -509,7 +514,7 @@ def settings(text: str, write: WritePolicy) -> StoreSettings:
 FIRST = backends.KnownStore("file_keyring.FileKeyring", "another keyring backend", keeps=False)
 SECOND = backends.KnownStore("file_keyring.SecondKeyring", "another keyring backend", keeps=False)
 PLAINTEXT = backends.KnownStore("file_keyring.PlaintextFileKeyring", "plaintext", keeps=False)
-PLUGIN = backends.KnownStore("file_keyring.URLPlugin", "a plugin that stores nothing", keeps=False)
+PLUGIN = backends.KnownStore("file_keyring.URLPlugin", "another keyring backend", keeps=False)
 
 
 def join_quoted(text: str, write: WritePolicy) -> list[backends.KnownStore]:
@@ -530,13 +535,13 @@ def file_store(kind: str) -> backends.KnownStore:
 def test_stores_are_listed_in_their_order(user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_KEYRINGS", "first,second,plaintext,url")
     age = file_store("age file, passphrase")
-    assert join_quoted("", user_policy) == [PLUGIN, PLAINTEXT, keeping(FIRST), SECOND, age]
+    assert join_quoted("", user_policy) == [keeping(FIRST), SECOND, PLUGIN, PLAINTEXT]
     second = '[store]\nbackend = "file_keyring.SecondKeyring"\n'
     assert join_quoted(second, user_policy) == [keeping(SECOND), PLUGIN, PLAINTEXT, FIRST]
     plaintext = '[store]\nbackend = "file_keyring.PlaintextFileKeyring"\n'
     assert join_quoted(plaintext, user_policy) == [keeping(PLAINTEXT), PLUGIN, FIRST, SECOND]
     plant({})
-    assert join_quoted("", user_policy) == [PLUGIN, PLAINTEXT, keeping(FIRST), SECOND, age]
+    assert join_quoted("", user_policy) == [keeping(FIRST), SECOND, PLUGIN, PLAINTEXT, age]
     assert join_quoted('[store]\nbackend = "age"\n', user_policy) == [keeping(age), PLUGIN, PLAINTEXT, FIRST, SECOND]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import codecs
+import itertools
 import os
 import subprocess
 import sys
@@ -20,8 +21,8 @@ from keyring_pypitoken import files
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import Passphrase
-from keyring_pypitoken.vault import identities, scrypt
-from keyring_pypitoken.vault.identities import IdentityKey, PassphraseKey
+from keyring_pypitoken.vault import keys, terminal
+from keyring_pypitoken.vault.keys import IdentityKey, PassphraseKey, free_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +107,7 @@ def test_a_wrong_passphrase_and_a_damaged_file_are_told(spoil: Callable[[bytes],
 
 
 def test_a_file_that_takes_this_machine_too_long_is_not_called_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scrypt, "refuse_without_memory", lambda *_: None)  # the library looks at the time, too
+    monkeypatch.setattr(PassphraseKey, "refuse_unopenable", lambda *_: None)  # the library looks at the time, too
     slow = encrypt_cheaply(PLAIN, "correct horse").replace(b" 1\n", b" 40\n", 1)
     assert refused(decrypt, PassphraseKey("masters.age", Passphrase("correct horse")), slow) == (
         "masters.age takes too long to open on this machine: open it on a faster one, and run `keyring-pypitoken "
@@ -124,6 +125,75 @@ def test_without_pyrage_the_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     assert refused(decrypt, PassphraseKey("masters.age", Passphrase("x"))) == (
         "masters in a file need pyrage, which is not installed: install `keyring-pypitoken[age]`."
     )
+
+
+# Memory: the library aborts the process that lacks it.
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much there is, and limits it")
+MIB = 1024 * 1024
+
+
+def header(work: str) -> bytes:
+    """Return the beginning of a file that takes 2**work KiB."""
+    return encrypt_cheaply(b"", "x").replace(b" 1\n", f" {work}\n".encode(), 1)
+
+
+def test_a_passphrase_that_takes_more_memory_than_there_is_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = PassphraseKey("masters.age", Passphrase("x"))
+    remedy = "free some; or run `keyring-pypitoken rekey --identity FILE` on a larger machine: an identity takes none."
+    monkeypatch.setattr(keys, "free_memory", lambda: 511 * MIB)
+    for work, needed in (("20", 1024), ("19", 512), ("63", 2**53)):
+        expected = f"a passphrase for masters.age takes {needed} MiB of memory, and 511 MiB are free: {remedy}"
+        assert refused(decrypt, key, header(work)) == expected
+    assert "takes 1024 MiB of memory, and 511 MiB are free" in refused(encrypt, key)
+    for free, work in itertools.product((None, 2**64), ("50", "53", "54")):
+        monkeypatch.setattr(keys, "free_memory", lambda free=free: free)
+        assert f"of memory, and this process cannot have as much: {remedy}" in refused(decrypt, key, header(work))
+    for free in (None, 64 * MIB):
+        monkeypatch.setattr(keys, "free_memory", lambda free=free: free)
+        for data in (
+            header("16"),
+            header("100"),
+            header("x"),
+            header(""),
+            b"",
+            b"age-encryption.org/v1\n-> X25519 a\n",
+        ):
+            key.refuse_unopenable(data)
+
+
+@LINUX
+def test_a_process_with_little_memory_refuses_and_lives_on() -> None:
+    code = (
+        "import resource\n"
+        "from keyring_pypitoken.exceptions import Refusal\n"
+        "from keyring_pypitoken.secret import Passphrase\n"
+        "from keyring_pypitoken.vault.keys import PassphraseKey\n"
+        "key = PassphraseKey('masters.age', Passphrase('x'))\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (48 * 2**20, 48 * 2**20))\n"
+        f"for step in (lambda: key.encrypt(lambda: b''), lambda: key.decrypt({header('20')!r}, bytes)):\n"
+        "    try: step()\n    except Refusal as refusal: print(refusal)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.count("takes 1024 MiB of memory, and ") == 2
+    assert done.stderr == ""
+
+
+@LINUX
+def test_what_is_free_is_bounded_by_the_machine_and_the_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = free_memory()
+    assert machine is not None
+    assert machine > 0
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(keys, "_LIMITS", (str(tmp_path / "missing"), str(limit)))
+    limit.write_text("1048576\n")
+    assert free_memory() == MIB
+    limit.write_text("max\n")
+    assert (free_memory() or 0) > MIB
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert free_memory() is None
 
 
 # Identities.
@@ -360,7 +430,7 @@ def test_a_plugin_may_ask_for_a_pin(
     path.write_text(PLUGIN_IDENTITY)
     data = encrypt(key_of(path))
     monkeypatch.setenv("DEMO_PLUGIN", "pin")
-    monkeypatch.setattr(identities, "ask_terminal", ask)
+    monkeypatch.setattr(terminal, "ask_terminal", ask)
     if opens:
         assert decrypt(key_of(path), data) == PLAIN
     else:
@@ -399,7 +469,7 @@ def test_a_panic_of_the_library_is_a_refusal(
     install_plugin(path.parent, monkeypatch)
     path.write_text(PLUGIN_IDENTITY)
     data = encrypt(key_of(path))
-    monkeypatch.setattr(identities._Plugged, "display_message", fail)
+    monkeypatch.setattr(keys._Plugged, "display_message", fail)
     assert "or the identity's plugin refused" in refused(decrypt, key_of(path), data)
     assert "panicked" in capfd.readouterr().err
 
@@ -418,7 +488,7 @@ def test_what_a_plugin_tells_reaches_no_terminal_as_it_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Control characters are written out, and without a stderr nothing is."""
-    identities._Plugged().display_message("touch\x1b[2J")
+    keys._Plugged().display_message("touch\x1b[2J")
     assert capsys.readouterr().err == "keyring-pypitoken: touch\\x1b[2J\n"
     monkeypatch.setattr(sys, "stderr", None)
-    identities._Plugged().display_message("touch")
+    keys._Plugged().display_message("touch")

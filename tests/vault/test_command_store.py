@@ -45,20 +45,20 @@ def script(text: str) -> str:
 
 
 def store(text: str, *arguments: str) -> CommandStore:
-    return CommandStore((script(text), *arguments), "pypi", "work")
+    return CommandStore((script(text), *arguments), "pypi", "work", ("a-b", "c"))
 
 
-def read(found: CommandStore) -> str:
-    return found.read_master().reveal()
+def read(program: CommandStore) -> str:
+    return program.read_master().reveal()
 
 
-def refused(found: CommandStore) -> str:
+def refused(program: CommandStore) -> str:
     """Return the rest of the sentence that refuses."""
     with pytest.raises(Refusal) as error:
-        found.read_master()
+        program.read_master()
     everything = traceback.TracebackException.from_exception(error.value, capture_locals=True)
     assert MASTER not in "".join(everything.format())
-    start = f"the program {quoted(found.command[0])}, which [store] names as `command`, "
+    start = f"the program {quoted(program.command[0])}, which [store] names as `command`, "
     assert str(error.value).startswith(start)
     return str(error.value).removeprefix(start)
 
@@ -67,30 +67,61 @@ def test_the_line_that_is_printed_is_the_master() -> None:
     assert read(store(f"printf '  {MASTER}\\r\\n'")) == MASTER
 
 
-def test_repository_and_account_are_replaced_inside_arguments_without_a_shell() -> None:
-    found = store('printf "%s;" "$@"', "op://{repository}/{account}", "$(id)", "a b", "{other}")
-    assert read(found) == "op://pypi/work;$(id);a b;{other};"
+def test_names_are_replaced_inside_arguments_without_a_shell() -> None:
+    program = store(
+        f'printf "%s;" "$@" > seen; echo {MASTER}', "op://{repository}/{account}", "$(id)", "a b", "{other}"
+    )
+    assert read(program) == MASTER
+    assert Path("seen").read_text() == "op://pypi/work;$(id);a b;{other};"
+    program = program._replace(command=(program.command[0], "--project={projects}"))
+    assert read(program) == MASTER
+    assert Path("seen").read_text() == "--project=a-b,c;"
+    assert refused(program._replace(projects=())) == (
+        "is given the projects of an upload, and none is known: name them with --project."
+    )
 
 
 def test_a_program_is_found_in_absolute_entries_of_path_only(monkeypatch: pytest.MonkeyPatch) -> None:
     script(f"echo {MASTER}")
-    found = CommandStore(("helper",), "pypi", "default")
+    program = CommandStore(("helper",), "pypi", "default")
     monkeypatch.setenv("PATH", os.pathsep.join(["", ".", "/nowhere"]))
-    assert refused(found) == (
+    assert refused(program) == (
         "is not found: install it in an absolute directory of PATH, or name it by its absolute path."
     )
-    memory.forget()
     monkeypatch.setenv("PATH", os.environ["TEST_KEYRING_DIRECTORY"] + os.pathsep + "/bin")
-    assert read(found) == MASTER
+    assert read(program) == MASTER
 
 
-def test_it_runs_once_per_process_even_if_it_fails() -> None:
-    found = store('echo run >> runs; [ "$1" = good ] && echo token', "good")
-    assert [read(found), read(found)] == ["token", "token"]
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("C:\\tool.BAT", "is a batch file, which runs its arguments as commands: name an .exe instead."),
+        ("tool.cmd", "is a batch file, which runs its arguments as commands: name an .exe instead."),
+        ("C:\\tool.py", 'is a Python script, which Windows does not start: name "py.exe" before it.'),
+    ],
+)
+def test_on_windows_scripts_are_refused(name: str, reason: str) -> None:
+    program = CommandStore((name, "x&ver"), "pypi", "default")
+    assert "is not found" in refused(program)
+    with pytest.raises(Refusal) as error:
+        program.find("nt")
+    assert str(error.value).endswith(f"`command`, {reason}")
+
+
+def test_what_it_printed_is_remembered_for_a_minute_and_a_failure_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = store(f'echo run >> runs; [ "$1" = good ] && echo {MASTER}', "good")
+    assert [read(program), read(program)] == [MASTER, MASTER]
     assert Path("runs").read_text() == "run\n"
-    failing = found._replace(command=(found.command[0], "bad"))
+    monkeypatch.setattr(command, "_REMEMBERED_SECONDS", -1)
+    memory.forget()
+    assert [read(program), read(program)] == [MASTER, MASTER]
+    assert Path("runs").read_text() == "run\n" * 3
+    failing = program._replace(command=(program.command[0], "bad"))
     assert refused(failing) == refused(failing)
-    assert Path("runs").read_text() == "run\nrun\n"
+    assert Path("runs").read_text() == "run\n" * 5
+
+
+ONLY = "let it print the token only."
 
 
 @pytest.mark.parametrize(
@@ -101,87 +132,107 @@ def test_it_runs_once_per_process_even_if_it_fails() -> None:
         ("kill -40 $$", "failed (signal 40): run it by hand to see why."),
         ("true", "printed nothing: see whether it holds the token."),
         ("echo; echo ' '", "printed nothing: see whether it holds the token."),
-        (f"echo {MASTER}; echo user: me", "printed 2 lines: let it print the token only."),
-        (f"while :; do echo {MASTER}; done", "printed more than 64 KiB: let it print the token only."),
+        (f"echo {MASTER}; echo user: me", f"printed 2 lines: {ONLY}"),
+        (f"echo '{{'; echo '\"token\": \"{MASTER}\"}}'", f"printed JSON: {ONLY}"),
+        (f"echo '[\"{MASTER}\"]'", f"printed JSON: {ONLY}"),
+        (f"echo '\"{MASTER}\"'", f"printed the token in quotes: {ONLY}"),
+        (f"echo TWINE_PASSWORD={MASTER}", f"printed more than the token: {ONLY}"),
+        (f"echo {MASTER[:60]}", "printed a token that is cut short or damaged: store all of it there."),
+        ("echo correct horse", f"printed no PyPI token: {ONLY}"),
+        (f"while :; do echo {MASTER}; done", f"printed more than 64 KiB: {ONLY}"),
     ],
-    ids=["failing", "killed", "real-time signal", "silent", "blank", "chatty", "endless"],
 )
-def test_a_program_that_does_not_print_one_line_is_refused(
+def test_what_a_program_does_wrong_is_said_and_never_what_it_prints(
     text: str, expected: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert refused(store(text)) == expected
-    assert MASTER not in "".join(capfd.readouterr())
+    assert MASTER[:60] not in "".join(capfd.readouterr())
 
 
 def test_a_program_that_cannot_be_started_is_refused() -> None:
-    found = store("")
-    Path(found.command[0]).write_text("#!/nowhere/interpreter\n")
-    assert refused(found) == "cannot be started (No such file or directory): repair it."
+    program = store("")
+    Path(program.command[0]).write_text("#!/nowhere/interpreter\n")
+    assert refused(program) == "cannot be started (No such file or directory): repair it."
 
 
-def test_what_it_prints_on_stderr_passes_through(capfd: pytest.CaptureFixture[str]) -> None:
-    assert read(store(f"echo touch the key >&2; echo {MASTER}")) == MASTER
-    assert capfd.readouterr() == ("", "touch the key\n")
+@pytest.mark.parametrize("step", ["decode", "append"])
+def test_a_failure_in_the_thread_shows_the_master_to_nobody(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", shown.append)
+
+    def fail(_frame: object, event: str, called: object) -> None:
+        if event == "c_call" and getattr(called, "__name__", "") == step:
+            raise MemoryError
+
+    threading.setprofile(fail)
+    try:
+        assert refused(store(f"echo {MASTER}")) == "could not be read: try again."
+    finally:
+        threading.setprofile(None)
+    assert shown == []
 
 
-def test_it_reads_our_stdin() -> None:
-    found = store("read line; echo got $line")
+def test_stdin_and_stderr_are_ours(capfd: pytest.CaptureFixture[str]) -> None:
+    program = store(f"read line; echo got $line >&2; echo {MASTER}")
     code = (
         "from keyring_pypitoken.vault.command import CommandStore\n"
-        f"print(CommandStore({found.command!r}, 'pypi', 'default').read_master().reveal())"
+        f"print(len(CommandStore({program.command!r}, 'pypi', 'default').read_master().reveal()))"
     )
     done = subprocess.run([sys.executable, "-c", code], input=b"a\n", stdout=subprocess.PIPE, check=True)
-    assert done.stdout == b"got a\n"
+    assert int(done.stdout) == len(MASTER)
+    assert capfd.readouterr().err == "got a\n"
+    line = shlex.join([sys.executable, "-c", code])
+    script(f"[ -e /dev/fd/0 ] && [ -e /dev/fd/2 ] && echo {MASTER}")
+    closed = subprocess.run(f"{line} <&- 2>&-", shell=True, stdout=subprocess.PIPE, check=True)  # noqa: S602 - closes them
+    assert int(closed.stdout) == len(MASTER), "what is closed is not what the program opens next"
 
 
-def test_after_a_while_a_line_says_that_it_waits(
+def test_a_program_that_does_not_end_is_named_and_killed(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "_NOTICE_SECONDS", 0.1)
-    found = store(f"sleep 1; echo {MASTER}")
-    assert read(found) == MASTER
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert err == (
-        f"keyring-pypitoken: waiting for the program {quoted(found.command[0])} to print the master, for at most 120 "
+    monkeypatch.setattr(command, "_NOTICE_SECONDS", 0)
+    monkeypatch.setattr(command, "_LIMIT_SECONDS", 1)
+    program = store(f"echo {MASTER}; echo $$ > pid; exec sleep 1000")
+    assert refused(program) == "did not end within 1 seconds: see what it waits for."
+    assert capfd.readouterr().err == (
+        f"keyring-pypitoken: waiting for the program {quoted(program.command[0])} to print the token, for at most 1 "
         "seconds\n"
     )
-
-
-def test_a_program_that_does_not_end_is_killed_with_what_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_NOTICE_SECONDS", 0.1)
-    monkeypatch.setattr(command, "_LIMIT_SECONDS", 1)
-    text = f"echo {MASTER}; sleep 1000 & echo $! > child; wait"
-    assert refused(store(text)) == "did not end within 1 seconds: see what it waits for."
-    child = int(Path("child").read_text())
     for _ in range(100):
-        status = Path(f"/proc/{child}/stat")
+        status = Path(f"/proc/{Path('pid').read_text().strip()}/stat")
         if not status.exists() or " Z " in status.read_text():  # dead, or dead and not yet waited for
             return
         time.sleep(0.1)
-    pytest.fail("the child still runs")
+    pytest.fail("the program still runs")
 
 
-@pytest.mark.parametrize("is_absolute", [True, False])
-def test_on_windows_its_own_program_kills_and_never_one_of_a_checkout(
-    is_absolute: bool, work: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (work / "System32").mkdir()
-    write_program(work / "System32" / "taskkill.exe", "/bin/sh", "-c", 'echo "$@" > killed', "taskkill")
-    monkeypatch.setenv("SYSTEMROOT", str(work) if is_absolute else "")
-    with subprocess.Popen([shutil.which("sleep") or "", "1000"]) as process:
-        command._kill(process, "win32")
-        assert process.wait(10) == -9
-    killed = work / "killed"
-    assert (killed.read_text() if killed.exists() else "") == (f"/F /T /PID {process.pid}\n" if is_absolute else "")
-
-
-def test_a_program_that_leaves_another_behind_is_not_believed_before_that_ends(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(command, "_NOTICE_SECONDS", 0.1)
+def test_a_program_that_leaves_another_behind_is_not_believed_before_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "_LIMIT_SECONDS", 1)
-    assert refused(store(f"sleep 1000 & echo {MASTER}")) == "did not end within 1 seconds: see what it waits for."
+    program = store(f"sleep 20 & echo {MASTER}")
+    assert refused(program) == "did not end within 1 seconds: see what it waits for."
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
+def test_whatever_ends_the_waiting_ends_the_program(
+    failure: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    real = command._start
+
+    def start(arguments: list[str]) -> subprocess.Popen[bytes]:
+        started.append(real(arguments))
+        return started[0]
+
+    def fail(*_arguments: object, **_named: object) -> NoReturn:
+        raise failure
+
+    monkeypatch.setattr(command, "_start", start)
+    # What Ctrl-C interrupts, and what a system without a further thread does.
+    monkeypatch.setattr(threading.Thread, "join" if failure is KeyboardInterrupt else "start", fail)
+    with pytest.raises(failure):
+        store("exec sleep 1000").read_master()
+    with started[0]:
+        assert started[0].wait(30) == -9
 
 
 def test_a_look_up_that_the_program_makes_is_refused() -> None:
@@ -190,27 +241,26 @@ def test_a_look_up_that_the_program_makes_is_refused() -> None:
         "from keyring_pypitoken.exceptions import Refusal\n"
         "from keyring_pypitoken.vault.command import CommandStore\n"
         "try: CommandStore(('echo',), 'pypi', 'default').read_master()\n"
-        "except Refusal as refusal: print(refusal)"
+        "except Refusal as refusal: print(refusal, file=open('asked', 'w'))\n"
+        f"print({MASTER!r})"
     )
-    Path("recursive.py").write_text(code)
-    assert read(store(f"{shlex.quote(sys.executable)} recursive.py")) == (
+    path = Path(os.environ["TEST_KEYRING_DIRECTORY"], "recursive.py")
+    path.write_text(code)
+    assert read(store(shlex.join([sys.executable, str(path)]))) == MASTER
+    assert Path("asked").read_text() == (
         "the program that [store] names as `command` asks keyring for the same token, which would never end: "
-        "name one that reads the master from elsewhere."
+        "name one that reads the master from elsewhere.\n"
     )
     assert GUARD not in os.environ
     refuse_recursion(os.environ)
-    with pytest.raises(Refusal, match="asks keyring for the same token"):
-        refuse_recursion({GUARD: "1"})
 
 
 ASK = """
-import os, signal, sys
 from keyring_pypitoken.vault.command import CommandStore
 try:
-    print("answer:", CommandStore(({path!r},), "pypi", "default").read_master().reveal())
+    print("answer:", len(CommandStore(({path!r},), "pypi", "default").read_master().reveal()))
 except KeyboardInterrupt:
     print("interrupted")
-print("foreground:", os.tcgetpgrp(0) == os.getpgrp())
 """
 
 
@@ -237,139 +287,28 @@ def in_terminal(path: str, typed: bytes) -> str:
     return screen.decode()
 
 
-def test_the_program_may_ask_on_the_terminal() -> None:
-    path = script("printf 'PIN? ' > /dev/tty; read pin < /dev/tty; echo $pin")
-    screen = in_terminal(path, b"1234\n").splitlines()
-    assert screen[-2:] == ["answer: 1234", "foreground: True"]
+@pytest.mark.parametrize(("typed", "outcome"), [(b"1234\n", f"answer: {len(MASTER)}"), (b"\x03", "interrupted")])
+def test_the_program_may_ask_on_the_terminal(typed: bytes, outcome: str) -> None:
+    path = script(f"printf 'PIN? ' > /dev/tty; read pin < /dev/tty; [ $pin = 1234 ] && echo {MASTER}")
+    assert in_terminal(path, typed).splitlines()[-1].endswith(outcome)
 
 
-@pytest.mark.parametrize(("ci", "answer"), [("", "got a"), ("true", "got nothing")])
+@pytest.mark.parametrize(("ci", "answer"), [("", "a"), ("true", "")])
 def test_on_a_terminal_that_nobody_sees_the_program_reads_nothing(
     ci: str, answer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CI", ci)
-    path = script("printf 'PIN? ' > /dev/tty; read line || line=nothing; echo got $line")
-    # What is typed is echoed before the prompt or behind it, or by nobody.
-    assert in_terminal(path, b"a\n").splitlines()[-2].endswith(f"answer: {answer}")
-
-
-def test_closed_streams_are_not_what_the_program_opens_next() -> None:
-    found = store("[ -e /dev/fd/0 ] && [ -e /dev/fd/2 ] && echo open")
-    code = f"from keyring_pypitoken.vault.command import *; print({found!r}.read_master().reveal())"
-    line = shlex.join([sys.executable, "-c", code])
-    done = subprocess.run(f"{line} <&- 2>&-", shell=True, stdout=subprocess.PIPE, check=True)  # noqa: S602 - closes them
-    assert done.stdout == b"open\n"
-
-
-def test_ctrl_c_ends_the_program_and_interrupts() -> None:
-    path = script("printf 'PIN? ' > /dev/tty; read pin < /dev/tty; echo $pin")
-    assert in_terminal(path, b"\x03").splitlines()[-2:] == ["PIN? ^Cinterrupted", "foreground: True"]
-
-
-def test_a_program_that_was_interrupted_interrupts() -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test run in the background ignores
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            store("kill -INT $$").read_master()
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.parametrize("in_front", [True, False])
-def test_the_terminal_is_lent_and_taken_back_unless_we_are_in_the_background(
-    in_front: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import pty
-
-    if sys.platform == "win32":
-        pytest.skip("only POSIX has pseudo-terminals and process groups")
-    asked, terminal = pty.openpty()
-    front = [os.getpgrp() if in_front else 1]
-    monkeypatch.setattr(command, "_TERMINAL", os.ttyname(terminal))
-    monkeypatch.setattr(os, "tcgetpgrp", lambda _handle: front[-1])
-    monkeypatch.setattr(os, "tcsetpgrp", lambda _handle, group: front.append(group))
-    group = int(read(store("echo $$")))
-    assert front == ([os.getpgrp(), group, os.getpgrp()] if in_front else [1])
-    os.close(asked)
-    os.close(terminal)
-
-
-def test_an_interrupt_kills_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_line: str) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(command, "_NOTICE_SECONDS", 0.1)
-    monkeypatch.setattr(command, "notify", interrupt)
-    found = store("echo $$ > pid; exec sleep 1000")
-    with pytest.raises(KeyboardInterrupt):
-        found.read_master()
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(Path("pid").read_text()), 0)
-
-
-def test_an_interrupt_while_the_program_starts_kills_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    if sys.platform == "win32":
-        pytest.skip("only POSIX has pseudo-terminals and process groups")
-    real = command._start
-    started: list[subprocess.Popen[bytes]] = []
-
-    def interrupted(arguments: list[str]) -> subprocess.Popen[bytes]:
-        started.append(real(arguments))
-        signal.raise_signal(signal.SIGINT)
-        return started[0]
-
-    monkeypatch.setattr(command, "_start", interrupted)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test run in the background ignores
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            store("exec sleep 1000").read_master()
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert started[0].poll() == -signal.SIGKILL
-
-
-def test_an_interrupt_before_the_program_has_the_terminal_kills_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[int] = []
-
-    def interrupt(group: int) -> NoReturn:
-        started.append(group)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(command, "_terminal_lent_to", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        store("exec sleep 1000").read_master()
-    with pytest.raises(ProcessLookupError):
-        os.kill(started[0], 0)
-
-
-def test_a_program_whose_output_cannot_be_read_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = command._start
-    started: list[subprocess.Popen[bytes]] = []
-    monkeypatch.setattr(command, "_start", lambda arguments: started.append(real(arguments)) or started[0])  # type: ignore[func-returns-value]  # append returns None
-
-    if sys.platform == "win32":
-        pytest.skip("only POSIX has pseudo-terminals and process groups")
-
-    def fail(_thread: threading.Thread) -> NoReturn:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", fail)
-    with pytest.raises(RuntimeError):
-        store("exec sleep 1000").read_master()
-    with started[0]:
-        try:
-            assert started[0].wait(10) == -signal.SIGKILL
-        finally:
-            started[0].kill()
+    path = script(f"printf 'PIN? ' > /dev/tty; read line; echo $line > typed; echo {MASTER}")
+    assert "answer" in in_terminal(path, b"a\n")
+    assert Path("typed").read_text().strip() == answer
 
 
 def test_the_program_may_be_started_from_a_thread() -> None:
-    found: list[str] = []
-    thread = threading.Thread(target=lambda: found.append(read(store("echo " + MASTER))))
+    masters: list[str] = []
+    thread = threading.Thread(target=lambda: masters.append(read(store("echo " + MASTER))))
     thread.start()
     thread.join(30)
-    assert found == [MASTER]
+    assert masters == [MASTER]
 
 
 # Which accounts are passed on
@@ -446,7 +385,7 @@ def test_nothing_is_stored_through_a_program(project: Path, command: Command) ->
 
 @pytest.mark.parametrize(
     "service",
-    ["poetry-repository-other", "pdm-repository-pypi", "main", "https://upload.pypi.org./legacy/", f"{PYPI}#x"],
+    ["poetry-repository-other", "main", "https://upload.pypi.org./legacy/", f"{PYPI}#x"],
 )
 def test_a_key_that_is_ours_only_if_a_token_is_there_does_not_start_it(service: str, project: Path) -> None:
     assert keyring.get_password(service, TOKEN) is None
@@ -510,7 +449,7 @@ def test_pass_answers_and_what_it_lacks_is_refused(password_store: str) -> None:
         subprocess.run(
             [password_store, "insert", "-m", name], input=content, text=True, check=True, capture_output=True
         )
-    found = CommandStore(("pass", "show", "{repository}/{account}"), "pypi", "work")
-    assert read(found) == MASTER
-    assert refused(found._replace(repository_name="testpypi")) == "printed 2 lines: let it print the token only."
-    assert refused(found._replace(account="other")) == "failed (exit code 1): run it by hand to see why."
+    program = CommandStore(("pass", "show", "{repository}/{account}"), "pypi", "work")
+    assert read(program) == MASTER
+    assert refused(program._replace(repository="testpypi")) == "printed 2 lines: let it print the token only."
+    assert refused(program._replace(account="other")) == "failed (exit code 1): run it by hand to see why."

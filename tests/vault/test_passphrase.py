@@ -12,8 +12,8 @@ import pytest
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.secret import Passphrase
-from keyring_pypitoken.vault import passphrase
-from keyring_pypitoken.vault.passphrase import VARIABLE, new_passphrase, passphrase_to_store, passphrases, remember
+from keyring_pypitoken.vault import terminal
+from keyring_pypitoken.vault.keys import VARIABLE, new_passphrase, passphrase_to_store, passphrases, remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 PATH = "masters.age"
 SECRET = "correct horse"
 QUESTION = "Passphrase of masters.age: "
-REAL_HAS_TERMINAL = passphrase.has_terminal
+REAL_HAS_TERMINAL = terminal.has_terminal
 POSIX = pytest.mark.skipif(os.name != "posix", reason="only POSIX has pseudo-terminals to test with")
 
 ASK = """
 import sys
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.vault.passphrase import *
+from keyring_pypitoken.vault.keys import *
+from keyring_pypitoken.vault.keys import passphrases, remember, passphrase_to_store, new_passphrase
 def first(path):
     found = next(passphrases(path))
     remember(found)
@@ -170,14 +171,14 @@ def test_in_the_background_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> N
     if sys.platform == "win32":
         pytest.skip("only POSIX has pseudo-terminals to test with")
     master, slave = pty.openpty()
-    monkeypatch.setattr(passphrase, "_TERMINAL", os.ttyname(slave))
+    monkeypatch.setattr(terminal, "_TERMINAL", os.ttyname(slave))
     try:
         assert not REAL_HAS_TERMINAL(), "not our terminal"
         monkeypatch.setattr(os, "tcgetpgrp", lambda _handle: os.getpgrp() + 1)
         assert not REAL_HAS_TERMINAL(), "another group is in front"
         monkeypatch.setattr(os, "tcgetpgrp", lambda _handle: os.getpgrp())
         assert REAL_HAS_TERMINAL()
-        monkeypatch.setattr(passphrase, "_TERMINAL", "no such terminal")
+        monkeypatch.setattr(terminal, "_TERMINAL", "no such terminal")
         assert not REAL_HAS_TERMINAL()
     finally:
         os.close(master)
@@ -250,7 +251,7 @@ def test_on_windows_a_console_that_nobody_sees_is_not_asked(
 def typing(monkeypatch: pytest.MonkeyPatch, *typed: str) -> None:
     """Type answers in this process, as above in one of its own."""
     rest = iter(typed)
-    monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
+    monkeypatch.setattr(terminal, "has_terminal", lambda: True)
     monkeypatch.setattr(getpass, "getpass", lambda _question: next(rest))
 
 
@@ -271,10 +272,10 @@ def test_slips_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_would_be_seen_is_not_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passphrase, "has_terminal", lambda: True)
+    monkeypatch.setattr(terminal, "has_terminal", lambda: True)
     monkeypatch.setattr(getpass, "getpass", vars(getpass)["fallback_getpass"])
     assert refused(first) == NOTHING_GIVEN
 
 
 def test_without_a_terminal_a_pin_is_not_asked_for() -> None:
-    assert passphrase.ask_terminal("PIN: ") == ""
+    assert terminal.ask_terminal("PIN: ") == ""

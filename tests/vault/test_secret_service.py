@@ -14,14 +14,16 @@ import file_keyring
 import keyring
 import keyring.backend
 import pytest
-from keyring.backends import chainer
 from keyring.backends.SecretService import Keyring as SecretServiceKeyring
 from keyring.testing.backend import BackendBasicTests
 from sandbox import Result, Run, forget, new_master
 from secret_service import SecretService, missing
 
-from keyring_pypitoken import DateRestriction, ProjectNamesRestriction, Token
+from keyring_pypitoken import DateRestriction, ProjectNamesRestriction, Token, lookup, rest
 from keyring_pypitoken.backend import PyPITokenKeyring
+from keyring_pypitoken.policy.model import Origin, StoreSettings, WithOrigin
+from keyring_pypitoken.vault import backends, unprotected
+from keyring_pypitoken.vault.masters import why_unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +41,7 @@ TOKEN = "__token__"
 STORE = "keyring.backends.SecretService.Keyring"
 LOCKED = (
     f"keyring-pypitoken: the keyring backend {STORE} could not be read (KeyringLocked): "
-    "unlock or repair it, and try again.\n"
+    "unlock it in its own program, such as `seahorse`, and try again.\n"
 )
 GONE = (
     "keyring-pypitoken: no keyring that can be asked now holds the master that was stored for pypi (account {!r}): "
@@ -168,7 +170,7 @@ def test_two_accounts_are_two_items(service: SecretService, command: Keyring) ->
     """Each account is stored, found and deleted without the other."""
     command.set(new_master(identifier="mine"))
     command.set(new_master(identifier="work"), f"{PYPI}?work")
-    assert service.passwords().keys() == {(PRIVATE, "default"), (PRIVATE, "work")}
+    assert service.passwords().keys() == {(PRIVATE, "default"), (f"{PRIVATE}?work", "work")}
     assert_derived(command.get(), "mine")
     assert_derived(command.get(f"{PYPI}?work"), "work")
     assert command("del", f"{PYPI}?work", TOKEN).returncode == 0
@@ -358,23 +360,31 @@ def test_a_service_that_goes_while_an_uploader_runs_gives_nothing_away(
     )
 
 
-@pytest.mark.parametrize("end", [SecretService.stop, SecretService.stop_bus], ids=["daemon", "bus"])
-def test_keyrings_chain_gives_nothing_away_when_the_service_goes(
-    service: SecretService, command: Keyring, uploader: Callable[..., Uploader], end: Callable[[SecretService], None]
+@pytest.mark.parametrize("end", [SecretService.lock, SecretService.stop, SecretService.stop_bus])
+def test_whether_a_master_can_be_reached_is_known_without_a_dialog(
+    service: SecretService, command: Keyring, end: Callable[[SecretService], None]
 ) -> None:
-    """keyring's chain then fails by itself, before anybody in it is asked: an exception, and never None."""
-    command.set(new_master(identifier="mine"))
-    program = uploader()
-    assert_derived(Token.load(program.ask(PYPI).removeprefix("found ")), "mine")
+    settings = StoreSettings(backend=WithOrigin(STORE, Origin("policy.toml:1")))
+    command.set(new_master())
+    assert why_unreachable(lookup.PYPI, "default", settings) == ""
+    assert why_unreachable(lookup.PYPI, "work", settings) == "", "it may be in a further store of the tests"
+    store = SecretServiceKeyring()  # type: ignore[no-untyped-call]  # keyring's constructor
+    assert backends.is_locked(store) is False
     end(service)
-    assert program.ask(PYPI).startswith("raised Exception ")
+    assert backends.is_locked(store) is True
+    if end is SecretService.lock:
+        assert why_unreachable(lookup.PYPI, "default", settings) == (
+            "the keyring is locked or not running (Secret Service, such as GNOME Keyring): unlock it in its own "
+            "program, such as `seahorse`"
+        )
+        assert unprotected.find_in_keyrings(lookup.PYPI, "default", settings) is None
 
 
 # The contract of keyring's backends, in keyring's own words.
 
 
 class TestTheContractOfBackends(BackendBasicTests):
-    """keyring's own test suite, over the chain in which we stand above the Secret Service.
+    """keyring's own test suite, through our backend in front of the Secret Service.
 
     All of it holds for keys that are not ours. For ours none of it can: what is read is never what was stored, only
     tokens can be stored, and one master serves several user names. The tests above say what holds instead.
@@ -395,9 +405,14 @@ class TestTheContractOfBackends(BackendBasicTests):
         finally:
             file_keyring._take_out_the_desktop()
 
-    def init_keyring(self) -> chainer.ChainerBackend:
-        """Return the chain, as keyring finds it."""
-        chain = keyring.get_keyring()
-        assert isinstance(chain, chainer.ChainerBackend)
-        assert [type(found) for found in chain.backends][:2] == [PyPITokenKeyring, SecretServiceKeyring]
-        return chain
+    def test_set_properties(self) -> None:  # type: ignore[override]  # without its fixture
+        """Not ours: KEYRING_PROPERTY_* are for the backends behind us."""
+
+    test_new_with_properties = test_set_properties
+
+    def init_keyring(self) -> PyPITokenKeyring:
+        """Return our backend, in front of the Secret Service."""
+        first = keyring.get_keyring()
+        assert isinstance(first, PyPITokenKeyring)
+        assert type(rest.members()[0]) is SecretServiceKeyring
+        return first

@@ -6,6 +6,7 @@ to encrypt or decrypt, and its exceptions end here, since they may hold what it 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -15,21 +16,90 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from keyring_pypitoken import files, notices
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.memory import forget, recall
+from keyring_pypitoken.secret import Passphrase
 from keyring_pypitoken.text import printable
-from keyring_pypitoken.vault import scrypt
-from keyring_pypitoken.vault.passphrase import ask_terminal
+from keyring_pypitoken.vault import terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from keyring_pypitoken.policy.model import WithOrigin
-    from keyring_pypitoken.secret import Passphrase
 
 T = TypeVar("T")
 _Pair = tuple[Any, Callable[[], Any]]  # an identity of pyrage's, and what makes its recipient
 
+VARIABLE = "KEYRING_PYPITOKEN_PASSPHRASE"
+_TRIES = 3
+_KIB, _MIB = 1024, 1024 * 1024
+# Scrypt takes 2**WORK KiB (RFC 7914, with the block size 8 of age). The library chooses WORK by the speed of the
+# machine that encrypts, commonly 20 in 2026 (pyrage 1.2.1 to 1.4.0); the file names it to whoever decrypts.
+_USUAL_WORK = 20
+_HEADER = re.compile(rb"age-encryption\.org/v1\n-> scrypt [^ \n]+ ([0-9]{1,2})\n")
+# A container's limits, by the versions 2 and 1 of Linux' control groups.
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _EXPECTED = (
     "expected lines such as AGE-SECRET-KEY-1... or AGE-PLUGIN-NAME-1..., or an OpenSSH private key of the type "
     "ed25519 or RSA without a passphrase"
 )
+
+
+def passphrases(path: str) -> Iterator[Passphrase]:
+    """Yield what may open a file: the variable's value; else what was typed before, then up to three answers."""
+    given = _given()
+    if given is not None:
+        yield given
+        if os.environ.get(VARIABLE) or not terminal.has_terminal():
+            return
+    question = f"Passphrase of {path}: "
+    for _ in range(_TRIES):
+        yield _ask(question, path)
+        question = "This passphrase does not open it. Try again: "
+
+
+def passphrase_to_store(path: str) -> Passphrase:
+    """Return the passphrase for a file that may not exist yet; if it is not known, ask as `new_passphrase` does."""
+    given = _given()
+    if given is None:
+        remember(given := new_passphrase(path))
+    return given
+
+
+def new_passphrase(path: str) -> Passphrase:
+    """Ask on the terminal for a passphrase, and again to be sure; three slips, or no answer, are a Refusal."""
+    question = f"New passphrase for {path}: "
+    for _ in range(_TRIES):
+        first = _ask(question, path)
+        if first.reveal_to_age() == _ask("Repeat passphrase: ", path).reveal_to_age():
+            return first
+        question = "The two differ. New passphrase: "
+    raise Refusal("the two passphrases differed each time, so nothing was stored: try again.")
+
+
+def remember(passphrase: Passphrase) -> None:
+    """Remember what opened or will open the file, so that this process asks once."""
+    forget("passphrase")
+    recall("passphrase", lambda: passphrase)
+
+
+def _given() -> Passphrase | None:
+    text = os.environ.get(VARIABLE)
+    return Passphrase(text) if text else recall("passphrase", lambda: None)
+
+
+def _ask(question: str, path: str) -> Passphrase:
+    """Ask on the terminal; if nobody can be asked, or nothing is typed, that is a Refusal."""
+    if not terminal.has_terminal():
+        without, place = "cannot be asked for without a terminal", "a terminal"
+        if terminal.is_ci():
+            without, place = "is not asked for if the variable CI is set", "a terminal without CI"
+        raise Refusal(
+            f"the masters in {path} need a passphrase, which {without}: set {VARIABLE}, or run this in {place}."
+        )
+    passphrase = Passphrase(terminal.ask_terminal(question))
+    if not passphrase.reveal_to_age():
+        raise Refusal(f"no passphrase given for the masters in {path}: try again, or set {VARIABLE}.")
+    return passphrase
 
 
 class PassphraseKey(NamedTuple):
@@ -40,14 +110,16 @@ class PassphraseKey(NamedTuple):
 
     def encrypt(self, make: Callable[[], bytes]) -> bytes:
         """Encrypt what a function makes; too little memory, or a passphrase that is not text, is a Refusal."""
-        return with_pyrage(
-            lambda _: scrypt.encrypt(make(), self.passphrase.reveal_to_age(), self.path),
+        self._refuse_without_memory(_USUAL_WORK)
+        data: bytes = with_pyrage(
+            lambda pyrage: pyrage.passphrase.encrypt(make(), self.passphrase.reveal_to_age()),
             f"{self.path} cannot be encrypted to this passphrase: choose one of plain text.",
         )
+        return data
 
     def decrypt(self, data: bytes, read: Callable[[bytes], T]) -> T:
         """Decrypt, and return what a function makes of that; little memory, or data it cannot open, is a Refusal."""
-        scrypt.refuse_without_memory(data, self.path)
+        self.refuse_unopenable(data)
 
         def step(pyrage: Any) -> T:
             try:
@@ -67,6 +139,26 @@ class PassphraseKey(NamedTuple):
             "`keyring-pypitoken login`.",
         )
 
+    def refuse_unopenable(self, data: bytes) -> None:
+        """Refuse (raise a Refusal) to decrypt a file that takes more memory than there is."""
+        header = _HEADER.match(data)
+        if header is not None:  # else the library finds what is wrong with it
+            self._refuse_without_memory(int(header[1]))
+
+    def _refuse_without_memory(self, work: int) -> None:
+        # The library aborts the process that lacks it.
+        needed, free = _KIB * 2**work, free_memory()
+        if free is not None and free < needed:
+            there_is = f"{free // _MIB} MiB are free"
+        elif not _can_be_had(needed):
+            there_is = "this process cannot have as much"
+        else:
+            return
+        raise Refusal(
+            f"a passphrase for {self.path} takes {needed // _MIB} MiB of memory, and {there_is}: free some; or run "
+            "`keyring-pypitoken rekey --identity FILE` on a larger machine: an identity takes none."
+        )
+
 
 class IdentityKey(NamedTuple):
     """The identities of a file, each of which opens what is encrypted to all of them."""
@@ -76,18 +168,18 @@ class IdentityKey(NamedTuple):
 
     def encrypt(self, make: Callable[[], bytes]) -> bytes:
         """Encrypt what a function makes to every identity; a file or plugin that cannot be used is a Refusal."""
-        found = self.read()
+        pairs = self.read()
         data: bytes = with_pyrage(
-            lambda pyrage: pyrage.encrypt(make(), [recipient() for _, recipient in found]),
+            lambda pyrage: pyrage.encrypt(make(), [recipient() for _, recipient in pairs]),
             f"{self.path} cannot be encrypted to the identity {self._name}: see what it or its plugin needs.",
         )
         return data
 
     def decrypt(self, data: bytes, read: Callable[[bytes], T]) -> T:
         """Decrypt with any of the identities, as `PassphraseKey`; a plugin's program may wait for a touch."""
-        found = self.read()
+        pairs = self.read()
         return with_pyrage(
-            lambda pyrage: read(pyrage.decrypt(data, [identity for identity, _ in found])),
+            lambda pyrage: read(pyrage.decrypt(data, [identity for identity, _ in pairs])),
             f"{self.path} cannot be opened with the identity {self._name}, because it was encrypted to another, is "
             "damaged, or the identity's plugin refused: name the right identity, or restore the file from a backup.",
         )
@@ -99,7 +191,6 @@ class IdentityKey(NamedTuple):
     def read(self) -> list[_Pair]:
         """Read the identity file; a file or plugin that cannot be used is a Refusal."""
         subject = f"the identity {self._name} ({self.identity.origin})"
-
         if sys.platform == "win32" and not re.match(r"[A-Za-z]:[\\/]", self.identity.value):
             # Windows would show the user's credentials to whichever computer a path such as \\host\share names.
             raise Refusal(f"{subject} is not on a drive of this machine: copy it there, and name it by its drive.")
@@ -133,7 +224,7 @@ class _Plugged:
     def request_passphrase(self, description: str) -> str | None:
         """Ask for the PIN of a key."""
         try:
-            return ask_terminal(f"{printable(description)}: ") or None
+            return terminal.ask_terminal(f"{printable(description)}: ") or None
         except KeyboardInterrupt:
             return None
 
@@ -156,7 +247,7 @@ def with_pyrage(step: Callable[[Any], T], failure: str) -> T:
 
 
 def _parse(pyrage: Any, text: str, subject: str) -> list[_Pair]:
-    found: list[_Pair] = []
+    pairs: list[_Pair] = []
     for number, line in enumerate(text.splitlines(), 1):
         word = line.strip()
         if not word or word.startswith("#"):
@@ -166,18 +257,20 @@ def _parse(pyrage: Any, text: str, subject: str) -> list[_Pair]:
                 identity = pyrage.plugin.Identity.from_str(word)
                 about = (identity.plugin(), [identity], _Plugged())
                 recipient = functools.partial(_plug, pyrage.plugin.RecipientPluginV1, about[0], [], *about[1:])
-                found.append((_plug(pyrage.plugin.IdentityPluginV1, *about), recipient))
+                pairs.append((_plug(pyrage.plugin.IdentityPluginV1, *about), recipient))
             else:
                 identity = pyrage.x25519.Identity.from_str(word)
-                found.append((identity, identity.to_public))
+                pairs.append((identity, identity.to_public))
         except pyrage.IdentityError:
-            raise Refusal(f"{subject} has no identity in line {number}: {_EXPECTED}.") from None
+            is_new = word.upper().startswith("AGE-SECRET-KEY-PQ-")
+            what = "a post-quantum identity (`age-keygen -pq`)" if is_new else "no identity"
+            raise Refusal(f"{subject} has {what} in line {number}: {_EXPECTED}.") from None
         except pyrage.DecryptError:
             program = f"age-plugin-{identity.plugin()}"
             raise Refusal(f"{subject} needs the program {program}, which is not on PATH: install it.") from None
-    if not found:
+    if not pairs:
         raise Refusal(f"{subject} has no identity: {_EXPECTED}.")
-    return found
+    return pairs
 
 
 def _plug(make: Callable[..., Any], *about: object) -> Any:
@@ -209,3 +302,27 @@ def _parse_ssh_key(pyrage: Any, text: bytes, subject: str) -> list[_Pair]:
                 "without."
             ) from None
     raise Refusal(f"{subject} is not a key that age takes: {_EXPECTED}.")
+
+
+def free_memory() -> int | None:
+    """Return how many bytes this process may take; None if the system does not report it."""
+    limits: list[int] = []
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, ValueError, LookupError), open("/proc/meminfo", encoding="ascii") as file:
+            kib = {line.split(":")[0]: int(line.split()[1]) for line in file}
+            limits.append((kib["MemAvailable"] + kib["SwapFree"]) * _KIB)
+        for path in _LIMITS:
+            with contextlib.suppress(OSError, ValueError), open(path, encoding="ascii") as file:
+                limits.append(int(file.read()))  # "max" is not a number
+    return min(limits, default=None)
+
+
+def _can_be_had(size: int) -> bool:
+    """Try it: nothing is used, but the limits of this process and Windows' commit limit count."""
+    import mmap
+
+    try:
+        mmap.mmap(-1, size).close()
+    except (OSError, OverflowError):
+        return False
+    return True
