@@ -18,7 +18,7 @@ from keyring_pypitoken.policy.decision import least_of
 from keyring_pypitoken.policy.discovery import find_search_path, load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.text import join_names, printable, quoted
-from keyring_pypitoken.uploaders.uploader import BYPASS, RISK, Problem, Process
+from keyring_pypitoken.uploaders.uploader import BYPASS, Problem, Process
 from keyring_pypitoken.vault import accounts, unprotected
 from keyring_pypitoken.vault.backends import list_stores, refuse_unusable
 
@@ -169,14 +169,11 @@ def _simulate(uploader: Uploader, program: str, config: Config, pinned: list[Pro
         return Report(uploader.name, program, _OTHER, f"{problems[0].problem}: {problems[0].remedy}")
     lacking = lacks_plugin(uploader, program, os.environ)
     problems = [*([lacking] if lacking else []), *pinned, *problems]
-    risks = [problem for problem in problems if problem.effect == RISK]
-    certain = [problem for problem in problems if problem.effect != RISK]
-    if certain:
-        bypass = next((problem for problem in certain if problem.effect == BYPASS), None)
-        report = _report(uploader, program, _BYPASS if bypass else _REFUSED, bypass or certain[0])
+    if problems:
+        bypass = next((problem for problem in problems if problem.effect == BYPASS), None)
+        report = _report(uploader, program, _BYPASS if bypass else _REFUSED, bypass or problems[0])
         return report._replace(problems=tuple(problems))
-    report = _judge(uploader, program, process, repository, lookups, config, _BYPASS if risks else _REFUSED)
-    return report._replace(problems=(*report.problems, *risks))
+    return _judge(uploader, program, process, repository, lookups, config)
 
 
 def _judge(
@@ -186,7 +183,6 @@ def _judge(
     repository: Repository,
     lookups: tuple[tuple[str, str | None], ...],
     config: Config,
-    if_lacking: str,
 ) -> Report:
     """Run the one path, up to the store, for the first lookup that is ours; without a master the verdict is given."""
     keys = [key for key in (Key.parse(*lookup) for lookup in lookups) if key is not None]
@@ -217,7 +213,7 @@ def _judge(
         shown = f"{_LACKING} for {repository.name}" + (
             f" (account {grant.account.value!r}: {grant.account.origin})" if suffix or noted else ""
         )
-        return _report(uploader, program, if_lacking, Problem(shown, f"`keyring-pypitoken login{option}{suffix}`"))
+        return _report(uploader, program, _REFUSED, Problem(shown, f"`keyring-pypitoken login{option}{suffix}`"))
     names = join_names(grant.projects.value) if grant.projects else "any project"
     return Report(
         uploader.name, program, _RESTRICTED, f"would send a restricted token for {names} to {repository.name}"

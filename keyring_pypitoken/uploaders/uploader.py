@@ -90,7 +90,7 @@ class Address(Record):
         return re.sub(r"^([^:/?#@]*://)?.*@", r"\1***@", self.url, flags=re.DOTALL)
 
 
-BYPASS, STOP, RISK = "bypass", "stop", "risk"
+BYPASS, STOP = "bypass", "stop"
 
 
 class Problem(Record):
@@ -99,8 +99,7 @@ class Problem(Record):
     Attributes:
         problem: the clause.
         remedy: the imperative.
-        effect: what comes of it: BYPASS, it sends something else; STOP, it sends nothing; RISK, it sends something else
-            if keyring has nothing.
+        effect: what comes of it: BYPASS, it sends something else; STOP, it sends nothing.
     """
 
     problem: str
