@@ -21,7 +21,6 @@ from keyring_pypitoken.uploaders.settings import (
     Table,
     checked_url,
     first,
-    read_json,
     read_pypirc,
     read_table,
     user_config,
@@ -174,19 +173,7 @@ def _find_credentials(process: Process, sources: Sources, address: Address) -> t
         name = key if pypirc.sections.get(key) else (same_url or [""])[0]
         user, password = pypirc.find(name, "username"), pypirc.find(name, "password")
         auth = auth if password.value is None else password  # it wins even over --auth
-    if not user.value:
-        file = _cache_directory(process, config) / "publish" / "index" / "previous_working_users.json"
-        user = first([Table(read_json(file, str(file)), str(file))], key)
     return user if user.value else Setting(), auth, name
-
-
-def _cache_directory(process: Process, config: Table) -> Path:
-    directory = _before(process).find("--cache-dir", "HATCH_CACHE_DIR").value or first([config], "dirs", "cache").value
-    if directory:
-        return process.directory / os.path.expanduser(os.path.expandvars(directory))
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("hatch", appauthor=False))
 
 
 def _distributions(project: Path, arguments: Iterable[str], here: Path) -> tuple[Path, ...]:

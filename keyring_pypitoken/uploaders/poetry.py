@@ -37,30 +37,11 @@ if TYPE_CHECKING:
     from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.uploaders.uploader import Lookups, Process
 
-# Global options, which argparse reads first: it takes the beginning of one, too. cleo then reads the others.
-_GLOBAL = (
-    *("-P/--project", "-C/--directory"),
-    *("-h/--help", "-q/--quiet", "-v/--verbose", "-V/--version", "--ansi", "--no-ansi", "-n/--no-interaction"),
-    *("--no-plugins", "--no-cache"),
-)
-
-
-def _with_beginnings(options: tuple[str, ...]) -> str:
-    """Add to each global option the spellings that only it begins with."""
-    longs = [option.rpartition("/")[2] for option in _GLOBAL]
-
-    def spell(option: str) -> str:
-        short, slash, long = option.rpartition("/")
-        beginnings = [long[:length] for length in range(len("--p"), len(long))]
-        unique = [text for text in beginnings if sum(other.startswith(text) for other in longs) == 1]
-        return short + slash + "/".join([*unique, long])
-
-    return " ".join(spell(option) for option in options)
-
-
 _GRAMMAR = Grammar(
-    f"{_with_beginnings(_GLOBAL[:2])} -r/--repository -u/--username -p/--password --cert --client-cert --dist-dir",
-    f"{_with_beginnings(_GLOBAL[2:])} --build --dry-run --skip-existing --list --unset --local --migrate",
+    "-P/--project -C/--directory -r/--repository -u/--username -p/--password --cert --client-cert --dist-dir",
+    "-h/--help -q/--quiet -v/--verbose -V/--version --ansi --no-ansi -n/--no-interaction --no-plugins --no-cache "
+    "--build --dry-run --skip-existing --list --unset --local --migrate",
+    abbreviations=True,  # of those that may stand before the subcommand, too
     equals=False,
 )
 _EMPTY_USERNAME = "__poetry_source_empty_username__"

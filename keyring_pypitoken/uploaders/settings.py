@@ -220,18 +220,3 @@ def checked_url(url: str | None, source: object) -> str:
     except ValueError:
         pass
     raise Refusal(f"the repository URL of {source} is not one of http or https: correct it.")
-
-
-def read_json(path: Path, name: str) -> object:
-    """Return the content of a JSON file; nothing if it is absent or empty.
-
-    Raises:
-        PolicyError: it cannot be read, or is not JSON.
-    """
-    import json
-
-    text = read_text(path, name)
-    try:
-        return json.loads(text) if text else {}
-    except (ValueError, RecursionError):
-        raise PolicyError(f"{printable(name)} is not valid JSON: delete it.") from None

@@ -34,8 +34,6 @@ _GRAMMAR = Grammar(
     "--system-certs --no-system-certs --preview --no-preview --no-installer-metadata",
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_SDISTS = r"zip|tar|tgz|tbz|txz|tlz|tar\.(?:gz|bz2|xz|lz|lzma|zst)"
-_DISTRIBUTION = re.compile(rf"([^-]+)-([^-]+)-[^-]+-[^-]+-[^-]+(?:-[^-]+){{0,2}}\.whl|(.+)-([^-]+)\.(?:{_SDISTS})")
 _TRUE = ("1", "true", "t", "yes", "y", "on")
 
 
@@ -135,17 +133,15 @@ def _is_file(path: str) -> bool:
 
 
 def _is_distribution(name: str) -> bool:
-    """Return True if uv uploads a file of this name: one with a valid, normalized name and version."""
-    from packaging.version import InvalidVersion, Version
+    """Return True if uv uploads a file of this name: one with a valid, normalized project and version."""
+    from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
-    match = _DISTRIBUTION.fullmatch(name)
-    if match is None:
-        return False
-    project, version = match[1] or match[3], match[2] or match[4]
+    is_wheel = name.endswith(".whl")
     try:
-        return re.sub(r"[-_.]+", "_", project).lower() == project and str(Version(version)) == version
-    except InvalidVersion:
+        project, version, *_ = (parse_wheel_filename if is_wheel else parse_sdist_filename)(name)
+    except ValueError:
         return False
+    return name.startswith(f"{project.replace('-', '_')}-{version}{'-' if is_wheel else '.'}")
 
 
 def _find_urls(sources: Sources, project: Path) -> tuple[Setting, Setting, str]:

@@ -208,9 +208,6 @@ def project(work: Path, home: Path) -> Path:
     for file, text in ((home / "config/hatch/config.toml", CONFIG), (work / "second.toml", SECOND)):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text.replace("{work}", work.as_posix()))
-    previous = work / "cache" / "publish" / "index" / "previous_working_users.json"
-    previous.parent.mkdir(parents=True)
-    previous.write_text('{"main": "dave"}')
     return work
 
 

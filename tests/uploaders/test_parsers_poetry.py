@@ -112,7 +112,6 @@ publish -P=../single
 publish --project ../single
 publish --project=../single
 publish --proj ../single
-publish --p ../single
 --project ../single publish
 -P ../single publish --dist-dir dist
 publish -C ../single
@@ -120,7 +119,6 @@ publish -C ../single
 -C../single publish
 publish --directory ../single
 publish --dire=../single
-publish --di ../single
 -C .. publish -P single
 -C .. -P single publish
 -P single -C .. publish

@@ -345,27 +345,6 @@ def test_hatch_takes_what_pypirc_has(home: Path, make: Make, text: str, line: st
         assert uploader("hatch").find_problems(process)[0].problem.startswith("~/.pypirc holds a password for [main], ")
 
 
-@pytest.mark.parametrize("place", ["option", "variable", "settings", "default"])
-def test_hatch_takes_a_user_name_that_was_typed_before(
-    home: Path, make: Make, place: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache = home / "cache" / "hatch" if place == "default" else home / "mine"
-    file = write(cache / "publish" / "index" / "previous_working_users.json", '{"main": "bob"}')
-    monkeypatch.setenv("MINE", str(cache))
-    write(home / "config/hatch/config.toml", '[dirs]\ncache = "$MINE"\n' if place == "settings" else "")
-    quoted = shlex.quote(str(cache))
-    line = {"option": f"hatch --cache-dir {quoted} publish", "variable": f"HATCH_CACHE_DIR={quoted} hatch publish"}
-    process = make(line.get(place, "hatch publish"))
-    assert process.target.lookups == ((URL, "bob"),)
-    (problem,) = uploader("hatch").find_problems(process)
-    assert str(file) in problem.problem
-    file.write_text("")
-    assert make(line.get(place, "hatch publish")).target.lookups == ((URL, TOKEN),)
-    file.write_text("{")
-    (problem,) = uploader("hatch").find_problems(make(line.get(place, "hatch publish")))
-    assert problem.problem.endswith("previous_working_users.json is not valid JSON")
-
-
 UNREADABLE = {
     "work/uv.toml": "uv publish",
     "work/poetry.toml": "poetry publish",
