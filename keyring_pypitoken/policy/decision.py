@@ -256,8 +256,8 @@ def _decide_projects(
         if "allow" in unscoped and "refuse" not in unscoped and not any(t.projects for t in tables):
             return None
         raise Refusal(
-            f"the project of this upload is unknown: {evidence.hint}run it in the "
-            f"project's directory, or run {in_shell('KEYRING_PYPITOKEN_PROJECT', 'NAME')}."
+            f"the project of this upload is unknown: {evidence.hint}, or run "
+            f"{in_shell('KEYRING_PYPITOKEN_PROJECT', 'NAME')}."
         )
     _judge(projects.value, projects.origin, _tables((*policies.here.policies, *policies.configured), repository))
     # What no file accounts for is judged by every search path.

@@ -213,7 +213,7 @@ class Evidence(Record):
     directory: Path  # the project that the uploader was pointed at
     files: tuple[NamedFile, ...] | None = None  # what will be uploaded; None if that is not known (yet)
     resume: str = ""  # the option that sends only what the index lacks, if any; `{domain}` stands for the index
-    hint: str = "name the distribution files, "  # for its program; empty if that takes no files
+    hint: str = "name the distribution files, run it in the project's directory"  # what helps if no project is known
 
 
 class Grant(Record):

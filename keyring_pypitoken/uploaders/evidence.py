@@ -85,11 +85,11 @@ def find_evidence(
         projects = _projects([file.project for file in files], "the arguments" if patterns else _origin(files, process))
     elif uploader is not None:
         projects = _projects(uploader.find_projects(process), f"the arguments of {process.program}")
-    projects = projects or find_metadata(directory, process.directory, reads_cargo=reads_cargo).projects
-    if uploader is None:
-        return Evidence(projects, directory, files)
-    hint = f"name the files (`{uploader.naming_files}`), " if uploader.naming_files else ""
-    return Evidence(projects, directory, files, uploader.resume, hint)
+    if projects is not None:
+        return Evidence(projects, directory, files, uploader.resume if uploader else "")
+    metadata = find_metadata(directory, process.directory, reads_cargo=reads_cargo)
+    resume = uploader.resume if uploader else ""
+    return Evidence(metadata.projects, directory, files, resume, _hint(uploader, metadata))
 
 
 def read_override(environ: Mapping[str, str]) -> WithOrigin[int] | None:
@@ -189,6 +189,16 @@ def find_workspace(directory: Path, here: Path) -> tuple[Path, list[str]]:
         if names or metadata[0].files:
             return candidate, sorted(names)
     return directory, []
+
+
+def _hint(uploader: Uploader | None, metadata: Metadata) -> str:
+    """Return what would show the project, for a refusal."""
+    name_files = f"name the files (`{uploader.naming_files}`), " if uploader else "name the distribution files, "
+    if uploader is not None and not uploader.naming_files:
+        name_files = ""
+    if _SETUP_PY in metadata.files:
+        return f"build it, since `setup.py` does not show its name before, {name_files}name it with `--project`"
+    return f"{name_files}run it in the project's directory"
 
 
 def _find_files(uploader: Uploader, process: Process) -> tuple[Path, ...] | None:

@@ -386,7 +386,11 @@ def test_what_is_advised_fits_the_program(make: Make, work: Path) -> None:
         "flit publish": "",
     }
     for line, hint in hints.items():
-        assert find_evidence(make(line)).hint == hint, line
+        assert find_evidence(make(line)).hint == f"{hint}run it in the project's directory", line
+    (work / "setup.py").touch()
+    build = "build it, since `setup.py` does not show its name before"
+    for line, hint in hints.items():
+        assert find_evidence(make(line)).hint == f"{build}, {hint}name it with `--project`", line
 
 
 def test_a_release_names_the_project_for_devpi(make: Make) -> None:
