@@ -419,7 +419,7 @@ def test_grants_any_project_if_the_user_allows_it() -> None:
 
 
 def test_a_refusal_names_how_the_program_is_given_its_files() -> None:
-    with pytest.raises(Refusal, match="is unknown: pass the wheels to `uv publish`, run it in"):
+    with pytest.raises(Refusal, match="is unknown: pass the wheels to `uv publish`, or run"):
         decide(PYPI, layers(), shown(None)._replace(hint="pass the wheels to `uv publish`"))
 
 
