@@ -9,19 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-# uv starts whatever `keyring` is on PATH.
-FOR_COMMAND = "uv tool install keyring-pypitoken --with-executables-from keyring"
 
-
-def install_line(environment: Path | None) -> str:
-    """Return what to type so that an environment has this package, and PATH its command.
-
-    Args:
-        environment: the directory of the environment whose Python asks keyring; None if no environment asks, and the
-            uploader starts the `keyring` command instead.
-    """
-    if environment is None:
-        return FOR_COMMAND
+def install_line(environment: Path) -> str:
+    """Return what to type so that the environment of an uploader or of `keyring` has this package."""
     name = environment.name
     if (environment / "pipx_metadata.json").exists():
         return f"pipx inject --include-apps {name} keyring-pypitoken"

@@ -11,7 +11,7 @@ from keyring_pypitoken import issue
 from keyring_pypitoken.cli import adopt, pypirc, setup
 from keyring_pypitoken.cli.grants import find_repository
 from keyring_pypitoken.cli.output import can_ask, confirm, read_secret, say
-from keyring_pypitoken.cli.surroundings import find_keyring_problems, find_programs
+from keyring_pypitoken.cli.surroundings import find_keyring_problems, find_programs, lacks_plugin
 from keyring_pypitoken.derive import check_master, is_same_token, visible_projects
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import DEFAULT_ACCOUNT, PYPI, Key
@@ -85,11 +85,15 @@ def _refuse_without_store(config: Config) -> None:
 
 
 def _say_next(repository: Repository) -> None:
-    """Name the next command for the uploaders here."""
-    programs = [uploader for uploader, _ in find_programs(os.environ)]
-    for uploader in programs:
+    """Name the next command for the uploaders here that ask this package, and what keeps others from it."""
+    commands = []
+    for uploader, program in find_programs(os.environ):
         setup.offer(uploader.name)
-    commands = [" ".join((uploader.name, *uploader.typical)) for uploader in programs if uploader.lookups_per_upload]
+        problem = lacks_plugin(uploader, program, os.environ)
+        if problem is not None:
+            say(f"{problem.problem}: {problem.remedy}.", "bad")
+        elif uploader.lookups_per_upload:
+            commands.append(" ".join((uploader.name, *uploader.typical)))
     known = f"keyring-pypitoken explain -r {repository.name}"
     say(f"Next: {', or '.join(commands) or 'keyring-pypitoken status'}" if repository == PYPI else f"Next: {known}")
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keyring_pypitoken.cli.install import install_line
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import find_program, list_directory
 from keyring_pypitoken.text import in_shell
@@ -38,7 +39,7 @@ def find_programs(environ: Mapping[str, str]) -> Iterator[tuple[Uploader, str]]:
 
 def lacks_plugin(uploader: Uploader, program: str, environ: Mapping[str, str]) -> Problem | None:
     """Return a problem if the environment that asks keyring for this uploader does not have this package."""
-    if uploader.module and _has_plugin(program):
+    if not uploader.lookups_per_upload or (uploader.module and _has_plugin(program)):
         return None
     if uploader.uses_command:
         command = find_program("keyring", environ)
@@ -49,7 +50,7 @@ def lacks_plugin(uploader: Uploader, program: str, environ: Mapping[str, str]) -
             return None
     return Problem(
         f"{program} belongs to an environment without this package, so {uploader.name} does not ask it",
-        "install keyring-pypitoken there, or put this environment's programs first on PATH",
+        f"`{install_line(Path(os.path.realpath(program)).parent.parent)}`",
     )
 
 

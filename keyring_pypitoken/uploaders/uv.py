@@ -193,7 +193,7 @@ def _problems(sources: Sources, username: Setting, provider: Setting) -> Iterato
         yield Problem("uv does not ask keyring without a setting", "run `keyring-pypitoken setup uv`")
     elif find_program("keyring", sources.environ) is None:
         problem = "the `keyring` command, by which uv asks, is not on PATH"
-        yield Problem(problem, "install keyring-pypitoken, and put it on PATH")
+        yield Problem(problem, "`uv tool install keyring-pypitoken --with-executables-from keyring`")
 
 
 def _choices(tables: tuple[Table, ...], url: SplitResult, check_url: Setting) -> Iterator[Setting]:

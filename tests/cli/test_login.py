@@ -39,9 +39,8 @@ def test_a_label_in_the_url_is_not_passed_over(words: tuple[str, ...], command: 
 @pytest.fixture
 def only_twine(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let twine be the only uploader, and the machine have no settings."""
-    write_program(work / "twine", "true")
     monkeypatch.setenv("PATH", str(work))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "twine" or None)
 
 
 STORED = "Stored for {} in file_keyring.FileKeyring.{}\nNext: {}\n"
@@ -61,9 +60,13 @@ def test_login_ends_with_the_next_command(command: Command, work: Path) -> None:
         "If you use uv: keyring-pypitoken setup uv",
         "Next: twine upload dist/*, or uv publish",
     ]
-    (work / "twine").unlink()
     (work / "uv").unlink()
-    assert command("login", stdin=master)[1].splitlines()[1:] == ["Next: keyring-pypitoken status"]
+    write_program(work / "twine", "true")  # of another environment
+    assert command("login", stdin=master)[1].splitlines()[1:] == [
+        f"{work / 'twine'} belongs to an environment without this package, so twine does not ask it: "
+        f"`uv pip install --python {work.parent / 'bin' / 'python'} keyring-pypitoken`.",
+        "Next: keyring-pypitoken status",
+    ]
 
 
 @pytest.mark.usefixtures("only_twine")

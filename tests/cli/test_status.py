@@ -311,7 +311,7 @@ def test_uv_needs_the_keyring_command(command: Command, place: Place) -> None:
     assert problems(command) == [
         (
             "the `keyring` command, by which uv asks, is not on PATH",
-            "install keyring-pypitoken, and put it on PATH",
+            "`uv tool install keyring-pypitoken --with-executables-from keyring`",
         )
     ]
 
@@ -337,7 +337,7 @@ def test_library_directories_that_cannot_be_read_are_passed_over(file: str, plac
     place.write("environment/bin/twine", "")
     assert surroundings.lacks_plugin(uploader, str(program), {}) == Problem(
         f"{program} belongs to an environment without this package, so twine does not ask it",
-        "install keyring-pypitoken there, or put this environment's programs first on PATH",
+        f"`uv pip install --python {environment / 'bin' / 'python'} keyring-pypitoken`",
     )
     other = "lib64" if file == "lib" else "lib"
     for name in ("python3.13/site-packages/keyring_pypitoken-9.0.0.dist-info", "systemd"):

@@ -240,11 +240,11 @@ SITUATIONS = (
         _write("config/python_keyring/keyringrc.cfg", "broken"), _UPLOAD,
     ),
     Situation(
-        "twine of another environment", "twine", "bypass", "", "install keyring-pypitoken there",
+        "twine of another environment", "twine", "bypass", "", "keyring-pypitoken`",
         words=_UPLOAD, has_plugin=False,
     ),
     Situation(
-        "keyring of another environment", "uv", "bypass", "", "install keyring-pypitoken there", _set(**_UV),
+        "keyring of another environment", "uv", "bypass", "", "keyring-pypitoken`", _set(**_UV),
         has_plugin=False,
     ),
     # Unprotected tokens: an upload is right today, and would not be without this package

@@ -283,7 +283,8 @@ PROBLEMS = {
         "--trusted-publishing is always, and uv then refuses to ask keyring: set it to automatic"
     ],
     f"{_READY} PATH= uv publish": [
-        "the `keyring` command, by which uv asks, is not on PATH: install keyring-pypitoken, and put it on PATH"
+        "the `keyring` command, by which uv asks, is not on PATH: `uv tool install keyring-pypitoken "
+        "--with-executables-from keyring`"
     ],
     "poetry publish": [],
     "poetry publish -u x -p y": [
