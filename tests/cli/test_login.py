@@ -63,8 +63,10 @@ def test_login_ends_with_the_next_command(command: Command, work: Path) -> None:
     (work / "uv").unlink()
     write_program(work / "twine", "true")  # of another environment
     assert command("login", stdin=master)[1].splitlines()[1:] == [
-        f"{work / 'twine'} belongs to an environment without this package, so twine does not ask it: "
-        f"`uv pip install --python {work.parent / 'bin' / 'python'} keyring-pypitoken`.",
+        (
+            f"{work / 'twine'} belongs to an environment without this package, so twine does not ask it: "
+            f"`uv pip install --python {work.parent / 'bin' / 'python'} keyring-pypitoken`."
+        ),
         "Next: keyring-pypitoken status",
     ]
 

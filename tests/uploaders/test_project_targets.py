@@ -283,8 +283,10 @@ PROBLEMS = {
         "--trusted-publishing is always, and uv then refuses to ask keyring: set it to automatic"
     ],
     f"{_READY} PATH= uv publish": [
-        "the `keyring` command, by which uv asks, is not on PATH: `uv tool install keyring-pypitoken "
-        "--with-executables-from keyring`"
+        (
+            "the `keyring` command, by which uv asks, is not on PATH: `uv tool install keyring-pypitoken "
+            "--with-executables-from keyring`"
+        )
     ],
     "poetry publish": [],
     "poetry publish -u x -p y": [
