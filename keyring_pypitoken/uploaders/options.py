@@ -37,6 +37,9 @@ class Parsed(Record):
     rest: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Parsed({[name for name, _ in self.options]})"  # their values may be passwords
+
     def last(self, name: str) -> str | None:
         """Return the value of an option; the last one counts."""
         return next((value for option, value in reversed(self.options) if option == name), None)

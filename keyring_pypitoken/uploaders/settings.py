@@ -64,6 +64,9 @@ class Table(Record):
     name: str
     in_checkout: bool = False
 
+    def __repr__(self) -> str:
+        return f"Table({self.name!r})"  # its content may hold passwords
+
 
 class Sources(Record):
     """What the settings of a run come from: its command line, its environment, its files; the first that has one."""
@@ -71,6 +74,9 @@ class Sources(Record):
     options: Parsed
     environ: Mapping[str, str]
     tables: tuple[Table, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Sources({self.options!r}, {self.tables!r})"  # variables may hold passwords
 
     def find(self, option: str = "", variable: str = "", *keys: str) -> Setting:
         """Return what an option says, else its variable, else a key of the files."""
@@ -130,6 +136,9 @@ class Pypirc(Record):
 
     name: str
     sections: Mapping[str, Mapping[str, str]]
+
+    def __repr__(self) -> str:
+        return f"Pypirc({self.name!r})"  # its sections may hold passwords
 
     @property
     def source(self) -> Source:

@@ -49,6 +49,9 @@ class Process(Record):
     is_parent: bool = False
     files: tuple[Path, ...] | None = None
 
+    def __repr__(self) -> str:
+        return f"Process({self.program!r})"  # arguments and variables may hold passwords
+
     @property
     def uploader(self) -> Uploader | None:
         """Its uploader; None if the program is not one."""
@@ -83,6 +86,9 @@ class Address(Record):
     url: str
     name: str
     source: Source
+
+    def __repr__(self) -> str:
+        return f"Address({self.shown!r}, {self.name!r}, {self.source!r})"
 
     @property
     def shown(self) -> str:

@@ -12,6 +12,7 @@ from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.uploaders.options import Parsed
 from keyring_pypitoken.uploaders.settings import (
     DEFAULT,
+    Pypirc,
     Setting,
     Source,
     Sources,
@@ -185,6 +186,9 @@ def test_a_source_is_shown_without_control_characters() -> None:
     assert [str(source) for source in (DEFAULT, Source("option", "--url"))] == ["default", "--url"]
 
 
-def test_a_setting_that_may_be_a_password_is_not_in_its_repr() -> None:
+def test_what_may_be_a_password_is_in_no_repr() -> None:
     assert repr(Setting("hunter2")) == "Setting(..., Source(kind='default', name='default', key='', in_checkout=False))"
     assert repr(Setting()).startswith("Setting(None, ")
+    values = {"a": {"password": "hunter2"}}
+    table = Table(values, "x.toml")
+    assert "hunter2" not in repr((table, Pypirc("rc", values), Sources(Parsed(), {"A": "hunter2"}, (table,))))

@@ -331,6 +331,15 @@ def test_a_process_is_parsed_and_its_settings_are_read_once(make: Make, home: Pa
     assert uploader("twine").find_problems(process) != []
 
 
+def test_no_password_is_in_a_repr(make: Make) -> None:
+    for line in ("twine upload -p hunter2 f", "TWINE_PASSWORD=hunter2 twine upload f", "twine upload -r secret f"):
+        process = make(line)
+        assert "hunter2" not in repr((process, process.command, process.target)), line
+    assert repr(Address("https://me:hunter2@a.example/", "", Source("option", "-r"))).startswith(
+        "Address('https://***@a.example/', '', Source("
+    )
+
+
 def test_a_program_that_is_no_uploader_has_no_target(work: Path) -> None:
     process = Process("make", ("upload",), work, {})
     assert process.command.name == ""
