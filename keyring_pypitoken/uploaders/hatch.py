@@ -43,7 +43,6 @@ class Hatch(Uploader):
     name = "hatch"
     typical = ("publish",)
     naming_files = "hatch publish dist"
-    needs = {"hatch": ">=1.16.3"}  # noqa: RUF012 - never changed; older ones ask for `main` and `test`
     module = "hatch"
     token_variables = {"HATCH_INDEX_USER": TOKEN_USERNAME, "HATCH_INDEX_AUTH": "{token}"}  # noqa: RUF012 - never changed
     address_variables = {"HATCH_INDEX_REPO": "{url}"}  # noqa: RUF012 - never changed

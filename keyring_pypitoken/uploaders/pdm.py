@@ -43,7 +43,6 @@ class Pdm(Uploader):
 
     name = "pdm"
     typical = ("publish",)
-    needs = {"hishel": "<2"}  # noqa: RUF012 - never changed
     module = "pdm"
     uses_command = True
     lookups_per_upload = 6

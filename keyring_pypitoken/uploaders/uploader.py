@@ -154,7 +154,6 @@ class Uploader(ABC):
         name: the program, which is the module's name too.
         typical: what people type behind its name to upload, as `status` simulates it; nothing if that says too little.
         naming_files: a command line that names the files to upload, for hints; empty if it takes none.
-        needs: distributions of its environment, and the versions with which it asks as is said here.
         module: the Python module that is loaded while it runs, if it asks keyring in its own process; else empty.
         uses_command: whether it may start the `keyring` command to ask.
         lookups_per_upload: how often it asks for one upload, at most; 0 if it never asks.
@@ -176,7 +175,6 @@ class Uploader(ABC):
     name: ClassVar[str] = ""
     typical: ClassVar[tuple[str, ...]] = ()
     naming_files: ClassVar[str] = ""
-    needs: ClassVar[Mapping[str, str]] = {}
     module: ClassVar[str] = ""
     uses_command: ClassVar[bool] = False
     lookups_per_upload: ClassVar[int] = 1
