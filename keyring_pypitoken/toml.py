@@ -30,7 +30,8 @@ def load_toml(text: str, name: str) -> dict[str, Any]:
     import tomli
 
     if deep := re.search(_DEEP, text):
-        raise PolicyError(f"{name}:{_line_at(text, deep.start())} is nested too deeply: simplify it.")
+        line = text.count("\n", 0, deep.start()) + 1
+        raise PolicyError(f"{name}:{line} is nested too deeply: simplify it.")
     try:
         # A copy, which nothing but a table can be made into: what is not one would look like an empty file.
         return dict(tomli.loads(text))
@@ -66,11 +67,8 @@ def _find_keys(text: str) -> Iterator[tuple[int, Path]]:
     for match in re.finditer(_KEY, text):
         line, counted = line + text.count("\n", counted, match.start()), match.start()
         path = tuple(part.strip("\"'") for part in re.findall(_PART, match["key"]))
-        if match["header"]:
-            table = path
-            yield line, table
-        else:
-            yield line, (*table, *path)
+        table = path if match["header"] else table
+        yield line, (path if match["header"] else (*table, *path))
 
 
 def _explain(text: str, message: str, line: int) -> tuple[int, str]:
@@ -87,7 +85,3 @@ def _explain(text: str, message: str, line: int) -> tuple[int, str]:
         if problem.startswith(("invalid value", "expected newline")):
             return line, f"{problem}; put text in quotes"
     return line, problem
-
-
-def _line_at(text: str, position: int) -> int:
-    return text.count("\n", 0, position) + 1

@@ -37,23 +37,19 @@ _MAX_DIRECTORIES, _MAX_CHARACTERS, _PARSING = 10_000, 16 * 1024 * 1024, 8
 def load_config() -> Config:
     """Read the policies of the user and of the machine; what is wrong with one is the `problem` of the result."""
     policies: list[PolicyFile] = []
-    try:
-        configured = configured_paths()
-    except Refusal as refusal:
-        return Config((), refusal.with_traceback(None))
     problem: Refusal | None = None
-    for path, layer in configured:
+    for path, layer in configured_paths():
         try:
             policy = read_configured(path, layer)
         except Refusal as refusal:
             problem = problem or refusal.with_traceback(None)
-            continue
-        policies += [] if policy is None else [policy]
+        else:
+            policies += [] if policy is None else [policy]
     config = Config(tuple(policies), problem)
     if policies and problem is None and (conflicts := config.conflicts):
-        from keyring_pypitoken.policy.parser import policy_error
+        from keyring_pypitoken.policy.parser import policy_error  # loaded already: there is a policy
 
-        return config._replace(problem=policy_error(list(conflicts)))
+        return config._replace(problem=policy_error(conflicts))
     return config
 
 
@@ -117,14 +113,13 @@ class _Reader:
     """Reads each directory of several search paths once, within one budget."""
 
     def __init__(self, here: Path) -> None:
-        self.here = here
+        self._here = here
         self._directories, self._characters = _MAX_DIRECTORIES, _MAX_CHARACTERS
         self._read: dict[Path, tuple[list[tuple[Path, PolicyFile]], list[str]]] = {}
 
     def find(self, start: Path) -> SearchPath:
         steps, end = _walk_up(start)
-        self._directories -= len(steps)
-        self._check_budget()
+        self._spend(directories=len(steps))
         owners = _trusted_owners(start)
         policies: list[PolicyFile] = []
         misnamed: list[str] = []
@@ -141,46 +136,42 @@ class _Reader:
     ) -> tuple[list[tuple[Path, PolicyFile]], list[str]]:
         """Return the policy of a directory, if there is one, and the display names of misnamed ones."""
         misnamed = [
-            display_name(directory / name, self.here)
+            display_name(directory / name, self._here)
             for name in MISNAMED
             if name in names and (name != "policy.toml" or self._looks_like_policy(directory / name))
         ]
         policies: list[tuple[Path, PolicyFile]] = []
-        for name in (POLICY_NAME, PYPROJECT):
-            path, shown = directory / name, display_name(directory / name, self.here)
-            text = self._spend(read_text(path, shown)) if name in names else None
-            if text is None:
-                continue
+        for name in names.intersection((POLICY_NAME, PYPROJECT)):
+            path, shown = directory / name, display_name(directory / name, self._here)
+            text = read_text(path, shown) or ""
+            self._spend(characters=len(text))
             if name == PYPROJECT:
                 tables = dict.fromkeys(re.findall(_MISNAMED_TABLE, text))
                 misnamed += [f"[tool.{table}] of {shown}" for table in tables]
             if _may_be_policy(text, name):
-                self._spend(text, _PARSING)
+                self._spend(characters=len(text) * _PARSING)
                 policy = _parse(text, shown, name)
                 policies += [] if policy is None else [(path, policy)]
         if len(policies) > 1:
             raise PolicyError(
-                f"two policies are in one directory, {policies[0][1].origin} and [{'.'.join(PYPROJECT_TABLE)}] of "
-                f"{policies[1][1].origin}: keep one of them."
+                f"two policies are in one directory, {display_name(directory / POLICY_NAME, self._here)} and "
+                f"[{'.'.join(PYPROJECT_TABLE)}] of {PYPROJECT}: keep one of them."
             )
         return policies, misnamed
 
     def _looks_like_policy(self, path: Path) -> bool:
         """Return True if a `policy.toml`, which may be for any program, has keys of ours and is not followed."""
-        followed = {os.path.realpath(configured) for configured, _ in configured_paths()}
         try:
             text = read_text(path, str(path)) or ""
         except PolicyError:  # not ours
             return False
-        self._spend(text)
-        return os.path.realpath(path) not in followed and re.search(_TELLING_KEY, text) is not None
+        self._spend(characters=len(text))
+        followed = [os.path.realpath(configured) for configured, _ in configured_paths()]
+        return re.search(_TELLING_KEY, text) is not None and os.path.realpath(path) not in followed
 
-    def _spend(self, text: str | None, weight: int = 1) -> str | None:
-        self._characters -= len(text or "") * weight
-        self._check_budget()
-        return text
-
-    def _check_budget(self) -> None:
+    def _spend(self, *, directories: int = 0, characters: int = 0) -> None:
+        self._directories -= directories
+        self._characters -= characters
         if min(self._directories, self._characters) < 0:
             raise PolicyError(
                 "the policies of this upload are too many or too long to be read: shorten them, remove some, or name "

@@ -128,30 +128,26 @@ class Config(Record):
     @property
     def conflicts(self) -> tuple[str, ...]:
         """What the policies together say wrongly about repositories, each with its place."""
-        endpoints, repositories = self._endpoints(), self.repositories
-        names = [repository.name for repository in repositories]
+        endpoints, known = self._endpoints(), {repository.name: repository for repository in self.repositories}
         problems: list[str] = []
+        owners: dict[object, str] = {}  # of each address and service
         for name, tables in endpoints.items():
-            urls = [table.url for table in tables if table.url is not None]
-            if name not in names:
-                likely = nearest(name, names, cutoff=0.5)
+            if (repository := known.get(name)) is None:
+                likely = nearest(name, list(known), cutoff=0.5)
                 hint = f"did you mean [repository.{likely}]?" if likely else "add the address that it is uploaded to"
                 problems.append(f"{tables[0].origin}: repository.{name} has no url; {hint}")
+                continue
             problems += [
-                f"{url.origin}: repository.{name} has another url in {urls[0].origin}; remove one of them"
-                for url in urls
-                if split_url(url.value) != split_url(urls[0].value)
+                f"{table.url.origin}: repository.{name} has another url already; remove one of them"
+                for table in tables
+                if table.url is not None and split_url(table.url.value) != split_url(repository.url)
             ]
-        owners: dict[object, str] = {}  # of each address and service
-        for repository in repositories:
             for text in (repository.url, *repository.services):
-                owner = owners.setdefault(split_url(text) or text.casefold(), repository.name)
-                if owner != repository.name:
-                    table = (*endpoints[repository.name], *endpoints[owner])[0]
-                    problems.append(
-                        f"{table.origin}: repository.{repository.name} and repository.{owner} are both "
-                        f"{quoted(text)}; keep one of them"
-                    )
+                owner = owners.setdefault(split_url(text) or text.casefold(), name)
+                if owner != name:
+                    origin = (*tables, *endpoints[owner])[0].origin
+                    both = f"repository.{name} and repository.{owner}"
+                    problems.append(f"{origin}: {both} are both {quoted(text)}; keep one of them")
         return tuple(problems)
 
     def _endpoints(self) -> dict[str, list[EndpointSettings]]:

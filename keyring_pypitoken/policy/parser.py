@@ -17,20 +17,13 @@ from keyring_pypitoken.policy.model import (
     StoreSettings,
     WithOrigin,
 )
-from keyring_pypitoken.policy.values import (
-    ENDPOINT_KEYS,
-    FIXED_ENDPOINT_KEYS,
-    KEYS,
-    STORE_KEYS,
-    WrongValueError,
-    shown,
-)
+from keyring_pypitoken.policy.values import ENDPOINT_KEYS, FIXED_ENDPOINT_KEYS, KEYS, STORE_KEYS, WrongValueError, shown
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import nearest, quoted
 from keyring_pypitoken.toml import Path, entry, find_lines, load_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from keyring_pypitoken.policy.model import Layer
 
@@ -88,7 +81,7 @@ class _Problems(Record):
         return self.lines.get(full, 1)
 
 
-def policy_error(problems: list[str]) -> PolicyError:
+def policy_error(problems: Sequence[str]) -> PolicyError:
     """Return the refusal of policies with these problems, each with its place."""
     more = f"; and {len(problems) - 1} more: run `keyring-pypitoken check`" if problems[1:] else "; correct it there"
     return PolicyError(f"the policy cannot be followed: {problems[0]}{more}.", tuple(problems))

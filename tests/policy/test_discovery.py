@@ -542,7 +542,7 @@ def test_the_machines_policy_on_windows_is_below_the_64_bit_programs(monkeypatch
     assert paths.find_directories("site_config", "win32") == (r"D:\Programs\keyring-pypitoken",)
     monkeypatch.setitem(sys.modules, "winreg", Registry(is_broken=True))
     monkeypatch.setattr(paths, "site_policies", lambda: paths.find_directories("site_config", "win32"))
-    assert str(load_config().problem) == (
+    assert refused(load_config) == (
         "Windows does not say where programs are, so the machine's policy is unknown: repair it."
     )
 

@@ -281,7 +281,7 @@ def test_tables_of_two_layers_about_one_repository_are_merged(
         ("\n[repository.pipy]", "", "u:2: repository.pipy has no url; did you mean [repository.pypi]?"),
         ("[repository.cor]", CORP, "u:1: repository.cor has no url; did you mean [repository.corp]?"),
         ("", "[repository.zzz]", "s:1: repository.zzz has no url; add the address that it is uploaded to"),
-        (CORP.replace("up", "x"), CORP, "s:2: repository.corp has another url in u:2; remove one of them"),
+        (CORP.replace("up", "x"), CORP, "s:2: repository.corp has another url already; remove one of them"),
         *(
             (
                 f'[repository.mine]\nurl = "{url}"',
