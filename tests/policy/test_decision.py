@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from policy_cases import CASES
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import BUILT_IN, PYPI, TESTPYPI
 from keyring_pypitoken.policy.decision import check_repository_names, decide, find_contradictions, least_of
 from keyring_pypitoken.policy.model import DEFAULT, Evidence, Grant, NamedFile, Origin, Policies, SearchPath, WithOrigin
 from keyring_pypitoken.policy.parser import parse_policy
+from keyring_pypitoken.policy.values import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,6 +111,24 @@ def test_grants_the_defaults_without_any_policy() -> None:
 def test_names_the_project_policies_that_were_followed() -> None:
     """The notice names them; a user's policy alone is none of a project."""
     assert (grant("").policies, grant(None, "", "").policies) == (("project.toml",), ())
+
+
+def outcomes(user: str) -> list[object]:
+    """Return what a user's policy grants or refuses in a few situations."""
+    typed = WithOrigin(5000, Origin("--valid-for"))
+    answers: list[object] = []
+    for evidence, length in ((named("demo"), None), (None, None), (named("demo"), typed)):
+        try:
+            answers.append(decide(PYPI, layers(None, user), shown(evidence), typed_valid_for=length))
+        except Refusal as refusal:
+            answers.append(str(refusal))
+    return answers
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_key_has_an_effect(key: str) -> None:
+    """A new key that no decision reads would be a promise that nobody keeps."""
+    assert any(outcomes(f"{key} = {text}") != outcomes("") for name, text, _ in CASES if name == key)
 
 
 # Preferences
@@ -333,18 +353,8 @@ LISTS = [
     ("user", '\nprojects = ["other", "more"]', "user.toml:2", "only 'more', 'other'"),
     ("site", "projects = []", "site.toml:1", "no project"),
     ("project", "[repository.pypi]\nprojects = []", "project.toml:2", "no project"),
-    (
-        "project",
-        'projects = ["demo"]\n[repository.pypi]\nprojects = ["other"]',
-        "project.toml:3",
-        "only 'other'",
-    ),
-    (
-        "project",
-        'projects = ["other"]\n[repository.pypi]\nprojects = ["demo"]',
-        "project.toml:1",
-        "only 'other'",
-    ),
+    ("project", 'projects = ["demo"]\n[repository.pypi]\nprojects = ["other"]', "project.toml:3", "only 'other'"),
+    ("project", 'projects = ["other"]\n[repository.pypi]\nprojects = ["demo"]', "project.toml:1", "only 'other'"),
     (
         "user",
         'projects = ["g", "f", "e", "d", "c", "b", "a"]',
@@ -544,9 +554,7 @@ def test_the_shortest_preference_of_several_paths_holds() -> None:
         (path("valid-for = 300"), frozenset[str]()),
     )
     decided = decide(
-        PYPI,
-        Policies(path("clock-skew = 30"), files, configured(read("valid-for = 1", "user"))),
-        shown(named("demo")),
+        PYPI, Policies(path("clock-skew = 30"), files, configured(read("valid-for = 1", "user"))), shown(named("demo"))
     )
     assert (decided.valid_for.value, decided.clock_skew.value) == (200, 20)
 

@@ -116,38 +116,18 @@ def test_refuses_a_value_that_its_key_does_not_take(key: str, text: str, problem
         ("user", "zzz = 1", f"unknown key 'zzz'; known here are {TOP_KEYS}, repository, store (p.toml:1)"),
         # A project is told of nothing that it may not set.
         ("project", "zzz = 1", f"unknown key 'zzz'; known here are {PROJECT_KEYS}, repository (p.toml:1)"),
-        (
-            "project",
-            "max-valid-fr = 1",
-            "unknown key 'max-valid-fr'; did you mean 'valid-for'? (p.toml:1)",
-        ),
-        (
-            "user",
-            "[repository.pypi]\nservice = []",
-            "unknown key 'service'; did you mean 'services'? (p.toml:2)",
-        ),
+        ("project", "max-valid-fr = 1", "unknown key 'max-valid-fr'; did you mean 'valid-for'? (p.toml:1)"),
+        ("user", "[repository.pypi]\nservice = []", "unknown key 'service'; did you mean 'services'? (p.toml:2)"),
         (
             "site",
             "[repository.pypi]\nzzz = []",
             f"unknown key 'zzz'; known here are {TOP_KEYS}, url, domain, services (p.toml:2)",
         ),
-        (
-            "project",
-            "[repository.pypi]\nzzz = []",
-            f"unknown key 'zzz'; known here are {PROJECT_KEYS} (p.toml:2)",
-        ),
-        (
-            "user",
-            "[store]\nback-end = 1",
-            "unknown key 'back-end'; did you mean 'backend'? (p.toml:2)",
-        ),
+        ("project", "[repository.pypi]\nzzz = []", f"unknown key 'zzz'; known here are {PROJECT_KEYS} (p.toml:2)"),
+        ("user", "[store]\nback-end = 1", "unknown key 'back-end'; did you mean 'backend'? (p.toml:2)"),
         ("site", "[store]\nx = 1", "unknown key 'x'; known here are backend, identity, command (p.toml:2)"),
         # What somebody else wrote reaches no terminal as it is, nor at any length.
-        (
-            "project",
-            r'"valid-for\u001b" = 1',
-            r"unknown key 'valid-for\x1b'; did you mean 'valid-for'? (p.toml:1)",
-        ),
+        ("project", r'"valid-for\u001b" = 1', r"unknown key 'valid-for\x1b'; did you mean 'valid-for'? (p.toml:1)"),
         (
             "project",
             f"[repository.pypi]\n{'z' * 1000} = 1",
@@ -483,10 +463,7 @@ def test_refuses_a_store_that_is_none(text: str, problem: str) -> None:
 @pytest.mark.parametrize(
     ("written", "problem"),
     [
-        (
-            '"pass show"',
-            f"is 'pass show', expected a list of {COMMAND}",
-        ),
+        ('"pass show"', f"is 'pass show', expected a list of {COMMAND}"),
         ("[]", f"is empty, expected {COMMAND}"),
         ('["pass", ""]', "holds '', expected a program and its arguments in quotes"),
         ('["pass", 3]', "holds 3, expected a program and its arguments in quotes"),

@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
-from policy_cases import (
-    EVIDENCE,
-    NOW,
-    PROJECT,
-    files,
-    granted,
-    limits,
-    path_of,
-    search,
-)
+from policy_cases import EVIDENCE, NOW, PROJECT, files, granted, limits, path_of, search
 
 from keyring_pypitoken.lookup import PYPI
 from keyring_pypitoken.policy.model import Policies

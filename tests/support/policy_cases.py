@@ -47,14 +47,8 @@ VALUES: dict[str, tuple[bool, list[tuple[str, object]]]] = {
     "max-valid-for": (False, [('"2h"', 7200), ("7200", 7200)]),
     "max-token-valid-for": (False, [('"7d"', 604_800)]),
     "clock-skew": (True, [('"0s"', 0), ("0", 0), ('"10m"', 600)]),
-    "not-before": (
-        True,
-        [("2026-01-31T18:00:00Z", 1_769_882_400), ("1970-01-01T01:00:00+01:00", 0)],
-    ),
-    "not-after": (
-        True,
-        [("2026-01-31T20:00:00+02:00", 1_769_882_400), ("2026-01-31 12:30:00.9-05:30", 1_769_882_400)],
-    ),
+    "not-before": (True, [("2026-01-31T18:00:00Z", 1_769_882_400), ("1970-01-01T01:00:00+01:00", 0)]),
+    "not-after": (True, [("2026-01-31T20:00:00+02:00", 1_769_882_400), ("2026-01-31 12:30:00.9-05:30", 1_769_882_400)]),
     "account": (True, [('"work"', "work"), ('"Me.2_@x+y-z"', "Me.2_@x+y-z")]),
     "max-master-age": (False, [('"365d"', 31_536_000)]),
     "require-policy": (False, [("true", True), ("false", False)]),
@@ -213,11 +207,7 @@ def files(layer: Layer, top: st.SearchStrategy[Settings]) -> st.SearchStrategy[P
 
 
 PREFERENCES = st.fixed_dictionaries(
-    {},
-    optional={
-        "valid_for": sourced(st.integers(1, 1_500)),
-        "clock_skew": sourced(st.integers(0, 600)),
-    },
+    {}, optional={"valid_for": sourced(st.integers(1, 1_500)), "clock_skew": sourced(st.integers(0, 600))}
 )
 PROJECT = st.none() | files(
     "project", st.tuples(limits(whole=False), PREFERENCES).map(lambda pair: pair[0]._replace(**pair[1]))
