@@ -335,9 +335,8 @@ def save(key: Key | None, service: str, text: MasterToken) -> Saved | None:
     from keyring_pypitoken.vault import changes  # few processes store or delete anything
 
     account = _account_to_store(key, repository)
-    store, replaced = changes.save_master(repository, account, check_master(text, repository), config.store)
-    if key.project:
-        accounts.note_account(repository, account, (key.project,))
+    master, projects = check_master(text, repository), (key.project,) if key.project else ()
+    store, replaced = changes.save_master(repository, account, master, config.store, projects)
     memory.forget()
     return Saved(repository, account, store, replaced)
 

@@ -178,19 +178,9 @@ def _adopt(raw: _Raw, config: Config, planned: dict[tuple[str, str], MasterToken
         )
     planned[repository.url, account] = master
     if not dry_run:
-        store_master(repository, account, master, raw.projects, config)
+        changes.save_master(repository, account, master, config.store, raw.projects)
         raw.remove()
         # A store that shows one entry under two names has removed both.
         if masters.find_master(repository, account, config.store) is None:
-            store_master(repository, account, master, raw.projects, config)
+            changes.save_master(repository, account, master, config.store, raw.projects)
     return adopted._replace(outcome=f"it {does} moved to the master of the account {account!r}")
-
-
-def store_master(
-    repository: Repository, account: str, master: MasterToken, projects: tuple[str, ...], config: Config
-) -> str:
-    """Store a master, note its account as that of projects, and return the name of the store."""
-    store, _ = changes.save_master(repository, account, master, config.store)
-    if projects:
-        accounts.note_account(repository, account, projects)
-    return store

@@ -20,8 +20,7 @@ from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import join_quoted, printable, quoted
-from keyring_pypitoken.vault import accounts, masters
-from keyring_pypitoken.vault.backends import refuse_unusable
+from keyring_pypitoken.vault import accounts, changes, masters
 
 if TYPE_CHECKING:
     from keyring_pypitoken.lookup import Repository
@@ -33,7 +32,9 @@ def login(options: argparse.Namespace) -> int:
     """Store a master."""
     config = load_config()
     repository, account, project = _parse(options, config)
-    _refuse_without_store(config)
+    if config.problem is not None:
+        raise config.problem
+    changes.find_store(config.store)  # before a token is asked for
     for problem in find_keyring_problems(os.environ):
         say(f"{problem.problem}: {problem.remedy}.", "bad")
     if can_ask() and _adopts():
@@ -56,7 +57,7 @@ def login(options: argparse.Namespace) -> int:
         )
         if not confirm(question, advice):
             raise Refusal(f"nothing was stored, and {advice}")
-    store = adopt.store_master(repository, account, master, projects, config)
+    store, _ = changes.save_master(repository, account, master, config.store, projects)
     where = repository.name + ("" if account == DEFAULT_ACCOUNT else f" (account {account})")
     replaced = f" It replaces another one; if you no longer need that, revoke it on {repository.domain}."
     say(f"Stored for {where} in {store}.{replaced if is_other else ''}", "good")
@@ -70,18 +71,6 @@ def _adopts() -> bool:
         sections = ", ".join(printable(f"[{token.section}]") for token in pypirc.read_home()[0])
         return bool(sections) and confirm(f"~/.pypirc holds a token in {sections}. Move what is there instead?", "")
     return False
-
-
-def _refuse_without_store(config: Config) -> None:
-    """Refuse what could not be stored anyway, before a token is asked for."""
-    if config.problem is not None:
-        raise config.problem
-    if config.store.command is not None:
-        raise Refusal(
-            f"masters are read from the program {config.store.command.value[0]!r} ({config.store.command.origin}), and "
-            "cannot be stored through it: store the token with that program."
-        )
-    refuse_unusable(config.store, to_store=True)
 
 
 def _say_next(repository: Repository) -> None:
