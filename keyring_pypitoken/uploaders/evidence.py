@@ -125,8 +125,8 @@ def read_file(path: Path, name: str) -> NamedFile:
             f"{quoted(name)} is not named like a wheel or an sdist, so its project is unknown: leave it out, or "
             "rebuild it."
         )
-    found = status(path, name)
-    if found is None:
+    state = status(path, name)
+    if state is None:
         raise Refusal(f"the file {quoted(name)} does not exist: build it, or correct its name.")
     project = names[0] if len(names) == 1 else _project_in_sdist(path, name)
     if project not in names:
@@ -134,7 +134,7 @@ def read_file(path: Path, name: str) -> NamedFile:
             f"{quoted(name)} may be of the project {join_names(names)}, and its metadata does not show which: rebuild "
             f"it, or name the project in {PROJECT_VARIABLE}."
         )
-    return NamedFile(path, project, found.st_size)
+    return NamedFile(path, project, state.st_size)
 
 
 def projects_of_file(name: str) -> tuple[str, ...]:
@@ -168,8 +168,11 @@ def find_metadata(directory: Path, here: Path, *, reads_cargo: bool = False) -> 
         Refusal: the metadata cannot be understood.
     """
     candidates = list(project_directories(directory))
-    found = (_read_metadata(candidate, candidates[-1], here, reads_cargo=reads_cargo) for candidate in candidates)
-    return next((metadata for metadata in found if metadata.files), Metadata())
+    for candidate in candidates:
+        metadata = _read_metadata(candidate, candidates[-1], here, reads_cargo=reads_cargo)
+        if metadata.files:
+            return metadata
+    return Metadata()
 
 
 def find_workspace(directory: Path, here: Path) -> tuple[Path, list[str]]:

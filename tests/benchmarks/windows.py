@@ -53,7 +53,7 @@ def main() -> None:
     print(f"{'files':>15} {'line':>8} {'needed':>8} {'window':>8}  {'outcome':<29} policy")
     for number, release in enumerate(RELEASES, 1):
         with tempfile.TemporaryDirectory() as home, SlowIndex(release.line * MBIT, SECONDS) as index:
-            window, outcome, told = upload(release, index, Path(home).resolve())
+            window, outcome, lines = upload(release, index, Path(home).resolve())
         needed = 8 * release.files * release.size / (release.line * MBIT) + SECONDS * release.files
         size = f"{release.size / MIB:.0f} MiB" if release.size >= MIB else f"{release.size // 1000} KB"
         print(
@@ -61,7 +61,7 @@ def main() -> None:
             f"{release.policy.replace(chr(10), ', ') or '-'}",
             flush=True,
         )
-        warnings += [f"{number}: {line}" for line in told if "need longer" in line]
+        warnings += [f"{number}: {line}" for line in lines if "need longer" in line]
     print(*warnings, sep="\n")
 
 
