@@ -71,6 +71,15 @@ def test_the_first_source_that_answers_wins(work: Path) -> None:
     ]
 
 
+def test_files_of_several_directories_are_those_of_the_program(work: Path) -> None:
+    for name in ("a", "b"):
+        (work / name).mkdir()
+        (work / name / f"{name}-1.0.zip").touch()
+    assert find("*/*.zip") == shown("the files of twine", "a", "b")
+    checked = Process("twine", ("check", "*/*.zip"), work, {})  # which uploads none of them
+    assert find_evidence(checked).files is None
+
+
 def test_refuses_files_of_another_project_than_the_one_that_is_named(work: Path) -> None:
     (work / "b-1.0.zip").touch()
     assert [refused("b-1.0.zip", variable="a, c"), refused("b-1.0.zip", hint="a")] == [
