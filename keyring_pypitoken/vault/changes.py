@@ -12,8 +12,6 @@ import threading
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from keyring.backend import KeyringBackend
-
 from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TOKEN_USERNAME
@@ -88,7 +86,8 @@ def _another_named(store: Store, settings: StoreSettings) -> Iterator[None]:
         problem = str(refusal)
     else:
         return
-    others = [] if settings.backend or isinstance(store, KeyringBackend) else keyring_backends(settings)
+    is_unasked = settings.backend is None and name_of(store) == paths.age_file()
+    others = keyring_backends(settings) if is_unasked else []
     if others:
         problem += f" Or choose another store with {lines_for(name_of(others[0]))}."
     raise Refusal(problem)

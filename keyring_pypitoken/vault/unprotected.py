@@ -16,8 +16,6 @@ from keyring_pypitoken.vault.masters import delete, read, search
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from keyring.backend import KeyringBackend
-
     from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.policy.model import StoreSettings
     from keyring_pypitoken.secret import MasterToken
@@ -75,5 +73,5 @@ def find_left(repository: Repository, settings: StoreSettings) -> list[tuple[str
     return find_unprotected(pairs, settings)
 
 
-def _unlocked_backends(settings: StoreSettings) -> list[KeyringBackend]:
+def _unlocked_backends(settings: StoreSettings) -> Sequence[Store]:
     return [backend for backend in keyring_backends(settings) if not is_locked(backend)]

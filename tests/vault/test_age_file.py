@@ -26,6 +26,7 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, StoreSettings, WithOrigin
 from keyring_pypitoken.secret import MasterToken
+from keyring_pypitoken.toml import load_toml
 from keyring_pypitoken.vault import age, backends, terminal
 from keyring_pypitoken.vault.age import AgeFile, parse_document, rekey
 
@@ -179,7 +180,6 @@ def test_a_foreign_password_is_never_kept_in_it(identity: pyrage.x25519.Identity
 def test_a_plugin_is_asked_once_per_process(
     home: Path, user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A touch releases what one upload needs, however often its uploader asks."""
     install_plugin(home, monkeypatch)
     (home / "identity.txt").write_text(PLUGIN_IDENTITY)
     user_policy('[store]\nidentity = "~/identity.txt"\nbackend = "age"\n')
@@ -215,7 +215,6 @@ def test_a_plugin_that_cannot_open_what_it_encrypted_replaces_nothing(
 def test_a_passphrase_gives_way_to_the_identity_that_is_named_later(
     home: Path, user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is there is opened by what it was encrypted to, and written for what the policy says today."""
     monkeypatch.setenv(VARIABLE, PASSPHRASE)
     plant({PRIVATE: {"old": new_master()}})
     found = pyrage.x25519.Identity.generate()
@@ -377,6 +376,50 @@ def test_rekey_changes_to_an_identity_and_to_another_and_back(monkeypatch: pytes
 
 
 @pytest.mark.usefixtures("cheap")
+def test_rekey_names_the_identity_in_the_policy_and_changes_nothing_else(
+    user_policy: WritePolicy, site_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, PASSPHRASE)
+    new, new_file = identity_file("new")
+    line = f"identity = {json.dumps(new_file.value)}"
+    for text, is_written in (
+        ("", True),
+        ('account = "work"', True),
+        ('valid-for = "5m"\n[store] # mine\nbackend = "age"\n[repository.pypi]\naccount = "a"\n', True),
+        ('[store]\nidentity = "/old/identity" # mine\n\n[repository.pypi]\naccount = "identity"\n', True),
+        ('store = { backend = "age" }\n', False),
+        ('store.backend = "age"\n[repository.pypi]\naccount = "a"\n', False),
+    ):
+        plant({PRIVATE: {"default": new_master()}})
+        policy, before = user_policy(text), load_toml(text, "")
+        forget()
+        written = f"Written into {policy}: `[store]`, `{line}`."
+        put = f"Put the lines `[store]` and `{line}` into {policy}."
+        assert (written if is_written else put) in rekey(None, new_file)
+        assert held_by(new) == {"version": 1, "masters": {PRIVATE: {"default": new_master()}}}
+        after = load_toml(policy.read_text(), "")
+        if is_written:
+            assert after["store"].pop("identity") == new_file.value
+            before.setdefault("store", {}).pop("identity", None)
+            assert AgeFile(load_config().store.identity).get_password(PRIVATE, "default") == new_master()
+        assert after == before
+    site = site_policy(f"[store]\n{line}\n")
+    user_policy("")
+    forget()
+    assert f"{site}:2 names it." in rekey(new_file, new_file)
+
+
+def test_a_file_that_no_policy_can_open_is_not_usable(identity: pyrage.x25519.Identity) -> None:
+    keyring.set_password(PYPI, TOKEN, new_master())
+    AgeFile(load_config().store.identity).refuse_unusable()
+    assert f"{path()} is encrypted to an identity, and no policy names one" in refused(AgeFile().refuse_unusable)
+    del identity
+    path().unlink()
+    missing = AgeFile(WithOrigin("/nowhere/identity", Origin("policy.toml:2")))
+    assert "does not exist" in refused(missing.refuse_unusable)
+
+
+@pytest.mark.usefixtures("cheap")
 def test_rekey_that_fails_leaves_the_old_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, PASSPHRASE)
     plant({PRIVATE: {"default": new_master()}})
@@ -517,7 +560,7 @@ PLAINTEXT = backends.KnownStore("file_keyring.PlaintextFileKeyring", "plaintext"
 PLUGIN = backends.KnownStore("file_keyring.URLPlugin", "another keyring backend", keeps=False)
 
 
-def join_quoted(text: str, write: WritePolicy) -> list[backends.KnownStore]:
+def listed(text: str, write: WritePolicy) -> list[backends.KnownStore]:
     """List the stores but those of keyrings.alt, which is installed for the tests."""
     return [found for found in backends.list_stores(settings(text, write)) if not found.name.startswith("keyrings.alt")]
 
@@ -532,17 +575,16 @@ def file_store(kind: str) -> backends.KnownStore:
     return backends.KnownStore(str(path()), kind, keeps=False)
 
 
-def test_stores_are_listed_in_their_order(user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exactly_the_store_that_takes_a_new_master_is_listed_as_that(
+    user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TEST_KEYRINGS", "first,second,plaintext,url")
-    age = file_store("age file, passphrase")
-    assert join_quoted("", user_policy) == [keeping(FIRST), SECOND, PLUGIN, PLAINTEXT]
+    assert listed("", user_policy) == [keeping(FIRST), SECOND, PLUGIN, PLAINTEXT]
     second = '[store]\nbackend = "file_keyring.SecondKeyring"\n'
-    assert join_quoted(second, user_policy) == [keeping(SECOND), PLUGIN, PLAINTEXT, FIRST]
-    plaintext = '[store]\nbackend = "file_keyring.PlaintextFileKeyring"\n'
-    assert join_quoted(plaintext, user_policy) == [keeping(PLAINTEXT), PLUGIN, FIRST, SECOND]
+    assert listed(second, user_policy) == [keeping(SECOND), PLUGIN, PLAINTEXT, FIRST]
     plant({})
-    assert join_quoted("", user_policy) == [keeping(FIRST), SECOND, PLUGIN, PLAINTEXT, age]
-    assert join_quoted('[store]\nbackend = "age"\n', user_policy) == [keeping(age), PLUGIN, PLAINTEXT, FIRST, SECOND]
+    age = keeping(file_store("age file, passphrase"))
+    assert listed('[store]\nbackend = "age"\n', user_policy) == [age, PLUGIN, PLAINTEXT, FIRST, SECOND]
 
 
 @pytest.mark.parametrize(
@@ -557,26 +599,26 @@ def test_stores_are_listed_in_their_order(user_policy: WritePolicy, monkeypatch:
 def test_the_age_file_tells_what_protects_it(text: str, kind: str, user_policy: WritePolicy) -> None:
     if os.name == "nt" and "/keys" in kind:
         pytest.skip("such a path has no drive")
-    assert join_quoted(text, user_policy) == [keeping(file_store(kind))]
+    assert listed(text, user_policy) == [keeping(file_store(kind))]
 
 
 def test_the_age_file_tells_what_protects_it_today(user_policy: WritePolicy) -> None:
     plant({})
     named = '[store]\nidentity = "~/mine.txt"\n'
-    assert join_quoted(named, user_policy) == [keeping(file_store("age file, passphrase"))]
+    assert listed(named, user_policy) == [keeping(file_store("age file, passphrase"))]
     path().write_bytes(pyrage.encrypt(b"", [pyrage.x25519.Identity.generate().to_public()]))
-    assert join_quoted(named, user_policy)[0].kind == f"age file, identity {os.path.join('~', 'mine.txt')}"
-    assert join_quoted("", user_policy)[0].kind == "age file, identity that no policy names"
+    assert listed(named, user_policy)[0].kind == f"age file, identity {os.path.join('~', 'mine.txt')}"
+    assert listed("", user_policy)[0].kind == "age file, identity that no policy names"
     path().unlink()
     path().mkdir()
-    assert join_quoted("", user_policy)[0].kind == "age file, passphrase"
+    assert listed("", user_policy)[0].kind == "age file, passphrase"
 
 
 def test_without_pyrage_the_age_file_is_no_choice(user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyrage", None)
-    assert join_quoted("", user_policy) == []
+    assert listed("", user_policy) == []
     plant({})
-    assert join_quoted("", user_policy) == [keeping(file_store("age file, passphrase"))]
+    assert listed("", user_policy) == [keeping(file_store("age file, passphrase"))]
 
 
 def test_listing_opens_nothing(identity: pyrage.x25519.Identity, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -594,7 +636,6 @@ def test_listing_opens_nothing(identity: pyrage.x25519.Identity, monkeypatch: py
 def test_a_master_in_the_file_is_found_behind_a_keyring(
     text: str, broken: bool, user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A desktop's keyring that nobody can unlock on a server keeps no master of the file from serving."""
     monkeypatch.setenv("TEST_KEYRINGS", "first")
     monkeypatch.setenv("TEST_KEYRING_BROKEN", "first:get" if broken else "")
     monkeypatch.setenv(VARIABLE, PASSPHRASE)
@@ -606,7 +647,6 @@ def test_a_master_in_the_file_is_found_behind_a_keyring(
 def test_a_master_in_a_keyring_is_found_behind_the_file(
     identity: pyrage.x25519.Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was stored before the file was chosen still serves, even if the file cannot be opened."""
     del identity
     monkeypatch.setenv("TEST_KEYRINGS", "first")
     FileKeyring().plant(PRIVATE, "default", new_master())

@@ -367,7 +367,6 @@ def test_an_identity_on_a_network_path_is_not_opened_on_windows(name: str, monke
 def test_a_plugin_opens_what_it_encrypted(
     path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its program is run for both, and what it tells a person is told on stderr, at the time."""
     install_plugin(path.parent, monkeypatch)
     path.write_text(f"# a key\n{PLUGIN_IDENTITY}\n")
     data = encrypt(key_of(path))
@@ -384,7 +383,6 @@ def test_a_plugin_opens_what_it_encrypted(
 def test_a_plugin_of_a_checkout_is_never_started(
     entries: str, installed: bool, path: Path, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Relative entries of PATH lead into whatever directory an upload is started in."""
     if installed:
         install_plugin(path.parent, monkeypatch)
     (work / "bin").mkdir()
@@ -487,7 +485,6 @@ def test_an_interrupt_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_plugin_tells_reaches_no_terminal_as_it_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Control characters are written out, and without a stderr nothing is."""
     keys._Plugged().display_message("touch\x1b[2J")
     assert capsys.readouterr().err == "keyring-pypitoken: touch\\x1b[2J\n"
     monkeypatch.setattr(sys, "stderr", None)

@@ -278,7 +278,7 @@ def in_terminal(path: str, typed: bytes) -> str:
     try:
         while select.select([terminal], [], [], 60)[0] and (data := os.read(terminal, 1000)):
             screen += data
-            if data.endswith(b"PIN? "):
+            if screen.endswith(b"PIN? "):
                 os.write(terminal, typed)
     except OSError:  # how Linux says that the program has ended
         pass

@@ -230,7 +230,6 @@ def test_other_failures_say_how_to_unlock(vault: FakeVault) -> None:
 
 
 def begin(vault: FakeVault) -> None:
-    """Empty a vault and the notes, and store two masters."""
     vault.before, vault.failures = (lambda _name: None), {}
     vault.content.clear()
     shutil.rmtree(paths.accounts_directory(), ignore_errors=True)
@@ -334,7 +333,6 @@ def test_after_macos_failed_to_add_the_old_master_is_back(status: int, exception
 
 
 def fail_adding(keychain: Keychain, status: int, times: int) -> None:
-    """Let the next calls that add an item fail."""
     left = times
 
     def before(name: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -60,8 +59,7 @@ def in_terminal(asks: str, *typed: str, stdin: int | None = None, before: str = 
     try:
         while data := os.read(terminal, 1000):
             screen += data
-            if rest and data.endswith(b": ") and b"refused" not in screen:  # whose sentence may arrive in parts
-                time.sleep(0.05)  # getpass drops what was typed before it asked
+            if rest and screen.endswith(b": ") and b"refused" not in screen:  # whose sentence may arrive in parts
                 os.write(terminal, rest.pop(0).encode())
     except OSError:  # how Linux tells that the program has ended
         pass
@@ -249,7 +247,6 @@ def test_on_windows_a_console_that_nobody_sees_is_not_asked(
 
 
 def typing(monkeypatch: pytest.MonkeyPatch, *typed: str) -> None:
-    """Type answers in this process, as above in one of its own."""
     rest = iter(typed)
     monkeypatch.setattr(terminal, "has_terminal", lambda: True)
     monkeypatch.setattr(getpass, "getpass", lambda _question: next(rest))

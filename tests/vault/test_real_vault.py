@@ -18,6 +18,7 @@ from keyring.errors import PasswordDeleteError
 from sandbox import ROOT, Command, WritePolicy, new_master
 
 from keyring_pypitoken import Token
+from keyring_pypitoken.lookup import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +52,12 @@ def host(user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     yield host
     for account in ("default", "work"):
         with contextlib.suppress(PasswordDeleteError):
-            vault.delete_password(f"keyring-pypitoken:{url}", account)
+            vault.delete_password(*private(url, account))
+
+
+def private(url: str, account: str) -> tuple[str, str]:
+    """Return the name of a master in the vault."""
+    return Repository("made-up", url, "made-up").private_service(account), account
 
 
 def derived_from(service: str) -> str | None:
@@ -69,11 +75,11 @@ def test_masters_are_kept_replaced_and_deleted(host: str, command: Command) -> N
     for account, identifier in (("default", "first"), ("work", "other"), ("default", "second")):
         master = new_master(host, identifier)
         assert command("login", "-r", "made-up", "--account", account, stdin=master)[0] == 0
-        assert vault.get_password(f"keyring-pypitoken:{url}", account) == master
+        assert vault.get_password(*private(url, account)) == master
     assert [derived_from(service) for service in (url, f"{url}?work")] == ["second", "other"]
     for account in ("default", "work"):
         assert command("logout", "-r", "made-up", "--account", account)[0] == 0
-        assert vault.get_password(f"keyring-pypitoken:{url}", account) is None
+        assert vault.get_password(*private(url, account)) is None
     assert derived_from(url) is None
 
 

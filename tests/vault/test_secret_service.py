@@ -116,7 +116,6 @@ def assert_derived(token: Token, identifier: str, project: str = "demo") -> None
 
 @pytest.mark.usefixtures("service")
 def test_keyring_finds_the_secret_service_and_none_of_the_tests_stores(command: Keyring) -> None:
-    """What is tested is what a desktop has: us above the Secret Service, and no other store for masters."""
     listed = command("--list-backends").stdout.splitlines()
     ranks = {name: float(rank.rstrip(")")) for name, rank in (line.split(" (priority: ") for line in listed)}
     assert {name for name, rank in ranks.items() if rank >= 1} == {
@@ -127,13 +126,11 @@ def test_keyring_finds_the_secret_service_and_none_of_the_tests_stores(command: 
 
 
 def test_set_keeps_the_master_under_the_private_name_only(service: SecretService, command: Keyring) -> None:
-    """The daemon holds one item, and none under the URL that uploaders ask for."""
     command.set(new_master())
     assert service.passwords() == {(PRIVATE, "default"): new_master()}
 
 
 def test_get_hands_out_a_derived_token(service: SecretService, command: Keyring) -> None:
-    """What comes back is for the directory's project and some minutes, and leaves the store as it was."""
     command.set(new_master(identifier="mine"))
     before = service.passwords()
     assert_derived(command.get(), "mine")
@@ -141,7 +138,6 @@ def test_get_hands_out_a_derived_token(service: SecretService, command: Keyring)
 
 
 def test_replacing_a_master_is_told(service: SecretService, command: Keyring) -> None:
-    """The daemon holds the second master in the place of the first, which is said on stderr."""
     command.set(new_master())
     another = new_master(identifier="another")
     done = command("set", PYPI, TOKEN, stdin=another)
@@ -158,7 +154,6 @@ def test_replacing_a_master_is_told(service: SecretService, command: Keyring) ->
 
 
 def test_delete_leaves_nothing_behind(service: SecretService, command: Keyring) -> None:
-    """After `keyring del` the daemon holds nothing, and nothing is handed out."""
     command.set(new_master())
     assert command("del", PYPI, TOKEN).returncode == 0
     assert service.passwords() == {}
@@ -167,7 +162,6 @@ def test_delete_leaves_nothing_behind(service: SecretService, command: Keyring) 
 
 
 def test_two_accounts_are_two_items(service: SecretService, command: Keyring) -> None:
-    """Each account is stored, found and deleted without the other."""
     command.set(new_master(identifier="mine"))
     command.set(new_master(identifier="work"), f"{PYPI}?work")
     assert service.passwords().keys() == {(PRIVATE, "default"), (f"{PRIVATE}?work", "work")}
@@ -180,7 +174,6 @@ def test_two_accounts_are_two_items(service: SecretService, command: Keyring) ->
 
 @pytest.mark.parametrize("mode", ["password", "creds"])
 def test_a_raw_master_under_the_upload_url_is_derived_from(service: SecretService, command: Keyring, mode: str) -> None:
-    """What plain keyring stored before the plugin came is never handed out as it is."""
     service.plant(PYPI, TOKEN, new_master(identifier="raw"))
     done = command("--mode", mode, "get", PYPI, TOKEN)
     *_, found = done.stdout.splitlines()
@@ -189,7 +182,6 @@ def test_a_raw_master_under_the_upload_url_is_derived_from(service: SecretServic
 
 
 def test_a_raw_master_is_not_let_out_without_a_user_name(service: SecretService, command: Keyring) -> None:
-    """The Secret Service answers for any user when none is named, and so would hand out the raw token."""
     service.plant(PYPI, TOKEN, new_master(identifier="raw"))
     done = command("--mode", "creds", "get", PYPI)
     username, found = done.stdout.splitlines()
@@ -198,7 +190,6 @@ def test_a_raw_master_is_not_let_out_without_a_user_name(service: SecretService,
 
 
 def test_another_users_credential_is_not_ours(service: SecretService, command: Keyring) -> None:
-    """Asked for a person, we hand out nothing, and what the store has for that person passes."""
     command.set(new_master())
     done = command("--mode", "creds", "get", PYPI, "joe")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
@@ -207,7 +198,6 @@ def test_another_users_credential_is_not_ours(service: SecretService, command: K
 
 
 def test_foreign_keys_go_to_the_secret_service_as_ever(service: SecretService, command: Keyring) -> None:
-    """Other programs' passwords are stored, read and deleted as if we were not there."""
     command.set(new_master())
     assert command("set", "mail", "joe", stdin="secret").returncode == 0
     assert service.passwords() == {(PRIVATE, "default"): new_master(), ("mail", "joe"): "secret"}
@@ -226,7 +216,6 @@ def test_foreign_keys_go_to_the_secret_service_as_ever(service: SecretService, c
     ids=" ".join,
 )
 def test_a_locked_collection_is_a_refusal(service: SecretService, command: Keyring, arguments: tuple[str, ...]) -> None:
-    """Where nobody can be asked for the password, one sentence is said, and the store stays as it was."""
     command.set(new_master())
     service.lock()
     done = command(*arguments, TOKEN, stdin=new_master(identifier="another"))
@@ -237,7 +226,6 @@ def test_a_locked_collection_is_a_refusal(service: SecretService, command: Keyri
 
 
 def test_a_locked_collection_may_hold_a_raw_master(service: SecretService, command: Keyring) -> None:
-    """Nobody knows what lies there, even where we never stored anything."""
     service.plant(PYPI, TOKEN, new_master())
     service.lock()
     done = command("get", PYPI, TOKEN)
@@ -245,7 +233,6 @@ def test_a_locked_collection_may_hold_a_raw_master(service: SecretService, comma
 
 
 def test_a_service_without_a_collection_is_a_refusal(bus: SecretService, work: Path, command: Keyring) -> None:
-    """Where nobody has ever logged in, a collection would have to be made, and nobody can be asked for a password."""
     bus.start(with_login=False)
     (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
     for call in ("get", "set"):
@@ -257,7 +244,6 @@ def test_a_service_without_a_collection_is_a_refusal(bus: SecretService, work: P
 def test_a_master_in_a_service_that_is_gone_is_a_refusal(
     service: SecretService, command: Keyring, end: Callable[[SecretService], None]
 ) -> None:
-    """keyring leaves out a service that does not run: that a master was stored there is still known."""
     command.set(new_master(), f"{PYPI}?work")
     command.set(new_master())
     end(service)
@@ -276,7 +262,6 @@ def test_a_master_in_a_service_that_is_gone_is_a_refusal(
 def test_without_the_service_no_master_is_stored(
     home: Path, service: SecretService, command: Keyring, end: Callable[[SecretService], None]
 ) -> None:
-    """A master is not put into a weaker store instead."""
     end(service)
     done = command("set", PYPI, TOKEN, stdin=new_master())
     assert (done.returncode, done.stdout) == (1, "")
@@ -288,7 +273,6 @@ def test_without_the_service_no_master_is_stored(
 
 
 def test_a_service_that_comes_back_serves_as_before(service: SecretService, command: Keyring) -> None:
-    """Nothing of a refusal sticks."""
     command.set(new_master(identifier="mine"))
     service.stop()
     assert command("get", PYPI, TOKEN).returncode == 1
@@ -348,7 +332,6 @@ def uploader() -> Iterator[Callable[..., Uploader]]:
 def test_a_service_that_goes_while_an_uploader_runs_gives_nothing_away(
     service: SecretService, command: Keyring, uploader: Callable[..., Uploader], end: Callable[[SecretService], None]
 ) -> None:
-    """Pinned as the only keyring, we answer from memory what we can, and refuse the rest."""
     command.set(new_master(identifier="mine"))
     program = uploader(PYTHON_KEYRING_BACKEND="keyring_pypitoken.backend.PyPITokenKeyring")
     first = program.ask(PYPI)

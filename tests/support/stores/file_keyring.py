@@ -2,7 +2,8 @@
 
 `TEST_KEYRINGS` names the backends that are viable, `first` by default; each keeps its passwords in a JSON file
 in the directory `TEST_KEYRING_DIRECTORY`. `TEST_KEYRING_BROKEN` names methods that raise, as a locked keyring does, and
-`TEST_MISSING` modules that shall seem not to be installed.
+`TEST_MISSING` modules that shall seem not to be installed. `TEST_CHEAP_PASSPHRASES` saves
+scrypt's second.
 Loading this module also takes the desktop's own keyrings out of keyring's registry, so that no test can reach
 a developer's passwords.
 """
@@ -149,6 +150,17 @@ def _stand_for_the_desktop() -> None:
             DESKTOPS[f"{__name__}.{kind.__name__}"] = ("another keyring backend", "unlock or repair it")
 
 
+def _encrypt_cheaply() -> None:
+    """Let no test depend on how fast a loaded machine computes scrypt."""
+    sys.path.append(str(Path(__file__).parents[1]))
+    import age_writer
+    import pyrage
+
+    pyrage.passphrase.encrypt = age_writer.encrypt_cheaply
+
+
 _take_out_the_desktop()
 _stand_for_the_desktop()
 sys.modules.update(dict.fromkeys(os.environ.get("TEST_MISSING", "").split()))  # type: ignore[arg-type]  # not installed
+if os.environ.get("TEST_CHEAP_PASSPHRASES"):
+    _encrypt_cheaply()
