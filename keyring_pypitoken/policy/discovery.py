@@ -167,7 +167,7 @@ class _Reader:
             return False
         self._spend(characters=len(text))
         followed = [os.path.realpath(configured) for configured, _ in configured_paths()]
-        return re.search(_TELLING_KEY, text) is not None and os.path.realpath(path) not in followed
+        return re.search(_TELLING_KEY, text) is not None and str(path) not in followed  # without links, as we climbed
 
     def _spend(self, *, directories: int = 0, characters: int = 0) -> None:
         self._directories -= directories
