@@ -180,7 +180,4 @@ def _adopt(raw: _Raw, config: Config, planned: dict[tuple[str, str], MasterToken
     if not dry_run:
         changes.save_master(repository, account, master, config.store, raw.projects)
         raw.remove()
-        # A store that shows one entry under two names has removed both.
-        if masters.find_master(repository, account, config.store) is None:
-            changes.save_master(repository, account, master, config.store, raw.projects)
     return adopted._replace(outcome=f"it {does} moved to the master of the account {account!r}")

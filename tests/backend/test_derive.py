@@ -11,7 +11,7 @@ from macaroons import mint
 
 import keyring_pypitoken.derive as derive_module
 from keyring_pypitoken import Token
-from keyring_pypitoken.derive import check_master, derive
+from keyring_pypitoken.derive import check_master, derive, is_same_token
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TESTPYPI, Repository
 from keyring_pypitoken.policy.model import DEFAULT, Grant, Origin, WithOrigin
@@ -386,6 +386,12 @@ HIDDEN = "the token has a hidden character (U+{}) in it: copy it again, without 
 )  # fmt: skip
 def test_refuses_what_is_not_a_master(text: str, message: str) -> None:
     assert refused_master(text) == message
+
+
+def test_two_tokens_are_the_same_by_their_identifier() -> None:
+    narrower = mint('[1, ["demo"]]')
+    for one, other, same in ((mint(), narrower, True), (mint(), "x", False), ("x", "x", True)):
+        assert is_same_token(MasterToken(one), MasterToken(other)) is same
 
 
 def test_takes_grants_for_the_same_at_any_moment() -> None:

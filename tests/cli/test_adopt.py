@@ -242,6 +242,8 @@ def test_takes_a_token_out_of_a_pypirc_however_it_is_written(form: str, command:
 
 
 LEFT_THERE = {
+    "line 1": "[pypi] ; {0}\n",
+    "line 2, 9": "[pypi]\npassword = {0}\n #1\n #2\n #3\n #4\n #5\n #6\n {0}\n",
     "line 2": "[pypi]\n# password = {}\n",
     "line 3": "[pypi]\nusername = x\npasword = {}\n",
     "line 2, 4": "[DEFAULT]\na = {0}\n[pypi]\n# {0}\npassword = %(a)s\n",
@@ -276,6 +278,8 @@ def test_a_pypirc_that_uploaders_cannot_parse_is_left_alone(command: Command, ho
     assert FileKeyring().passwords() == {PRIVATE: master} != raw, "others are moved all the same"
     (home / ".pypirc").write_text("[pypi]\n[pypi]\n")
     assert command("adopt")[0] == 0
+    (home / ".pypirc").write_text("x" * 5000)
+    assert "~/.pypirc has a line of more than 4096 characters: shorten it.\n" in command("adopt")[1]
 
 
 def test_each_token_of_a_pypirc_goes_to_an_account_of_its_own(command: Command, home: Path) -> None:

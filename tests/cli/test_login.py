@@ -152,6 +152,26 @@ def test_login_finds_a_store_before_it_reads_a_token(command: Command, monkeypat
     assert command.refused("login", stdin="").startswith("no keyring of a desktop (Secret Service, ")
 
 
+def test_login_follows_no_broken_policy(command: Command, user_policy: WritePolicy) -> None:
+    user_policy("x = 1\n")
+    assert command.refused("login", stdin=new_master()).startswith("the policy cannot be followed: ")
+
+
+@pytest.mark.usefixtures("only_twine")
+def test_login_offers_the_settings_that_an_uploader_lacks(
+    home: Path, work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("uv", "flit", "maturin"):
+        write_program(work / name, "true")
+    (home / ".pypirc").write_text(f"[pypi]\npassword = {new_master()}\n[pypi]\n")  # which nothing can read
+    monkeypatch.setattr(terminal, "has_terminal", lambda: True)
+    monkeypatch.setattr(terminal, "ask_terminal", lambda _question: new_master())
+    monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
+    assert main(["login"]) == 0
+    assert "Write that? [y/N] uv is set up. To undo it, delete these lines there.\n" in capsys.readouterr().out
+    (home / ".pypirc").unlink()  # no master may be left in the clear
+
+
 def test_login_says_before_it_stores_that_keyring_would_not_ask_this_package(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
