@@ -123,9 +123,9 @@ def _save(store: Store, service: str, account: str, master: MasterToken, *, repl
     write(store, service, account, master)
     if not _returns(store, service, account, master):
         raise Refusal(f"the keyring backend {name} did not store the master: choose another with {lines_for(AGE)}.")
-    names = _neighbours(service, account, has_case=name != WINDOWS)
+    names = set(_neighbours(service, account, has_case=name != WINDOWS)) - {(service, account)}
     try:
-        other = next((known for known in names if _returns(store, *known, master)), None)
+        other = next((known for known in sorted(names) if _returns(store, *known, master)), None)
     except BaseException:
         delete(store, service, account)
         raise

@@ -98,18 +98,6 @@ def answers(monkeypatch: pytest.MonkeyPatch, *typed: str) -> list[str]:
     return questions
 
 
-def test_nobody_is_advised_to_remove_a_file_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    plant({})
-
-    def denied(*_arguments: object) -> int:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(os, "open", denied)
-    assert refused(lambda: AgeFile().get_password("service", "default")) == (
-        f"{path()} cannot be read (permission denied): repair it or its directory."
-    )
-
-
 def projects() -> object:
     """Ask keyring for a token, and return what it is restricted to."""
     found = keyring.get_password(PYPI, TOKEN)
@@ -167,13 +155,6 @@ def test_only_its_owner_may_read_it(identity: pyrage.x25519.Identity) -> None:
     keyring.set_password(PYPI, TOKEN, new_master())
     assert stat.S_IMODE(path().stat().st_mode) == 0o600
     assert stat.S_IMODE(path().parent.stat().st_mode) == 0o700
-
-
-def test_a_foreign_password_is_never_kept_in_it(identity: pyrage.x25519.Identity) -> None:
-    del identity
-    keyring.set_password("mail", "joe", "secret")
-    assert keyring.get_password("mail", "joe") == "secret"
-    assert not path().exists()
 
 
 @POSIX

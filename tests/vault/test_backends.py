@@ -215,7 +215,7 @@ LOOSE = (fold, join_path, join_colon, join_at_last, cut, no_user, as_file_name, 
 def test_a_store_that_returns_the_master_for_other_names_is_refused(
     name: Callable[[str, str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for label, has_master in (("default", False), ("default", True), ("work.2", False)):
+    for label, has_master in (("default", False), ("default", True), ("work.2", False), ("42", False)):
         entries: dict[str, str] = {}
 
         def get(_store: object, *key: str, entries: dict[str, str] = entries) -> str | None:

@@ -125,16 +125,15 @@ def test_keyring_finds_the_secret_service_and_none_of_the_tests_stores(command: 
     }
 
 
-def test_set_keeps_the_master_under_the_private_name_only(service: SecretService, command: Keyring) -> None:
-    command.set(new_master())
-    assert service.passwords() == {(PRIVATE, "default"): new_master()}
-
-
-def test_get_hands_out_a_derived_token(service: SecretService, command: Keyring) -> None:
+def test_set_get_and_del_leave_what_they_should(service: SecretService, command: Keyring) -> None:
     command.set(new_master(identifier="mine"))
-    before = service.passwords()
+    assert service.passwords() == {(PRIVATE, "default"): new_master(identifier="mine")}
     assert_derived(command.get(), "mine")
-    assert service.passwords() == before
+    assert service.passwords() == {(PRIVATE, "default"): new_master(identifier="mine")}
+    assert command("del", PYPI, TOKEN).returncode == 0
+    assert service.passwords() == {}
+    done = command("get", PYPI, TOKEN)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
 def test_replacing_a_master_is_told(service: SecretService, command: Keyring) -> None:
@@ -151,14 +150,6 @@ def test_replacing_a_master_is_told(service: SecretService, command: Keyring) ->
     )
     assert service.passwords() == {(PRIVATE, "default"): another}
     assert_derived(command.get(), "another")
-
-
-def test_delete_leaves_nothing_behind(service: SecretService, command: Keyring) -> None:
-    command.set(new_master())
-    assert command("del", PYPI, TOKEN).returncode == 0
-    assert service.passwords() == {}
-    done = command("get", PYPI, TOKEN)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
 def test_two_accounts_are_two_items(service: SecretService, command: Keyring) -> None:
@@ -179,14 +170,6 @@ def test_a_raw_master_under_the_upload_url_is_derived_from(service: SecretServic
     *_, found = done.stdout.splitlines()
     assert_derived(Token.load(found), "raw")
     assert service.passwords() == {(PYPI, TOKEN): new_master(identifier="raw")}
-
-
-def test_a_raw_master_is_not_let_out_without_a_user_name(service: SecretService, command: Keyring) -> None:
-    service.plant(PYPI, TOKEN, new_master(identifier="raw"))
-    done = command("--mode", "creds", "get", PYPI)
-    username, found = done.stdout.splitlines()
-    assert username == TOKEN
-    assert_derived(Token.load(found), "raw")
 
 
 def test_another_users_credential_is_not_ours(service: SecretService, command: Keyring) -> None:
