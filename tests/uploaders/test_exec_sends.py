@@ -91,9 +91,6 @@ LESSER = (
     "twine upload --repository-url {own_with_user} dist/*",
     "UV_PUBLISH_PASSWORD=pw uv publish --publish-url {own}",
     "UV_PUBLISH_TOKEN=pw uv publish --publish-url {own}",
-    "hatch publish -r {own_with_user}",
-    "pdm publish --no-build -r {own_with_user}",
-    "FLIT_INDEX_URL={own_with_user} flit publish --no-use-vcs",
     "FLIT_PASSWORD=pw flit publish --no-use-vcs --repository own",
     "flit publish --no-use-vcs --repository secret",
     "HATCH_INDEX_AUTH=pw hatch publish -r own",
@@ -102,6 +99,13 @@ LESSER = (
     "MATURIN_PASSWORD=pw maturin upload -r own dist/demo-1.0-py3-none-any.whl",
     "maturin upload -r own -u joe -p pw dist/demo-1.0-py3-none-any.whl",
     "maturin upload -r secret dist/demo-1.0-py3-none-any.whl",
+)
+
+# URLs with a user, which these uploaders pass on as they are: no known repository has one.
+WITH_USER = (
+    "FLIT_INDEX_URL={own_with_user} flit publish --no-use-vcs",
+    "hatch publish -r {own_with_user}",
+    "pdm publish --no-build -r {own_with_user}",
 )
 
 
@@ -222,3 +226,12 @@ def test_the_token_wins_over_other_credentials(line: str, setup: Setup) -> None:
     done = setup.execute(line)
     assert done.returncode == 0, done.stdout + done.stderr
     assert {(sent.kind, sent.username) for sent in setup.own.sent} == {("derived", "__token__")}
+
+
+@pytest.mark.parametrize("line", WITH_USER)
+def test_a_url_with_another_user_is_refused(line: str, setup: Setup) -> None:
+    done = setup.execute(line)
+    assert setup.own.sent == []
+    assert done.returncode == 1
+    assert "would upload to 'http://***@127.0.0.1:" in done.stderr
+    assert "joe" not in done.stderr
