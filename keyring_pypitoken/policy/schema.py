@@ -54,5 +54,5 @@ def _table(properties: Mapping[str, object]) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover - a test runs it in a process of its own
     print(json.dumps(policy_schema("project" if sys.argv[1:] == ["project"] else "user"), indent=2))  # noqa: T201 - its use
