@@ -72,7 +72,6 @@ CREDENTIALS = {
     "`__token__`",
     "env TWINE_PASSWORD=pw twine upload -r own dist/*": "the variable TWINE_PASSWORD is set: `unset TWINE_PASSWORD`",
     "uv publish --publish-url {own} -u joe -p pw": "the option --password is given: leave out `--password`",
-    "uv publish --publish-url {own} -t pw": "the option --token is given: leave out `--token`",
     "uv publish --publish-url {own} -u joe": "--username names the user 'joe': set the user name in --username to "
     "`__token__`",
     "hatch publish -r own -a pw": "the option --auth is given: leave out `--auth`",

@@ -1,4 +1,4 @@
-"""What the real hatch and pdm send: a token from variables, and what the `keyring` command prints."""
+"""What the real pdm sends of what the `keyring` command prints."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from typing import TYPE_CHECKING
 import pytest
 from distributions import make_wheel
 from environments import Environments
-
-from keyring_pypitoken.lookup import Repository
-from keyring_pypitoken.uploaders.uploader import find_uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,10 +60,9 @@ def index() -> Iterator[Index]:
 
 
 @pytest.fixture
-def scripts(pytestconfig: pytest.Config) -> dict[str, Path]:
+def scripts(pytestconfig: pytest.Config) -> Path:
     assert pytestconfig.cache is not None
-    environments = Environments(pytestconfig.cache.mkdir("uploaders"), os.environ)
-    return {"hatch": environments.scripts("hatch"), "pdm": environments.scripts("pdm alone")}
+    return Environments(pytestconfig.cache.mkdir("uploaders"), os.environ).scripts("pdm alone")
 
 
 @pytest.fixture
@@ -86,30 +82,6 @@ def environ_with_keyring(home: Path, script: str) -> dict[str, str]:
     command.chmod(0o755)
     path = os.pathsep.join([str(command.parent), "/usr/bin", "/bin"])
     return {**os.environ, "PATH": path, "PDM_CHECK_UPDATE": "false", "PDM_USE_VENV": "false", "LANG": "C.UTF-8"}
-
-
-@pytest.mark.parametrize("name", ["hatch", "pdm"])
-def test_variables_win_over_all_other_credentials(
-    name: str, scripts: dict[str, Path], index: Index, project: Path, home: Path
-) -> None:
-    settings = {
-        ".netrc": "machine 127.0.0.1 login other password other\n",
-        ".pypirc": f"[main]\nusername = other\npassword = other\n[x]\nrepository = {index.url}\npassword = other\n",
-        "config/hatch/config.toml": '[publish.index]\nrepo = "test"\nuser = "other"\nauth = "other"\n',
-        "config/pdm/config.toml": f'[repository.x]\nurl = "{index.url}"\nusername = "other"\npassword = "other"\n',
-    }
-    for file, text in settings.items():
-        (home / file).parent.mkdir(parents=True, exist_ok=True)
-        (home / file).write_text(text)
-        (home / file).chmod(0o600)
-    uploader = find_uploader(name)
-    assert uploader is not None
-    variables = uploader.variables("the-token", Repository("local", index.url, "pypi.org", ()))
-    environ = environ_with_keyring(home, "exit 1") | variables
-    subprocess.run([scripts[name] / name, "publish"], cwd=project, env=environ, capture_output=True, check=False)
-    assert {credentials for _, _, credentials in index.received} == {"__token__:the-token"}
-    assert index.received[-1][:2] == ("POST", "/legacy/")
-    assert not (home / "asked").exists()
 
 
 PRINTS_TWO_LINES = f"""
@@ -152,13 +124,13 @@ def test_pdm_looks_no_further_than_two_lines(
     asked: int,
     ends_with: tuple[str, str],
     has_terminal: bool,
-    scripts: dict[str, Path],
+    scripts: Path,
     index: Index,
     project: Path,
     home: Path,
 ) -> None:
     environ = environ_with_keyring(home, script)
-    command = [str(scripts["pdm"] / "pdm"), "publish", "-r", index.url]
+    command = [str(scripts / "pdm"), "publish", "-r", index.url]
     screen = in_terminal(command, project, environ) if has_terminal else without_terminal(command, project, environ)
     assert ends_with[has_terminal] in screen
     assert index.received == received
