@@ -369,6 +369,7 @@ def test_rekey_names_the_identity_in_the_policy_and_changes_nothing_else(
         ('valid-for = "5m"\n[store] # mine\nbackend = "age"\n[repository.pypi]\naccount = "a"\n', True),
         ('[store]\nidentity = "/old/identity" # mine\n\n[repository.pypi]\naccount = "identity"\n', True),
         ('store = { backend = "age" }\n', False),
+        ('[store]\ncommand = ["op"]\n', False),
         ('store.backend = "age"\n[repository.pypi]\naccount = "a"\n', False),
     ):
         plant({PRIVATE: {"default": new_master()}})
@@ -396,6 +397,7 @@ def test_a_file_that_no_policy_can_open_is_not_usable(identity: pyrage.x25519.Id
     assert f"{path()} is encrypted to an identity, and no policy names one" in refused(AgeFile().refuse_unusable)
     del identity
     path().unlink()
+    AgeFile().refuse_unusable()
     missing = AgeFile(WithOrigin("/nowhere/identity", Origin("policy.toml:2")))
     assert "does not exist" in refused(missing.refuse_unusable)
 

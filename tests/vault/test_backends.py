@@ -20,6 +20,7 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.model import Origin, StoreSettings, WithOrigin
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.vault import backends, changes, masters
+from keyring_pypitoken.vault.accounts import note_account
 from keyring_pypitoken.vault.age import AgeFile
 
 if TYPE_CHECKING:
@@ -100,8 +101,25 @@ def test_a_priority_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         'with the lines `[store]` and `backend = "file_keyring.PlaintextFileKeyring"` in '
         f"{paths.user_policy()}."
     )
+    with pytest.raises(Refusal, match="no keyring of a desktop"):
+        changes.find_store(StoreSettings())
     make_age_file()
     assert type(backends.writable(StoreSettings())) is AgeFile
+
+
+def test_what_is_noted_and_in_no_store_is_said_and_can_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = StoreSettings(command=WithOrigin(("no-such-program",), NAMED))
+    note_account(lookup.PYPI, "work")
+    assert masters.why_unreachable(lookup.PYPI, "work", StoreSettings()) == "", "only opening a store would show it"
+    assert masters.why_unreachable(lookup.PYPI, "work", settings) == "", "only starting it would show it"
+    with pytest.raises(Refusal, match="is not found: install it"):
+        backends.refuse_unusable(settings, to_store=False)
+    with pytest.raises(Refusal, match="so only the note of it was deleted"):
+        changes.delete_master(lookup.PYPI, "work", lookup.Key.of(lookup.PYPI, "work"), StoreSettings())
+    monkeypatch.setattr(rest, "members", list)
+    assert masters.why_unreachable(lookup.PYPI, "work", StoreSettings()) == (
+        "no keyring that can be asked now holds it: start or unlock the keyring that does"
+    )
 
 
 def test_stores_are_called_by_their_module_and_class_or_path() -> None:

@@ -253,6 +253,8 @@ def test_a_look_up_that_the_program_makes_is_refused() -> None:
     )
     assert GUARD not in os.environ
     refuse_recursion(os.environ)
+    with pytest.raises(Refusal, match="asks keyring for the same token"):
+        refuse_recursion({GUARD: "1"})
 
 
 ASK = """
