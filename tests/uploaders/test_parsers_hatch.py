@@ -30,23 +30,23 @@ from hatch.cli import hatch as command
 from hatch.cli.application import Application
 from hatch.publish.index import IndexPublisher
 
-found = {}
+result = {}
 
 class Index(hatch.index.core.PackageIndex):
     def __init__(self, repo, **options):
         super().__init__(repo, **options)
-        found.update(url=repo, user=options["user"], files=[])
+        result.update(url=repo, user=options["user"], files=[])
     def get_simple_api(self, project):
         raise OSError
     def upload_artifact(self, artifact, data):
-        found["files"].append(str(artifact))
+        result["files"].append(str(artifact))
 
 def publish(self, artifacts, options, publish=IndexPublisher.publish):
-    found["project"] = str(self.root)
+    result["project"] = str(self.root)
     publish(self, artifacts, options)
 
 def get_password(service, user):
-    found.setdefault("lookups", []).append([service, user])
+    result.setdefault("lookups", []).append([service, user])
     return "secret"
 
 hatch.index.core.PackageIndex = Index
@@ -57,17 +57,17 @@ Application.prompt = lambda *arguments, **options: ""
 cases, answers = json.load(sys.stdin), []
 environ = dict(os.environ)
 for arguments, variables, directory in cases:
-    found.clear()
+    result.clear()
     os.environ.clear()
     os.environ.update(environ | variables)
     os.chdir(directory)
     try:
         command(arguments, prog_name="hatch", windows_expand_args=False)
     except SystemExit as end:
-        found["rejected"] = end.code == 2
+        result["rejected"] = end.code == 2
     except Exception as error:
-        found["error"] = repr(error)
-    answers.append(dict(found))
+        result["error"] = repr(error)
+    answers.append(dict(result))
 with open(sys.argv[1], "w") as file:
     json.dump(answers, file)
 """
@@ -225,27 +225,27 @@ def test_reads_command_lines_as_hatch_does(project: Path, pytestconfig: pytest.C
     )
     assert done.returncode == 0, done.stderr
     different = []
-    for case, found in zip(cases, json.loads(answers.read_text()), strict=True):
+    for case, result in zip(cases, json.loads(answers.read_text()), strict=True):
         arguments, variables, directory = case
         process = Process("hatch", tuple(arguments), type(project)(directory), {**os.environ, **variables})
-        if found.get("rejected"):
+        if result.get("rejected"):
             continue  # whatever the uploader says, nothing asks and nothing is uploaded
-        expected, said = _expected(found), _ask(process)
+        expected, said = _expected(result), _ask(process)
         is_refused = isinstance(said, str) and (expected is None or any(part in said for part in REFUSED))
         if said != expected and not is_refused:
-            different.append((arguments, variables, directory, said, found))
+            different.append((arguments, variables, directory, said, result))
     assert not different, "\n".join(map(str, different))
 
 
-def _expected(found: dict[str, Any]) -> dict[str, object] | None:
+def _expected(result: dict[str, Any]) -> dict[str, object] | None:
     """Return what hatch did; None if it stopped before it would have uploaded."""
-    if "url" not in found:
+    if "url" not in result:
         return None
     return {
-        "url": found["url"],
-        "project": found["project"],
-        "files": sorted(map(os.path.normpath, found["files"])),
-        "lookups": found.get("lookups", []),
+        "url": result["url"],
+        "project": result["project"],
+        "files": sorted(map(os.path.normpath, result["files"])),
+        "lookups": result.get("lookups", []),
     }
 
 

@@ -34,7 +34,7 @@ from pdm.cli.options import project_option
 from pdm.core import Core
 from pdm.project.config import Config
 
-found = {}
+result = {}
 
 class Response:
     status_code, reason_phrase, text, url, is_error = 200, "OK", "", "", False
@@ -43,19 +43,19 @@ class Response:
 
 class Repository(repository.Repository):
     def __init__(self, project, config):
-        found.update(url=config.url, project=str(project.root), files=found.get("files") or [])
+        result.update(url=config.url, project=str(project.root), files=result.get("files") or [])
         super().__init__(project, config)
     def upload(self, package):
-        found["files"].append(package.filename)
+        result["files"].append(package.filename)
         return Response()
     def _get_pypi_token_via_oidc(self):
         return None
 
 def note(service, user):
-    found.setdefault("lookups", []).append([service, user])
+    result.setdefault("lookups", []).append([service, user])
 
 def build(project, dest, hooks):
-    found["built"] = directory = os.path.join(project.root, dest)
+    result["built"] = directory = os.path.join(project.root, dest)
     os.makedirs(directory, exist_ok=True)
 
 repository.Repository = Repository
@@ -68,7 +68,7 @@ termui.confirm = lambda *arguments, **options: False
 cases, answers = json.load(sys.stdin), []
 environ = dict(os.environ)
 for arguments, variables, directory in cases:
-    found.clear()
+    result.clear()
     os.environ.clear()
     os.environ.update(environ | variables)
     os.chdir(directory)
@@ -81,12 +81,12 @@ for arguments, variables, directory in cases:
         with core.exit_stack:
             core.main(list(arguments))
     except SystemExit as end:
-        found["rejected"] = end.code == 2
+        result["rejected"] = end.code == 2
     except Exception as error:
-        found["error"] = repr(error)
-    if "built" in found and not os.listdir(found["built"]):
-        os.removedirs(found["built"])
-    answers.append(dict(found))
+        result["error"] = repr(error)
+    if "built" in result and not os.listdir(result["built"]):
+        os.removedirs(result["built"])
+    answers.append(dict(result))
 with open(sys.argv[1], "w") as file:
     json.dump(answers, file)
 """
@@ -279,27 +279,27 @@ def test_reads_command_lines_as_pdm_does(project: Path, pytestconfig: pytest.Con
     )
     assert done.returncode == 0, done.stderr
     different = []
-    for case, found in zip(cases, json.loads(answers.read_text()), strict=True):
+    for case, result in zip(cases, json.loads(answers.read_text()), strict=True):
         arguments, variables, directory = case
         process = Process("pdm", tuple(arguments), type(project)(directory), {**environ, **variables})
-        if found.get("rejected"):
+        if result.get("rejected"):
             continue  # whatever the uploader says, nothing asks and nothing is uploaded
-        expected, said = _expected(found), _ask(process)
+        expected, said = _expected(result), _ask(process)
         is_refused = isinstance(said, str) and (expected is None or any(part in said for part in REFUSED))
         if said != expected and not is_refused:
-            different.append((arguments, variables, directory, said, found))
+            different.append((arguments, variables, directory, said, result))
     assert not different, "\n".join(map(str, different))
 
 
-def _expected(found: dict[str, Any]) -> dict[str, object] | None:
+def _expected(result: dict[str, Any]) -> dict[str, object] | None:
     """Return what pdm did; None if it stopped before it would have uploaded."""
-    if "url" not in found:
+    if "url" not in result:
         return None
     return {
-        "url": found["url"],
-        "project": found["project"],
-        "files": None if "built" in found else found["files"],
-        "lookups": [list(pair) for pair in dict.fromkeys(map(tuple, found.get("lookups", [])))],
+        "url": result["url"],
+        "project": result["project"],
+        "files": None if "built" in result else result["files"],
+        "lookups": [list(pair) for pair in dict.fromkeys(map(tuple, result.get("lookups", [])))],
     }
 
 

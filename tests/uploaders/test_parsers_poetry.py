@@ -36,21 +36,21 @@ from poetry.publishing.uploader import Uploader
 from poetry.utils.password_manager import PasswordManager
 
 PasswordManager.use_keyring = False
-found = {}
+result = {}
 
 def upload(self, url, **options):
     files = [os.path.realpath(file) for file in self.files]
     project = os.path.realpath(self._poetry.file.path.parent)
     if not options["dry_run"]:
-        found.update(url=url, files=files, project=project, password=self._password)
+        result.update(url=url, files=files, project=project, password=self._password)
 
 Uploader.upload = upload
-PublishCommand.call = lambda self, name, args="": found.update(built=True)
+PublishCommand.call = lambda self, name, args="": result.update(built=True)
 PublishCommand.confirm = lambda self, *args, **options: True
 results = []
 environ = dict(os.environ)
 for case in json.load(sys.stdin):
-    found = {}
+    result = {}
     os.environ.clear()
     os.environ.update(environ | case["environ"])
     os.chdir(case["directory"])
@@ -65,7 +65,7 @@ for case in json.load(sys.stdin):
         pass
     finally:
         sys.stdout, sys.stderr = screen
-    results.append(found)
+    results.append(result)
 json.dump(results, sys.stdout)
 """
 
@@ -250,13 +250,13 @@ def said(words: Sequence[str], directory: Path, environ: Mapping[str, str]) -> d
         return {}
     try:
         files = UPLOADER.find_files(process)
-        found: dict[str, object] = {
+        result: dict[str, object] = {
             "url": process.target.address.url,
             "project": str(UPLOADER.find_project(process)),
         }
     except Refusal:
         return {}
-    return found | ({"built": True} if files is None else {"files": [str(file) for file in files]})
+    return result | ({"built": True} if files is None else {"files": [str(file) for file in files]})
 
 
 @pytest.mark.parametrize(("commands", "environ"), [(COMMANDS, {}), (WITH_VARIABLES, ENVIRON)])
@@ -269,11 +269,11 @@ def test_command_lines(environments: Environments, base: Path, commands: str, en
         real.pop("password", None)
         if "built" in real:
             real.pop("files", None)
-        found = said(words, directory, environ)
+        result = said(words, directory, environ)
         if shlex.join(words) in REFUSED.splitlines():
             assert real == {}
-        elif found != real:
-            different.append((words, real, found))
+        elif result != real:
+            different.append((words, real, result))
     assert different == [], "\n".join(map(str, different))
 
 

@@ -224,10 +224,10 @@ def compare(
     for line in commands.strip().splitlines():
         words = shlex.split(line.format(url=server.url))
         real = truth(program, server, words, base, environ)
-        found = said(words, base, environ)
+        result = said(words, base, environ)
         uploads += real is not None
-        if real != found:
-            different.append((line, real, found))
+        if real != result:
+            different.append((line, real, result))
     return different, uploads
 
 

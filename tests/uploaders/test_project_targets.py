@@ -86,9 +86,9 @@ def files(home: Path) -> None:
 
 
 def uploader(name: str) -> Uploader:
-    found = find_uploader(name)
-    assert found is not None
-    return found
+    one = find_uploader(name)
+    assert one is not None
+    return one
 
 
 def refusal(ask: Callable[[], object]) -> str:
