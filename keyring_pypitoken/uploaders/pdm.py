@@ -111,6 +111,8 @@ class Pdm(Uploader):
         lookups = tuple(dict.fromkeys((key, user) for key in keys for user in users))
         if not password.value:
             password = Setting(url.password if in_url else None, address.source._replace(kind="url"))
+        if username.value is None:
+            password = Setting()  # what keyring has for the repository's name wins
         username = username if username.value else Setting()
         return Target(address, username, password, lookups, checkout=tuple(_choices(run, tables)))
 

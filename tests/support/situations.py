@@ -216,7 +216,7 @@ SITUATIONS = (
     ),
     Situation(
         "password in a variable", "pdm", "bypass", "the variable PDM_PUBLISH_PASSWORD is set",
-        "`unset PDM_PUBLISH_PASSWORD`", _set(PDM_PUBLISH_PASSWORD=SECRET),
+        "`unset PDM_PUBLISH_PASSWORD`", _set(PDM_PUBLISH_USERNAME=TOKEN, PDM_PUBLISH_PASSWORD=SECRET),
     ),
     Situation(
         "token in a variable", "maturin", "bypass", "the variable MATURIN_PYPI_TOKEN is set",

@@ -302,10 +302,12 @@ PROBLEMS = {
     ],
     "pdm publish -r a": [_other("bob", "username in ../config/pdm/config.toml", "pdm")],
     "PDM_PUBLISH_USERNAME= pdm publish": [],
-    "pdm publish -r half": [
+    "pdm publish -r half": [],  # without a user name keyring comes first
+    "pdm publish -r https://alice:secret@b.example/": [],
+    "pdm publish -r half -u __token__": [
         f"password in ../config/pdm/config.toml holds a password, {_BEFORE.format('pdm')}: {_STORE}"
     ],
-    "pdm publish -r https://alice:secret@b.example/": [
+    "pdm publish -u __token__ -r https://alice:secret@b.example/": [
         f"the URL in --repository holds a password, {_BEFORE.format('pdm')}: delete it there",
     ],
     "hatch publish -n -u __token__": [],

@@ -77,10 +77,11 @@ def place(home: Path, work: Path, user_policy: WritePolicy, monkeypatch: pytest.
         "[distutils]\nindex-servers = pypi testpypi\n"
         f"[pypi]\nrepository = {PYPI}\n[testpypi]\nrepository = {TESTPYPI}\n",
     )
-    place.write("config/pdm/config.toml", f'[repository.pypi]\nurl = "{PYPI}"\n')
+    place.write("config/pdm/config.toml", f'[repository.local]\nurl = "{PYPI}"\n')
     place.set(UV_PUBLISH_URL=PYPI, HATCH_INDEX_REPO=PYPI, POETRY_REPOSITORIES_LOCAL_URL=PYPI)
-    # poetry takes PyPI's own address if no repository is named.
-    monkeypatch.setattr(type(find_uploader("poetry")), "typical", ("publish", "-r", "local"))
+    # These ask by the name of the repository, and `pypi` is PyPI.
+    for name in ("poetry", "pdm"):
+        monkeypatch.setattr(type(find_uploader(name)), "typical", ("publish", "-r", "local"))
     return place
 
 
@@ -128,7 +129,10 @@ def test_a_real_upload_does_what_status_says(
     report = next(report for report in status["uploaders"] if report["uploader"] == name)
     assert report["verdict"] == situation.verdict, report
 
-    words = {"poetry": ("publish", "-r", "local"), "maturin": ("upload", "dist/demo-1.0-py3-none-any.whl")}
+    words = {
+        **dict.fromkeys(("poetry", "pdm"), ("publish", "-r", "local")),
+        "maturin": ("upload", "dist/demo-1.0-py3-none-any.whl"),
+    }
     arguments = words.get(name, situation.words)
     uploader = find_uploader(name)
     assert uploader is not None
