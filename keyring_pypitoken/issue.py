@@ -122,7 +122,7 @@ def issue(request: Request, ask_rest: AskRest = lambda: None) -> Issued | None:
     memory.forget(remembered)
     master = request.master or _find_master(grant, config, ask_rest)
     if master is None:
-        _refuse_if_others(repository, grant.account, config)
+        _refuse_if_others(repository, grant.account, config, ask_rest)
         return None
     from keyring_pypitoken.derive import derive  # only if there is a master: most processes that ask have none
 
@@ -174,9 +174,8 @@ def refuse_loss(token: MasterToken) -> None:
 
 def _is_ours(token: MasterToken | None, config: Config) -> bool:
     """Return True for a token of PyPI's or a configured repository's; a broken policy may configure any."""
-    if token is None:
-        return False
-    return config.problem is not None or token.is_token({repository.domain for repository in config.repositories})
+    domains = None if config.problem else {repository.domain for repository in config.repositories}
+    return token is not None and token.is_token(domains)
 
 
 def _repository(key: Key, named: Match, who: Asker, config: Config, ask_rest: AskRest) -> Repository | None:
@@ -203,7 +202,8 @@ def _repository(key: Key, named: Match, who: Asker, config: Config, ask_rest: As
         )
     if named.kind in ("misspelled", "generic"):
         return None
-    if repository is not None and (key.username or repository.name in _BUILT_IN_NAMES):
+    is_built_in = named.kind == "host" and repository is not None and repository.name in _BUILT_IN_NAMES
+    if repository is not None and (key.has_username or is_built_in):
         return repository
     try:
         token = ask_rest()
@@ -230,7 +230,7 @@ def _find_master(grant: Grant, config: Config, ask_rest: AskRest) -> MasterToken
             command.value, repository, account.value, grant.projects.value if grant.projects else ()
         )
     master = masters.find_master(repository, account.value, config.store)
-    if master is None:
+    if master is None and (account.value == DEFAULT_ACCOUNT or account.origin == _LOOKUP):
         raw = ask_rest()
         master = raw if _is_ours(raw, config) else None
     return master
@@ -249,9 +249,10 @@ def _is_nothing_stored(repository: Repository, account: str, config: Config, ask
     )
 
 
-def _refuse_if_others(repository: Repository, account: WithOrigin[str], config: Config) -> None:
+def _refuse_if_others(repository: Repository, account: WithOrigin[str], config: Config, ask_rest: AskRest) -> None:
     """Refuse if the account has no master and others have, or had: declining could let one of them out raw."""
-    if others := masters.other_accounts(repository, account.value, config.store):
+    others = masters.other_accounts(repository, account.value, config.store)
+    if others or _is_ours(ask_rest(), config):
         suffix = "" if account.value == DEFAULT_ACCOUNT else f" --account {account.value}"
         likely = nearest(account.value, others)
         raise Refusal(

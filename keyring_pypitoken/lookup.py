@@ -18,7 +18,8 @@ TOKEN_USERNAME = "__token__"  # noqa: S105 - PyPI's user name for every token, n
 DEFAULT_ACCOUNT = "default"
 _PRIVATE_PREFIX = "keyring-pypitoken:"
 # What stands for any user: nothing, and what poetry writes instead of nothing.
-_USERNAMES = (TOKEN_USERNAME, "", "__poetry_source_empty_username__")
+_ANYBODY = ("", "__poetry_source_empty_username__")
+_USERNAMES = (TOKEN_USERNAME, *_ANYBODY)
 # What flit asks for first: the token of one project, then that of one user (flit, `upload.py`).
 _FLIT_PROJECT, _FLIT_USER = "pypi_token:project:", "pypi_token:user:"
 # Under which poetry and pdm store the tokens of any repository, and hatch before 1.16.3 those of PyPI and TestPyPI.
@@ -96,6 +97,11 @@ class Key(Record):
             project = username[len(_FLIT_PROJECT) :]
         url = _URL.fullmatch(service)
         return cls(service, username, unquote(url[5]) if url and url[5] else None, project)
+
+    @property
+    def has_username(self) -> bool:
+        """Return True if a token is asked for, and not anybody's password."""
+        return self.username is not None and self.username.lower() not in _ANYBODY
 
     @property
     def is_url(self) -> bool:

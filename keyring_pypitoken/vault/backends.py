@@ -122,10 +122,13 @@ def has_age_file() -> bool:
 
 
 def has_master() -> bool:
-    """Return True if a master is stored, noted, or printed by a program, as far as the files show."""
+    """Return True if a master is stored or noted, or a policy names its store, as far as the files show."""
     from keyring_pypitoken.policy.discovery import load_config
 
-    return has_age_file() or files.any_present([paths.accounts_directory()]) or load_config().store.command is not None
+    if files.any_present([paths.age_file(), paths.accounts_directory()]):
+        return True
+    config = load_config()
+    return config.problem is not None or any(config.store._asdict().values())
 
 
 def has_pyrage() -> bool:

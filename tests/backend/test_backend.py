@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -171,7 +170,8 @@ def test_alone_without_a_master_every_lookup_is_declined(monkeypatch: pytest.Mon
     monkeypatch.setenv("TEST_KEYRINGS", "")
     _leave_alone(monkeypatch)
     assert isinstance(keyring.get_keyring(), PyPITokenKeyring)
-    assert keyring.get_password(PYPI, TOKEN) is None
+    with pytest.raises(keyring.errors.NoKeyringError, match="No recommended backend"):
+        keyring.get_password(PYPI, TOKEN)
     assert keyring.get_credential(PYPI, None) is None
     with pytest.raises(RefusedSetError, match=r"need a passphrase, which cannot be asked for without a terminal"):
         keyring.set_password(PYPI, TOKEN, new_master())
@@ -273,8 +273,7 @@ def test_a_raw_master_under_an_uploaders_key_serves_as_master(
 ) -> None:
     monkeypatch.setenv("TEST_KEYRINGS", "first,second")
     SecondKeyring().plant(*key, new_master())
-    for service in (PYPI, key[0]):
-        assert get(service).restrictions[1:] == [ProjectNamesRestriction(["demo"])]
+    assert get(key[0]).restrictions[1:] == [ProjectNamesRestriction(["demo"])]
 
 
 @pytest.mark.parametrize("service", ["poetry-repository-mirror", "pdm-repository-Mirror"])
@@ -297,8 +296,16 @@ def test_the_private_master_goes_before_a_raw_one(monkeypatch: pytest.MonkeyPatc
 def test_raw_masters_are_found_in_the_order_of_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_KEYRINGS", "first,second")
     SecondKeyring().plant(PYPI, TOKEN, new_master(identifier="second"))
-    FileKeyring().plant("upload.pypi.org", TOKEN, new_master(identifier="first"))
+    assert get().identifier == "second"
+    FileKeyring().plant(PYPI, TOKEN, new_master(identifier="first"))
     assert get().identifier == "first"
+
+
+def test_a_raw_master_serves_no_account_that_a_policy_names(work: Path) -> None:
+    FileKeyring().plant(PYPI, TOKEN, new_master())
+    (work / "pypitoken.toml").write_text('account = "work"\n')
+    with pytest.raises(RefusedError, match=r"^no master is stored for the account 'work' of pypi "):
+        keyring.get_password(PYPI, TOKEN)
 
 
 def test_a_raw_token_of_another_user_is_not_let_out_without_a_user_name() -> None:
@@ -330,7 +337,7 @@ def test_a_broken_backend_below_is_a_refusal_unless_a_master_is_found(monkeypatc
 def test_a_label_stores_and_finds_an_account(work: Path) -> None:
     keyring.set_password(PYPI, TOKEN, new_master(identifier="mine"))
     keyring.set_password(f"{PYPI}?work", TOKEN, new_master(identifier="work"))
-    assert passwords().keys() == {(PRIVATE, "default"), (PRIVATE, "work")}
+    assert passwords().keys() == {(PRIVATE, "default"), (f"{PRIVATE}?work", "work")}
     assert get().identifier == "mine"
     assert get(f"{PYPI}?work").identifier == "work"
     assert get(f"{PYPI}?work").restrictions[1] == ProjectNamesRestriction(["demo"])
@@ -350,7 +357,7 @@ def test_an_account_whose_note_is_lost_is_found_in_its_store() -> None:
 def test_an_account_that_is_noted_is_no_project_even_if_its_master_is_gone() -> None:
     keyring.set_password(f"{PYPI}?work", TOKEN, new_master())
     keyring.set_password(PYPI, TOKEN, new_master())
-    FileKeyring().delete_password(PRIVATE, "work")
+    FileKeyring().delete_password(f"{PRIVATE}?work", "work")
     with pytest.raises(RefusedError, match=r"^no master is stored for the account 'work' of pypi \(the lookup\): "):
         keyring.get_password(f"{PYPI}?work", TOKEN)
 
@@ -382,7 +389,7 @@ def test_stored_accounts_are_noted_without_a_secret() -> None:
     keyring.set_password(f"{TEST}?work", TOKEN, new_master("test.pypi.org"))
     notes = [json.loads(path.read_text()) for path in Path(paths.accounts_directory()).glob("*.json")]
     assert sorted((note["repository"], note["account"]) for note in notes) == [(TEST, "work"), (PYPI, "default")]
-    assert all(note.keys() == {"repository", "account", "stored"} for note in notes)
+    assert all(note.keys() == {"repository", "account", "stored", "projects"} for note in notes)
     keyring.delete_password(PYPI, TOKEN)
     assert len(list(Path(paths.accounts_directory()).iterdir())) == 1
 
@@ -418,11 +425,11 @@ def test_a_master_is_not_stored_without_a_place_for_the_lock_and_the_notes(home:
 
 
 def test_a_master_whose_account_cannot_be_noted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(**_place: object) -> None:
+    def full(*_place: object, **_named: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tempfile, "mkstemp", full)
-    with pytest.raises(RefusedSetError, match=r"^the account 'default' of pypi cannot be noted \("):
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(RefusedSetError, match=r"^the account 'default' of pypi is stored, and cannot be noted: "):
         keyring.set_password(PYPI, TOKEN, new_master())
     assert get(), "it is stored all the same, and is used"
 
@@ -710,7 +717,7 @@ def test_what_fails_unexpectedly_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -
     def fail_with_the_secret(*_arguments: object, **_named: object) -> None:
         raise LookupError(new_master())
 
-    for name in ("match", "load_config", "plan", "this_process"):
+    for name in ("match", "load_config", "plan", "asker"):
         with monkeypatch.context() as broken:
             broken.setattr(issue, name, fail_with_the_secret)
             forget()
@@ -756,7 +763,7 @@ def test_a_refusal_is_raised_even_if_what_ends_an_uploader_cannot_be_loaded(monk
 def test_properties_from_the_environment_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TOKEN", "STORE", "NOTICE", "UNSCOPED"):
         monkeypatch.setenv(f"KEYRING_PROPERTY_{name}", "0.1")
-    assert vars(alone()) == dict.fromkeys(("token", "store", "notice", "unscoped"), "0.1")
+    assert vars(alone()) == {}
     alone().set_password(PYPI, TOKEN, new_master())
     found = alone().get_password(PYPI, TOKEN)
     assert found is not None
@@ -764,7 +771,9 @@ def test_properties_from_the_environment_change_nothing(monkeypatch: pytest.Monk
 
 
 def test_a_refusal_brings_no_frame_of_the_steps() -> None:
-    key = Key.parse("http://upload.pypi.org/legacy/", TOKEN)
+    keyring.set_password(PYPI, TOKEN, new_master())
+    Path("pyproject.toml").unlink()
+    key = Key.parse(PYPI, TOKEN)
     assert key is not None
     with pytest.raises(Refusal) as refused:
         issue.answer(key, lambda: None)

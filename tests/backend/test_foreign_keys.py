@@ -134,13 +134,13 @@ def test_all_four_calls_answer_as_without_us(
     assert with_us == without
 
 
-def test_pinned_as_the_only_keyring_foreign_keys_are_answered_as_by_none(
+def test_pinned_as_the_only_keyring_foreign_keys_are_answered_as_without_us(
     sites: dict[bool, Path], tmp_path: Path
 ) -> None:
     pinned = {"PYTHON_KEYRING_BACKEND": "keyring_pypitoken.backend.PyPITokenKeyring", "TEST_KEYRINGS": "first"}
     keys = FOREIGN[:5]
     with_us, _, used = ask(sites[True], keys, tmp_path / "with", **pinned)
-    without, _, _ = ask(sites[False], keys, tmp_path / "without", TEST_KEYRINGS="")
+    without, _, _ = ask(sites[False], keys, tmp_path / "without", TEST_KEYRINGS="first")
     assert (with_us, used) == (without, "keyring_pypitoken.backend")
 
 

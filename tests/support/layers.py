@@ -11,10 +11,10 @@ import keyring_pypitoken
 PACKAGE = Path(keyring_pypitoken.__file__).parent
 # The lowest layer first. A module may import those in the layers below its own, and those of its own package.
 LAYERS = (
-    {"exceptions", "record", "secret", "text", "names", "paths", "memory"},
-    {"files", "toml", "rest"},
-    {"lookup"},
-    {"policy", "tokens"},
+    {"exceptions", "secret", "names", "text", "paths", "record", "memory"},
+    {"files", "toml"},
+    {"lookup", "rest"},
+    {"tokens", "policy"},
     {"uploaders"},
     {"notices"},
     {"vault"},

@@ -425,16 +425,6 @@ def stored_master_unreadable(stage: Stage) -> str:
 
 
 @case
-def raw_password_in_the_chain(stage: Stage) -> str:
-    """A password lies under the upload key."""
-    stage.stored.plant(PYPI, TOKEN, "hunter2")
-    return (
-        "the stored master for pypi cannot be read (the token has no prefix: PyPI's tokens begin with 'pypi-'): "
-        f"{AGAIN}"
-    )
-
-
-@case
 def stored_master_expired(stage: Stage) -> str:
     """Another program stored a token that has expired."""
     expired = Token.load(new_master()).restrict(not_before=0, not_after=1_600_000_000)
