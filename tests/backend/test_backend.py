@@ -381,7 +381,9 @@ def test_flits_user_name_tells_the_project() -> None:
     keyring.set_password(PYPI, TOKEN, new_master())
     assert get(PYPI, "pypi_token:project:other").restrictions[1] == ProjectNamesRestriction(["other"])
     keyring.set_password(PYPI, "pypi_token:project:other", new_master(identifier="typed into flit"))
-    assert passwords() == {(PRIVATE, "default"): new_master(identifier="typed into flit")}
+    typed = new_master(identifier="typed into flit")
+    assert passwords() == {(PRIVATE, "default"): new_master(), (f"{PRIVATE}?other", "other"): typed}
+    assert get(PYPI, "pypi_token:project:other").identifier == "typed into flit"
 
 
 def test_stored_accounts_are_noted_without_a_secret() -> None:
@@ -552,9 +554,7 @@ LOCAL = '[repository.local]\nurl = "https://index.example/legacy/"\nservices = [
 
 def test_a_configured_repository_has_masters_of_its_own(user_policy: WritePolicy, site_policy: WritePolicy) -> None:
     user_policy(LOCAL)
-    site_policy(
-        '[repository.site]\nurl = "https://site.example/legacy/"\n[repository.local]\nurl = "https://x.example/"\n'
-    )
+    site_policy('[repository.site]\nurl = "https://site.example/legacy/"\n')
     keyring.set_password("my-index", TOKEN, new_master("index.example"))
     assert passwords().keys() == {("keyring-pypitoken:https://index.example/legacy/", "default")}
     assert get("https://index.example/legacy").domain == "index.example"

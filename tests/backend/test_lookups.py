@@ -359,7 +359,8 @@ def test_a_token_is_stored_for_a_repository_only_and_under_our_name(below: FileK
             assert below.passwords() == {}
             continue
         keyring.set_password(case.service, case.username, master)
-        assert below.passwords() == {(repository.private_service("default"), "default"): master}, case
+        account = case.project or "default"
+        assert below.passwords() == {(repository.private_service(account), account): master}, case
         if case.expected in NAMES:
             keyring.delete_password(case.service, case.username)
             assert below.passwords() == {}
@@ -443,8 +444,8 @@ def test_a_home_that_cannot_be_searched_breaks_no_unrelated_lookup(
     assert keyring.get_password("https://pip.example/simple/", "joe") == "hers"
 
 
-@pytest.mark.parametrize(("dirs", "count"), [("", 1), (":/site", 1), ("relative:/site", 1), ("/one:/two:/one", 2)])
-@pytest.mark.skipif(os.name != "posix", reason="XDG variables are for POSIX systems")
+@pytest.mark.parametrize(("dirs", "count"), [("", 1), (":/site", 2), ("relative:/site", 2), ("/one:/two:/one", 3)])
+@pytest.mark.skipif(sys.platform != "linux", reason="XDG variables are for POSIX systems")
 def test_only_absolute_site_directories_count(dirs: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative one would take a file of somebody's checkout for the machine's."""
     monkeypatch.setenv("XDG_CONFIG_DIRS", dirs)
