@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken import issue
 from keyring_pypitoken.cli.output import dump, read_secret, say, table
+from keyring_pypitoken.cli.surroundings import find_keyring_problems
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory, find_program
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME, Key, Repository, repository_at
@@ -49,6 +50,8 @@ def explain(options: argparse.Namespace) -> int:
         dump(_as_dict(grant, origin))
     else:
         _print(grant, origin, remark)
+        for problem in find_keyring_problems(os.environ):
+            say(f"But {problem.problem}: {problem.remedy}.", "bad")
     return 0
 
 

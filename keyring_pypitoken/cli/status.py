@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from keyring_pypitoken.cli import pypirc
 from keyring_pypitoken.cli.grants import find_repository_at
 from keyring_pypitoken.cli.output import dump, items, say, table
 from keyring_pypitoken.cli.surroundings import find_keyring_problems, find_programs, lacks_plugin
@@ -333,6 +334,13 @@ def _raw_problems(config: Config) -> list[Problem]:
                 )
                 for store, service in unprotected.find_unprotected(pairs, config.store)
             ]
+        # What a plain upload sends from [pypi] is a problem of each uploader.
+        places = [f"[{token.section}] of {pypirc.NAME}" for token in pypirc.read_home()[0] if token.section != "pypi"]
+        places += [f"{name} ({lines})" for name, lines in pypirc.find_in_checkout(current_directory())]
+        problems += [
+            Problem(f"{printable(place)} holds a token, which uploaders send as it is", "`keyring-pypitoken adopt`")
+            for place in places
+        ]
     except Refusal as refusal:
         problems.append(Problem.of_refusal(refusal))
     return problems

@@ -401,3 +401,19 @@ def test_the_command_alone_asks_no_store(command: Command, monkeypatch: pytest.M
     monkeypatch.setattr(FileKeyring, "get_password", lambda _self, service, _username: asked.append(service))
     assert command()[0] == 0
     assert asked == []
+
+
+def test_tokens_in_any_pypirc_are_problems(place: Place, command: Command) -> None:
+    (place.home / ".pypirc").write_text(
+        f"[demo]\nrepository = https://x.example/\npassword = {place.master('pypi.org')}\n"
+    )
+    (place.work / ".pypirc").write_text(f"[pypi]\npassword = {place.master('pypi.org')}\n")
+    problems = command.json("status", code=1)["problems"]
+    for file in (".pypirc (line 2)", "[demo] of ~/.pypirc"):
+        sent = {
+            "problem": f"{file} holds a token, which uploaders send as it is",
+            "remedy": "`keyring-pypitoken adopt`",
+        }
+        assert sent in problems
+    for directory in (place.home, place.work):
+        (directory / ".pypirc").unlink()  # no master may be left in the clear
