@@ -480,16 +480,6 @@ def test_the_policy_may_name_the_store(user_policy: WritePolicy, monkeypatch: py
     assert get()
 
 
-def test_a_named_store_need_not_be_in_the_chain(user_policy: WritePolicy) -> None:
-    user_policy('[store]\nbackend = "keyrings.alt.file.PlaintextKeyring"\n')
-    keyring.set_password(PYPI, TOKEN, new_master())
-    assert passwords() == {}
-    assert get()
-    user_policy('[store]\nbackend = "file_keyring.FileKeyring"\n')
-    forget()
-    assert get(), "what the other store holds is still found"
-
-
 def test_a_named_store_outside_the_chain_is_loaded(user_policy: WritePolicy) -> None:
     keyring.core.init_backend(limit=lambda found: not isinstance(found, FileKeyring))
     user_policy('[store]\nbackend = "file_keyring.FileKeyring"\n')
@@ -508,22 +498,6 @@ def test_plaintext_stores_and_url_plugins_are_passed_over(monkeypatch: pytest.Mo
     assert passwords().keys() == {(PRIVATE, "default")}
     assert get()
     assert keyring.get_password("https://plugin.example/simple/", "anybody") == "secret of its own"
-
-
-def test_a_store_that_turns_out_to_take_nothing_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TEST_KEYRINGS", "first,second")
-    monkeypatch.setenv("TEST_KEYRING_BROKEN", "first:unsupported")
-    keyring.set_password(PYPI, TOKEN, new_master())
-    assert passwords() == {}
-    assert passwords(SecondKeyring).keys() == {(PRIVATE, "default")}
-
-
-def test_a_plugin_that_stores_nothing_is_no_choice(user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TEST_KEYRINGS", "first,url")
-    user_policy('[store]\nbackend = "file_keyring.URLPlugin"\n')
-    with pytest.raises(RefusedSetError, match=r"^no keyring backend on this machine can keep the master"):
-        keyring.set_password(PYPI, TOKEN, new_master())
-    assert passwords() == {}
 
 
 def test_never_asks_itself_the_chainer_or_a_backend_that_holds_nothing() -> None:

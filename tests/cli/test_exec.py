@@ -227,8 +227,8 @@ def test_exec_takes_a_project_a_length_and_a_note(
 ) -> None:
     words = ("exec", "-r", "pypi", "--project", "One", "--valid-for", "7d", "--note", "Jenkins", "--", sys.executable)
     assert command.refused(*words) == (
-        "--valid-for is 7d, above max-valid-for, which is 1h (its default): shorten it, or raise max-token-valid-for "
-        "in your own policy.toml."
+        "--valid-for is 7 days, above max-valid-for, which is 1 hour (its default): shorten it, or "
+        "raise max-token-valid-for in your own policy.toml."
     )
     assert became == {}
     user_policy('max-token-valid-for = "7d"\n')
@@ -471,8 +471,8 @@ def test_token_takes_projects_a_length_and_a_note(command: Command, user_policy:
     assert (entry.note, entry.projects) == ("GitLab", ("one", "two"))
     assert command("history")[1].rstrip().endswith(": GitLab")
     assert command.refused("token", "--valid-for", "8d") == (
-        f"--valid-for is 8d, above max-token-valid-for, which is 7d ({paths.user_policy()}:1): shorten it, or raise "
-        "max-token-valid-for in your own policy.toml."
+        f"--valid-for is 8 days, above max-token-valid-for, which is 7 days ({paths.user_policy()}:1): shorten it, or "
+        "raise max-token-valid-for in your own policy.toml."
     )
     assert command.refused("token", "--project", "a/b") == "--project 'a/b' is not a valid project name: correct it."
     assert command.refused("token", "--valid-for", "soon").startswith(

@@ -17,7 +17,7 @@ from keyring_pypitoken.vault import accounts
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
 AGED = (
-    "the master for pypi (account 'default') was stored 1 year 35 days ago, and max-master-age is 365d "
+    "the master for pypi (account 'default') was stored 1 year 35 days ago, and max-master-age is 1 year "
     "({policy}:1): {remedy}"
 )
 REMEDY = (
@@ -89,7 +89,7 @@ def test_a_master_within_its_age_is_not_mentioned(
 def test_the_strictest_policy_counts(site_policy: WritePolicy, limit: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert limit
     site = site_policy('max-master-age = "30d"\n')
-    assert f"and max-master-age is 30d ({site}:1): " in upload(capsys)[0]
+    assert f"and max-master-age is 30 days ({site}:1): " in upload(capsys)[0]
 
 
 @pytest.mark.usefixtures("aged", "limit")

@@ -20,6 +20,7 @@ from sandbox import WritePolicy, new_master
 from keyring_pypitoken import Token, lookup, paths
 from keyring_pypitoken.text import utc
 from keyring_pypitoken.vault import accounts
+from keyring_pypitoken.vault.backends import lines_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,7 +212,7 @@ def ceiling_exceeded(stage: Stage) -> str:
     stage.project('valid-for = "45m"\n')
     path = stage.user('\nmax-valid-for = "30m"\n')
     return (
-        f"valid-for is 45m (pypitoken.toml:1), above max-valid-for, which is 30m ({path}:2): "
+        f"valid-for is 45 minutes (pypitoken.toml:1), above max-valid-for, which is 30 minutes ({path}:2): "
         "shorten valid-for, or raise max-valid-for in your own policy.toml."
     )
 
@@ -222,7 +223,7 @@ def default_ceiling_exceeded(stage: Stage) -> str:
     stage.master()
     stage.project('valid-for = "2h"\n')
     return (
-        "valid-for is 2h (pypitoken.toml:1), above max-valid-for, which is 1h (its default): "
+        "valid-for is 2 hours (pypitoken.toml:1), above max-valid-for, which is 1 hour (its default): "
         "shorten valid-for, or raise max-valid-for in your own policy.toml."
     )
 
@@ -527,7 +528,7 @@ def variable_asks_for_longer(stage: Stage) -> str:
     stage.master()
     stage.env("KEYRING_PYPITOKEN_VALID_FOR", "20m")
     return (
-        "KEYRING_PYPITOKEN_VALID_FOR asks for 20m, and it may only shorten valid-for, which is 15 minutes "
+        "KEYRING_PYPITOKEN_VALID_FOR asks for 20 minutes, and it may only shorten valid-for, which is 15 minutes "
         "(auto: files not known): set it to less, or run `unset KEYRING_PYPITOKEN_VALID_FOR`."
     )
 
@@ -626,9 +627,9 @@ def set_without_a_store(stage: Stage) -> tuple[str, str]:
     stage.env("TEST_KEYRINGS", "plaintext")
     stage.without("pyrage")
     return new_master(), (
-        "no keyring backend on this machine can keep the master (`keyring --list-backends` shows what there is): "
-        "install or unlock one, install `keyring-pypitoken[age]` for an encrypted file, "
-        f"or name one as `backend` in [store] of {paths.user_policy()}."
+        "no keyring of a desktop (Secret Service, KWallet, macOS, Windows) can keep the master here: unlock or start "
+        "it; or install `keyring-pypitoken[age]` for an encrypted file; or choose file_keyring.PlaintextFileKeyring "
+        f"with {lines_for('file_keyring.PlaintextFileKeyring')}."
     )
 
 
@@ -638,7 +639,8 @@ def set_without_a_store_or_a_passphrase(stage: Stage) -> tuple[str, str]:
     stage.env("TEST_KEYRINGS", "plaintext")
     return new_master(), (
         f"the masters in {paths.age_file()} need a passphrase, which cannot be asked for without a terminal: "
-        "set KEYRING_PYPITOKEN_PASSPHRASE, or run this in a terminal."
+        "set KEYRING_PYPITOKEN_PASSPHRASE, or run this in a terminal. Or choose another store with "
+        f"{lines_for('file_keyring.PlaintextFileKeyring')}."
     )
 
 

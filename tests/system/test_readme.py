@@ -202,7 +202,7 @@ def test_the_session_runs_as_shown(index: IndexProcess, work: Path, home: Path, 
 
     pip, login, build, upload, status, explain = typed()
     assert (pip.split()[0], upload) == ("pip", "twine upload dist/*")
-    assert shell(login) == "Stored for pypi. Next: twine upload dist/*\n"
+    assert shell(login) == "Stored for pypi in file_keyring.FileKeyring.\nNext: twine upload dist/*\n"
     shell(f"{login} --repository local")  # the index on loopback stands for PyPI
     shell(build)
     shown = shell(upload, TWINE_REPOSITORY_URL=index.upload_url)

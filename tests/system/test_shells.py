@@ -94,8 +94,5 @@ def test_no_example_of_the_help_has_single_quotes() -> None:
 def test_a_master_is_not_stored_under_a_url_that_kept_its_quotes(quote: str) -> None:
     with pytest.raises(RefusedSetError) as error:
         keyring.set_password(f"{quote}https://upload.pypi.org/legacy/?work{quote}", "__token__", new_master())
-    assert str(error.value) == (
-        "the service is in quotes, which belong to the name then: use https://upload.pypi.org/legacy/ without them "
-        "(in cmd.exe only double quotes are removed)."
-    )
+    assert str(error.value) == ("the service is a misspelt address of pypi: use https://upload.pypi.org/legacy/.")
     assert FileKeyring().passwords() == {}
