@@ -202,8 +202,7 @@ def _repository(key: Key, named: Match, who: Asker, config: Config, ask_rest: As
         )
     if named.kind in ("misspelled", "generic"):
         return None
-    is_built_in = named.kind == "host" and repository is not None and repository.name in _BUILT_IN_NAMES
-    if repository is not None and (key.has_username or is_built_in):
+    if repository is not None and (named.kind == "name" or key.has_username or repository.name in _BUILT_IN_NAMES):
         return repository
     try:
         token = ask_rest()

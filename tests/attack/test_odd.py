@@ -342,17 +342,14 @@ def test_a_checkout_cannot_choose_where_a_token_goes_that_is_asked_for_by_name(
         assert Token.load(found.password).domain == domain
 
 
-@pytest.mark.parametrize("service", ["poetry-repository-pypi", "poetry-repository-testpypi", "poetry-repository-mine"])
-@pytest.mark.parametrize("is_raw", [True, False])
-def test_what_poetry_asks_for_a_source_of_a_checkout_gets_no_token(service: str, is_raw: bool) -> None:
+def test_what_poetry_asks_for_a_source_of_a_checkout_gets_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     """`poetry install` asks so for every `[[tool.poetry.source]]`, and sends the answer to its URL."""
-    domain = "test.pypi.org" if "test" in service else "pypi.org"
-    if is_raw:
-        FileKeyring().plant(service, "__token__", new_master(domain))
-    else:
-        keyring.set_password(service, "__token__", new_master(domain))
-    assert keyring.get_password(service, "__poetry_source_empty_username__") is None
-    FileKeyring().plant(service, "__poetry_source_empty_username__", new_master(domain))
-    found = keyring.get_password(service, "__poetry_source_empty_username__")
-    assert found is not None
-    assert Token.load(found).raw_caveats[1:] == [b'[1, ["demo"]]']
+    monkeypatch.setattr(sys, "argv", ["poetry", "install"])
+    monkeypatch.setitem(sys.modules, "poetry", ModuleType("poetry"))
+    keyring.set_password(PYPI, TOKEN, new_master())
+    for service in ("poetry-repository-pypi", "poetry-repository-mine", "upload.pypi.org", PYPI):
+        for username in (TOKEN, "__poetry_source_empty_username__", None):
+            assert keyring.get_credential(service, username) is None
+        FileKeyring().plant(service, "__poetry_source_empty_username__", new_master())
+        with pytest.raises(RefusedError):
+            keyring.get_password(service, "__poetry_source_empty_username__")
