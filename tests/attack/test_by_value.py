@@ -21,6 +21,7 @@ from sandbox import new_master
 from keyring_pypitoken import Token, memory, rest
 from keyring_pypitoken.backend import PyPITokenKeyring
 from keyring_pypitoken.lookup import BUILT_IN, Key, match
+from keyring_pypitoken.vault import accounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -235,7 +236,10 @@ def _attack(backend: PyPITokenKeyring, store: Store, pick: random.Random) -> str
     for stored_service, _, text in store.stored_for:
         assert not _is_raw(text) or stored_service.startswith("keyring-pypitoken:"), case
     if call in ("set_password", "delete_password") and (named is None or named.kind == "misspelled"):
-        assert _masters(store) == before, case
+        lost = [
+            master for master, left in zip(before, _masters(store), strict=True) if _is_raw(master) and left != master
+        ]
+        assert not lost, case
     return f"{call} {outcome}"
 
 
@@ -247,6 +251,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Store], PyPITok
     def make(store: Store) -> PyPITokenKeyring:
         memory.forget()
         monkeypatch.setattr(rest, "members", lambda: [store])
+        # Storing a master notes its account; the default one needs no note.
+        notes = [(PYPI, "work", accounts.Noted(0))] if _masters(store)[1] else []
+        monkeypatch.setattr(accounts, "_notes", lambda: iter(notes))
         backend = PyPITokenKeyring()  # type: ignore[no-untyped-call]  # keyring's constructor
         vars(backend)["rest"] = store
         return backend
