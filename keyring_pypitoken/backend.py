@@ -72,7 +72,7 @@ class PyPITokenKeyring(KeyringBackend):
         Raises:
             RefusedError: the key names a repository and must not be answered, or the rest has a PyPI token there.
         """
-        answer: str | None = _get(_Call(self, "get_password", service, username))
+        answer: str | None = _get(self, "get_password", service, username)
         return answer
 
     def get_credential(self, service: str, username: str | None) -> Credential | None:
@@ -81,7 +81,7 @@ class PyPITokenKeyring(KeyringBackend):
         Raises:
             RefusedError: as `get_password`.
         """
-        answer: Credential | None = _get(_Call(self, "get_credential", service, username))
+        answer: Credential | None = _get(self, "get_credential", service, username)
         return answer
 
     def set_password(self, service: str, username: str, password: str) -> None:
@@ -164,7 +164,10 @@ class _Call:
 
     def is_long(self) -> bool:
         """Return True if the answer is long enough for a token."""
-        return any(part is not None and len(part) > _SHORTEST for part in _parts(self.answer()))
+        answer = self.answer()
+        if answer is None or isinstance(answer, str):
+            return answer is not None and len(answer) > _SHORTEST
+        return any(isinstance(part, (str, bytes, bytearray)) and len(part) > _SHORTEST for part in _parts(answer))
 
     def token(self) -> MasterToken | None:
         """Return the text in the answer that holds a token, whatever its location; None if there is none."""
@@ -194,20 +197,30 @@ def _parts(answer: Any) -> tuple[Any, ...]:
     return getattr(answer, "password", None), getattr(answer, "username", None)
 
 
-def _get(call: _Call) -> Any:
+def _get(keyring: PyPITokenKeyring, function: str, service: str, username: str | None) -> Any:
+    call = _Call(keyring, function, service, username)
     try:
-        from keyring_pypitoken.lookup import is_ours
-
-        may_be_ours = is_ours(call.service, call.username)
+        is_ours = (_looks or _load_looks())[0](service, username)
     except Exception:  # noqa: BLE001 - an error must not let a lookup pass by us
-        may_be_ours = True
-    if may_be_ours:
+        is_ours = True
+    if is_ours:
         handed = _guarded(lambda: _answer(call), RefusedError)
         if handed is not None:
-            return handed.password if call.function == "get_password" else handed
+            return handed.password if function == "get_password" else handed
     if call.is_long():
         _guarded(lambda: _refuse_raw(call), RefusedError)
     return call.answer()  # never in a local of ours, which a traceback may show
+
+
+# What every lookup runs, imported with the first one.
+_looks: list[Callable[[object, object], bool]] = []
+
+
+def _load_looks() -> list[Callable[[object, object], bool]]:
+    from keyring_pypitoken.lookup import is_ours
+
+    _looks[:] = [is_ours]
+    return _looks
 
 
 def _guarded(step: Callable[[], T], kind: type[RefusedError]) -> T:

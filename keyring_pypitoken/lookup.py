@@ -125,16 +125,12 @@ class Match(Record):
 
 def is_private(service: object, username: object) -> bool:
     """Return True if our private name is in a key, however a store joins its two parts, decodes or folds them."""
-    first, second = f"{service}".lower(), f"{username or ''}".lower()
-    for text in (first + second, second + first):
-        if "pypi" not in text and "%" not in text and text.isascii():
-            continue
-        decoded = text
-        while "%" in decoded and (further := unquote(decoded)) != decoded:
-            decoded = further
-        if "keyringpypitoken" in re.sub("[^a-z0-9]", "", _fold(decoded)):
-            return True
-    return False
+    text = f"{service}{username or ''}{service}".lower()  # each of the two may come first
+    if "pypi" not in text and "%" not in text and text.isascii():
+        return False
+    while "%" in text and (decoded := unquote(text)) != text:
+        text = decoded
+    return "keyringpypitoken" in re.sub("[^a-z0-9]", "", _fold(text))
 
 
 def is_ours(service: object, username: object) -> bool:

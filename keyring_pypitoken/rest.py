@@ -16,8 +16,6 @@ from keyring.backends import chainer, fail, null
 from keyring_pypitoken.memory import recall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from keyring.backend import KeyringBackend
     from keyring.credentials import Credential
 
@@ -97,14 +95,18 @@ def is_viable() -> bool:
     )
 
 
-@contextlib.contextmanager
-def asking() -> Iterator[bool]:
+class asking:  # noqa: N801 - it reads like a function: `with asking():`
     """Mark that this thread asks the rest; give True if it does so already: then a backend that wraps others asks."""
-    is_nested, _thread.asks = getattr(_thread, "asks", False), True
-    try:
-        yield is_nested
-    finally:
-        _thread.asks = is_nested
+
+    __slots__ = ("_is_nested",)
+
+    def __enter__(self) -> bool:
+        self._is_nested = getattr(_thread, "asks", False)
+        _thread.asks = True
+        return self._is_nested
+
+    def __exit__(self, *_error: object) -> None:
+        _thread.asks = self._is_nested
 
 
 def _find() -> Rest:
