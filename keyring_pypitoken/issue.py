@@ -319,8 +319,8 @@ def save(key: Key | None, service: str, text: MasterToken) -> Saved | None:
     repository = named.repository if named is not None and named.kind != "misspelled" else None
     if repository is None and named is not None and is_token and (named.kind == "name" or _is_saving(named)):
         repository = _repository_of(text, config)
-    is_meant = key is not None and repository is not None and named is not None and named.kind == "url" and key.username
-    if not is_token and not is_meant:
+    is_meant = key is not None and key.has_username and named is not None and repository is named.repository
+    if not is_token and not (is_meant and repository is not None):
         return None
     if config.problem is not None:
         raise config.problem

@@ -55,6 +55,11 @@ _INSTALLERS = {
 State = Literal["uploading", "other", "unknown"]
 
 
+def _is_pip(program: str) -> bool:
+    name = re.fullmatch(_PIP, program)
+    return name is not None and name[0] == program
+
+
 class Asker(Record):
     """What asks keyring.
 
@@ -86,7 +91,7 @@ def asker() -> Asker:
     process = Process(program, arguments, _directory(), os.environ)
     if named is not None and named.module in sys.modules:
         return Asker(process, "uploading" if named.is_uploading(process) else "other")
-    if re.fullmatch(_PIP, program) or any(name.endswith(_PIP_ASKS) for name in sys.modules):
+    if _is_pip(program) or any(name.endswith(_PIP_ASKS) for name in sys.modules):
         return Asker(process, "other")
     # A script that has loaded an uploader may upload with it as a library, which goes on to other credentials.
     state: State = "uploading" if all_uploaders(among=sys.modules) else "unknown"
@@ -169,7 +174,7 @@ def _parent() -> Asker:
     process, is_installed = _read(words or (), _directory(), os.environ, sys.platform)
     process = process._replace(is_parent=True)
     uploader = process.uploader
-    if is_installed or re.fullmatch(_PIP, process.program):
+    if is_installed or _is_pip(process.program):
         return Asker(process, "other")
     if uploader is None:
         return Asker(process, "unknown")

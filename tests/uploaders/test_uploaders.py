@@ -401,7 +401,7 @@ def test_what_pdm_stores_in_its_settings_is_a_master(make: Callable[[str], Uploa
 RAW = {
     "flit": ["{url} pypi_token:project:{project}", "{url} pypi_token:user:__token__", "{url} __token__"],
     "poetry": ["poetry-repository-local __token__", "{host} __token__"],
-    "pdm": ["{url} __token__", "{host} __token__"],
+    "pdm": ["{url} __token__"],
     "hatch": ["{url} __token__"],
     "uv": ["{url} __token__", "{host} __token__"],
     "twine": ["{url} __token__"],
