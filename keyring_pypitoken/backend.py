@@ -11,7 +11,7 @@ so that keyring goes on without us if the package cannot be imported.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from keyring.backend import KeyringBackend
 from keyring.backends import chainer, fail, null  # noqa: F401 - keyring lists its classes while it asks for `viable`
@@ -198,18 +198,18 @@ def _parts(answer: Any) -> tuple[Any, ...]:
 
 
 def _get(keyring: PyPITokenKeyring, function: str, service: str, username: str | None) -> Any:
-    call = _Call(keyring, function, service, username)
+    call, text = _Call(keyring, function, service, username), None
     try:
         is_ours = (_looks or _load_looks())[0](service, username)
     except Exception:  # noqa: BLE001 - an error must not let a lookup pass by us
         is_ours = True
     if is_ours:
-        handed = _guarded(lambda: _answer(call), RefusedError)
-        if handed is not None:
-            return handed.password if function == "get_password" else handed
-    if call.is_long():
-        _guarded(lambda: _refuse_raw(call), RefusedError)
-    return call.answer()  # never in a local of ours, which a traceback may show
+        text = _guarded(lambda: _answer(call), RefusedError)
+    if text is None and call.is_long():
+        text = _guarded(lambda: _refuse_raw(call), RefusedError)
+    if text is None:
+        return call.answer()  # never in a local of ours, which a traceback may show
+    return text if function == "get_password" else SimpleCredential("__token__", text)
 
 
 # What every lookup runs, imported with the first one.
@@ -223,59 +223,85 @@ def _load_looks() -> list[Callable[[object, object], bool]]:
     return _looks
 
 
-def _guarded(step: Callable[[], T], kind: type[RefusedError]) -> T:
-    """Run a step; raise what fails in it as a refusal, without a trace of the frames that it ran in."""
+def _guarded(step: Callable[[], T], kind: type[RefusedError]) -> T | str:
+    """Run a step; let what fails in it end as a refusal, without a trace of the frames that it ran in."""
     try:
         return step()
-    except RefusedError as refusal:
-        problem: BaseException = refusal
     except Exception as error:  # noqa: BLE001 - None and a foreign error let an uploader go on
-        problem = _refusal(_sentence(error), kind)
+        end = _refuse(_sentence(error), kind)
     except BaseException as signal:  # noqa: BLE001 - Ctrl-C and the like go on
-        problem = signal
-    problem.__cause__ = problem.__context__ = None
-    raise problem.with_traceback(None)
+        end = signal
+    if isinstance(end, str):
+        return end
+    end.__cause__ = end.__context__ = None
+    raise end.with_traceback(None)
 
 
 def _sentence(error: Exception) -> str:
     from keyring_pypitoken.exceptions import Refusal
 
-    if isinstance(error, Refusal):
+    if isinstance(error, (Refusal, RefusedError)):
         return str(error)
     return f"internal error ({type(error).__name__}), and nothing was handed out: please report it."
 
 
-def _refusal(message: str, kind: type[RefusedError]) -> BaseException:
-    """Return what `_refuse` raises; if it fails itself, what it should have raised."""
-    try:
-        return _refuse(message, kind)
-    except (RefusedError, SystemExit) as refusal:
-        return refusal
-    except Exception:  # noqa: BLE001 - not even a line could be printed
-        return kind(message)
+def _refuse(message: str, kind: type[RefusedError]) -> str | BaseException:
+    """Print a refusal on stderr, the one channel that nearly every uploader shows; return how the call ends.
+
+    A lookup of an uploader in its own process ends that: most would go on and ask for a password, and what a person
+    types then is the master. One that started the `keyring` command and would go on gets a text that is not a token,
+    which the index refuses.
+    """
+    with contextlib.suppress(Exception):  # a line that cannot be printed changes no answer
+        from keyring_pypitoken import notices
+
+        notices.notify(message)
+        notices.name_page()
+    with contextlib.suppress(Exception):  # who asks is not known: it gets the exception
+        from keyring_pypitoken.uploaders.process import is_keyring_command
+
+        if kind is RefusedError and (text := _stand_in()):
+            return text
+        if is_keyring_command() or _must_end(kind):
+            return SystemExit(1)  # the sentence is on the screen; keyring would bury it in a traceback
+    return kind(message)
 
 
-def _answer(call: _Call) -> SimpleCredential | None:
-    """Return a derived token, or the text that stands for a refusal; None if the rest answers."""
-    from keyring_pypitoken.exceptions import Refusal
-    from keyring_pypitoken.lookup import TOKEN_USERNAME
+# Two functions of their own, so that no frame of a refusal holds the environment, in which a passphrase may be.
+def _stand_in() -> str:
+    from keyring_pypitoken.uploaders.process import asker
 
+    with contextlib.suppress(Exception):
+        who = asker()
+        uploader = who.process.uploader
+        if who.state == "uploading" and who.process.is_parent and uploader is not None and uploader.goes_on:
+            return REFUSED
+    return ""
+
+
+def _must_end(kind: type[RefusedError]) -> bool:
+    from keyring_pypitoken.uploaders.process import asker
+
+    who = asker()
+    uploader = who.process.uploader
+    if kind is RefusedError:
+        return who.state == "uploading"
+    return kind is RefusedSetError and uploader is not None and bool(uploader.is_saving(who.process))
+
+
+def _answer(call: _Call) -> str | None:
+    """Return a derived token; None if the rest answers."""
     key = _parse(call)
     if key is None:
         return None
     from keyring_pypitoken import issue
 
-    try:
-        issued = issue.answer(key, call.token)
-    except Refusal as refusal:
-        message = str(refusal)
-    else:
-        if issued is None:
-            return None
-        from keyring_pypitoken.handout import hand_out
+    issued = issue.answer(key, call.token)
+    if issued is None:
+        return None
+    from keyring_pypitoken.handout import hand_out
 
-        return SimpleCredential(TOKEN_USERNAME, hand_out(issued))
-    return SimpleCredential(TOKEN_USERNAME, _refuse_get(message))
+    return hand_out(issued)
 
 
 def _refuse_raw(call: _Call) -> None:
@@ -298,10 +324,13 @@ def _set(there: _Call, text: MasterToken) -> bool:
     if saved is None:
         _refuse_loss(there)
     elif saved.replaced:
-        _notify(
-            f"replaced the master for {saved.repository.name} (account {saved.account!r}) in {saved.store}; if you "
-            f"no longer need the previous one, revoke it on {saved.repository.domain}"
-        )
+        from keyring_pypitoken import notices
+
+        with contextlib.suppress(Exception):  # it is stored
+            notices.notify(
+                f"replaced the master for {saved.repository.name} (account {saved.account!r}) in {saved.store}; if you "
+                f"no longer need the previous one, revoke it on {saved.repository.domain}"
+            )
     return saved is not None
 
 
@@ -368,57 +397,3 @@ def _rest(keyring: PyPITokenKeyring) -> Rest:
 
     behind: Rest = vars(keyring).get("rest") or rest.find()
     return behind
-
-
-def _refuse_get(message: str) -> str:
-    """Refuse a lookup, so that the uploader takes no other credential.
-
-    In its own process it is ended: most would go on and ask for a password, and what a person types then is the master.
-    One that started the `keyring` command and would go on gets a text that is not a token, which the index refuses.
-    """
-    from keyring_pypitoken.uploaders.process import asker
-
-    with contextlib.suppress(Exception):  # who asks is not known
-        who = asker()
-        uploader = who.process.uploader
-        if who.state == "uploading" and who.process.is_parent and uploader is not None and uploader.goes_on:
-            _notify_refusal(message)
-            return REFUSED
-    return _refuse(message, RefusedError)
-
-
-def _refuse(message: str, kind: type[RefusedError]) -> NoReturn:
-    """Print the refusal on stderr, the one channel that nearly every uploader shows, and end what must not go on."""
-    _notify_refusal(message)
-    if _must_end(kind):
-        raise SystemExit(1)
-    raise kind(message)
-
-
-def _must_end(kind: type[RefusedError]) -> bool:
-    # Of its own, so that no frame of the refusal holds the environment, in which a passphrase may be.
-    from keyring_pypitoken.uploaders.process import asker, is_keyring_command
-
-    with contextlib.suppress(Exception):  # who asks is not known: it gets the exception
-        if is_keyring_command():
-            return True  # the sentence is on the screen; keyring would bury it in a traceback
-        who = asker()
-        if kind is RefusedError:
-            return who.state == "uploading"
-        uploader = who.process.uploader
-        return kind is RefusedSetError and uploader is not None and bool(uploader.is_saving(who.process))
-    return False
-
-
-def _notify(line: str) -> None:
-    from keyring_pypitoken import notices
-
-    with contextlib.suppress(Exception):  # a line that cannot be printed changes no answer
-        notices.notify(line)
-
-
-def _notify_refusal(message: str) -> None:
-    from keyring_pypitoken import notices
-
-    _notify(message)
-    notices.name_page()
