@@ -1,8 +1,9 @@
 """The only door to the file system for what others wrote.
 
-A file is absent only if the system says so (ENOENT, ENOTDIR) and no link on its path leads nowhere. Any other failure
-(no permission, an I/O error, a loop, a link to something unmounted) is a refusal: an error that counts as absence
-would lift the limits in that file. Nothing here waits: pipes, devices and terminals are refused unopened.
+A file is absent only if the system says so (ENOENT, ENOTDIR, on Windows also 123 and 161) and no link on its path
+leads nowhere. Any other failure (no permission, an I/O error, a loop, a link to something unmounted) is a refusal: an
+error that counts as absence would lift the limits in that file. Nothing here waits: pipes, devices and terminals are
+refused unopened.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ MAX_BYTES = 1024 * 1024
 _MAX_FOUND = 1000  # files that a pattern of a project may find
 _MAX_VISITED = 10_000  # directory entries that are looked at for that
 _MAX_DENIALS = 10 if os.name == "nt" else 0
+_INVALID_NAME, _BAD_PATHNAME = 123, 161  # of Windows' winerror.h
 _PAUSE = 0.05  # seconds between two attempts
 # Never wait for whoever opens the other end of a pipe, and never take a terminal.
 _OPEN = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
@@ -52,10 +54,16 @@ def follow(path: Name, name: str) -> os.stat_result | None:
     """
     try:
         return insist(lambda: os.stat(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
     except (OSError, ValueError) as error:
+        if is_absence(error):
+            return None
         raise PolicyError(_cannot_read(name, error)) from None
+
+
+def is_absence(error: Exception) -> bool:
+    """Return True if an error says that nothing has the name; on Windows, that nothing can have it (`dist/*`)."""
+    is_said = isinstance(error, (FileNotFoundError, NotADirectoryError))
+    return is_said or getattr(error, "winerror", None) in (_INVALID_NAME, _BAD_PATHNAME)
 
 
 def any_present(paths: Iterable[str]) -> bool:
@@ -177,12 +185,12 @@ def list_directory(path: Name, name: str) -> list[str]:
     """
     try:
         return sorted(os.listdir(path))
-    except (FileNotFoundError, NotADirectoryError):
+    except (OSError, ValueError) as error:
+        if not is_absence(error):
+            raise PolicyError(_cannot_read(name, error)) from None
         if status(path, name) is None:
             return []
         raise PolicyError(f"{printable(name)} is not a directory: replace it with one.") from None
-    except (OSError, ValueError) as error:
-        raise PolicyError(_cannot_read(name, error)) from None
 
 
 def is_empty(path: Name, name: str) -> bool:
@@ -314,6 +322,8 @@ def _refuse_dangling(path: Name, name: str) -> None:
     prefix = os.fspath(path) if os.path.isabs(path) else os.path.abspath(path)
     while not is_present(prefix) and (above := os.path.dirname(prefix)) != prefix:
         prefix = above
+    if not is_present(prefix):
+        raise PolicyError(f"{printable(name)} cannot be found, because {printable(prefix)} is not there: connect it.")
     try:
         os.stat(prefix)
     except OSError:
@@ -335,9 +345,9 @@ def _real_path(path: Name, handle: int | None) -> str:
             pass  # not on Linux
     try:
         return os.path.realpath(path, strict=True)
-    except (FileNotFoundError, NotADirectoryError):
-        return os.path.realpath(path)
     except (OSError, ValueError) as error:  # another directory would be climbed
+        if is_absence(error):
+            return os.path.realpath(path)
         raise PolicyError(_cannot_read(str(path), error)) from None
 
 
@@ -362,9 +372,9 @@ def is_present(name: str, directory: Name = "", handle: int | None = None) -> bo
             os.lstat(os.path.join(directory, name) if directory else name)
         else:
             os.stat(name, dir_fd=handle, follow_symlinks=False)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
     except (OSError, ValueError) as error:
+        if is_absence(error):
+            return False
         raise PolicyError(_cannot_read(os.path.join(directory, name), error)) from None
     return True
 

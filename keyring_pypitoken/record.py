@@ -35,8 +35,8 @@ class Record:
         values.update(zip(cls._fields, args), **kwargs)  # noqa: B905 - of another length if there are defaults
         if len(args) == len(cls._fields) and not kwargs:
             return
-        wrong = values.keys() ^ cls._fields
-        if len(values) != len(args) + len(kwargs) or (wrong and not all(hasattr(cls, name) for name in wrong)):
+        unknown, missing = values.keys() - cls._fields, [name for name in cls._fields if name not in values]
+        if unknown or len(values) != len(args) + len(kwargs) or not all(hasattr(cls, name) for name in missing):
             raise TypeError(f"{cls.__name__} takes the fields {', '.join(cls._fields)}")
 
     def __setattr__(self, name: str, value: object = None) -> NoReturn:

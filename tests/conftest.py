@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import keyring
 import pytest
+import watcher
 from file_keyring import FileKeyring
 from loopback_index import IndexProcess
 from refusal_cases import Stage
@@ -42,6 +43,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "USERPROFILE": home,
         "APPDATA": home / "roaming",
         "LOCALAPPDATA": home / "local",
+        # On Windows platformdirs asks the system, unless these name the directories.
+        "WIN_PD_OVERRIDE_APPDATA": home / "roaming",
+        "WIN_PD_OVERRIDE_LOCAL_APPDATA": home / "local",
+        "WIN_PD_OVERRIDE_COMMON_APPDATA": home / "common",
         "XDG_CONFIG_HOME": home / "config",
         "XDG_CONFIG_DIRS": home / "site",
         "XDG_DATA_HOME": home / "data",
@@ -60,8 +65,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.delitem(sys.modules, "twine", raising=False)  # as if no test had loaded it
     monkeypatch.setattr(terminal, "has_terminal", lambda: False)  # no test asks the developer
     forget()
+    watcher.written.clear()
     yield home
     forget()
+    assert watcher.written == [], "a test wrote into the developer's own directories"
 
 
 @pytest.fixture

@@ -212,7 +212,7 @@ def test_a_path_on_a_drive_that_is_gone_does_not_hang(monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, "stat", missing)
     root = os.path.abspath(os.sep)
     assert refused(lambda: files.status(os.path.join(root, "a", "b"), "it")) == (
-        f"it cannot be found, because the link {root} leads nowhere: restore what it leads to, or remove the link."
+        f"it cannot be found, because {root} is not there: connect it."
     )
 
 

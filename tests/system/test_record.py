@@ -30,6 +30,20 @@ def test_other_fields_are_refused(args: tuple[int, ...], kwargs: dict[str, int])
         Point(*args, **kwargs)
 
 
+def test_no_method_can_be_replaced_as_if_it_were_a_field() -> None:
+    class Window(Record):
+        start: int
+
+        def end(self) -> int:
+            return self.start + 1
+
+    for name in ("end", "_asdict", "_fields"):
+        with pytest.raises(TypeError, match=r"^Window takes the fields start$"):
+            Window(1, **{name: lambda: 0})
+    with pytest.raises(TypeError):
+        Window(end=2)  # type: ignore[call-arg]
+
+
 def test_nothing_can_be_changed() -> None:
     point = Point(1)
     with pytest.raises(AttributeError, match=r"^Point cannot be changed: use _replace$"):
