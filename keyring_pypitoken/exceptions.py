@@ -28,6 +28,10 @@ class Refusal(Exception):  # noqa: N818 - the word of this field: ours, but not 
     """
 
 
+class UnknownProjectError(Refusal):
+    """Nothing shows which projects an upload is for."""
+
+
 class PolicyError(Refusal):
     """A policy file cannot be followed; the message lists all that is wrong in it.
 

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyring_pypitoken.lookup import Match, Repository
-    from keyring_pypitoken.policy.model import Config, Grant
+    from keyring_pypitoken.policy.model import Config, Grant, StoreSettings
     from keyring_pypitoken.secret import DerivedToken, MasterToken
     from keyring_pypitoken.uploaders.process import Asker
 
     # What the rest answers to the very lookup, if a token is in it.
     AskRest = Callable[[], "MasterToken | None"]
+    FindMaster = Callable[[Repository, str, StoreSettings], "MasterToken | None"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -98,7 +99,7 @@ def answer(key: Key, ask_rest: AskRest) -> Issued | None:
     repository = _repository(key, named, who, config, ask_rest)
     if repository is None:
         return None
-    account, project = _read_label(key, repository, config)
+    account, project = read_label(key, repository, config, masters.find_master)
     return issue(Request(repository, who.process, config, key, account, project), ask_rest)
 
 
@@ -217,14 +218,7 @@ def _find_master(grant: Grant, config: Config, ask_rest: AskRest) -> MasterToken
     """Find an account's master; else what another program stored raw under the very key."""
     repository, account, command = grant.repository, grant.account, config.store.command
     if command is not None:
-        is_configured = account.origin == "--account" or account.origin.startswith(
-            tuple(p.origin for p in config.configured)
-        )
-        if account.value != DEFAULT_ACCOUNT and not is_configured:
-            raise Refusal(
-                f"the account {account.value!r} is named by {account.origin} only, and is not passed to the program "
-                "that [store] names: set it in your own policy.toml, or with --account."
-            )
+        check_account(account, config)
         return masters.run_command(
             command.value, repository, account.value, grant.projects.value if grant.projects else ()
         )
@@ -233,6 +227,18 @@ def _find_master(grant: Grant, config: Config, ask_rest: AskRest) -> MasterToken
         raw = ask_rest()
         master = raw if _is_ours(raw, config) else None
     return master
+
+
+def check_account(account: WithOrigin[str], config: Config) -> None:
+    """Refuse an account that a checkout or a lookup names, if the program of [store] would get it."""
+    is_configured = account.origin == "--account" or account.origin.startswith(
+        tuple(policy.origin for policy in config.configured)
+    )
+    if config.store.command is not None and account.value != DEFAULT_ACCOUNT and not is_configured:
+        raise Refusal(
+            f"the account {account.value!r} is named by {account.origin} only, and is not passed to the program that "
+            "[store] names: set it in your own policy.toml, or with --account."
+        )
 
 
 def _is_nothing_stored(repository: Repository, account: str, config: Config, ask_rest: AskRest) -> bool:
@@ -277,7 +283,9 @@ def _refuse_if_noted(key: Key, config: Config) -> None:
         )
 
 
-def _read_label(key: Key, repository: Repository, config: Config) -> tuple[WithOrigin[str] | None, str | None]:
+def read_label(
+    key: Key, repository: Repository, config: Config, find_master: FindMaster
+) -> tuple[WithOrigin[str] | None, str | None]:
     """Return the account and the project that the lookup names: a label is an account if one is stored as that."""
     if key.label is None:
         return None, key.project
@@ -285,7 +293,7 @@ def _read_label(key: Key, repository: Repository, config: Config) -> tuple[WithO
     noted = {label.casefold(): label for label in accounts.noted_accounts(repository)}
     label = noted.get(key.label.casefold(), key.label)
     is_account = label in noted.values() or (
-        valid_label(label) and masters.find_master(repository, label, config.store) is not None
+        valid_label(label) and find_master(repository, label, config.store) is not None
     )
     return (WithOrigin(label, _LOOKUP), key.project) if is_account else (None, key.project or key.label)
 

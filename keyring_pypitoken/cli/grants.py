@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken import issue
 from keyring_pypitoken.cli.output import dump, read_secret, say, table
-from keyring_pypitoken.cli.surroundings import find_keyring_problems
+from keyring_pypitoken.cli.status import find_lack, judge_uploaders
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory, find_program
+from keyring_pypitoken.issue import read_label
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME, Key, Repository, repository_at
-from keyring_pypitoken.notices import name_page
+from keyring_pypitoken.notices import name_page, notify
 from keyring_pypitoken.plan import Request, plan
 from keyring_pypitoken.policy.discovery import load_config
 from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.text import in_words, join_names, join_quoted, local_time, nearest, quoted
+from keyring_pypitoken.uploaders.evidence import PROJECT_VARIABLE
 from keyring_pypitoken.uploaders.process import read_command_line
 from keyring_pypitoken.uploaders.uploader import Process, all_uploaders
-from keyring_pypitoken.vault import accounts
+from keyring_pypitoken.vault.accounts import noted_accounts
 from keyring_pypitoken.vault.keys import VARIABLE as PASSPHRASE_VARIABLE
+from keyring_pypitoken.vault.unprotected import find_in_keyrings
 
 if TYPE_CHECKING:
     import argparse
@@ -35,10 +39,10 @@ _STAND_IN = "token"  # for the token, while it is checked what would become of t
 
 
 def explain(options: argparse.Namespace) -> int:
-    """Show what an upload would be granted, without touching the stores."""
+    """Show what an upload would be granted, and what each uploader would do."""
     origin = "default" if options.repository is None else "--repository"
     try:
-        grant, remark = _explained(options)
+        grant, config, remark = _explained(options)
     except Refusal as refusal:
         if options.json:
             dump({"granted": False, "refusal": str(refusal)})
@@ -48,10 +52,11 @@ def explain(options: argparse.Namespace) -> int:
         return 1
     if options.json:
         dump(_as_dict(grant, origin))
-    else:
-        _print(grant, origin, remark)
-        for problem in find_keyring_problems(os.environ):
-            say(f"But {problem.problem}: {problem.remedy}.", "bad")
+        return 0
+    _print(grant, origin, remark)
+    for verdict in judge_uploaders(config):
+        if verdict.verdict in ("bypass", "not set up"):
+            say(f"But {verdict.uploader} {verdict.text}.")
     return 0
 
 
@@ -60,7 +65,7 @@ def token(options: argparse.Namespace) -> int:
     config = load_config()
     repository = find_repository(options.repository, config)
     process = Process("", (), current_directory(), os.environ)
-    issued = _issue(_request(options, repository, process, config))
+    issued = _issue(_request(options, repository, process, config, _read_master(options)))
     sys.stdout.write(f"{_hand_out(issued, process, options)}\n")
     return 0
 
@@ -70,32 +75,115 @@ def execute(options: argparse.Namespace) -> int:
     program = _find_command(options.command[0])
     config, environ = load_config(), dict(os.environ)
     process = read_command_line(options.command, current_directory(), environ)
+    _refuse_lost_variables(options.command, process)
     uploader = process.uploader
+    master = _read_master(options)
+    environ = _without_master(environ, master, options.command)
+    environ.pop(PASSPHRASE_VARIABLE, None)
     if uploader is not None and not uploader.is_uploading(process):
-        uploader = None
+        notify(f"this run of {uploader.name} uploads nothing, so no token was made for it")
+        return _run(program, options.command, environ)
     repository = _repository_of_command(options, process, uploader, config)
     uploaders = (uploader,) if uploader else all_uploaders()
-    for name in (PASSPHRASE_VARIABLE, *(name for found in uploaders for name in found.rival_variables)):
-        environ.pop(name, None)
+    for one in uploaders:
+        for name in (*one.rival_variables, *(one.rival_addresses if uploader else ())):
+            environ.pop(name, None)
     if uploader is not None:
         if options.account is None:
             _refuse_label(uploader, process.target.address)
         handed = environ | _variables(uploader, _STAND_IN, repository, process)
         _check(uploader, read_command_line(options.command, current_directory(), handed), repository, config)
-    request = _request(options, repository, process if uploader else process._replace(program=""), config)
-    issued, master = _issue(request), request.master
-    if master is not None:  # in CI it is in a variable too, by itself or in a URL, which the command must not have
-        environ = {name: value for name, value in environ.items() if not master.is_in(value)}
-        if any(map(master.is_in, options.command)):
-            raise Refusal(
-                "the master is among the arguments of the command, where every user of the machine can read it: leave "
-                "it out, and revoke it if others use this machine."
-            )
-        _empty_input()
+    request = _request(options, repository, process if uploader else process._replace(program=""), config, master)
+    if uploader is None:
+        _check_choice(request, options.command)
+    issued = _issue(request)
     text = _hand_out(issued, process, options)
-    for found in uploaders:
-        environ |= _variables(found, text, repository, process)
+    if uploader is None:
+        notify(
+            f"the token for {repository.name} is in the variables of every uploader; {quoted(options.command[0])} may "
+            "show it to another index, if that is where it uploads"
+        )
+    for one in uploaders:
+        environ |= _variables(one, text, repository, process)
     return _run(program, options.command, environ)
+
+
+def _check_choice(request: Request, command: list[str]) -> None:
+    """Refuse a program of which nothing that a person wrote shows the projects: it may build and upload anything."""
+    is_named = request.files or request.projects or request.process.environ.get(PROJECT_VARIABLE)
+    if not is_named and not plan(request).policies:
+        raise Refusal(
+            f"nothing shows which projects {quoted(command[0])} uploads: name them, as in `keyring-pypitoken exec -r "
+            f"{request.repository.name} --project NAME -- COMMAND`, name the files, or write a policy with "
+            "`keyring-pypitoken init`."
+        )
+
+
+def _refuse_lost_variables(command: list[str], process: Process) -> None:
+    """Refuse a command that starts its own ones without the variables that hold the token."""
+    words = [os.path.basename(word) for word in command]
+    options = [word for word in command if word.startswith("-")]
+    if process.program == "tox" and not any("pass_env" in word for word in command):
+        reason, remedy = "tox passes no such variables on", "`tox -x testenv.pass_env+=TWINE_*`, or the like"
+    elif {process.program, words[0]} & {"sudo", "doas"} and not any(
+        word.startswith(("-E", "--preserve-env")) for word in options
+    ):
+        reason = "sudo passes no variables on"
+        remedy = "`sudo --preserve-env=TWINE_USERNAME,TWINE_PASSWORD ...`, or the like"
+    elif _empties_environment(words):
+        reason, remedy = "`env -i` passes no variables on", "leave out `-i`"
+    else:
+        return
+    raise Refusal(
+        f"{reason}, so the token would not arrive: use {remedy}; or run `keyring-pypitoken exec` in what it starts."
+    )
+
+
+def _empties_environment(words: list[str]) -> bool:
+    """Return True if `env` starts the command with no variables but those that it sets."""
+    for at, word in enumerate(words):
+        if word != "env":
+            continue
+        for option in words[at + 1 :]:
+            if option in ("-", "--ignore-environment") or re.fullmatch("-[0v]*i.*", option):
+                return True
+            if not option.startswith("-") and "=" not in option:
+                break
+    return False
+
+
+def _read_master(options: argparse.Namespace) -> MasterToken | None:
+    """Return the master on standard input, which the command then cannot read; None if none is to be read.
+
+    Raises:
+        Refusal: there is none.
+    """
+    if not options.master_stdin:
+        return None
+    try:
+        master = MasterToken(read_secret("API token").strip())
+    except Refusal as refusal:
+        if sys.stdin is not None and sys.stdin.isatty():
+            raise
+        raise Refusal(
+            f"{str(refusal).removesuffix('.')}; if a variable is piped there, such as PYPI_TOKEN, it is likely not set "
+            "here: CI systems hide protected ones from other branches."
+        ) from None
+    if options.name == "exec":
+        _empty_input()
+    return master
+
+
+def _without_master(environ: dict[str, str], master: MasterToken | None, command: list[str]) -> dict[str, str]:
+    """Return the variables in which no master is: in CI it is in one, too, by itself or in a URL."""
+    if master is None:
+        return environ
+    if any(map(master.is_in, command)):
+        raise Refusal(
+            "the master is among the arguments of the command, where every user of the machine can read it: leave "
+            "it out, and revoke it if others use this machine."
+        )
+    return {name: value for name, value in environ.items() if not master.is_in(value)}
 
 
 def _variables(uploader: Uploader, text: str, repository: Repository, process: Process) -> dict[str, str]:
@@ -114,7 +202,7 @@ def _refuse_label(uploader: Uploader, address: Address) -> None:
 def _check(uploader: Uploader, process: Process, repository: Repository, config: Config) -> None:
     """Refuse a command that would send the token elsewhere, or something else, although it has its variables."""
     address = process.target.address
-    if find_repository_at(address, config) != repository:
+    if repository_at(address.url, config.repositories) != repository:
         raise Refusal(
             f"{uploader.name} would upload to {quoted(address.shown)} ({address.source}), not to {repository.url}: "
             "leave out what names it, or name that repository with --repository."
@@ -162,7 +250,7 @@ def _repository_of_command(
             "`keyring-pypitoken exec --repository pypi -- COMMAND`."
         )
     address = process.target.address
-    repository = find_repository_at(address, config)
+    repository = repository_at(address.url, config.repositories)
     if repository is None:
         raise Refusal(
             f"{uploader.name} would upload to {quoted(address.shown)} ({address.source}), which is not a known "
@@ -171,22 +259,31 @@ def _repository_of_command(
     return repository
 
 
-def find_repository_at(address: Address, config: Config) -> Repository | None:
-    """Return the known repository that an uploader's address is; None if it is another one."""
-    return repository_at(address.url, config.repositories)
-
-
-def _find_command(name: str) -> str:
-    is_path = os.path.basename(name) != name
-    program = find_program(os.path.abspath(name) if is_path else name, os.environ)
+def _find_command(name: str, platform: str = os.name) -> str:
+    is_path, ending = os.path.basename(name) != name, os.path.splitext(name)[1].lower()
+    if platform == "nt" and ending in (".bat", ".cmd"):
+        raise Refusal(f"{quoted(name)} is a batch file, which runs its arguments as commands: name an .exe instead.")
+    if platform == "nt" and ending == ".py":
+        raise Refusal(f"{quoted(name)} is started by its interpreter: name that first, as in `-- python {name}`.")
+    wanted = os.path.abspath(name) if is_path else name
+    program = find_program(wanted, os.environ)
+    if program is None and is_path and platform == "nt" and ending != ".exe":
+        program = find_program(f"{wanted}.exe", os.environ)
     if program is None and is_path:
-        raise Refusal(f"{quoted(name)} is not a program that can be started: correct its path, or make it executable.")
+        hint = "" if platform == "nt" else ", or make it executable"
+        raise Refusal(f"{quoted(name)} is not a program that can be started: correct its path{hint}.")
     if program is None:
         raise Refusal(f"the program {quoted(name)} is not on PATH: install it, or correct its name.")
     return program
 
 
-def _request(options: argparse.Namespace, repository: Repository, process: Process, config: Config) -> Request:
+def _request(
+    options: argparse.Namespace,
+    repository: Repository,
+    process: Process,
+    config: Config,
+    master: MasterToken | None = None,
+) -> Request:
     valid_for = getattr(options, "valid_for", None)
     projects = getattr(options, "project", None)
     return Request(
@@ -197,7 +294,7 @@ def _request(options: argparse.Namespace, repository: Repository, process: Proce
         projects=None if not projects else _project_names(projects),
         files=tuple(options.files),
         valid_for=None if valid_for is None else _duration(valid_for),
-        master=MasterToken(read_secret("API token").strip()) if getattr(options, "master_stdin", False) else None,
+        master=master,
     )
 
 
@@ -205,7 +302,8 @@ def _project_names(names: list[str]) -> WithOrigin[tuple[str, ...]]:
     from keyring_pypitoken.names import InvalidNameError, normalize_valid
 
     try:
-        return WithOrigin(tuple(sorted({normalize_valid(name) for name in names})), Origin("--project"))
+        each = [name.strip() for listed in names for name in listed.split(",")]
+        return WithOrigin(tuple(sorted({normalize_valid(name) for name in each if name})), Origin("--project"))
     except InvalidNameError:
         raise Refusal(f"--project {join_quoted(names)} is not a valid project name: correct it.") from None
 
@@ -253,8 +351,8 @@ def _run(program: str, command: list[str], environ: dict[str, str], platform: st
         started = subprocess.Popen([program, *command[1:]], env=environ)  # noqa: S603 - it is what the user typed
     except OSError as error:
         raise Refusal(
-            f"the program {quoted(command[0])} cannot be started ({type(error).__name__}): begin it with a line that "
-            "names its interpreter, such as #!/bin/sh."
+            f"the program {quoted(command[0])} cannot be started ({type(error).__name__}): "
+            + ("name an .exe." if platform == "nt" else "begin it with a line such as #!/bin/sh.")
         ) from None
     with started as child:
         while True:
@@ -264,26 +362,21 @@ def _run(program: str, command: list[str], environ: dict[str, str], platform: st
                 continue
 
 
-def _explained(options: argparse.Namespace) -> tuple[Grant, str]:
-    """Plan as an upload with these files would; return the grant, and a remark on its master."""
+def _explained(options: argparse.Namespace) -> tuple[Grant, Config, str]:
+    """Plan as an upload with these files would; return the grant, the configuration, and a remark on the master."""
     config = load_config()
-    repository = find_repository(options.repository, config)
-    process = Process("", (), current_directory(), os.environ)
-    grant = plan(_request(options, repository, process, config))
-    label = grant.account.value
-    noted = {noted.casefold() for noted in accounts.noted_accounts(repository)}
-    if label.casefold() in noted or config.store.command is not None:
-        return grant, ""
-    option = "" if repository is PYPI else f" -r {repository.name}"
-    if label != "default":
-        raise Refusal(
-            f"no master is stored for the account {label!r} of {repository.name} ({grant.account.origin}); stored are "
-            f"{join_quoted(noted) or 'none'}: run `keyring-pypitoken login{option} --account {label}`, or correct it."
-        )
-    return grant, (
-        f"No master is noted for {repository.name}. Another program may have stored one; if not, run "
-        f"`keyring-pypitoken login{option}`."
-    )
+    key = None if options.repository is None else Key.parse(options.repository, TOKEN_USERNAME)
+    is_labelled = key is not None and key.label is not None
+    named = options.repository.partition("?")[0] if is_labelled else options.repository
+    repository = find_repository(named, config)
+    request = _request(options, repository, Process("", (), current_directory(), os.environ), config)
+    key = key if key is not None and is_labelled else Key.of(repository)
+    account, project = read_label(key, repository, config, find_in_keyrings)
+    grant = plan(request._replace(account=request.account or account, project=project))
+    lack = find_lack(repository, grant.account, config, key)
+    if lack is not None and noted_accounts(repository):
+        raise lack
+    return grant, config, f"But {lack}" if lack else ""
 
 
 def _print(grant: Grant, origin: str, remark: str) -> None:

@@ -11,7 +11,7 @@ from keyring_pypitoken import issue
 from keyring_pypitoken.cli import adopt, pypirc, setup
 from keyring_pypitoken.cli.grants import find_repository
 from keyring_pypitoken.cli.output import can_ask, confirm, read_secret, say
-from keyring_pypitoken.cli.surroundings import find_keyring_problems, find_programs, lacks_plugin
+from keyring_pypitoken.cli.surroundings import find_installed
 from keyring_pypitoken.derive import check_master, is_same_token, visible_projects
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import DEFAULT_ACCOUNT, PYPI, Key
@@ -23,6 +23,7 @@ from keyring_pypitoken.text import join_quoted, printable, quoted
 from keyring_pypitoken.vault import accounts, changes, masters
 
 if TYPE_CHECKING:
+    from keyring_pypitoken.cli.surroundings import Installed
     from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.policy.model import Config
 
@@ -35,7 +36,8 @@ def login(options: argparse.Namespace) -> int:
     if config.problem is not None:
         raise config.problem
     changes.find_store(config.store)  # before a token is asked for
-    for problem in find_keyring_problems(os.environ):
+    installed = find_installed(os.environ)
+    for problem in dict.fromkeys(one.problem for one in installed if one.problem is not None):
         say(f"{problem.problem}: {problem.remedy}.", "bad")
     if can_ask() and _adopts():
         return adopt.adopt(argparse.Namespace(entry=[], dry_run=False, json=False))
@@ -61,7 +63,7 @@ def login(options: argparse.Namespace) -> int:
     where = repository.name + ("" if account == DEFAULT_ACCOUNT else f" (account {account})")
     replaced = f" It replaces another one; if you no longer need that, revoke it on {repository.domain}."
     say(f"Stored for {where} in {store}.{replaced if is_other else ''}", "good")
-    _say_next(repository)
+    _say_next(repository, installed)
     return 0
 
 
@@ -73,16 +75,13 @@ def _adopts() -> bool:
     return False
 
 
-def _say_next(repository: Repository) -> None:
-    """Name the next command for the uploaders here that ask this package, and what keeps others from it."""
+def _say_next(repository: Repository, installed: list[Installed]) -> None:
+    """Name the next command for the uploaders here that ask this package."""
     commands = []
-    for uploader, program in find_programs(os.environ):
-        setup.offer(uploader.name)
-        problem = lacks_plugin(uploader, program, os.environ)
-        if problem is not None:
-            say(f"{problem.problem}: {problem.remedy}.", "bad")
-        elif uploader.lookups_per_upload:
-            commands.append(" ".join((uploader.name, *uploader.typical)))
+    for one in installed:
+        setup.offer(one.uploader.name)
+        if one.problem is None and one.uploader.lookups_per_upload:
+            commands.append(" ".join((one.uploader.name, *one.uploader.typical)))
     known = f"keyring-pypitoken explain -r {repository.name}"
     say(f"Next: {', or '.join(commands) or 'keyring-pypitoken status'}" if repository == PYPI else f"Next: {known}")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken.cli.output import can_ask, confirm, say
 from keyring_pypitoken.cli.pypirc import rewrite
-from keyring_pypitoken.cli.surroundings import find_programs, lacks_plugin
+from keyring_pypitoken.cli.surroundings import find_installed
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.files import read_text
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME
@@ -63,10 +63,9 @@ def setup(options: argparse.Namespace) -> int:
         say(f"{name} is set up already{f': {wanted.path} has what it needs' if wanted else ''}.", "good")
     elif not _write(name, wanted, text, lines, is_agreed=options.yes):
         return 1
-    for uploader, program in find_programs(os.environ):
-        problem = lacks_plugin(uploader, program, os.environ) if uploader.name == name else None
-        if problem is not None:
-            say(f"{problem.problem}: {problem.remedy}.", "bad")
+    for one in find_installed(os.environ):
+        if one.uploader.name == name and one.problem is not None:
+            say(f"{one.problem.problem}: {one.problem.remedy}.", "bad")
             return 1
     return 0
 

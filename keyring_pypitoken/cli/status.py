@@ -7,64 +7,91 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from keyring_pypitoken.cli import pypirc
-from keyring_pypitoken.cli.grants import find_repository_at
 from keyring_pypitoken.cli.output import dump, items, say, table
-from keyring_pypitoken.cli.surroundings import find_keyring_problems, find_programs, lacks_plugin
-from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.cli.surroundings import find_installed, find_own_problem
+from keyring_pypitoken.exceptions import Refusal, UnknownProjectError
 from keyring_pypitoken.files import current_directory, find_program, list_directory
-from keyring_pypitoken.lookup import DEFAULT_ACCOUNT, PYPI, TESTPYPI, TOKEN_USERNAME, Key, match, raw_keys
+from keyring_pypitoken.issue import check_account, read_label
+from keyring_pypitoken.lookup import (
+    DEFAULT_ACCOUNT,
+    PYPI,
+    TESTPYPI,
+    TOKEN_USERNAME,
+    Key,
+    match,
+    raw_keys,
+    repository_at,
+)
 from keyring_pypitoken.notices import DOCS
 from keyring_pypitoken.plan import Request, plan
 from keyring_pypitoken.policy.decision import least_of
 from keyring_pypitoken.policy.discovery import find_search_path, load_config
-from keyring_pypitoken.policy.model import Origin, WithOrigin
-from keyring_pypitoken.text import join_names, printable, quoted
-from keyring_pypitoken.uploaders.uploader import BYPASS, Problem, Process
-from keyring_pypitoken.vault import accounts, unprotected
-from keyring_pypitoken.vault.backends import list_stores, refuse_unusable
+from keyring_pypitoken.policy.model import DEFAULT, WithOrigin
+from keyring_pypitoken.text import join_names, nearest, printable, quoted
+from keyring_pypitoken.uploaders.uploader import BYPASS, SETUP, Problem, Process
+from keyring_pypitoken.vault import accounts, masters, unprotected
+from keyring_pypitoken.vault.backends import has_age_file, list_stores, refuse_unusable
 
 if TYPE_CHECKING:
     import argparse
 
+    from keyring_pypitoken.cli.surroundings import Installed
     from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.policy.model import Config
     from keyring_pypitoken.uploaders.uploader import Uploader
     from keyring_pypitoken.vault.backends import KnownStore
 
-_RESTRICTED, _REFUSED, _BYPASS, _OTHER = "restricted", "refused", "bypass", "other"
+# What an upload would do, and its mark.
+_MARKS = {
+    "restricted": "ok",
+    "asks": "!",
+    "refused": "!",
+    "bypass": "!",
+    "other": "-",
+    "not set up": "-",
+    "unknown": "?",
+}
+_INTRODUCTIONS = {
+    "asks": "",
+    "other": "",
+    "refused": "would be refused: ",
+    "bypass": "would send something else: ",
+    "not set up": "is not set up: ",
+    "unknown": "unknown: ",
+}
 _PYPIS = ("pypi.org", "pypi.python.org")
-_LACKING = "no master is stored"
 
 
-class Report(NamedTuple):
+class Verdict(NamedTuple):
     """What an upload with one uploader would do.
 
     Attributes:
         uploader: its name.
         program: the path of its program.
-        verdict: `restricted`, `refused`, `bypass` (it sends something else than our answer), or `other` (it does not
-            upload to a repository that is known here, or never asks keyring).
-        text: the same in words.
-        problems: what is wrong, each with its remedy.
+        verdict: `restricted`; `asks` (a person for a token, which it sends as it is); `refused`; `bypass` (it sends
+            something else than our answer); `not set up`; `unknown`; or `other` (it does not upload to a repository
+            that is known here, or never asks keyring).
+        text: the same in words, with the remedy.
+        problem: what is wrong, with its remedy; None if an upload needs nothing to be mended.
     """
 
     uploader: str
     program: str
     verdict: str
     text: str
-    problems: tuple[Problem, ...] = ()
+    problem: Problem | None = None
 
 
 def welcome(_options: argparse.Namespace) -> int:
-    """Show what is there and the next step; no store is asked, since a desktop's keyring may open a dialog."""
+    """Show what is there and the next step."""
     config = load_config()
-    step = "keyring-pypitoken status"
-    uploaders = ", ".join(uploader.name for uploader, _ in find_programs(os.environ))
+    verdicts, step = judge_uploaders(config), "keyring-pypitoken status"
+    uploaders = [(f"{_MARKS[one.verdict]} {one.uploader}", one.text) for one in verdicts]
     if not uploaders:
-        uploaders, step = "none", "pip install twine"
+        uploaders, step = [("uploader", "none")], "pip install twine"
     try:
-        kept = [f"{found.name} ({label})" for found in config.repositories for label in accounts.noted_accounts(found)]
-        master = ", ".join(kept)
+        noted = [f"{one.name} ({label})" for one in config.repositories for label in accounts.noted_accounts(one)]
+        master = ", ".join(noted)
     except Refusal:
         master = "cannot be found"
     if config.store.command is not None:
@@ -72,20 +99,18 @@ def welcome(_options: argparse.Namespace) -> int:
     if not master:
         master, step = "none stored by keyring-pypitoken yet", "keyring-pypitoken login"
     policy = ", ".join(_policies(config)) or "the defaults; `keyring-pypitoken init` writes one for a project"
-    if _config_problems(config) or _search_path_problems():
+    if _policy_problems(config):
         policy = "has a mistake"
     say("Uploads get restricted, short-lived tokens, derived from one PyPI token.")
-    table([("master", master), ("uploader", uploaders), ("policy", policy)])
+    table([("master", master), *uploaders, ("policy", policy)])
     say(f"Next: {step} (all commands: keyring-pypitoken --help)")
     return 0
 
 
 def status(options: argparse.Namespace) -> int:
-    """Show what would happen, and what is wrong; nothing is changed, started or unlocked."""
+    """Show what would happen, and what is wrong; nothing is changed or unlocked."""
     config = load_config()
-    pinned = find_keyring_problems(os.environ)
-    problems = [*pinned, *_config_problems(config), *_search_path_problems()]
-    reports = [_simulate(uploader, program, config, pinned) for uploader, program in find_programs(os.environ)]
+    verdicts, problems = judge_uploaders(config), _policy_problems(config)
     known = _find_accounts(config, problems)
     stores: list[KnownStore] = []
     try:
@@ -93,23 +118,19 @@ def status(options: argparse.Namespace) -> int:
         refuse_unusable(config.store, to_store=not known)
     except Refusal as refusal:
         problems.append(Problem.of_refusal(refusal))
-    problems += _raw_problems(config)
+    problems += [*_store_problems(config), *_raw_problems(config)]
     unknown_ages = _judge_ages(config, problems)
-    general = {problem.problem for problem in problems}
-    for report in reports:
-        prefix = _would_be_refused(report.uploader)
-        problems += [found for found in report.problems if found.problem.removeprefix(prefix) not in general]
-    if not known and config.store.command is None and not any(_LACKING in found.problem for found in problems):
-        problems.append(Problem(_LACKING, "`keyring-pypitoken login`"))
-    every = list(dict.fromkeys(problems))
+    if not verdicts and (own := find_own_problem(os.environ)):
+        problems.append(own)
+    if not known and config.store.command is None and not any(one.verdict == "asks" for one in verdicts):
+        problems.append(Problem("no master is stored", "`keyring-pypitoken login`"))
+    every = list(dict.fromkeys([*problems, *(one.problem for one in verdicts if one.problem)]))
     if options.json:
         dump(
             {
                 "ready": not every,
                 "problems": [_as_dict(problem) for problem in every],
-                "uploaders": [
-                    report._asdict() | {"problems": [_as_dict(p) for p in report.problems]} for report in reports
-                ],
+                "uploaders": [one._asdict() | {"problem": one.problem and _as_dict(one.problem)} for one in verdicts],
                 "accounts": known,
                 "stores": [store._asdict() for store in stores],
                 "policies": _policies(config),
@@ -117,20 +138,27 @@ def status(options: argparse.Namespace) -> int:
             }
         )
         return 1 if every else 0
-    _print_verdict(every, reports, known)
-    command, see_above = config.store.command, "nothing: see above"
+    command, see_below = config.store.command, "nothing: see below"
     none = "none" if command is None else "read from the program when a token is derived"
+    rows = [
+        (_MARKS[one.verdict], one.uploader, one.text if one.problem not in problems else _short(one))
+        for one in verdicts
+    ]
     table(
         [
-            *((report.uploader, report.text) for report in reports),
-            ("masters", ", ".join(f"{a['repository']} ({a['account']})" for a in known) or none),
+            *((f"{mark:<2} {name}", text) for mark, name, text in rows),
+            ("-  masters", ", ".join(f"{a['repository']} ({a['account']})" for a in known) or none),
             (
-                "kept in" if known or command else "goes to",
-                next((f"{store.name}, {store.kind}" for store in stores if store.keeps or command), see_above),
+                "-  kept in" if known or command else "-  goes to",
+                next((f"{store.name}, {store.kind}" for store in stores if store.keeps or command), see_below),
             ),
-            ("policies", ", ".join(_policies(config)) or "the defaults"),
-        ]
+            ("-  policies", ", ".join(_policies(config)) or "the defaults"),
+        ],
+        indent="",
     )
+    items(f"{problem.problem}: {problem.remedy}." for problem in dict.fromkeys(problems))
+    if not verdicts:
+        say("No uploader was found on PATH: install one, such as `pip install twine`.")
     if unknown_ages:
         say(f"Cannot check the age of the master for {join_names(unknown_ages)}: when it was stored is not recorded.")
     if every:
@@ -138,97 +166,116 @@ def status(options: argparse.Namespace) -> int:
     return 1 if every else 0
 
 
-def _print_verdict(problems: list[Problem], reports: list[Report], known: list[dict[str, Any]]) -> None:
-    if problems:
-        say(f"Not ready: {len(problems)} problem{'' if len(problems) == 1 else 's'}.", "bad")
-        items(f"{found.problem}: {found.remedy}." for found in problems)
-        return
-    names = " and ".join(sorted({account["repository"] for account in known}))
-    where = f" to {names}" if names else ""  # a program does not say what it has
-    say(f"Ready. Uploads{where} use restricted tokens; nothing bypasses them.", "good")
-    if not reports:
-        say("No uploader was found on PATH: install one, such as `pip install twine`.")
+def _short(verdict: Verdict) -> str:
+    return f"{_INTRODUCTIONS[verdict.verdict]}see below"
 
 
-def _simulate(uploader: Uploader, program: str, config: Config, pinned: list[Problem]) -> Report:
+def judge_uploaders(config: Config) -> list[Verdict]:
+    """Return what an upload from here would do with each uploader that is installed."""
+    return [_judge(installed, config) for installed in find_installed(os.environ)]
+
+
+def _judge(installed: Installed, config: Config) -> Verdict:
     """Find out what an upload from here would do, without starting it."""
+    uploader = installed.uploader
     process = Process(uploader.name, _arguments(uploader), current_directory(), os.environ)
     try:
         address = process.target.address
     except Refusal as refusal:
-        return _report(uploader, program, _REFUSED, Problem.of_refusal(refusal))
-    repository = find_repository_at(address, config)
-    if repository is None:
-        if (urlsplit(address.url).hostname or "").strip(".").endswith(_PYPIS):
-            problem = f"{address.source} names {quoted(address.shown)}, which is not an upload address of PyPI's"
-            return _report(uploader, program, _REFUSED, Problem(problem, f"use {PYPI.url} or {TESTPYPI.url} there"))
-        text = f"uploads to {printable(address.shown)} ({address.source}), which keyring-pypitoken does not serve"
-        return Report(uploader.name, program, _OTHER, text)
-    lookups = process.target.lookups
+        return _verdict(installed, "refused", Problem.of_refusal(refusal))
+    repository = repository_at(address.url, config.repositories)
     problems = uploader.find_problems(process)
-    if not uploader.lookups_per_upload and len(problems) == 1:  # that it never asks; its other credentials are problems
-        return Report(uploader.name, program, _OTHER, f"{problems[0].problem}: {problems[0].remedy}")
-    lacking = lacks_plugin(uploader, program, os.environ)
-    problems = [*([lacking] if lacking else []), *pinned, *problems]
-    if problems:
-        bypass = next((problem for problem in problems if problem.effect == BYPASS), None)
-        report = _report(uploader, program, _BYPASS if bypass else _REFUSED, bypass or problems[0])
-        return report._replace(problems=tuple(problems))
-    return _judge(uploader, program, process, repository, lookups, config)
+    asks_never = not uploader.lookups_per_upload and len(problems) == 1  # beside other credentials, which are problems
+    worst = next((problem for problem in problems if problem.effect == BYPASS), None)
+    setup = next((problem for problem in problems if problem.effect == SETUP), None)
+    if repository is None and (urlsplit(address.url).hostname or "").strip(".").endswith(_PYPIS):
+        clause = f"{address.source} names {quoted(address.shown)}, which is not an upload address of PyPI's"
+        verdict, problem = "refused", Problem(clause, f"use {PYPI.url} or {TESTPYPI.url} there")
+    elif repository is None:
+        clause = f"it uploads to {printable(address.shown)} ({address.source})"
+        verdict, problem = "other", Problem(clause, "add it to your own policy.toml if its tokens can be restricted")
+    elif asks_never:
+        verdict, problem = "other", problems[0]
+    elif worst is None and setup is not None:
+        verdict, problem = "not set up", setup
+    elif (bypass := installed.problem or worst) is not None:
+        verdict, problem = "bypass", bypass
+    elif problems:
+        verdict, problem = "refused", problems[0]
+    elif installed.standing.state == "unknown":
+        clause = f"keyring cannot be asked in the environment of {printable(installed.program)}"
+        verdict, problem = "unknown", Problem(clause, f"`{uploader.name} --version` shows whether it runs")
+    else:
+        return _foresee(installed, process, repository, config)
+    return _verdict(installed, verdict, problem)
 
 
-def _judge(
-    uploader: Uploader,
-    program: str,
-    process: Process,
-    repository: Repository,
-    lookups: tuple[tuple[str, str | None], ...],
-    config: Config,
-) -> Report:
-    """Run the one path, up to the store, for the first lookup that is ours; without a master the verdict is given."""
-    keys = [key for key in (Key.parse(*lookup) for lookup in lookups) if key is not None]
+def _foresee(installed: Installed, process: Process, repository: Repository, config: Config) -> Verdict:
+    """Run the one path, up to the store, for the first lookup that is ours."""
+    name = installed.uploader.name
+    keys = [key for key in (Key.parse(*lookup) for lookup in process.target.lookups) if key is not None]
     fits = [(key, match(key, config.repositories)) for key in keys]
     key = next((key for key, fit in fits if fit is not None and fit.kind == "url"), None)
     if key is None:
-        problem = Problem(
-            f"{uploader.name} asks keyring only for users that keyring-pypitoken does not answer",
-            "set its user name to `__token__`",
-        )
-        return _report(uploader, program, _BYPASS, problem)
-    noted = {label.casefold(): label for label in accounts.noted_accounts(repository)}
-    account = None
-    if key.label is not None and key.label.casefold() in noted:
-        account = WithOrigin(noted[key.label.casefold()], Origin("the lookup"))
-    project = key.project or (key.label if account is None else None)
+        clause = f"{name} asks keyring only for users that keyring-pypitoken does not answer"
+        return _verdict(installed, "bypass", Problem(clause, "set its user name to `__token__`"))
+    refusal: Refusal | None = None
     try:
+        noted = accounts.noted_accounts(repository)
+        account, project = read_label(key, repository, config, unprotected.find_in_keyrings)
         evidence = process if _is_built() else process._replace(program="")  # what is missing will be built first
-        grant = plan(Request(repository, evidence, config, key, account, project))
-        found = _has_master(repository, grant.account.value, config, key)
-    except Refusal as refusal:
-        problem = Problem.of_refusal(refusal)
-        sentence = f"{_would_be_refused(uploader.name)}{problem.problem}"
-        return _report(uploader, program, _REFUSED, problem._replace(problem=sentence))
-    if not found:
-        suffix = "" if grant.account.value == DEFAULT_ACCOUNT else f" --account {grant.account.value}"
-        option = "" if repository.name == "pypi" else f" -r {repository.name}"
-        shown = f"{_LACKING} for {repository.name}" + (
-            f" (account {grant.account.value!r}: {grant.account.origin})" if suffix or noted else ""
-        )
-        return _report(uploader, program, _REFUSED, Problem(shown, f"`keyring-pypitoken login{option}{suffix}`"))
+        try:
+            grant = plan(Request(repository, evidence, config, key, account, project))
+            account = grant.account
+        except Refusal as refused:
+            refusal = refused
+        lack = find_lack(repository, account or WithOrigin(DEFAULT_ACCOUNT, DEFAULT), config, key)
+    except Refusal as refused:
+        return _verdict(installed, "refused", Problem.of_refusal(refused))
+    if lack is not None and not noted:
+        problem = Problem.of_refusal(lack)
+        if has_age_file():
+            clause = "whether a master is stored shows only when the age file is opened"
+            return _verdict(installed, "unknown", Problem(clause, problem.remedy))
+        clause = f"{problem.problem}, so {name} would ask you for a token and send it as it is"
+        return _verdict(installed, "asks", problem._replace(problem=clause))
+    if isinstance(refusal, UnknownProjectError) and not _is_built():
+        return _verdict(installed, "unknown", Problem.of_refusal(refusal))
+    if (refusal := refusal or lack) is not None:
+        return _verdict(installed, "refused", Problem.of_refusal(refusal))
     names = join_names(grant.projects.value) if grant.projects else "any project"
-    return Report(
-        uploader.name, program, _RESTRICTED, f"would send a restricted token for {names} to {repository.name}"
-    )
+    text = f"restricted token for {names} on {repository.name} as {grant.account.value}"
+    return Verdict(name, installed.program, "restricted", text)
 
 
-def _has_master(repository: Repository, account: str, config: Config, key: Key) -> bool:
-    """Return True if a master is stored, as far as can be seen without a passphrase, a touch or a program."""
-    if config.store.command is not None or account in accounts.noted_accounts(repository):
-        return True
-    if unprotected.find_in_keyrings(repository, account, config.store) is not None:
-        return True
+def find_lack(repository: Repository, account: WithOrigin[str], config: Config, key: Key) -> Refusal | None:
+    """Return why an upload would find no master, as far as can be seen without opening or starting anything.
+
+    Raises:
+        Refusal: the account must not be used, or a store cannot be asked.
+    """
+    label, command = account.value, config.store.command
+    check_account(account, config)
+    noted = accounts.noted_accounts(repository)
+    if command is not None:
+        return None
+    where = f"{repository.name} (account {label!r})"
+    if label in noted:
+        why = masters.why_unreachable(repository, label, config.store)
+        return Refusal(f"the master for {where} cannot be read now: {why}.") if why else None
+    if unprotected.find_in_keyrings(repository, label, config.store) is not None:
+        return None
     pairs = [(key.service, key.username or TOKEN_USERNAME)]
-    return account == DEFAULT_ACCOUNT and bool(unprotected.find_unprotected(pairs, config.store))
+    if (label == DEFAULT_ACCOUNT or key.label) and unprotected.find_unprotected(pairs, config.store):
+        return None
+    option = "" if repository.name == PYPI.name else f" -r {repository.name}"
+    option += "" if label == DEFAULT_ACCOUNT else f" --account {label}"
+    remedy = f"run `keyring-pypitoken login{option}`"
+    if not option.endswith(label) and not noted:
+        return Refusal(f"no master is stored for {repository.name}: {remedy}.")
+    likely = nearest(label, [*noted])
+    remedy = f"did you mean {likely!r}? If not, {remedy}" if likely else remedy
+    return Refusal(f"no master is stored for {where[:-1]}: {account.origin}): {remedy}.")
 
 
 def _arguments(uploader: Uploader) -> tuple[str, ...]:
@@ -241,15 +288,10 @@ def _is_built() -> bool:
     return bool(list_directory(current_directory() / "dist", "dist"))
 
 
-def _report(uploader: Uploader, program: str, verdict: str, problem: Problem) -> Report:
-    text = f"would bypass keyring-pypitoken: {problem.problem}"
-    if verdict == _REFUSED:
-        text = f"would be refused: {problem.problem.removeprefix(_would_be_refused(uploader.name))}"
-    return Report(uploader.name, program, verdict, text, (problem,))
-
-
-def _would_be_refused(uploader: str) -> str:
-    return f"{uploader} would be refused: "
+def _verdict(installed: Installed, verdict: str, problem: Problem) -> Verdict:
+    text = f"{_INTRODUCTIONS[verdict]}{problem.problem}: {problem.remedy}"
+    is_wrong = _MARKS[verdict] == "!"
+    return Verdict(installed.uploader.name, installed.program, verdict, text, problem if is_wrong else None)
 
 
 def _as_dict(problem: Problem) -> dict[str, str]:
@@ -257,27 +299,39 @@ def _as_dict(problem: Problem) -> dict[str, str]:
 
 
 def _find_accounts(config: Config, problems: list[Problem]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+    known: list[dict[str, Any]] = []
     try:
         for repository in config.repositories:
             noted = accounts.noted_accounts(repository)
-            labels = [*noted]
-            if DEFAULT_ACCOUNT not in labels and unprotected.find_in_keyrings(
-                repository, DEFAULT_ACCOUNT, config.store
-            ):
-                labels.append(DEFAULT_ACCOUNT)
-            found += [
-                {
-                    "repository": repository.name,
-                    "account": label,
-                    "stored": noted[label].stored if label in noted else None,
-                }
-                for label in sorted(labels)
+            known += [
+                {"repository": repository.name, "account": label, "stored": noted[label].stored} for label in noted
+            ]
+            if DEFAULT_ACCOUNT not in noted and unprotected.find_in_keyrings(repository, DEFAULT_ACCOUNT, config.store):
+                known.append({"repository": repository.name, "account": DEFAULT_ACCOUNT, "stored": None})
+    except Refusal as refusal:
+        problems.append(Problem.of_refusal(refusal))
+    return known
+
+
+def _store_problems(config: Config) -> list[Problem]:
+    """Find masters that cannot be read now, or are left under names that nothing reads."""
+    problems = []
+    try:
+        for repository in config.repositories:
+            for label in accounts.noted_accounts(repository) if config.store.command is None else ():
+                if why := masters.why_unreachable(repository, label, config.store):
+                    sentence = f"the master for {repository.name} (account {label!r}) cannot be read now: {why}."
+                    problems.append(Problem.of_refusal(Refusal(sentence)))
+            problems += [
+                Problem(
+                    f"{store} has a master under {quoted(service)}, a name of earlier versions that nothing reads",
+                    "delete it there, and store the token again with `keyring-pypitoken login`",
+                )
+                for store, service in unprotected.find_left(repository, config.store)
             ]
     except Refusal as refusal:
         problems.append(Problem.of_refusal(refusal))
-        return found
-    return found
+    return problems
 
 
 def _judge_ages(config: Config, problems: list[Problem]) -> list[str]:
@@ -291,31 +345,27 @@ def _judge_ages(config: Config, problems: list[Problem]) -> list[str]:
             noted = accounts.noted_accounts(repository) if config.store.command is None else {}
             sentences = [accounts.warn_of_age(repository, label, limit) for label in noted]
             problems += [Problem.of_refusal(Refusal(sentence)) for sentence in sentences if sentence]
-            default = DEFAULT_ACCOUNT
-            if default not in noted and _has_master(repository, default, config, Key.of(repository)):
+            if DEFAULT_ACCOUNT not in noted and (
+                config.store.command is not None
+                or unprotected.find_in_keyrings(repository, DEFAULT_ACCOUNT, config.store) is not None
+                or unprotected.find_unprotected(raw_keys(repository)[:1], config.store)
+            ):
                 unknown.append(repository.name)
     except Refusal as refusal:
         problems.append(Problem.of_refusal(refusal))
     return unknown
 
 
-def _policy_problem(refusal: Refusal) -> Problem:
-    return Problem.of_refusal(refusal)._replace(remedy="`keyring-pypitoken check` shows all of it")
-
-
-def _config_problems(config: Config) -> list[Problem]:
-    return [] if config.problem is None else [_policy_problem(config.problem)]
-
-
-def _search_path_problems() -> list[Problem]:
-    here = current_directory()
+def _policy_problems(config: Config) -> list[Problem]:
+    here, remedy = current_directory(), "`keyring-pypitoken check` shows all of it"
+    problems = [] if config.problem is None else [Problem.of_refusal(config.problem)._replace(remedy=remedy)]
     try:
-        way = find_search_path(here, here, os.environ)
+        misnamed = find_search_path(here, here, os.environ).misnamed
     except Refusal as refusal:
-        return [_policy_problem(refusal)]
-    return [
+        return [*problems, Problem.of_refusal(refusal)._replace(remedy=remedy)]
+    return problems + [
         Problem(f"{name} looks like a policy, but is not read as one", "rename it to pypitoken.toml")
-        for name in way.misnamed
+        for name in misnamed
     ]
 
 
@@ -349,7 +399,7 @@ def _raw_problems(config: Config) -> list[Problem]:
 def _policies(config: Config) -> list[str]:
     here = current_directory()
     try:
-        own = [policy.origin for policy in find_search_path(here, here, os.environ).policies]
+        project = [policy.origin for policy in find_search_path(here, here, os.environ).policies]
     except Refusal:
-        own = []  # it is among the problems
-    return [*own, *(policy.origin for policy in config.configured)]
+        project = []  # it is among the problems
+    return [*project, *(policy.origin for policy in config.configured)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.exceptions import Refusal, UnknownProjectError
 from keyring_pypitoken.policy.model import DEFAULT, Grant, Origin, Settings, WithOrigin
 from keyring_pypitoken.text import in_shell, in_words, join_quoted, nearest, quoted
 
@@ -255,7 +255,7 @@ def _decide_projects(
         # A token for any project would exceed every list of them.
         if "allow" in unscoped and "refuse" not in unscoped and not any(t.projects for t in tables):
             return None
-        raise Refusal(
+        raise UnknownProjectError(
             f"the project of this upload is unknown: {evidence.hint}, or run "
             f"{in_shell('KEYRING_PYPITOKEN_PROJECT', 'NAME')}."
         )

@@ -21,7 +21,7 @@ from keyring_pypitoken.uploaders.settings import (
     read_pypirc,
     read_table,
 )
-from keyring_pypitoken.uploaders.uploader import STOP, Address, Problem, Target, Uploader
+from keyring_pypitoken.uploaders.uploader import SETUP, Address, Problem, Target, Uploader
 
 if TYPE_CHECKING:
     from keyring_pypitoken.uploaders.uploader import Process
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _TO_HTTPS = ("http://pypi.python.org/", "http://testpypi.python.org/", "http://upload.pypi.org/")
 _NAMES = (("project", "name"), ("tool", "flit", "metadata", "dist-name"), ("tool", "flit", "metadata", "module"))
 _NO_USER = Problem(
-    "flit has no user name, and asks for one before it asks keyring", in_shell("FLIT_USERNAME", TOKEN_USERNAME), STOP
+    "flit has no user name, and asks for one before it asks keyring", in_shell("FLIT_USERNAME", TOKEN_USERNAME), SETUP
 )
 
 

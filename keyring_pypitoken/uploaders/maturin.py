@@ -52,7 +52,8 @@ class Maturin(Uploader):
     lookups_per_upload = 0
     token_variables = {"MATURIN_PYPI_TOKEN": "{token}"}  # noqa: RUF012 - never changed
     address_variables = {"MATURIN_REPOSITORY_URL": "{url}"}  # noqa: RUF012 - never changed
-    rival_variables = ("MATURIN_REPOSITORY", "MATURIN_USERNAME", "MATURIN_PASSWORD")
+    rival_variables = ("MATURIN_USERNAME", "MATURIN_PASSWORD")
+    rival_addresses = ("MATURIN_REPOSITORY",)
     options = Grammar("", "-v/--verbose -h/--help -V/--version")
     commands = {"upload": _UPLOAD, "publish": _PUBLISH}  # noqa: RUF012 - never changed
 

@@ -155,7 +155,9 @@ class Poetry(Uploader):
         """Return the variables, which are named by what poetry calls the repository."""
         name = repository.name if target is None else target.address.name
         variables = {_variable("pypi-token", name): token}
-        return variables if name == "pypi" else variables | {_variable("repositories", name, "url"): repository.url}
+        if target is None or name == "pypi":
+            return variables
+        return variables | {_variable("repositories", name, "url"): repository.url}
 
 
 def _read(process: Process, project: Path) -> _Run:

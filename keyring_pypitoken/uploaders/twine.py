@@ -45,7 +45,7 @@ class Twine(Uploader):
     resume = "--skip-existing"
     token_variables = {"TWINE_USERNAME": TOKEN_USERNAME, "TWINE_PASSWORD": "{token}"}  # noqa: RUF012 - never changed
     address_variables = {"TWINE_REPOSITORY_URL": "{url}"}  # noqa: RUF012 - never changed
-    rival_variables = ("TWINE_REPOSITORY",)
+    rival_addresses = ("TWINE_REPOSITORY",)
     options = Grammar("", "--version --no-color -h/--help", abbreviations=True)
     commands = {"upload": _UPLOAD, "register": _UPLOAD}  # noqa: RUF012 - never changed
     upload_functions = {  # noqa: RUF012 - never changed

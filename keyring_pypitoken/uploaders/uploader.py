@@ -96,7 +96,7 @@ class Address(Record):
         return re.sub(r"^([^:/?#@]*://)?.*@", r"\1***@", self.url, flags=re.DOTALL)
 
 
-BYPASS, STOP = "bypass", "stop"
+BYPASS, STOP, SETUP = "bypass", "stop", "setup"
 
 
 class Problem(Record):
@@ -105,7 +105,8 @@ class Problem(Record):
     Attributes:
         problem: the clause.
         remedy: the imperative.
-        effect: what comes of it: BYPASS, it sends something else; STOP, it sends nothing.
+        effect: what comes of it: BYPASS, it sends something else; STOP, it sends nothing; SETUP, it was not set up to
+            ask keyring, and asks a person.
     """
 
     problem: str
@@ -163,7 +164,8 @@ class Uploader(ABC):
         resume: the option that sends only what the index lacks; `{domain}` stands for it; empty if there is none.
         token_variables: variables by which it takes a token; `{token}` is replaced.
         address_variables: variables by which it takes an upload URL; `{url}` is replaced.
-        rival_variables: further variables that change where or as whom it uploads: removed beside the token.
+        rival_variables: further variables that change as whom it uploads: removed beside the token.
+        rival_addresses: further variables that change where it uploads: removed beside the address.
         options: those that it takes before a subcommand.
         commands: its subcommands that upload, each with its options.
         subcommands: all of its subcommands, if it may start the `keyring` command.
@@ -184,6 +186,7 @@ class Uploader(ABC):
     token_variables: ClassVar[Mapping[str, str]] = {}
     address_variables: ClassVar[Mapping[str, str]] = {}
     rival_variables: ClassVar[tuple[str, ...]] = ()
+    rival_addresses: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[Grammar] = Grammar("", "")
     commands: ClassVar[Mapping[str, Grammar]] = {}
     subcommands: ClassVar[str] = ""
@@ -268,15 +271,15 @@ class Uploader(ABC):
         raise Refusal(f"{clause}, and {self.name} would send that instead of the restricted token: {remedy}.")
 
     def variables(self, token: str, repository: Repository, target: Target | None = None) -> dict[str, str]:
-        """Return the variables that hand a token to this uploader, and make it upload to that repository.
+        """Return the variables that hand a token to this uploader.
 
         Args:
             token: the derived token's text.
             repository: the one it is for.
-            target: that of the run that is to get it; None if any run may.
+            target: that of the run that is to get it, which then uploads to that repository; None if it is not known.
         """
         variables = {name: value.format(token=token) for name, value in self.token_variables.items()}
-        if target is None or target.takes_address:
+        if target is not None and target.takes_address:
             variables |= {name: value.format(url=repository.url) for name, value in self.address_variables.items()}
         return variables
 

@@ -16,7 +16,7 @@ from keyring_pypitoken.text import printable, quoted
 from keyring_pypitoken.toml import entry
 from keyring_pypitoken.uploaders.options import Command, Grammar, expand, fits
 from keyring_pypitoken.uploaders.settings import Setting, Source, Sources, Table, checked_url, first, home, read_table
-from keyring_pypitoken.uploaders.uploader import STOP, Address, Problem, Target, Uploader
+from keyring_pypitoken.uploaders.uploader import SETUP, STOP, Address, Problem, Target, Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,7 +50,8 @@ class Uv(Uploader):
     # UV_PUBLISH_TOKEN would be refused beside `--username __token__`, which is what uv's users of keyring write.
     token_variables = {"UV_PUBLISH_USERNAME": TOKEN_USERNAME, "UV_PUBLISH_PASSWORD": "{token}"}  # noqa: RUF012 - never changed
     address_variables = {"UV_PUBLISH_URL": "{url}"}  # noqa: RUF012 - never changed
-    rival_variables = ("UV_PUBLISH_TOKEN", "UV_PUBLISH_INDEX")
+    rival_variables = ("UV_PUBLISH_TOKEN",)
+    rival_addresses = ("UV_PUBLISH_INDEX",)
     options = _GRAMMAR
     subcommands = (
         "auth run init add remove version sync lock export tree format check audit tool python pip venv build publish "
@@ -185,12 +186,12 @@ def _split(url: Setting) -> tuple[str, Setting, Setting]:
 
 def _problems(sources: Sources, username: Setting, provider: Setting) -> Iterator[Problem]:
     if username.value is None:
-        yield Problem("uv has no user name, and asks keyring only with one", "run `keyring-pypitoken setup uv`")
+        yield Problem("uv has no user name, and asks keyring only with one", "run `keyring-pypitoken setup uv`", SETUP)
     trusted = sources.find("--trusted-publishing", "", "trusted-publishing")
     if trusted.value == "always":
         yield Problem(f"{trusted.source} is always, and uv then refuses to ask keyring", "set it to automatic", STOP)
     if provider.value != "subprocess":
-        yield Problem("uv does not ask keyring without a setting", "run `keyring-pypitoken setup uv`")
+        yield Problem("uv does not ask keyring without a setting", "run `keyring-pypitoken setup uv`", SETUP)
     elif find_program("keyring", sources.environ) is None:
         problem = "the `keyring` command, by which uv asks, is not on PATH"
         yield Problem(problem, "`uv tool install keyring-pypitoken --with-executables-from keyring`")

@@ -38,7 +38,7 @@ def shell(line: str, work: Path, **environ: str) -> subprocess.CompletedProcess[
 
 
 @POSIX
-@pytest.mark.parametrize("words", ["login", "inspect", "restrict --project x --valid-for 1h", "token --master-stdin"])
+@pytest.mark.parametrize("words", ["login", "inspect", "restrict --project x --valid-for 1h"])
 @pytest.mark.parametrize("redirection", ["</dev/null", "<&-"], ids=["empty input", "closed input"])
 @pytest.mark.usefixtures("project")
 def test_without_input_one_sentence_is_shown(words: str, redirection: str, work: Path) -> None:

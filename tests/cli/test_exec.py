@@ -17,6 +17,7 @@ from sandbox import Command, Run, WritePolicy, new_master, write_program
 
 from keyring_pypitoken import Token, paths
 from keyring_pypitoken.cli import grants
+from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.history import read_history
 from keyring_pypitoken.uploaders.uploader import all_uploaders
 
@@ -79,13 +80,14 @@ def test_github_is_told_to_mask_the_token(command: Command, monkeypatch: pytest.
 
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="programs are scripts here, which need POSIX")
+EXEC = ("keyring_pypitoken", "exec", "--project", "demo")
 SHOW = "import json, os; print(json.dumps(dict(os.environ)))"
 
 
 @pytest.mark.usefixtures("stored")
 def test_exec_gives_every_tool_a_derived_token(run: Run, project: Path) -> None:
     done = run(
-        *("keyring_pypitoken", "exec", "-r", "pypi", "--", sys.executable, "-c", SHOW),
+        *("keyring_pypitoken", "exec", "-r", "pypi", "--project", "demo", "--", sys.executable, "-c", SHOW),
         UV_PUBLISH_USERNAME="joe",
         TWINE_REPOSITORY_URL="https://evil.example/",
         TWINE_PASSWORD="hunter2",
@@ -95,7 +97,7 @@ def test_exec_gives_every_tool_a_derived_token(run: Run, project: Path) -> None:
     environ = json.loads(done.stdout)
     assert environ["OTHER"] == "kept"
     assert environ["UV_PUBLISH_USERNAME"] == TOKEN
-    assert environ["TWINE_REPOSITORY_URL"] == PYPI
+    assert environ["TWINE_REPOSITORY_URL"] == "https://evil.example/"  # the recipe says where it uploads
     tokens = {
         environ[name]
         for name in (
@@ -112,9 +114,21 @@ def test_exec_gives_every_tool_a_derived_token(run: Run, project: Path) -> None:
 def test_exec_sends_another_index_its_own_token(run: Run, project: Path) -> None:
     url = "https://test.pypi.org/legacy/"
     keyring.set_password(url, TOKEN, new_master("test.pypi.org"))
-    done = run("keyring_pypitoken", "exec", "-r", "testpypi", "--", sys.executable, "-c", SHOW, cwd=project)
+    done = run(
+        "keyring_pypitoken",
+        "exec",
+        "-r",
+        "testpypi",
+        "--project",
+        "demo",
+        "--",
+        sys.executable,
+        "-c",
+        SHOW,
+        cwd=project,
+    )
     environ = json.loads(done.stdout)
-    assert {environ[name] for uploader in all_uploaders() for name in uploader.address_variables} == {url}
+    assert {name for uploader in all_uploaders() for name in uploader.address_variables if name in environ} == set()
     assert Token.load(environ["POETRY_PYPI_TOKEN_TESTPYPI"]).domain == "test.pypi.org"
 
 
@@ -255,7 +269,7 @@ def test_a_variable_with_the_master_that_was_piped_does_not_reach_the_command(
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("CI_BYTES", os.fsdecode(b"\xff" + master.encode()))
-    command("exec", "--master-stdin", "-r", "pypi", "--", sys.executable, stdin=f"{master}\n")
+    command("exec", "--master-stdin", "-r", "pypi", "--project", "demo", "--", sys.executable, stdin=f"{master}\n")
     assert became["CI_NAME"] == "demo"
     assert restrictions_of(became["TWINE_PASSWORD"]) == [b'[1, ["demo"]]']
     assert [name for name, value in became.items() if master.rstrip("=") in value] == []
@@ -268,7 +282,7 @@ def test_a_command_with_the_master_that_was_piped_among_its_arguments_is_not_sta
     word: str, command: Command, became: dict[str, str]
 ) -> None:
     master = new_master()
-    words = ("exec", "--master-stdin", "-r", "pypi", "--", sys.executable, word.format(master))
+    words = ("exec", "--master-stdin", "-r", "pypi", "--project", "demo", "--", sys.executable, word.format(master))
     assert command.refused(*words, stdin=master) == (
         "the master is among the arguments of the command, where every user of the machine can read it: leave it out, "
         "and revoke it if others use this machine."
@@ -282,7 +296,18 @@ def test_a_command_cannot_go_back_in_the_input_that_the_master_came_from(project
     master = project / "master"  # as a shell's here-document is one, too
     master.write_text(new_master())
     again = "import os; print([os.lseek(0, 0, os.SEEK_SET), os.read(0, 9), open('/dev/stdin').read()])"
-    words = [sys.executable, "-m", "keyring_pypitoken", "exec", "--master-stdin", "-r", "pypi", "--"]
+    words = [
+        sys.executable,
+        "-m",
+        "keyring_pypitoken",
+        "exec",
+        "--master-stdin",
+        "-r",
+        "pypi",
+        "--project",
+        "demo",
+        "--",
+    ]
     with master.open() as file:
         done = subprocess.run(
             [*words, sys.executable, "-c", again],
@@ -304,7 +329,7 @@ def test_a_command_keeps_the_terminal_on_which_the_master_was_typed(
     replaced: list[int] = []
     monkeypatch.setattr(os, "isatty", lambda _handle: True)
     monkeypatch.setattr(os, "dup2", lambda _from, to: replaced.append(to))
-    command("exec", "--master-stdin", "-r", "pypi", "--", sys.executable, stdin=new_master())
+    command("exec", "--master-stdin", "-r", "pypi", "--project", "demo", "--", sys.executable, stdin=new_master())
     assert replaced == []
 
 
@@ -396,7 +421,7 @@ def test_exec_starts_a_script_by_its_path_only(run: Run, command: Command, work:
     )
     script.chmod(0o755)
     script.write_text("#!/bin/sh\necho ran\n")
-    assert run("keyring_pypitoken", "exec", "-r", "pypi", "--", "./release.sh").stdout == "ran\n"
+    assert run("keyring_pypitoken", "exec", "-r", "pypi", "--project", "demo", "--", "./release.sh").stdout == "ran\n"
     assert command.refused("exec", "-r", "pypi", "--", "release.sh") == (
         "the program 'release.sh' is not on PATH: install it, or correct its name."
     )
@@ -412,11 +437,11 @@ def test_a_program_that_cannot_be_started_is_refused(
     (work / "release.sh").chmod(0o755)
     if not becomes:
         monkeypatch.setattr(os, "execve", lambda *_: None)
-    code, out, err = command("exec", "-r", "pypi", "--", "./release.sh")
+    code, out, err = command("exec", "-r", "pypi", "--project", "demo", "--", "./release.sh")
     assert (code, out) == (1, "")
     assert err.splitlines()[-1] == (
-        "keyring-pypitoken: the program './release.sh' cannot be started (OSError): begin it with a line that names "
-        "its interpreter, such as #!/bin/sh."
+        "keyring-pypitoken: the program './release.sh' cannot be started (OSError): begin it with a line such "
+        "as #!/bin/sh."
     )
 
 
@@ -446,29 +471,109 @@ def test_exec_gives_no_address_beside_an_option_that_excludes_it(
 
 
 @POSIX
+@pytest.mark.parametrize("words", ["twine check dist/*", "uv publish --dry-run", "hatch build", "twine upload --help"])
 @pytest.mark.usefixtures("project", "stored")
-def test_a_command_that_does_not_upload_needs_a_repository(
-    command: Command, fake: Callable[[str], None], became: dict[str, str]
+def test_no_token_is_made_for_what_does_not_upload(
+    words: str, command: Command, fake: Callable[[str], None], became: dict[str, str]
 ) -> None:
-    fake("twine")
-    assert command.refused("exec", "--", "twine", "check", "dist/*") == (
-        "cannot tell where 'twine' uploads to: name the repository, as in `keyring-pypitoken exec --repository pypi -- "
-        "COMMAND`."
+    name = words.split(maxsplit=1)[0]
+    fake(name)
+    code, _, err = command("exec", "-r", "pypi", "--", *words.split())
+    assert (code, err) == (
+        0,
+        f"keyring-pypitoken: this run of {name} uploads nothing, so no token was made for it\n",
     )
-    assert command("exec", "-r", "pypi", "--", "twine", "check", "dist/*")[0] == 0
-    assert {name for uploader in all_uploaders() for name in uploader.token_variables} <= set(became)
+    assert "PATH" in became
+    assert [value for value in became.values() if value.startswith("pypi-")] == []
+    assert read_history() == []
+
+
+@POSIX
+@pytest.mark.usefixtures("project", "stored")
+def test_what_a_program_uploads_is_named_and_where_is_its_own_choice(
+    command: Command, fake: Callable[[str], None], became: dict[str, str], work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake("make")
+    words = ("exec", "-r", "pypi", "--", "make", "release")
+    refusal = (
+        "nothing shows which projects 'make' uploads: name them, as in `keyring-pypitoken exec -r pypi --project NAME "
+        "-- COMMAND`, name the files, or write a policy with `keyring-pypitoken init`."
+    )
+    assert command.refused(*words) == refusal
+    notice = (
+        "keyring-pypitoken: the token for pypi is in the variables of every uploader; 'make' may show it to another "
+        "index, if that is where it uploads\n"
+    )
+    assert command("exec", "-r", "pypi", "--project", "demo", "--", "make", "release")[2].endswith(notice)
+    addresses = {name for uploader in all_uploaders() for name in uploader.address_variables}
+    assert not addresses & set(became)
+    monkeypatch.setenv("KEYRING_PYPITOKEN_PROJECT", "demo")
+    assert command(*words)[0] == 0
+    monkeypatch.delenv("KEYRING_PYPITOKEN_PROJECT")
+    (work / "pypitoken.toml").write_text('projects = ["demo"]\n')
+    assert command(*words)[0] == 0
+    (work / "other-1.0.tar.gz").touch()
+    mixed = command.refused("exec", "-r", "pypi", "--project", "demo", "other-1.0.tar.gz", "--", "make")
+    assert "other" in mixed
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("tox -e release", "tox passes no such variables on"),
+        ("python -m tox", "tox passes no such variables on"),
+        ("sudo twine upload x", "sudo passes no variables on"),
+        ("doas make", "sudo passes no variables on"),
+        ("env -i twine upload x", "`env -i` passes no variables on"),
+        ("timeout 9 env A=b - make", "`env -i` passes no variables on"),
+        ("env --ignore-environment make", "`env -i` passes no variables on"),
+        ("env -0i make", "`env -i` passes no variables on"),
+        ("tox -x testenv.pass_env+=TWINE_*", ""),
+        ("sudo -E make", ""),
+        ("sudo --preserve-env=TWINE_PASSWORD make", ""),
+        ("env -u A B=c make -i", ""),
+    ],
+)
+@pytest.mark.usefixtures("project", "stored")
+def test_what_passes_no_variables_on_is_refused(
+    words: str, reason: str, command: Command, fake: Callable[[str], None], became: dict[str, str]
+) -> None:
+    fake(words.split(maxsplit=1)[0])
+    code, _, err = command("exec", "-r", "pypi", "--project", "demo", "--", *words.split())
+    assert (code, bool(became)) == ((1, False) if reason else (0, True))
+    if reason:
+        assert err.startswith(f"keyring-pypitoken: {reason}, so the token would not arrive: ")
+        assert err.endswith("; or run `keyring-pypitoken exec` in what it starts.\n")
+
+
+@POSIX
+def test_on_windows_a_program_is_an_exe(work: Path) -> None:
+    write_program(work / "twine.exe", "true")
+    assert grants._find_command("./twine", "nt") == grants._find_command("./twine.exe", "nt") == str(work / "twine.exe")
+    for name, sentence in {
+        ".\\tool.BAT": "is a batch file, which runs its arguments as commands: name an .exe instead.",
+        "make.cmd": "is a batch file, which runs its arguments as commands: name an .exe instead.",
+        "release.py": "is started by its interpreter: name that first, as in `-- python release.py`.",
+        "./absent": "is not a program that can be started: correct its path.",
+    }.items():
+        with pytest.raises(Refusal) as refused:
+            grants._find_command(name, "nt")
+        assert str(refused.value).endswith(f" {sentence}")
 
 
 @pytest.mark.usefixtures("project", "stored")
 def test_token_takes_projects_a_length_and_a_note(command: Command, user_policy: WritePolicy) -> None:
     user_policy('max-token-valid-for = "7d"\n')
-    _, out, _ = command("token", "--project", "One", "--project", "two", "--valid-for", "7d", "--note", "GitLab")
+    _, out, _ = command(
+        "token", "--project", "One", "--project", "two, three,", "--valid-for", "7d", "--note", "GitLab"
+    )
     raw = Token.load(out.strip()).raw_caveats
-    assert raw[1] == b'[1, ["one", "two"]]'
+    assert raw[1] == b'[1, ["one", "three", "two"]]'
     _, not_after, not_before = json.loads(raw[0])
     assert not_after - not_before == 7 * 86_400 + 60
     (entry,) = read_history()
-    assert (entry.note, entry.projects) == ("GitLab", ("one", "two"))
+    assert (entry.note, entry.projects) == ("GitLab", ("one", "three", "two"))
     assert command("history")[1].rstrip().endswith(": GitLab")
     assert command.refused("token", "--valid-for", "8d") == (
         f"--valid-for is 8 days, above max-token-valid-for, which is 7 days ({paths.user_policy()}:1): shorten it, or "
@@ -489,7 +594,8 @@ def test_token_derives_from_a_master_on_standard_input_and_stores_nothing(comman
     assert FileKeyring().passwords() == {}
     assert command.refused("token", "--valid-for", "0s") == "--valid-for is 0, expected at least one second."
     assert command.refused("token", "--master-stdin") == (
-        "no token given: paste it at the prompt, or send it to standard input."
+        "no token given: paste it at the prompt, or send it to standard input; if a variable is piped there, such as "
+        "PYPI_TOKEN, it is likely not set here: CI systems hide protected ones from other branches."
     )
 
 
@@ -512,10 +618,23 @@ def test_the_window_begins_when_the_store_has_answered(command: Command, monkeyp
 @pytest.mark.usefixtures("project", "stored")
 def test_exec_ends_as_its_command_does(run: Run) -> None:
     assert (
-        run("keyring_pypitoken", "exec", "-r", "pypi", "--", sys.executable, "-c", "raise SystemExit(7)").returncode
+        run(
+            "keyring_pypitoken",
+            "exec",
+            "-r",
+            "pypi",
+            "--project",
+            "demo",
+            "--",
+            sys.executable,
+            "-c",
+            "raise SystemExit(7)",
+        ).returncode
         == 7
     )
-    done = run("keyring_pypitoken", "exec", "-r", "testpypi", "--", sys.executable, "-c", "print('ran')")
+    done = run(
+        "keyring_pypitoken", "exec", "-r", "testpypi", "--project", "demo", "--", sys.executable, "-c", "print('ran')"
+    )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         "keyring-pypitoken: no master is stored for testpypi: run `keyring-pypitoken login -r testpypi`.\n"
@@ -534,7 +653,7 @@ def test_on_windows_exec_starts_what_it_found_and_waits(work: Path) -> None:
 @pytest.mark.usefixtures("project", "stored")
 def test_exec_passes_signals_on(run: Run) -> None:
     code = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
-    assert run("keyring_pypitoken", "exec", "-r", "pypi", "--", sys.executable, "-c", code).returncode == -15
+    assert run(*EXEC, "-r", "pypi", "--", sys.executable, "-c", code).returncode == -15
 
 
 @pytest.mark.usefixtures("project", "stored")
@@ -546,7 +665,8 @@ def test_exec_refuses_a_program_that_is_not_on_path(command: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "projects"), [(["-r", "pypi"], ("demo",)), (["-r", "testpypi", "one-1.0.zip"], ("one",))]
+    ("options", "projects"),
+    [(["-r", "pypi", "--project", "demo"], ("demo",)), (["-r", "testpypi", "one-1.0.zip"], ("one",))],
 )
 @pytest.mark.usefixtures("project", "stored")
 def test_if_a_process_cannot_become_another_exec_waits(

@@ -20,8 +20,9 @@ from wire import open_environments
 from keyring_pypitoken.cli import setup as module
 from keyring_pypitoken.cli.install import install_line
 from keyring_pypitoken.cli.main import main
+from keyring_pypitoken.cli.surroundings import Installed, Standing
 from keyring_pypitoken.uploaders.process import read_command_line
-from keyring_pypitoken.uploaders.uploader import Problem
+from keyring_pypitoken.uploaders.uv import UPLOADER
 from keyring_pypitoken.vault import terminal
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def programs(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write_program(directory / name, "true")
     make_link(directory / "keyring", sys.executable)
     monkeypatch.setenv("PATH", str(directory))
-    monkeypatch.setattr(module, "lacks_plugin", lambda *_: None)
+    monkeypatch.setattr(module, "find_installed", lambda _environ: [])
 
 
 @pytest.fixture
@@ -163,9 +164,16 @@ def test_uploaders_without_settings(command: Command) -> None:
 
 
 def test_a_keyring_without_this_package_is_named(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "lacks_plugin", lambda *_: Problem("uv would not ask it", "remedy"))
+    installed = Installed(UPLOADER, "keyring", Standing("absent", environment="/elsewhere"))
+    monkeypatch.setattr(module, "find_installed", lambda _environ: [installed])
     code, out, _ = command("setup", "uv", "--yes")
-    assert (code, out.splitlines()[-1]) == (1, "uv would not ask it: remedy.")
+    assert (code, out.splitlines()[-1]) == (
+        1,
+        (
+            "keyring belongs to an environment without this package, so uv does not ask it: `uv pip install --python "
+            "/elsewhere/bin/python keyring-pypitoken`."
+        ),
+    )
 
 
 @pytest.fixture(scope="module")

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import keyring
 import pytest
 from file_keyring import FileKeyring, SecondKeyring
+from sandbox import STORES, write_program
 from situations import SECRET, Place, Situation, install
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.cli import surroundings
-from keyring_pypitoken.uploaders.uploader import Problem, all_uploaders
+from keyring_pypitoken.cli.install import install_line
+from keyring_pypitoken.lookup import PYPI as REPOSITORY
+from keyring_pypitoken.vault import masters
+from keyring_pypitoken.vault.accounts import forget_account, note_account
 
 if TYPE_CHECKING:
     from typing import Any
 
     from sandbox import Command, WritePolicy
 
+POSIX = pytest.mark.skipif(os.name != "posix", reason="programs are scripts here, which need POSIX")
 PYPI, TEST, TOKEN = "https://upload.pypi.org/legacy/", "https://test.pypi.org/legacy/", "__token__"
 
 
@@ -29,6 +36,7 @@ def no_uploaders(monkeypatch: pytest.MonkeyPatch, work: Path) -> None:
     import importlib.util
 
     monkeypatch.setenv("PATH", str(work))
+    monkeypatch.setenv("PYTHONPATH", str(STORES))
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
 
 
@@ -43,8 +51,7 @@ def problems(command: Command) -> list[tuple[str, str]]:
     code, out, err = command("status")
     assert (code, err) == (1, "")
     listed = [(entry["problem"], entry["remedy"]) for entry in found["problems"]]
-    assert out.startswith(f"Not ready: {len(listed)} problem{'' if len(listed) == 1 else 's'}.\n")
-    assert all(f"- {problem}: {remedy}.\n" in out for problem, remedy in listed)
+    assert all(out.count(f"{problem}: {remedy}") == 1 for problem, remedy in listed)
     assert all(problem and remedy for problem, remedy in listed)
     assert not [at for at in range(len(SECRET) - 12) if SECRET[at : at + 12] in out + str(found)]
     assert found["ready"] is False
@@ -53,32 +60,41 @@ def problems(command: Command) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", ["status", "doctor"])
 @pytest.mark.usefixtures("stored")
-def test_the_first_line_is_the_verdict(name: str, command: Command) -> None:
+def test_what_is_there_is_listed(name: str, command: Command) -> None:
     code, out, err = command(name)
     assert (code, err) == (0, "")
     assert out.splitlines() == [
-        "Ready. Uploads to pypi use restricted tokens; nothing bypasses them.",
+        "-  masters   pypi (default)",
+        "-  kept in   file_keyring.FileKeyring, another keyring backend",
+        "-  policies  the defaults",
         "No uploader was found on PATH: install one, such as `pip install twine`.",
-        "  masters   pypi (default)",
-        "  kept in   file_keyring.FileKeyring, another keyring backend",
-        "  policies  the defaults",
     ]
 
 
 @pytest.mark.usefixtures("stored", "project")
 def test_each_uploader_has_a_line(command: Command, place: Place) -> None:
     install(place, Situation("", "poetry", "restricted"))
-    line = "\n  poetry    would send a restricted token for demo to pypi\n"
-    assert line in command("status")[1]
+    line = "ok poetry    restricted token for demo on pypi as default\n"
+    assert command("status")[1].startswith(line)
     place.set(POETRY_PYPI_TOKEN_PYPI=SECRET)
     assert problems(command)
-    assert "\n  poetry    would bypass keyring-pypitoken: the variable POETRY_PYPI_TOKEN_PYPI" in command("status")[1]
+    line = "!  poetry    would send something else: the variable POETRY_PYPI_TOKEN_PYPI"
+    assert command("status")[1].startswith(line)
 
 
 @pytest.mark.usefixtures("project")
 def test_a_refusal_is_a_line_too(command: Command, place: Place) -> None:
     install(place, Situation("", "poetry", "refused"))
-    assert "\n  poetry    would be refused: no master is stored for pypi\n" in command("status")[1]
+    assert command("status")[1].startswith(
+        "!  poetry    no master is stored for pypi, so poetry would ask you for a token and send it as it is: run "
+        "`keyring-pypitoken login`\n"
+    )
+    place.store("work")
+    place.write("work/pypitoken.toml", 'account = "wrok"\n')
+    assert command("status")[1].startswith(
+        "!  poetry    would be refused: no master is stored for pypi (account 'wrok': pypitoken.toml:1): did you mean "
+        "'work'? If not, run `keyring-pypitoken login --account wrok`\n"
+    )
 
 
 @pytest.mark.usefixtures("stored")
@@ -88,8 +104,8 @@ def test_an_index_of_its_own_is_not_ours(command: Command, place: Place) -> None
     code, out, _ = command("status")
     assert code == 0
     assert (
-        "\n  twine     uploads to https://index.example/up (TWINE_REPOSITORY_URL), which keyring-pypitoken does not "
-        "serve\n"
+        "-  twine     it uploads to https://index.example/up (TWINE_REPOSITORY_URL): add it to your own "
+        "policy.toml if its tokens can be restricted\n"
     ) in out
 
 
@@ -100,7 +116,7 @@ def test_flits_users_that_cannot_be_ours_are_a_bypass(command: Command, place: P
     place.set(FLIT_USERNAME="me\t")
     problem = "flit asks keyring only for users that keyring-pypitoken does not answer"
     assert problems(command) == [(problem, "set its user name to `__token__`")]
-    assert f"\n  flit      would bypass keyring-pypitoken: {problem}\n" in command("status")[1]
+    assert f"!  flit      would send something else: {problem}: " in command("status")[1]
     place.set(FLIT_USERNAME=TOKEN)
     assert problem not in command("status")[1]
 
@@ -113,11 +129,10 @@ def test_a_label_in_the_url_is_the_account(command: Command, place: Place) -> No
     code, out, err = command("status")
     assert (code, err) == (0, "")
     assert out.splitlines() == [
-        "Ready. Uploads to pypi use restricted tokens; nothing bypasses them.",
-        "  twine     would send a restricted token for demo to pypi",
-        "  masters   pypi (work)",
-        "  kept in   file_keyring.FileKeyring, another keyring backend",
-        "  policies  the defaults",
+        "ok twine     restricted token for demo on pypi as work",
+        "-  masters   pypi (work)",
+        "-  kept in   file_keyring.FileKeyring, another keyring backend",
+        "-  policies  the defaults",
     ]
 
 
@@ -148,13 +163,9 @@ def test_lists_every_account_and_every_policy(
     assert found["policies"] == ["pypitoken.toml", paths.user_policy(), paths.site_policies()[0]]
     assert [store["name"] for store in found["stores"] if store["keeps"]] == ["file_keyring.FileKeyring"]
     assert found["keyring"] is None
-    assert command("status")[1].startswith("Ready. Uploads to pypi and testpypi use restricted tokens;")
 
 
 def test_a_master_that_no_note_knows_counts(stored: str, command: Command) -> None:
-    from keyring_pypitoken.lookup import PYPI as REPOSITORY
-    from keyring_pypitoken.vault.accounts import forget_account
-
     assert stored
     forget_account(REPOSITORY, "default")
     assert command.json("status")["accounts"] == [{"repository": "pypi", "account": "default", "stored": None}]
@@ -261,7 +272,7 @@ def test_what_keeps_every_uploader_is_one_problem_beside_the_missing_master(
     (work / "pypitoken.toml").write_text("y = 1\n")
     assert [remedy for _, remedy in problems(command)] == [
         "`keyring-pypitoken check` shows all of it",
-        "`keyring-pypitoken login`",
+        "run `keyring-pypitoken login`",
     ]
 
 
@@ -278,12 +289,12 @@ def test_policies_that_cannot_be_followed_are_problems(command: Command, work: P
 def test_finds_another_keyring_that_was_chosen(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     from keyring.util import platform_
 
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "file_keyring.FileKeyring")
     assert problems(command) == [
         (
             (
-                "the variable PYTHON_KEYRING_BACKEND names keyring.backends.null.Keyring alone, so keyring does not "
-                "ask this package"
+                "the variable PYTHON_KEYRING_BACKEND names file_keyring.FileKeyring alone, so keyring does not ask "
+                "this package"
             ),
             "`unset PYTHON_KEYRING_BACKEND`",
         )
@@ -316,33 +327,175 @@ def test_uv_needs_the_keyring_command(command: Command, place: Place) -> None:
     ]
 
 
-def test_an_uploader_beside_this_package_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def standings(command: Command) -> dict[str, tuple[str, str]]:
+    """Return the verdict and the text of each uploader."""
+    code = command("status")[0]
+    return {one["uploader"]: (one["verdict"], one["text"]) for one in command.json("status", code=code)["uploaders"]}
+
+
+@pytest.mark.usefixtures("stored", "project")
+def test_an_uploader_beside_this_package_counts(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
-    import sys
 
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "twine" or None)
-    assert [(uploader.name, program) for uploader, program in surroundings.find_programs({})] == [
-        ("twine", sys.executable)
-    ]
-    (uploader,) = (uploader for uploader, _ in surroundings.find_programs({}))
-    assert surroundings.lacks_plugin(uploader, sys.executable, {}) is None
+    find = {"twine": SimpleNamespace(origin="here"), "hatch": SimpleNamespace(origin=None)}.get  # a directory has none
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+    assert standings(command) == {"twine": READY}
 
 
-@pytest.mark.parametrize("file", ["lib", "lib64", "lib/python3.12/site-packages", "Lib/site-packages"])
-def test_library_directories_that_cannot_be_read_are_passed_over(file: str, place: Place) -> None:
-    (uploader,) = (uploader for uploader in all_uploaders() if uploader.name == "twine")
-    environment = place.home / "environment"
-    program = environment / "bin" / "twine"
-    place.write(f"environment/{file}", "not a directory")
-    place.write("environment/bin/twine", "")
-    assert surroundings.lacks_plugin(uploader, str(program), {}) == Problem(
-        f"{program} belongs to an environment without this package, so twine does not ask it",
-        f"`uv pip install --python {environment / 'bin' / 'python'} keyring-pypitoken`",
+READY = ("restricted", "restricted token for demo on pypi as default")
+OUTRANKING = """
+import keyring.backend
+
+class Keyring(keyring.backend.KeyringBackend):
+    priority = float("inf")
+
+    def get_password(self, service, username):
+        return None
+
+    def set_password(self, service, username, password):
+        pass
+"""
+METADATA = "Metadata-Version: 2.1\nName: a\nVersion: 1\n"
+
+
+@POSIX
+@pytest.mark.usefixtures("stored", "project")
+def test_keyring_is_asked_which_backend_it_uses_there(
+    command: Command, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(place, Situation("", "twine", ""))
+    program = place.home / "environment" / "bin" / "twine"
+    assert standings(command)["twine"] == READY
+
+    # Another backend that is in front, alone or as the first of a chain.
+    modules = "environment/modules"
+    place.write(f"{modules}/outranking.py", OUTRANKING)
+    place.write(f"{modules}/a-1.dist-info/METADATA", METADATA)
+    place.write(f"{modules}/a-1.dist-info/entry_points.txt", "[keyring.backends]\n0 = outranking\n")
+    chain, ours = "keyring.backends.chainer.ChainerBackend", "keyring_pypitoken.backend.PyPITokenKeyring"
+    for environ in ({}, {"PYTHON_KEYRING_BACKEND": chain}):
+        place.set(**environ)
+        assert standings(command)["twine"] == (
+            "bypass",
+            (
+                f"would send something else: {program} asks the keyring backend outranking.Keyring before this "
+                f"package: `export PYTHON_KEYRING_BACKEND={ours}`"
+            ),
+        )
+    place.set(PYTHON_KEYRING_BACKEND=ours)
+    assert standings(command)["twine"] == READY
+
+    # What cannot be asked is unknown, which is no problem.
+    python = sys.executable
+    for script in (
+        f"#!{python} -c 1/0",
+        "#!/bin/sh",
+        "\0" * 2_000_000,
+        "#!/nowhere/python",
+        "#!/bin/sh\n'''exec' '",
+        "#!",
+    ):
+        program.write_text(f"{script}\n")
+        assert standings(command)["twine"][0] == "unknown", script
+    program.write_text(f"#!{python}\n")
+    monkeypatch.setattr(surroundings, "_PATIENCE", 0.001)
+    assert standings(command)["twine"][0] == "unknown"
+
+
+@POSIX
+@pytest.mark.usefixtures("stored", "project")
+def test_a_package_that_is_broken_there_or_has_no_store_is_a_bypass(command: Command, place: Place) -> None:
+    install(place, Situation("", "twine", ""))
+    program = place.home / "environment" / "bin" / "twine"
+    place.write("environment/modules/keyring_pypitoken/__init__.py", "1 / 0\n")
+    assert standings(command)["twine"] == (
+        "bypass",
+        (
+            f"would send something else: {program} cannot import this package (ZeroDivisionError), so twine does not "
+            f"ask it: `{install_line(Path(sys.prefix))}`"
+        ),
     )
-    other = "lib64" if file == "lib" else "lib"
-    for name in ("python3.13/site-packages/keyring_pypitoken-9.0.0.dist-info", "systemd"):
-        (environment / other / name).mkdir(parents=True)
-    assert surroundings.lacks_plugin(uploader, str(program), {}) is None
+    place.write("environment/modules/keyring_pypitoken/__init__.py", "")
+    backend = "from keyring.backend import KeyringBackend\nclass PyPITokenKeyring(KeyringBackend):\n    viable = {}\n"
+    for viable, what in ((False, "has no keyring that can keep a master"), (True, "without this package")):
+        place.write("environment/modules/keyring_pypitoken/backend.py", backend.format(viable))
+        assert what in standings(command)["twine"][1]
+
+
+@POSIX
+@pytest.mark.usefixtures("stored", "project")
+def test_nothing_of_a_checkout_runs_while_keyring_is_asked(command: Command, place: Place) -> None:
+    install(place, Situation("", "twine", ""))
+    for name in ("keyring", "json", "sitecustomize", "keyring_pypitoken"):
+        place.write(f"work/{name}.py", "import pathlib\npathlib.Path(__file__ + '.ran').touch()\n")
+    for path in ("", "."):
+        place.set(PYTHONPATH=os.pathsep.join([path, str(place.home / "environment" / "modules"), str(STORES)]))
+        assert standings(command)["twine"] == READY
+    assert list(place.work.glob("*.ran")) == []
+
+
+@POSIX
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        "#!{python}\n",
+        "#!/usr/bin/env {name}\n",
+        "#!/usr/bin/env -S {name} -s\n",
+        "#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n",
+        'MZ\0PE#!C:\\not\\this.exe\r\n\0#!"{python}"\r\nPK\3\4',
+    ],
+)
+@pytest.mark.usefixtures("stored", "project")
+def test_the_environment_is_that_of_the_launcher(launcher: str, command: Command, place: Place) -> None:
+    install(place, Situation("", "twine", ""))
+    programs = place.home / "environment" / "bin"
+    python = programs / ("python.exe" if launcher.startswith("MZ") else "python3")
+    write_program(python, sys.executable)
+    place.write("environment/bin/twine", launcher.format(python=python, name=python.name))
+    (programs / "twine").chmod(0o755)
+    assert standings(command)["twine"] == READY
+
+
+@POSIX
+@pytest.mark.usefixtures("stored", "project")
+def test_a_program_or_directory_of_an_uploaders_name_is_none(command: Command, place: Place) -> None:
+    install(place, Situation("", "poetry", ""))
+    (place.home / "environment" / "modules" / "poetry.py").unlink()
+    (place.home / "environment" / "bin" / "hatch").mkdir()
+    assert [(name, verdict) for name, (verdict, _) in standings(command).items()] == [("poetry", "unknown")]
+
+
+@POSIX
+@pytest.mark.usefixtures("project")
+def test_what_only_a_store_or_a_build_can_show_is_unknown(command: Command, place: Place) -> None:
+    install(place, Situation("", "twine", ""))
+    place.store()
+    (place.work / "pyproject.toml").unlink()
+    place.write("work/setup.py", "")
+    code, out, _ = command("status")
+    assert (code, out[:20]) == (0, "?  twine     unknown"), out
+    assert "build it, since `setup.py` does not show its name before" in out
+    forget_account(REPOSITORY, "default")
+    FileKeyring().delete_password("keyring-pypitoken:" + PYPI, "default")
+    place.write("data/keyring-pypitoken/masters.age", "age")
+    assert standings(command)["twine"] == (
+        "unknown",
+        "unknown: whether a master is stored shows only when the age file is opened: run `keyring-pypitoken login`",
+    )
+
+
+def test_masters_that_cannot_be_reached_or_have_an_old_name_are_named(
+    stored: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FileKeyring().plant("keyring-pypitoken:" + PYPI, "work", stored)
+    note_account(REPOSITORY, "work")
+    store = "file_keyring.FileKeyring has a master under 'keyring-pypitoken:https://upload.pypi.org/legacy/', a name of"
+    assert [problem.startswith(store) for problem, _ in problems(command)] == [True]
+    monkeypatch.setattr(masters, "why_unreachable", lambda *_: "the keyring is locked (Secret Service): unlock it")
+    assert [problem for problem, _ in problems(command)][:2] == [
+        f"the master for pypi (account {label!r}) cannot be read now: the keyring is locked (Secret Service)"
+        for label in ("default", "work")
+    ]
 
 
 NO_MASTER, NO_UPLOADER = "none stored by keyring-pypitoken yet", "none"
@@ -390,8 +543,11 @@ def test_the_command_alone_says_in_five_lines_what_is_there_and_the_next_step(
         f"  policy    {policy.replace('OWN', paths.user_policy())}",
         f"Next: {step} (all commands: keyring-pypitoken --help)",
     ]
+    if uploader == "twine":
+        ((verdict, text),) = standings(command).values()
+        lines[2] = f"{ {'restricted': 'ok', 'unknown': '?'}.get(verdict, '!') } twine {text}"
     code, out, err = command()
-    assert (code, out.splitlines(), err) == (0, lines, "")
+    assert (code, [line.split() for line in out.splitlines()], err) == (0, [line.split() for line in lines], "")
 
 
 @pytest.mark.usefixtures("stored")

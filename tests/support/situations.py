@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import keyring
 from distributions import make_sdist, make_wheel
 from file_keyring import FileKeyring
-from sandbox import WritePolicy, new_master
+from sandbox import STORES, WritePolicy, new_master
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -73,7 +74,7 @@ class Situation(NamedTuple):
     Attributes:
         name: what is special about it.
         uploader: the program.
-        verdict: what an upload does: `restricted`, `refused`, `bypass`, or `other`.
+        verdict: what an upload does: `restricted`, `asks`, `refused`, `bypass`, `not set up`, or `other`.
         problem: the beginning of what `status` finds; empty if it finds nothing.
         remedy: what it advises.
         prepare: sets it up; the project is there.
@@ -138,7 +139,7 @@ SITUATIONS = (
     Situation("defaults", "pdm", "restricted"),
     # No master for the account
     Situation(
-        "nothing stored", "twine", "refused", "no master is stored for pypi", "`keyring-pypitoken login`",
+        "nothing stored", "twine", "asks", "no master is stored for pypi", "`keyring-pypitoken login`",
         lambda _place: None, _UPLOAD,
     ),
     Situation(
@@ -150,20 +151,20 @@ SITUATIONS = (
         "`keyring-pypitoken login --account wrok`", _policy('account = "wrok"\n', "work"), _UPLOAD,
     ),
     Situation(
-        "TestPyPI without a master there", "twine", "refused", "no master is stored for testpypi",
+        "TestPyPI without a master there", "twine", "asks", "no master is stored for testpypi",
         "`keyring-pypitoken login -r testpypi`", _set(TWINE_REPOSITORY="testpypi"), _UPLOAD,
     ),
     Situation(
-        "TestPyPI without a master there", "hatch", "refused", "no master is stored for testpypi",
+        "TestPyPI without a master there", "hatch", "asks", "no master is stored for testpypi",
         "`keyring-pypitoken login -r testpypi`", _set(HATCH_INDEX_REPO=TESTPYPI, HATCH_INDEX_USER=TOKEN),
     ),
     # Policies
     Situation(
-        "another project's policy", "twine", "refused", "twine would be refused: project 'demo' is not allowed here",
+        "another project's policy", "twine", "refused", "project 'demo' is not allowed here",
         "upload it from its own repository", _policy('projects = ["other"]\n'), _UPLOAD,
     ),
     Situation(
-        "another project's policy", "poetry", "refused", "poetry would be refused: project 'demo' is not allowed here",
+        "another project's policy", "poetry", "refused", "project 'demo' is not allowed here",
         "upload it from its own repository", _policy('projects = ["other"]\n'),
     ),
     Situation(
@@ -191,7 +192,7 @@ SITUATIONS = (
         "another user in a variable", "pdm", "bypass", "PDM_PUBLISH_USERNAME names the user 'joe'", "to `__token__`",
         _set(PDM_PUBLISH_USERNAME="joe"),
     ),
-    Situation("no user name", "flit", "refused", "flit has no user name", "`export FLIT_USERNAME=__token__`"),
+    Situation("no user name", "flit", "not set up"),
     # Other credentials
     Situation(
         "password in a variable", "twine", "bypass", "the variable TWINE_PASSWORD is set", "`unset TWINE_PASSWORD`",
@@ -224,11 +225,11 @@ SITUATIONS = (
     ),
     Situation("never asks keyring", "maturin", "other"),
     # uv
-    Situation("no keyring provider", "uv", "bypass", "uv ", "", _set(UV_PUBLISH_USERNAME=TOKEN)),
-    Situation("no user name", "uv", "bypass", "uv ", "", _set(UV_KEYRING_PROVIDER="subprocess")),
+    Situation("no keyring provider", "uv", "not set up", prepare=_set(UV_PUBLISH_USERNAME=TOKEN)),
+    Situation("no user name", "uv", "not set up", prepare=_set(UV_KEYRING_PROVIDER="subprocess")),
     # keyring itself
     Situation(
-        "pinned backend", "twine", "bypass", "the variable PYTHON_KEYRING_BACKEND names keyring.backends.null.Keyring",
+        "pinned backend", "twine", "bypass", "the variable PYTHON_KEYRING_BACKEND turns keyring off",
         "`unset PYTHON_KEYRING_BACKEND`", _set(PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring"), _UPLOAD,
     ),
     Situation(
@@ -261,17 +262,17 @@ SITUATIONS = (
 
 
 def install(place: Place, situation: Situation) -> None:
-    """Put the uploader, and a `keyring`, on PATH: in an environment that has this package, or lacks it."""
-    environment = place.home / "environment"
-    (environment / "bin").mkdir(parents=True)
-    libraries = environment / "lib" / f"python3.{sys.version_info[1]}" / "site-packages"
-    libraries.mkdir(parents=True)
-    if situation.has_plugin:
-        (libraries / "keyring_pypitoken-9.0.0.dist-info").mkdir()
+    """Put the uploader, and a `keyring`, on PATH: launchers of an environment that has this package, or lacks it."""
+    programs, modules = place.home / "environment" / "bin", place.home / "environment" / "modules"
+    for directory in (programs, modules):
+        directory.mkdir(parents=True)
+    (modules / f"{situation.uploader}.py").touch()
+    python = sys.executable if situation.has_plugin else f"{sys.executable} -S"  # which has no installed packages
     for name in (situation.uploader, "keyring"):
-        (environment / "bin" / name).write_text("#!/bin/sh\nexit 99\n")  # nothing may start it
-        (environment / "bin" / name).chmod(0o755)
-    place.monkeypatch.setenv("PATH", str(environment / "bin"))
+        (programs / name).write_text(f"#!{python}\nraise SystemExit(99)\n")  # nothing may start it
+        (programs / name).chmod(0o755)
+    place.monkeypatch.setenv("PATH", str(programs))
+    place.monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(modules), str(STORES)]))
 
 
 def make_project(work: Path) -> None:

@@ -80,7 +80,7 @@ def test_no_module_uses_the_network() -> None:
 
 def test_only_edges_know_keyring() -> None:
     knowing = [module for module in MODULES if "keyring" in imports(module)[1]]
-    assert set(knowing) == {"backend", "rest", "cli.surroundings", "vault.backends", "vault.masters"}
+    assert set(knowing) == {"backend", "rest", "vault.backends", "vault.masters"}
 
 
 def loaded_by(code: str) -> set[str]:

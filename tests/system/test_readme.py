@@ -209,7 +209,7 @@ def test_the_session_runs_as_shown(index: IndexProcess, work: Path, home: Path, 
     assert "keyring-pypitoken: derived a token for my-project on local, valid until " in shown
     sent = [upload for upload in index.uploads() if upload.filename.startswith("my_project-1.0")]
     assert [(upload.status, upload.is_master) for upload in sent] == [(200, False), (200, False)]
-    assert shell(status).startswith("Ready. Uploads to local and pypi use restricted tokens; nothing bypasses them.\n")
+    assert "ok twine     restricted token for my-project on pypi as default\n" in shell(status)
     assert shell(explain).startswith("An upload to pypi would get a token for my-project, for 5 minutes.\n")
     (exec_,) = [command for command in inline_commands("keyring-pypitoken") if " exec " in command]
     assert "published" in shell(exec_)

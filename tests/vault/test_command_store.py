@@ -405,9 +405,8 @@ def test_what_is_refused_and_what_only_explains_does_not_start_it(project: Path,
     assert command("explain")[0] == 0
     code, out, _ = command("status")
     assert code == 0
-    assert out.startswith("Ready. Uploads use restricted tokens; nothing bypasses them.\n")
-    assert "  masters   read from the program when a token is derived\n" in out
-    assert f"  kept in   {project.parent / 'keyrings' / 'helper'}, a program\n" in out
+    assert "-  masters   read from the program when a token is derived\n" in out
+    assert f"-  kept in   {project.parent / 'keyrings' / 'helper'}, a program\n" in out
     (project / "pypitoken.toml").write_text('projects = ["another"]\n')
     assert "project 'demo' is not allowed here" in command.refused("token")
     assert asked(project) == ""
