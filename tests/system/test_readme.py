@@ -120,7 +120,8 @@ def test_the_demonstration_is_where_it_is_said_to_be() -> None:
     assert (ROOT / section("Try it").splitlines()[1].split()[1]).is_file()
 
 
-INSTALLS = [typed()[0], *inline_commands("pipx"), *inline_commands("uv")]
+LINES = [line for block in blocks("console") for line in block.splitlines()]
+INSTALLS = [typed()[0], *(line for line in LINES if line.split()[:1] in (["pipx"], ["uv"]))]
 
 
 @pytest.mark.parametrize("command", INSTALLS)
@@ -128,7 +129,7 @@ def test_installs_as_shown(command: str, tmp_path: Path, home: Path) -> None:
     """Each way to install is typed as it stands; the wheels come from a directory, and hold no more than names."""
     packages = tmp_path / "packages"
     packages.mkdir()
-    make_wheel(packages, "keyring-pypitoken", "0.1.0")
+    make_wheel(packages, "keyring-pypitoken", "0.1.0", script="keyring-pypitoken")
     make_wheel(packages, "twine", "99", script="twine")
     make_wheel(packages, "keyring", "99", script="keyring")
     environment = tmp_path / "environment"
@@ -166,6 +167,8 @@ def test_installs_as_shown(command: str, tmp_path: Path, home: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     where = environment if words[0] == "pip" else home / "tools"
     assert list(where.rglob("keyring_pypitoken-0.1.0.dist-info"))
+    commands = environment / ("Scripts" if os.name == "nt" else "bin") if words[0] == "pip" else home / "bin"
+    assert list(commands.glob("keyring-pypitoken*")), "the command is there"
 
 
 def test_three_ways_to_install_are_shown() -> None:
