@@ -22,7 +22,7 @@ from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import looks_like_token, nearest, quoted
 from keyring_pypitoken.uploaders.process import asker
 from keyring_pypitoken.vault import accounts, masters
-from keyring_pypitoken.vault.backends import has_age_file
+from keyring_pypitoken.vault.backends import has_age_file, session_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -267,10 +267,11 @@ def _refuse_if_others(repository: Repository, account: WithOrigin[str], config: 
         )
     # keyring leaves out a backend whose service is not running, with everything in it.
     for label in accounts.noted_accounts(repository):
+        hint = session_hint()
+        forget = f'or, if it is gone for good, forget it with `keyring del "{repository.url}?{label}" {TOKEN_USERNAME}`'
         raise Refusal(
-            f"no keyring that can be asked now holds the master that was stored for {repository.name} "
-            f"(account {label!r}): start or unlock the keyring that does, or, if it is gone for good, "
-            f'forget it with `keyring del "{repository.url}?{label}" {TOKEN_USERNAME}`.'
+            f"no keyring that can be asked now holds the master that was stored for {repository.name} (account "
+            f"{label!r}): {hint}start or unlock the keyring that does{'' if hint else f', {forget}'}."
         )
 
 

@@ -50,7 +50,10 @@ def find_directories(kind: str, platform: str) -> tuple[str, ...]:
         return (os.path.join(os.sep, os.path.expanduser(_MACOS[kind]), _APP),)
     import platformdirs
 
-    found: str = getattr(platformdirs.PlatformDirs(_APP, appauthor=False, multipath=True), f"{kind}_dir")
+    try:
+        found: str = getattr(platformdirs.PlatformDirs(_APP, appauthor=False, multipath=True), f"{kind}_dir")
+    except RuntimeError:  # a user whom the system does not know, as in a container
+        raise Refusal("this user has no home directory: set one, as in `export HOME=/tmp/home`.") from None
     if kind == "site_config":
         # A relative or empty entry of XDG_CONFIG_DIRS would take a file of somebody's checkout for the machine's.
         paths = (*found.split(os.pathsep), f"/etc/xdg/{_APP}")  # whatever the variable says

@@ -72,7 +72,7 @@ _DRY_RUN = _option("--dry-run", "", "only show what would be moved")
 _IDENTITY = _option("--identity", "FILE", "the age or SSH key that will open it (default: ask for a new passphrase)")
 _NUMBER = _option("-n --number", "N", "how many of the latest (default: 20; 0 for all)", type=int, default=20)
 _LIMITS = (
-    _option("--project", "NAME", "a project to upload; may be repeated", action="append"),
+    _option("--project", "NAME", "a project to upload, or several with commas; may be repeated", action="append"),
     _option("--valid-for", "DURATION", "how long the token works: 90s, 15m, 1h30m, 7d"),
     _option("--master-stdin", "", "read the master from standard input, store nothing"),
     _option("--note", "TEXT", "a note for the history"),

@@ -121,10 +121,9 @@ def read_file(path: Path, name: str) -> NamedFile:
     """
     names = projects_of_file(path.name)
     if not names:
-        raise Refusal(
-            f"{quoted(name)} is not named like a wheel or an sdist, so its project is unknown: leave it out, or "
-            "rebuild it."
-        )
+        is_distribution = name.endswith((".whl", ".tar.gz", ".zip"))
+        remedy = "rebuild it" if is_distribution else "leave it out, as in `dist/*.whl dist/*.tar.gz`"
+        raise Refusal(f"{quoted(name)} is not named like a wheel or an sdist, so its project is unknown: {remedy}.")
     state = status(path, name)
     if state is None:
         raise Refusal(f"the file {quoted(name)} does not exist: build it, or correct its name.")

@@ -7,6 +7,8 @@ text passes through here only in the `Store` methods that others implement.
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from typing import TYPE_CHECKING, Protocol
 
 from keyring.backend import KeyringBackend
@@ -169,6 +171,14 @@ def failure(store: Store, what: str, error: Exception) -> str:
     return f"the keyring backend {name} could not {what} ({type(error).__name__}): {remedy}, and try again."
 
 
+def session_hint() -> str:
+    """Return the start of a remedy if tox or sudo keeps the desktop's session from this process; else nothing."""
+    is_inside = any(name in os.environ for name in ("TOX_ENV_NAME", "TOX_WORK_DIR", "SUDO_USER"))
+    if sys.platform != "linux" or "DBUS_SESSION_BUS_ADDRESS" in os.environ or not is_inside:
+        return ""
+    return "pass the variable DBUS_SESSION_BUS_ADDRESS on (in tox: `pass_env = DBUS_SESSION_BUS_ADDRESS`), or "
+
+
 def is_locked(store: Store) -> bool | None:
     """Return True if a store surely needs a person first; None if only opening it would show that. No dialog opens."""
     if name_of(store) != _SECRET_SERVICE:
@@ -253,5 +263,6 @@ def _load_named(named: WithOrigin[str], members: list[KeyringBackend]) -> Keyrin
     except Exception as error:  # noqa: BLE001 - importing it, or looking at its priority, may raise anything
         problem = f"which cannot be loaded ({type(error).__name__})"
     if problem is not None:
-        raise Refusal(f"[store] names the backend {named.value!r}, {problem} ({named.origin}): correct or install it.")
+        remedy = f"{session_hint()}correct or install it"
+        raise Refusal(f"[store] names the backend {named.value!r}, {problem} ({named.origin}): {remedy}.")
     return backend

@@ -57,7 +57,7 @@ def why_unreachable(repository: Repository, account: str, settings: StoreSetting
             return f"the keyring is locked or not running ({name}): {remedy}"
         if locked is None or read(store, repository.private_service(account), account) is not None:
             return ""
-    lost = "no keyring that can be asked now holds it: start or unlock the keyring that does"
+    lost = f"no keyring that can be asked now holds it: {backends.session_hint()}start or unlock the keyring that does"
     return "" if settings.command else lost
 
 

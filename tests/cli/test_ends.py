@@ -103,6 +103,21 @@ def test_a_full_disk_is_one_sentence(words: str, work: Path) -> None:
     assert "Exception ignored" not in done.stderr
 
 
+def test_a_user_without_a_home_is_asked_to_set_one(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may run as a user whom the system does not know."""
+    import platformdirs
+
+    class Homeless:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def __getattr__(self, _name: str) -> str:
+            raise RuntimeError
+
+    monkeypatch.setattr(platformdirs, "PlatformDirs", Homeless)
+    assert command.refused("token") == ("this user has no home directory: set one, as in `export HOME=/tmp/home`.")
+
+
 def without_reader() -> int:
     reader, writer = os.pipe()
     os.close(reader)

@@ -136,7 +136,8 @@ def test_more_files_than_an_upload_has_are_refused_by_their_number(work: Path) -
 def test_refuses_a_file_that_shows_no_project(work: Path) -> None:
     (work / "notes.txt").touch()
     assert refused("notes.txt") == (
-        "'notes.txt' is not named like a wheel or an sdist, so its project is unknown: leave it out, or rebuild it."
+        "'notes.txt' is not named like a wheel or an sdist, so its project is unknown: leave it out, as in `dist/*.whl "
+        "dist/*.tar.gz`."
     )
     with pytest.raises(Refusal) as caught:  # it vanished meanwhile
         read_file(work / "demo-1.0.zip", "demo-1.0.zip")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ from keyring_pypitoken.vault.age import AgeFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from sandbox import Command, WritePolicy
 
 NAMED = Origin("policy.toml:2")
 ALL = "first,second,plaintext,url"
@@ -296,3 +299,24 @@ def test_a_store_that_takes_long_is_named_once_by_a_line(
         "or repair it"
     )
     assert capsys.readouterr().err.splitlines().count(line) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a session bus")
+def test_tox_and_sudo_are_asked_to_pass_the_session_on(
+    stored: str, command: Command, user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert stored
+    monkeypatch.setenv("TEST_KEYRINGS", "")
+    for variable in ("TOX_ENV_NAME", "SUDO_USER"):
+        monkeypatch.setenv(variable, "release")
+        refusal = command.refused("token", "--project", "demo")
+        assert refusal.endswith(
+            "pass the variable DBUS_SESSION_BUS_ADDRESS on (in tox: `pass_env = DBUS_SESSION_BUS_ADDRESS`), or start "
+            "or unlock the keyring that does."
+        )
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("TOX_ENV_NAME", "release")
+    user_policy('[store]\nbackend = "no.such.Backend"\n')
+    assert ": pass the variable DBUS_SESSION_BUS_ADDRESS on" in command.refused("token", "--project", "demo")
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
+    assert "DBUS" not in command.refused("token", "--project", "demo")
