@@ -17,17 +17,15 @@ from typing import TYPE_CHECKING, Any
 from keyring_pypitoken import files, paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.record import Record
-from keyring_pypitoken.text import printable
 
 if TYPE_CHECKING:
-    from keyring_pypitoken.policy.model import Grant
+    from keyring_pypitoken.policy.model import Grant, NamedFile
 
 _CURRENT, _PREVIOUS, _ROTATING = "current.jsonl", "previous.jsonl", "rotating"
 _LOCKED_BYTE = 2**30  # past the end, because Windows lets nobody read locked bytes
 _MAX_IN_FILE = 512 * 1024  # about two thousand lines; at least one full file is always kept
 # Whatever a policy lists and however a program is called, a line is far smaller than a file.
-_MAX_EXPORTED = 16 * _MAX_IN_FILE  # both files, with a line for each field and project
-_MAX_PROJECTS = 500
+_MAX_PROJECTS, _MAX_FILES = 500, 500
 _MAX_CHARACTERS = 400
 _MAX_ROTATION = 60  # seconds after which a process that rotated the files is taken for dead
 _LAST_SECOND = 253_402_300_799  # the end of the year 9999, the last that Python can write as a date
@@ -45,6 +43,7 @@ class Entry(Record):
     program: str  # that asked
     policy: str | None  # the path of the nearest project policy that was followed
     note: str | None = None  # what its user noted
+    files: tuple[tuple[str, int], ...] | None = None  # their names and sizes in bytes; None if not known, or very many
 
 
 def entry_of(grant: Grant, not_after: int, program: str, note: str | None = None) -> Entry:
@@ -60,7 +59,14 @@ def entry_of(grant: Grant, not_after: int, program: str, note: str | None = None
         program=program,
         policy=grant.policies[0] if grant.policies else None,
         note=note,
+        files=_names_and_sizes(grant.files),
     )
+
+
+def _names_and_sizes(uploaded: tuple[NamedFile, ...] | None) -> tuple[tuple[str, int], ...] | None:
+    if uploaded is None or len(uploaded) > _MAX_FILES:
+        return None
+    return tuple((file.path.name, file.size) for file in uploaded)
 
 
 def record(entry: Entry) -> None:
@@ -91,24 +97,10 @@ def read_history() -> list[Entry]:
     return sorted(found, key=lambda entry: entry.time)
 
 
-def read_exported(path: str) -> list[Entry]:
-    """Return the entries that `history --json` printed into a file, the oldest first; any other file is a Refusal."""
-    text = files.read_text(path, path, max_bytes=_MAX_EXPORTED)
-    try:
-        found = [_entry(fields) for fields in json.loads(text or "null")]
-    except (ValueError, TypeError, RecursionError):
-        found = [None]
-    entries = [entry for entry in found if entry is not None]
-    if len(entries) < len(found):
-        raise Refusal(
-            f"{printable(path)} is not the history of another machine: write it there with "
-            "`keyring-pypitoken history --json -n 0 > FILE`."
-        )
-    return sorted(entries, key=lambda entry: entry.time)
-
-
 def _plain(value: object) -> object:
     """Replace characters that a terminal would obey, and cut what is too long."""
+    if isinstance(value, tuple) and value and isinstance(value[0], tuple):
+        return [[_plain(part) for part in pair] for pair in value]
     if isinstance(value, tuple):
         names = [_plain(name) for name in value[:_MAX_PROJECTS]]
         return names if len(value) <= _MAX_PROJECTS else [*names, f"and {len(value) - _MAX_PROJECTS} more"]
@@ -118,7 +110,7 @@ def _plain(value: object) -> object:
 
 
 def _append(directory: str, line: bytes, most: int) -> bool:
-    """Append a line to the current file; return False if it has no uploader for it."""
+    """Append a line to the current file; return False if it has no space for it."""
     handle = _open_to_append(os.path.join(directory, _CURRENT))
     try:
         if sys.platform == "win32":
@@ -148,7 +140,7 @@ def _lock(handle: int) -> None:
 
 
 def _rotate(directory: str, length: int) -> None:
-    """Make the current file the previous one if it still has no uploader for a line; one process at a time.
+    """Make the current file the previous one if it still has no space for a line; one process at a time.
 
     Another process may have done so since this one looked: the file that it began must not replace the full one.
     """
@@ -178,12 +170,18 @@ def _parse(line: bytes) -> Entry | None:
 def _entry(fields: Any) -> Entry | None:
     """Return the entry with these fields; None if it cannot be one."""
     try:
-        entry = Entry(**{name: fields[name] for name in Entry._fields if name != "note"}, note=fields.get("note"))
-        entry = entry._replace(projects=None if entry.projects is None else tuple(entry.projects))
-    except (TypeError, LookupError, AttributeError):
+        optional = {name: fields.get(name) for name in ("note", "files")}
+        entry = Entry(**{name: fields[name] for name in Entry._fields if name not in optional}, **optional)
+        projects = None if entry.projects is None else tuple(entry.projects)
+        uploaded = None if entry.files is None else tuple((name, size) for name, size in entry.files)
+        entry = entry._replace(projects=projects, files=uploaded)
+    except (TypeError, ValueError, LookupError, AttributeError):
         return None
+    sizes = [size for _, size in entry.files or ()]
     texts: list[object] = [entry.repository, entry.account, entry.program, *(entry.projects or ())]
+    texts += [name for name, _ in entry.files or ()]
     texts += [text for text in (entry.policy, entry.note) if text is not None]
     times = (entry.time, entry.not_before, entry.not_after)
     sound = all(type(moment) is int and 0 <= moment <= _LAST_SECOND for moment in times)
+    sound = sound and all(type(size) is int and size >= 0 for size in sizes)
     return entry if sound and all(isinstance(text, str) and text.isprintable() for text in texts) else None

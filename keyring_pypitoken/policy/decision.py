@@ -72,6 +72,7 @@ def decide(
         start=start,
         end=end,
         policies=tuple(dict.fromkeys(policy.origin for policy in _project_files(policies))),
+        files=evidence.files,
         warnings=(*misnamed[:_MAX_MISNAMED], *_warn_of_speed(evidence, repository, valid_for)),
         notice=notice is None or notice.value,
         history=history is None or history.value,

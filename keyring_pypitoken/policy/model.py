@@ -223,6 +223,7 @@ class Grant(Record):
     start: WithOrigin[int] | None = None  # the latest not-before of all policies, in Unix seconds
     end: WithOrigin[int] | None = None  # the earliest not-after of all policies, in Unix seconds
     policies: tuple[Origin, ...] = ()  # the project policies that were followed
+    files: tuple[NamedFile, ...] | None = None  # what will be uploaded; None if that is not known
     warnings: tuple[str, ...] = ()  # for the notice, such as that the upload will not finish in time
     notice: bool = True  # print a line about the derivation
     history: bool = True  # record it in the history

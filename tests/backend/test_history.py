@@ -16,7 +16,7 @@ import keyring
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sandbox import WritePolicy, forget, new_master
+from sandbox import Command, WritePolicy, forget, new_master
 
 from keyring_pypitoken import DateRestriction, Token, history, paths
 from keyring_pypitoken.exceptions import Refusal
@@ -76,6 +76,24 @@ def test_records_what_was_derived(demo: Path) -> None:
     upload()
     last = read_history()[-1]
     assert (last.projects, last.account, last.policy) == (("a", "b"), "work", str(policy))
+
+
+def test_records_names_and_sizes_of_the_files(demo: Path, command: Command) -> None:
+    (demo / "dist").mkdir()
+    for name in ("demo-1.0.tar.gz", "demo-1.0-py3-none-any.whl"):
+        (demo / "dist" / name).write_bytes(b"x" * len(name))
+    assert command("token", "dist/*")[0] == 0
+    sizes = {"demo-1.0.tar.gz": 15, "demo-1.0-py3-none-any.whl": 25}
+    assert dict(read_history()[-1].files or ()) == sizes
+    (entry,) = command.json("history", "-n", "1")
+    assert dict(entry["files"]) == sizes
+
+
+def test_too_many_files_are_not_known(demo: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
+    monkeypatch.setattr(history, "_MAX_FILES", 0)
+    (demo / "demo-1.0.tar.gz").touch()
+    assert command("token", "demo-1.0.tar.gz")[0] == 0
+    assert read_history()[-1].files is None
 
 
 def test_records_a_token_for_any_project(demo: Path, user_policy: WritePolicy) -> None:
