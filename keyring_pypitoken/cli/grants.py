@@ -365,12 +365,10 @@ def _run(program: str, command: list[str], environ: dict[str, str], platform: st
 def _explained(options: argparse.Namespace) -> tuple[Grant, Config, str]:
     """Plan as an upload with these files would; return the grant, the configuration, and a remark on the master."""
     config = load_config()
-    key = None if options.repository is None else Key.parse(options.repository, TOKEN_USERNAME)
-    is_labelled = key is not None and key.label is not None
-    named = options.repository.partition("?")[0] if is_labelled else options.repository
-    repository = find_repository(named, config)
+    named, _, label = (options.repository or "").partition("?")
+    repository = find_repository(named or None, config)
     request = _request(options, repository, Process("", (), current_directory(), os.environ), config)
-    key = key if key is not None and is_labelled else Key.of(repository)
+    key = Key.parse(f"{repository.url}?{label}" if label else repository.url, TOKEN_USERNAME) or Key.of(repository)
     account, project = read_label(key, repository, config, find_in_keyrings)
     grant = plan(request._replace(account=request.account or account, project=project))
     lack = find_lack(repository, grant.account, config, key)

@@ -263,10 +263,9 @@ def find_lack(repository: Repository, account: WithOrigin[str], config: Config, 
     if label in noted:
         why = masters.why_unreachable(repository, label, config.store)
         return Refusal(f"the master for {where} cannot be read now: {why}.") if why else None
-    if unprotected.find_in_keyrings(repository, label, config.store) is not None:
-        return None
-    pairs = [(key.service, key.username or TOKEN_USERNAME)]
-    if (label == DEFAULT_ACCOUNT or key.label) and unprotected.find_unprotected(pairs, config.store):
+    pairs = [(key.service, key.username or TOKEN_USERNAME)] if label == DEFAULT_ACCOUNT or key.label else []
+    is_there = unprotected.find_in_keyrings(repository, label, config.store) is not None
+    if is_there or unprotected.find_unprotected(pairs, config.store):
         return None
     option = "" if repository.name == PYPI.name else f" -r {repository.name}"
     option += "" if label == DEFAULT_ACCOUNT else f" --account {label}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -13,13 +14,14 @@ from urllib.parse import quote
 import keyring
 import pytest
 from file_keyring import FileKeyring
-from sandbox import Command, Run, WritePolicy, new_master, write_program
+from sandbox import Command, Run, Terminal, WritePolicy, new_master, write_program
 
 from keyring_pypitoken import Token, paths
 from keyring_pypitoken.cli import grants
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.history import read_history
 from keyring_pypitoken.uploaders.uploader import all_uploaders
+from keyring_pypitoken.vault import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -533,6 +535,7 @@ def test_what_a_program_uploads_is_named_and_where_is_its_own_choice(
         ("sudo -E make", ""),
         ("sudo --preserve-env=TWINE_PASSWORD make", ""),
         ("env -u A B=c make -i", ""),
+        ("env", ""),
     ],
 )
 @pytest.mark.usefixtures("project", "stored")
@@ -586,13 +589,19 @@ def test_token_takes_projects_a_length_and_a_note(command: Command, user_policy:
 
 
 @pytest.mark.usefixtures("project")
-def test_token_derives_from_a_master_on_standard_input_and_stores_nothing(command: Command) -> None:
+def test_token_derives_from_a_master_on_standard_input_and_stores_nothing(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     master = new_master(identifier="piped")
     code, out, _ = command("token", "--master-stdin", stdin=f"{master}\n")
     assert code == 0
     assert Token.load(out.strip()).identifier == "piped"
     assert FileKeyring().passwords() == {}
     assert command.refused("token", "--valid-for", "0s") == "--valid-for is 0, expected at least one second."
+    monkeypatch.setattr(terminal, "has_terminal", lambda: False)
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    with pytest.raises(Refusal, match="is not asked for, because the variable CI is set"):
+        grants._read_master(argparse.Namespace(master_stdin=True))
     assert command.refused("token", "--master-stdin") == (
         "no token given: paste it at the prompt, or send it to standard input; if a variable is piped there, such as "
         "PYPI_TOKEN, it is likely not set here: CI systems hide protected ones from other branches."

@@ -1,4 +1,4 @@
-"""`explain`, and what PyPI answers (`explain --error`)."""
+"""`explain`: what a token would be granted, and why."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import keyring
 import pytest
 from sandbox import Command, WritePolicy, new_master
 
-from keyring_pypitoken import paths
+from keyring_pypitoken import Token, paths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,3 +114,23 @@ def test_explain_names_what_keeps_keyring_from_asking_this_package(
     assert out.splitlines()[-1].startswith(
         "But twine would send something else: the variable PYTHON_KEYRING_BACKEND turns keyring off"
     )
+
+
+@pytest.mark.usefixtures("project")
+def test_explain_and_get_agree_on_labels_and_accounts(
+    command: Command, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for label in ("Work", "other"):
+        keyring.set_password(f"{PYPI}?{label}", TOKEN, new_master(identifier=label))
+    for label in ("work", "Work"):
+        shown = command.json("explain", "-r", f"{PYPI}?{label}")
+        assert (shown["account"]["value"], shown["projects"]["value"]) == ("Work", ["demo"])
+    for label in ("work", "Work"):
+        derived = keyring.get_password(f"{PYPI}?{label}", TOKEN)
+        assert derived is not None
+        assert Token.load(derived).identifier == "Work"
+    capsys.readouterr()
+    (work / "pypitoken.toml").write_text('account = "work"\n')
+    refusal = command.json("explain", code=1)["refusal"]
+    assert refusal.startswith("no master is stored for pypi (account 'work': pypitoken.toml:1): did you mean 'Work'?")
+    assert command.refused("token").startswith("no master is stored for the account 'work' of pypi")

@@ -484,6 +484,22 @@ def test_what_only_a_store_or_a_build_can_show_is_unknown(command: Command, plac
     )
 
 
+@POSIX
+@pytest.mark.usefixtures("project")
+def test_a_raw_token_serves_and_is_named_and_a_setting_that_stops_uv_is_too(command: Command, place: Place) -> None:
+    install(place, Situation("", "twine", ""))
+    FileKeyring().plant(PYPI, TOKEN, place.master("pypi.org"))
+    assert standings(command)["twine"] == READY
+    place.set(UV_KEYRING_PROVIDER="subprocess", UV_PUBLISH_USERNAME=TOKEN)
+    place.write("config/uv/uv.toml", 'trusted-publishing = "always"\n')
+    (place.home / "environment" / "bin" / "twine").rename(place.home / "environment" / "bin" / "uv")
+    verdict, text = standings(command)["uv"]
+    assert (verdict, "is always, and uv then refuses to ask keyring" in text) == ("refused", True)
+    place.write("data/keyring-pypitoken/accounts/mistaken.json", "{}")
+    place.user_policy('max-master-age = "1d"\n')
+    assert [problem for problem, _ in problems(command) if "mistaken.json is not a note" in problem]
+
+
 def test_masters_that_cannot_be_reached_or_have_an_old_name_are_named(
     stored: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
