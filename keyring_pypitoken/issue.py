@@ -11,15 +11,23 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from keyring_pypitoken import memory
+from keyring_pypitoken import labels, memory
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.lookup import BUILT_IN, DEFAULT_ACCOUNT, TOKEN_USERNAME, Key, match, misspelling, repository_at
-from keyring_pypitoken.names import LABEL_RULE, InvalidNameError, normalize_valid, valid_label
+from keyring_pypitoken.lookup import (
+    BUILT_IN,
+    DEFAULT_ACCOUNT,
+    PYPI,
+    TOKEN_USERNAME,
+    Key,
+    match,
+    misspelling,
+    repository_at,
+)
+from keyring_pypitoken.notices import notify
 from keyring_pypitoken.plan import Request, plan
 from keyring_pypitoken.policy.discovery import load_config
-from keyring_pypitoken.policy.model import Origin, WithOrigin
 from keyring_pypitoken.record import Record
-from keyring_pypitoken.text import looks_like_token, nearest, quoted
+from keyring_pypitoken.text import nearest, quoted
 from keyring_pypitoken.uploaders.process import asker
 from keyring_pypitoken.vault import accounts, masters
 from keyring_pypitoken.vault.backends import has_age_file, session_hint
@@ -28,18 +36,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyring_pypitoken.lookup import Match, Repository
-    from keyring_pypitoken.policy.model import Config, Grant, StoreSettings
+    from keyring_pypitoken.policy.model import Config, Grant, WithOrigin
     from keyring_pypitoken.secret import DerivedToken, MasterToken
     from keyring_pypitoken.uploaders.process import Asker
 
     # What the rest answers to the very lookup, if a token is in it.
     AskRest = Callable[[], "MasterToken | None"]
-    FindMaster = Callable[[Repository, str, StoreSettings], "MasterToken | None"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_LOOKUP = Origin("the lookup")
 _MAX_REMEMBERED = 60  # seconds
 _BUILT_IN_NAMES = tuple(repository.name for repository in BUILT_IN)
 
@@ -99,8 +105,15 @@ def answer(key: Key, ask_rest: AskRest) -> Issued | None:
     repository = _repository(key, named, who, config, ask_rest)
     if repository is None:
         return None
-    account, project = read_label(key, repository, config, masters.find_master)
-    return issue(Request(repository, who.process, config, key, account, project), ask_rest)
+    account, project = labels.read_label(key, repository, config, masters.find_master)
+    issued = issue(Request(repository, who.process, config, key, account, project), ask_rest)
+    if issued is None and who.state == "uploading":
+        option = "" if repository.name == PYPI.name else f" -r {repository.name}"
+        notify(
+            f"no master is stored for {repository.name}: run `keyring-pypitoken login{option}`; a token that you type "
+            "now is sent as it is"
+        )
+    return issued
 
 
 @sealed
@@ -218,27 +231,15 @@ def _find_master(grant: Grant, config: Config, ask_rest: AskRest) -> MasterToken
     """Find an account's master; else what another program stored raw under the very key."""
     repository, account, command = grant.repository, grant.account, config.store.command
     if command is not None:
-        check_account(account, config)
+        labels.check_account(account, config)
         return masters.run_command(
             command.value, repository, account.value, grant.projects.value if grant.projects else ()
         )
     master = masters.find_master(repository, account.value, config.store)
-    if master is None and (account.value == DEFAULT_ACCOUNT or account.origin == _LOOKUP):
+    if master is None and (account.value == DEFAULT_ACCOUNT or account.origin == labels.LOOKUP):
         raw = ask_rest()
         master = raw if _is_ours(raw, config) else None
     return master
-
-
-def check_account(account: WithOrigin[str], config: Config) -> None:
-    """Refuse an account that a checkout or a lookup names, if the program of [store] would get it."""
-    is_configured = account.origin == "--account" or account.origin.startswith(
-        tuple(policy.origin for policy in config.configured)
-    )
-    if config.store.command is not None and account.value != DEFAULT_ACCOUNT and not is_configured:
-        raise Refusal(
-            f"the account {account.value!r} is named by {account.origin} only, and is not passed to the program that "
-            "[store] names: set it in your own policy.toml, or with --account."
-        )
 
 
 def _is_nothing_stored(repository: Repository, account: str, config: Config, ask_rest: AskRest) -> bool:
@@ -284,29 +285,6 @@ def _refuse_if_noted(key: Key, config: Config) -> None:
         )
 
 
-def read_label(
-    key: Key, repository: Repository, config: Config, find_master: FindMaster
-) -> tuple[WithOrigin[str] | None, str | None]:
-    """Return the account and the project that the lookup names: a label is an account if one is stored as that."""
-    if key.label is None:
-        return None, key.project
-    _refuse_token(key.label)
-    noted = {label.casefold(): label for label in accounts.noted_accounts(repository)}
-    label = noted.get(key.label.casefold(), key.label)
-    is_account = label in noted.values() or (
-        valid_label(label) and find_master(repository, label, config.store) is not None
-    )
-    return (WithOrigin(label, _LOOKUP), key.project) if is_account else (None, key.project or key.label)
-
-
-def _refuse_token(label: str) -> None:
-    if looks_like_token(label):
-        raise Refusal(
-            "a token follows the question mark of the URL, where a label belongs: revoke that token, because "
-            "it is in your shell's history now, and store a new one with `keyring-pypitoken login`."
-        )
-
-
 def _repository_of(token: MasterToken, config: Config) -> Repository | None:
     """Return the repository that a token is for, by the location in it."""
     from keyring_pypitoken.derive import domain_of
@@ -343,7 +321,7 @@ def save(key: Key | None, service: str, text: MasterToken) -> Saved | None:
     from keyring_pypitoken.derive import check_master
     from keyring_pypitoken.vault import changes  # few processes store or delete anything
 
-    account = _account_to_store(key, repository)
+    account = labels.account_to_store(key, repository)
     master, projects = check_master(text, repository), (key.project,) if key.project else ()
     store, replaced = changes.save_master(repository, account, master, config.store, projects)
     memory.forget()
@@ -368,22 +346,6 @@ def delete(key: Key) -> bool | None:
         raise config.problem
     from keyring_pypitoken.vault import changes
 
-    account = _account_to_store(key, repository)
+    account = labels.account_to_store(key, repository)
     memory.forget()
     return changes.delete_master(repository, account, key, config.store)
-
-
-def _account_to_store(key: Key, repository: Repository) -> str:
-    """Return the account that a key stores or deletes: that of its label, else that of the project that it names."""
-    if key.label is not None:
-        _refuse_token(key.label)
-        if not valid_label(key.label):
-            raise Refusal(f"invalid account label after '?': use {LABEL_RULE}")
-        return key.label
-    if key.project is None:
-        return DEFAULT_ACCOUNT
-    try:
-        project = normalize_valid(key.project)
-    except InvalidNameError:
-        raise Refusal(f"{quoted(key.project)} is not a valid project name: correct the user name.") from None
-    return accounts.account_for(repository, (project,)) or DEFAULT_ACCOUNT

@@ -13,7 +13,7 @@ from keyring_pypitoken.cli.output import dump, read_secret, say, table
 from keyring_pypitoken.cli.status import find_lack, judge_uploaders
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory, find_program
-from keyring_pypitoken.issue import read_label
+from keyring_pypitoken.labels import read_label
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME, Key, Repository, repository_at
 from keyring_pypitoken.notices import name_page, notify
 from keyring_pypitoken.plan import Request, plan

@@ -11,7 +11,7 @@ from keyring_pypitoken.cli.output import dump, items, say, table
 from keyring_pypitoken.cli.surroundings import find_installed, find_own_problem
 from keyring_pypitoken.exceptions import Refusal, UnknownProjectError
 from keyring_pypitoken.files import current_directory, find_program, list_directory
-from keyring_pypitoken.issue import check_account, read_label
+from keyring_pypitoken.labels import check_account, read_label
 from keyring_pypitoken.lookup import (
     DEFAULT_ACCOUNT,
     PYPI,

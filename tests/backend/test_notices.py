@@ -7,8 +7,10 @@ import os
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
+import keyring
 import pytest
 
 from keyring_pypitoken import memory, notices, paths
@@ -175,3 +177,23 @@ def test_without_a_terminal_nothing_fails(
     started_by("pdm")
     notices.notify("a line")
     assert capsys.readouterr().err == LINE
+
+
+def test_an_upload_without_a_master_is_told_what_is_sent(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (work / "demo-1.0.tar.gz").touch()
+    monkeypatch.setattr(sys, "argv", ["twine", "upload", "demo-1.0.tar.gz"])
+    monkeypatch.setitem(sys.modules, "twine", ModuleType("twine"))
+    for url, option in (("https://upload.pypi.org/legacy/", ""), ("https://test.pypi.org/legacy/", " -r testpypi")):
+        for _ in range(2):
+            assert keyring.get_password(url, "__token__") is None
+        name = "testpypi" if option else "pypi"
+        assert capsys.readouterr().err == (
+            f"keyring-pypitoken: no master is stored for {name}: run `keyring-pypitoken login{option}`; a token that "
+            "you type now is sent as it is\n"
+        )
+    monkeypatch.setattr(sys, "argv", ["a-script"])
+    monkeypatch.delitem(sys.modules, "twine")
+    assert keyring.get_password("https://upload.pypi.org/legacy/", "__token__") is None
+    assert capsys.readouterr().err == ""

@@ -18,7 +18,7 @@ LAYERS = (
     {"uploaders"},
     {"notices"},
     {"vault"},
-    {"plan", "derive", "history"},
+    {"plan", "derive", "history", "labels"},
     {"issue"},
     {"handout"},
     {"backend"},
