@@ -9,6 +9,7 @@ from typing import Any
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.memory import recall
+from keyring_pypitoken.text import in_shell
 
 _APP = "keyring-pypitoken"
 # platformdirs 4.4 and later follow XDG variables on macOS too, and its answer for a site depends on the Python build:
@@ -53,7 +54,8 @@ def find_directories(kind: str, platform: str) -> tuple[str, ...]:
     try:
         found: str = getattr(platformdirs.PlatformDirs(_APP, appauthor=False, multipath=True), f"{kind}_dir")
     except RuntimeError:  # a user whom the system does not know, as in a container
-        raise Refusal("this user has no home directory: set one, as in `export HOME=/tmp/home`.") from None
+        example = in_shell("HOME", "/tmp/home")  # noqa: S108 - an example for a person
+        raise Refusal(f"this user has no home directory: set one, as in {example}.") from None
     if kind == "site_config":
         # A relative or empty entry of XDG_CONFIG_DIRS would take a file of somebody's checkout for the machine's.
         paths = (*found.split(os.pathsep), f"/etc/xdg/{_APP}")  # whatever the variable says

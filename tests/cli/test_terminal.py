@@ -132,7 +132,7 @@ def test_a_session_in_json(run: Run) -> None:
         assert set(json.loads(done.stdout)) == keys
     (entry,) = json.loads(run("keyring_pypitoken", "history", "--json").stdout)
     assert set(entry) == {
-        *("time", "projects", "repository", "account", "not_before", "not_after", "program", "policy", "note")
+        *("time", "projects", "repository", "account", "not_before", "not_after", "program", "policy", "note", "files")
     }  # fmt: skip
 
 

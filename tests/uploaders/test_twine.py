@@ -148,11 +148,15 @@ def test_with_raw_masters_only_a_derived_token_is_sent(run: Run, local: IndexPro
 
 
 def test_without_a_master_twine_behaves_as_ever(run: Run, local: IndexProcess, dist: Path) -> None:
-    """Where nothing is stored, twine says that it has no password, and nothing is said by us."""
+    """If nothing is stored, twine says that it has no password, and we say what it would send then."""
     assert run("keyring", "del", local.upload_url, "__token__").returncode == 0
     file = make_wheel(dist, "nothing-stored", "1.0").name
     done = run(*TWINE, "--repository-url", local.upload_url, "-u", "__token__", f"dist/{file}")
-    assert (done.returncode, done.stderr) == (1, "")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "keyring-pypitoken: no master is stored for local: run `keyring-pypitoken login -r local`; a token that you "
+        "type now is sent as it is\n"
+    )
     assert "Credential not found for password." in done.stdout
     assert arrived(local, file) == []
 
