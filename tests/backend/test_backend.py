@@ -14,7 +14,7 @@ import keyring.errors
 import pytest
 from file_keyring import FileKeyring, PlaintextFileKeyring, SecondKeyring
 from keyring.backends import chainer, fail, null
-from sandbox import WritePolicy, forget, new_master
+from sandbox import Run, WritePolicy, forget, new_master
 
 from keyring_pypitoken import DateRestriction, ProjectNamesRestriction, Token, derive, issue, paths
 from keyring_pypitoken.backend import PyPITokenKeyring, RefusedDeleteError, RefusedError, RefusedSetError
@@ -797,3 +797,39 @@ def test_what_the_policy_refuses_opens_no_store(work: Path, monkeypatch: pytest.
     monkeypatch.setenv("TEST_KEYRING_BROKEN", "first:get")
     with pytest.raises(RefusedError, match=r"^project 'demo' is not allowed here: "):
         keyring.get_password(PYPI, TOKEN)
+
+
+# What another process, or a person, changes meanwhile.
+
+
+def test_a_repository_whose_policy_is_gone_is_refused_as_long_as_an_account_is_noted(user_policy: WritePolicy) -> None:
+    user_policy(LOCAL)
+    url = "https://index.example/legacy/"
+    keyring.set_password(url, TOKEN, new_master("index.example"))
+    Path(paths.user_policy()).unlink()
+    forget()
+    for spelling in (url, url.upper().replace("HTTPS", "https")):
+        with pytest.raises(RefusedError, match=r"and no policy has this repository any more: "):
+            keyring.get_password(spelling, TOKEN)
+    assert keyring.get_password("https://other.example/legacy/", TOKEN) is None
+    for note in Path(paths.accounts_directory()).iterdir():
+        note.unlink()
+    assert keyring.get_password(url, TOKEN) is None
+
+
+def test_a_remembered_token_is_not_handed_out_when_its_master_was_deleted_by_another_process(run: Run) -> None:
+    keyring.set_password(PYPI, TOKEN, new_master())
+    assert get().identifier
+    assert run("keyring", "del", PYPI, TOKEN).returncode == 0
+    assert keyring.get_password(PYPI, TOKEN) is None
+    keyring.set_password(PYPI, TOKEN, new_master(identifier="another"))
+    assert get().identifier == "another"
+
+
+def test_a_remembered_token_is_handed_out_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    keyring.set_password(PYPI, TOKEN, new_master())
+    first = keyring.get_password(PYPI, TOKEN)
+    now = time.time()
+    for later, is_same in ((59, True), (62, False)):
+        monkeypatch.setattr(time, "time", lambda later=later: now + later)
+        assert (keyring.get_password(PYPI, TOKEN) == first) == is_same
