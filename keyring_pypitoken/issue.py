@@ -134,6 +134,12 @@ def issue(request: Request, ask_rest: AskRest = lambda: None) -> Issued | None:
     if known is not None and time.time() < known[1] and known[2] == stamp:
         return Issued(known[0].token, known[0].grant, known[0].not_after, is_new=False)
     memory.forget(remembered)
+    if grant.confirm is not None and (
+        request.master or not _is_nothing_stored(repository, grant.account.value, config, ask_rest)
+    ):
+        from keyring_pypitoken.vault import consent  # few demand it
+
+        consent.ask(grant, request.process.program)
     master = request.master or _find_master(grant, config, ask_rest)
     if master is None:
         _refuse_if_others(repository, grant.account, config, ask_rest)

@@ -393,6 +393,7 @@ def _print(grant: Grant, origin: str, remark: str) -> None:
             *((name, f"{local_time(bound.value)} ({bound.origin})") for name, bound in bounds if bound is not None),
             ("window", f"from {local_time(not_before)} until {local_time(not_after)}"),
             ("policy", ", ".join(grant.policies) or "none for this project"),
+            *([("confirm", f"you will be asked ({grant.confirm.origin})")] if grant.confirm else []),
         ]
     )
     for sentence in filter(None, (*grant.warnings, remark)):
