@@ -74,7 +74,7 @@ def _ask_program(command: tuple[str, ...], question: str, origin: str) -> bool:
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise Refusal(
-            f"{quoted(command[0])}, which `confirm` names ({origin}), gave no answer ({type(error).__name__}): start it "
-            "by hand, and repair it."
+            f"{quoted(command[0])}, which `confirm` names ({origin}), gave no answer ({type(error).__name__}): start "
+            "it by hand, and repair it."
         ) from None
     return done.returncode == 0
