@@ -198,6 +198,8 @@ def _judge(installed: Installed, config: Config) -> Verdict:
         verdict, problem = "other", problems[0]
     elif worst is None and setup is not None:
         verdict, problem = "not set up", setup
+    elif installed.standing.state == "storeless" and worst is None and not accounts.noted_accounts(repository):
+        return _foresee(installed, process, repository, config)  # nothing is stored yet: it asks its user
     elif (bypass := installed.problem or worst) is not None:
         verdict, problem = "bypass", bypass
     elif problems:

@@ -58,7 +58,9 @@ class Twine(Uploader):
         """Return the files, wheels first; signatures and attestations are attached to those."""
         names = process.command.after.positional_args
         files = sorted(named_files(names, process.directory), key=lambda file: not file.name.endswith(".whl"))
-        return tuple(file for file in files if not any(fnmatch(file.name, one) for one in _ATTACHED)) if names else None
+        if not names:
+            return None
+        return tuple(file for file in files if not any(fnmatch(file.name, one) is True for one in _ATTACHED))
 
     def target(self, process: Process) -> Target:
         sources = Sources(process.command.after, process.environ)

@@ -32,7 +32,7 @@ _MAX_BYTES = 64 * 1024
 _NOTICE_SECONDS = 3
 _LIMIT_SECONDS = 120
 _REMEMBERED_SECONDS = 60  # an uploader asks several times for one upload
-_SLICE_SECONDS = 0.1  # Windows notices Ctrl-C between two waits only
+_SLICE_SECONDS = 0.01
 _ONLY = "let it print the token only"
 
 
@@ -78,26 +78,24 @@ class CommandStore(NamedTuple):
         return known[0]
 
     def _run(self) -> MasterToken:
-        outcome: list[MasterToken | str] = []
+        outcome: list[MasterToken | str | None] = []
         arguments = [self.find(), *map(self._replaced, self.command[1:])]
         try:
             process = _start(arguments)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise self._refusal(f"cannot be started ({reason}): repair it") from None
-        reader = threading.Thread(target=_read, args=(process, outcome), daemon=True)
         try:
-            reader.start()
-            self._wait_for(reader)
+            threading.Thread(target=_read, args=(process, outcome), daemon=True).start()
+            self._wait_for(outcome)
         finally:
             if process.poll() is None:
                 process.kill()
-        if reader.is_alive():
+        if not outcome:
             raise self._refusal(f"did not end within {_LIMIT_SECONDS} seconds: see what it waits for")
-        answer = outcome[0] if outcome else "could not be read: try again"
-        if isinstance(answer, str):
-            raise self._refusal(answer)
-        return answer
+        if not isinstance(master := outcome[0], MasterToken):
+            raise self._refusal(master or "could not be read: try again")
+        return master
 
     def _replaced(self, argument: str) -> str:
         if "{projects}" in argument and not self.projects:
@@ -107,13 +105,14 @@ class CommandStore(NamedTuple):
             argument = argument.replace(f"{{{name}}}", value)
         return argument
 
-    def _wait_for(self, reader: threading.Thread) -> None:
+    def _wait_for(self, outcome: list[MasterToken | str | None]) -> None:
+        """Wait by looking: Ctrl-C while a thread is joined can leave Python's own lock in disorder."""
         start, is_noticed = time.monotonic(), False
-        while reader.is_alive() and (waited := time.monotonic() - start) < _LIMIT_SECONDS:
+        while not outcome and (waited := time.monotonic() - start) < _LIMIT_SECONDS:
             if waited > _NOTICE_SECONDS and not is_noticed:
                 notify(f"waiting for {self} to print the token, for at most {_LIMIT_SECONDS} seconds")
                 is_noticed = True
-            reader.join(_SLICE_SECONDS)
+            time.sleep(_SLICE_SECONDS)
 
     def __str__(self) -> str:
         return f"the program {quoted(self.command[0])}"
@@ -134,10 +133,12 @@ def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def _read(process: subprocess.Popen[bytes], outcome: list[MasterToken | str]) -> None:
-    """Put in what the program prints, or what went wrong as the rest of a sentence. A thread runs this."""
+def _read(process: subprocess.Popen[bytes], outcome: list[MasterToken | str | None]) -> None:
+    """Put in what the program prints, what went wrong as the rest of a sentence, or None. A thread runs this."""
     with contextlib.suppress(BaseException):  # `threading.excepthook` would be given the frames with the master
         outcome.append(_outcome(process))
+    if not outcome:
+        outcome.append(None)
 
 
 def _outcome(process: subprocess.Popen[bytes]) -> MasterToken | str:

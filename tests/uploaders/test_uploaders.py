@@ -332,8 +332,8 @@ def test_a_derived_token_that_is_typed_is_not_saved(name: str, make: Callable[[s
     screen, code = uploader.type(uploader.case.saving, answers)
     sentence = "keyring-pypitoken: this token expires: it is a derived token, not a master: "
     assert screen.count(sentence) == 1, screen
-    # The second line is the page that helps; on a terminal it follows every refusal.
-    assert (screen.count("keyring-pypitoken: "), screen.count("keyring-pypitoken: see https://")) == (2, 1), screen
+    # Before it, that no master is stored; below it, the page that helps, which follows every refusal on a terminal.
+    assert (screen.count("keyring-pypitoken: "), screen.count("keyring-pypitoken: see https://")) == (3, 1), screen
     assert "Traceback" not in screen
     assert FileKeyring().passwords() == {}
     # flit stores before it uploads. hatch and pdm store what worked: both files are there, and pdm is content.

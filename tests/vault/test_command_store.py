@@ -228,7 +228,10 @@ def test_whatever_ends_the_waiting_ends_the_program(
 
     monkeypatch.setattr(command, "_start", start)
     # What Ctrl-C interrupts, and what a system without a further thread does.
-    monkeypatch.setattr(threading.Thread, "join" if failure is KeyboardInterrupt else "start", fail)
+    if failure is KeyboardInterrupt:
+        monkeypatch.setattr(command.CommandStore, "_wait_for", fail)
+    else:
+        monkeypatch.setattr(threading.Thread, "start", fail)
     with pytest.raises(failure):
         store("exec sleep 1000").read_master()
     with started[0]:
