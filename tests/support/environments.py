@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _KEYRING = "keyring==25.7.0"
+# Set by `.ci/run newest`: the newest version of everything, instead of those whose behaviour was observed.
+_NEWEST = bool(os.environ.get("TEST_NEWEST"))
 # What each environment holds beside the project. The versions are those whose behaviour was observed.
 REQUIREMENTS = {
     "twine": ("twine==7.0.0", _KEYRING),
@@ -36,6 +38,7 @@ REQUIREMENTS = {
     # It never asks Python's keyring.
     "maturin": ("maturin==1.16.0",),
 }
+_PRINT_VERSION = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
 _SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 
 
@@ -61,11 +64,15 @@ class Environments:
 
     def version(self, name: str) -> str:
         """Return which version of an uploader an environment holds."""
-        return REQUIREMENTS[name][0].partition("==")[2]
+        program = REQUIREMENTS[name][0].partition("==")[0]
+        command = [str(self.scripts(name) / "python"), "-c", _PRINT_VERSION, program]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
 
     def _make(self, name: str) -> Path:
         with_plugin = _KEYRING in REQUIREMENTS[name]
-        wanted = [*REQUIREMENTS[name], *(_dependencies() if with_plugin else ())]
+        versions = [text.partition("==")[0] if _NEWEST else text for text in REQUIREMENTS[name]]
+        wanted = [*versions, *(_dependencies() if with_plugin else ())]
         digest = _digest(sys.version, sys.prefix, *wanted)
         directory = self._directory / f"{name.replace(' ', '-')}-{digest}"
         installed = directory / "installed"  # the digest of the project that is installed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +20,7 @@ from sandbox import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the workflow runs them on Linux")
 VERSION = importlib.metadata.version("keyring-pypitoken")
 REPOSITORY = "https://github.com/keyring-pypitoken/keyring-pypitoken"
 # A build in the current directory, by its backend's own functions, on a machine whose clock shows something else.
@@ -43,7 +46,8 @@ def test_every_build_has_the_same_bytes(tmp_path: Path) -> None:
     # The second is built from the first, which thus holds all that a build needs.
     (sdist,) = (tmp_path / "first").glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path / "else where", filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # an attribute, for Python 3.11.2 has none
+        archive.extractall(tmp_path / "else where")  # noqa: S202 - this test made the archive
     (source,) = (tmp_path / "else where").iterdir()
     for number, path in enumerate(source.rglob("*")):
         path.chmod(0o700 if path.is_dir() or path.stat().st_mode & 0o100 else 0o600)
@@ -99,6 +103,52 @@ def test_a_release_needs_one_version_everywhere(tag: str, changelog: str, refusa
     (tmp_path / ".github" / "CHANGELOG.md").write_text(f"# Changelog\n\nText.\n\n{changelog}")
     done = subprocess.run([sys.executable, script, tag], capture_output=True, text=True, check=False)
     assert (done.stderr, done.returncode) == (refusal, bool(refusal))
+
+
+def steps(word: str) -> str:
+    """Return the one script of publish.yml that has a word."""
+    text = (ROOT / ".github" / "workflows" / "publish.yml").read_text(encoding="utf-8")
+    (script,) = [run for run in re.findall(r"run: (?:\|\n)?(.*(?:\n {10}.*)*)", text) if word in run]
+    return textwrap.dedent(script)
+
+
+def bash(script: str, work: Path, **environ: str) -> int:
+    command = ["bash", "-e", "-o", "pipefail", "-c", script]
+    return subprocess.run(command, cwd=work, env=os.environ | environ, check=False, capture_output=True).returncode
+
+
+@LINUX
+def test_what_is_published_is_what_was_built(tmp_path: Path) -> None:
+    dist, output = tmp_path / "dist", tmp_path / "output"
+    dist.mkdir()
+    for name in ("a.whl", "a.tar.gz"):
+        (dist / name).write_text(name)
+    assert bash(steps("GITHUB_OUTPUT"), tmp_path, GITHUB_OUTPUT=str(output)) == 0
+    name, _, digests = output.read_text().strip().partition("=")
+    compare = functools.partial(bash, steps("DIGESTS"), tmp_path)
+    assert (name, compare(DIGESTS=digests)) == ("digests", 0)
+    assert compare(DIGESTS="") == 1
+    (dist / "b.whl").write_text("added")
+    assert compare(DIGESTS=digests) == 1
+    (dist / "b.whl").unlink()
+    (dist / "a.whl").write_text("changed")
+    assert compare(DIGESTS=digests) == 1
+
+
+@LINUX
+def test_only_a_tag_on_main_is_released(tmp_path: Path) -> None:
+    git = "git -c user.name=x -c user.email=x@example.org"
+    commit = f"{git} commit --quiet --allow-empty --message"
+    made = f"""
+        git init --quiet --initial-branch main origin && cd origin && {commit} one && {git} tag -m good v1
+        {commit} two && git switch --quiet -c side && {commit} three && {git} tag -m bad v2
+        cd .. && git clone --quiet origin clone
+    """
+    assert bash(made, tmp_path) == 0
+    check = steps("merge-base")
+    for tag, code in (("v1", 0), ("v2", 1)):
+        assert bash(f"git checkout --quiet {tag}", tmp_path / "clone") == 0
+        assert bash(check, tmp_path / "clone") == code
 
 
 def test_the_changelog_has_a_heading_for_each_version() -> None:
