@@ -163,11 +163,9 @@ class _Call:
             return getattr(behind, self.function)(self.service, self.username)
 
     def is_long(self) -> bool:
-        """Return True if the answer is long enough for a token."""
-        answer = self.answer()
-        if answer is None or isinstance(answer, str):
-            return answer is not None and len(answer) > _SHORTEST
-        return any(isinstance(part, (str, bytes, bytearray)) and len(part) > _SHORTEST for part in _parts(answer))
+        """Return True if something in the answer is long enough for a token."""
+        parts = _parts(self.answer())
+        return any(isinstance(part, (str, bytes, bytearray)) and len(part) > _SHORTEST for part in parts)
 
     def token(self) -> MasterToken | None:
         """Return the text in the answer that holds a token, whatever its location; None if there is none."""
@@ -175,16 +173,13 @@ class _Call:
         from keyring_pypitoken.secret import MasterToken, find_locations
 
         try:
-            answer = self.answer()
+            parts = _parts(self.answer())
         except NoKeyringError:
             return None
         except Exception as error:  # noqa: BLE001 - backends raise what their services raise
-            problem = f"the keyring cannot be read ({type(error).__name__}): unlock or repair it, and try again."
-        else:
-            problem = ""
-        if problem:
-            raise Refusal(problem)
-        for part in _parts(answer):
+            name = type(error).__name__
+            raise Refusal(f"the keyring cannot be read ({name}): unlock or repair it, and try again.") from None
+        for part in parts:
             if find_locations(part):
                 return MasterToken(part if isinstance(part, str) else bytes(part).decode("latin-1"))
         return None
@@ -200,10 +195,12 @@ def _parts(answer: Any) -> tuple[Any, ...]:
 def _get(keyring: PyPITokenKeyring, function: str, service: str, username: str | None) -> Any:
     call, text = _Call(keyring, function, service, username), None
     try:
-        is_ours = (_looks or _load_looks())[0](service, username)
+        from keyring_pypitoken.lookup import is_ours
+
+        is_answered = is_ours(service, username)
     except Exception:  # noqa: BLE001 - an error must not let a lookup pass by us
-        is_ours = True
-    if is_ours:
+        is_answered = True
+    if is_answered:
         text = _guarded(lambda: _answer(call), RefusedError)
     if text is None and call.is_long():
         text = _guarded(lambda: _refuse_raw(call), RefusedError)
@@ -212,81 +209,53 @@ def _get(keyring: PyPITokenKeyring, function: str, service: str, username: str |
     return text if function == "get_password" else SimpleCredential("__token__", text)
 
 
-# What every lookup runs, imported with the first one.
-_looks: list[Callable[[object, object], bool]] = []
-
-
-def _load_looks() -> list[Callable[[object, object], bool]]:
-    from keyring_pypitoken.lookup import is_ours
-
-    _looks[:] = [is_ours]
-    return _looks
-
-
 def _guarded(step: Callable[[], T], kind: type[RefusedError]) -> T | str:
-    """Run a step; let what fails in it end as a refusal, without a trace of the frames that it ran in."""
-    try:
-        return step()
-    except Exception as error:  # noqa: BLE001 - None and a foreign error let an uploader go on
-        end = _refuse(_sentence(error), kind)
-    except BaseException as signal:  # noqa: BLE001 - Ctrl-C and the like go on
-        end = signal
-    if isinstance(end, str):
-        return end
-    end.__cause__ = end.__context__ = None
-    raise end.with_traceback(None)
+    """Run a step; let what fails in it end as a refusal, because None and a foreign error let an uploader go on.
 
-
-def _sentence(error: Exception) -> str:
-    from keyring_pypitoken.exceptions import Refusal
-
-    if isinstance(error, (Refusal, RefusedError)):
-        return str(error)
-    return f"internal error ({type(error).__name__}), and nothing was handed out: please report it."
-
-
-def _refuse(message: str, kind: type[RefusedError]) -> str | BaseException:
-    """Print a refusal on stderr, the one channel that nearly every uploader shows; return how the call ends.
-
-    A lookup of an uploader in its own process ends that: most would go on and ask for a password, and what a person
-    types then is the master. One that started the `keyring` command and would go on gets a text that is not a token,
-    which the index refuses.
+    The sentence is printed on stderr, the one channel that nearly every uploader shows.
     """
+    from keyring_pypitoken.exceptions import Refusal, sealed
+
+    try:
+        return sealed(step)()
+    except Refusal as refusal:
+        message = str(refusal)
+    ending = ""
     with contextlib.suppress(Exception):  # a line that cannot be printed changes no answer
         from keyring_pypitoken import notices
 
         notices.notify(message)
         notices.name_page()
     with contextlib.suppress(Exception):  # who asks is not known: it gets the exception
-        from keyring_pypitoken.uploaders.process import is_keyring_command
-
-        if kind is RefusedError and (text := _stand_in()):
-            return text
-        if is_keyring_command() or _must_end(kind):
-            return SystemExit(1)  # the sentence is on the screen; keyring would bury it in a traceback
-    return kind(message)
+        ending = _ending(kind)
+    if ending == REFUSED:
+        return REFUSED
+    raise SystemExit(1) if ending else kind(message)
 
 
-# Two functions of their own, so that no frame of a refusal holds the environment, in which a passphrase may be.
-def _stand_in() -> str:
-    from keyring_pypitoken.uploaders.process import asker
+def _ending(kind: type[RefusedError]) -> str:
+    """Return how a refused call ends: with a text that the index refuses, the end of the process, or an exception ("").
+
+    A lookup of an uploader in its own process ends that: most would go on and ask for a password, and what a person
+    types then is the master. The `keyring` command ends, too, since keyring would bury the sentence in a traceback; but
+    if the uploader that started it would go on, it gets a text that is not a token.
+    """
+    from keyring_pypitoken.uploaders.process import asker, is_keyring_command
 
     with contextlib.suppress(Exception):
         who = asker()
-        uploader = who.process.uploader
-        if who.state == "uploading" and who.process.is_parent and uploader is not None and uploader.goes_on:
+        uploader, is_uploading = who.process.uploader, who.state == "uploading"
+        if uploader is None or kind is RefusedDeleteError:
+            is_final = False
+        elif kind is RefusedSetError:
+            is_final = bool(uploader.is_saving(who.process))
+        elif is_uploading and who.process.is_parent and uploader.goes_on:
             return REFUSED
-    return ""
-
-
-def _must_end(kind: type[RefusedError]) -> bool:
-    from keyring_pypitoken.uploaders.process import asker
-
-    who = asker()
-    uploader = who.process.uploader
-    if kind is RefusedError:
-        return who.state == "uploading"
-    return kind is RefusedSetError and uploader is not None and bool(uploader.is_saving(who.process))
+        else:
+            is_final = is_uploading
+        if is_final:
+            return "exit"
+    return "exit" if is_keyring_command() else ""
 
 
 def _answer(call: _Call) -> str | None:
@@ -316,22 +285,14 @@ def _refuse_raw(call: _Call) -> None:
 
 def _set(there: _Call, text: MasterToken) -> bool:
     """Store a master; return False if the rest is to store the text."""
-    key, saved = _parse(there), None
+    key = _parse(there)
     if key is not None or text.is_token(None):
         from keyring_pypitoken import issue
 
-        saved = issue.save(key, there.service, text)
-    if saved is None:
-        _refuse_loss(there)
-    elif saved.replaced:
-        from keyring_pypitoken import notices
-
-        with contextlib.suppress(Exception):  # it is stored
-            notices.notify(
-                f"replaced the master for {saved.repository.name} (account {saved.account!r}) in {saved.store}; if you "
-                f"no longer need the previous one, revoke it on {saved.repository.domain}"
-            )
-    return saved is not None
+        if issue.save(key, there.service, text):
+            return True
+    _refuse_loss(there)
+    return False
 
 
 def _delete(there: _Call) -> bool:

@@ -1,5 +1,15 @@
 """What can go wrong: the library's five exceptions, and the refusal of a lookup."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 class PyPITokenException(Exception):  # noqa: N818 - the name is the API's (pypitoken)
     """Base of every exception that the token library raises."""
@@ -43,3 +53,21 @@ class PolicyError(Refusal):
         """Say what is wrong."""
         super().__init__(message)
         self.problems = problems or (message,)
+
+
+def sealed(step: Callable[P, T]) -> Callable[P, T]:
+    """Let a step raise what it refuses or fails with anew, without a trace of frames, in which a secret may be."""
+
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return step(*args, **kwargs)
+        except Refusal as refusal:
+            problem: BaseException = Refusal(str(refusal))
+        except Exception as error:  # noqa: BLE001 - whatever fails in here, nothing may be handed out
+            problem = Refusal(f"internal error ({type(error).__name__}), and nothing was handed out: please report it.")
+        except BaseException as signal:  # noqa: BLE001 - Ctrl-C and the like go on
+            signal.__cause__ = signal.__context__ = None
+            problem = signal.with_traceback(None)
+        raise problem
+
+    return run

@@ -2,14 +2,15 @@
 
     key -> repository -> evidence -> policies -> grant -> master -> derived token
 
-One of the modules that handle a plaintext master. Every function here raises `Refusal`: a fresh one, chained to
-nothing, so that no frame that held a secret can be looked into.
+One of the modules that handle a plaintext master. Who calls a function here seals it (`exceptions.sealed`), so that no
+frame that held a secret can be looked into.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 from keyring_pypitoken import labels, memory
 from keyring_pypitoken.exceptions import Refusal
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     # What the rest answers to the very lookup, if a token is in it.
     AskRest = Callable[[], "MasterToken | None"]
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 _MAX_REMEMBERED = 60  # seconds
 _BUILT_IN_NAMES = tuple(repository.name for repository in BUILT_IN)
 
@@ -59,34 +57,6 @@ class Issued(Record):
     is_new: bool = True
 
 
-class Saved(Record):
-    """Where a master was stored, and whether it replaced another one."""
-
-    repository: Repository
-    account: str
-    store: str
-    replaced: bool
-
-
-def sealed(step: Callable[P, T]) -> Callable[P, T]:
-    """Let a step raise what it refuses or fails with anew, without a trace of the frames that it ran in."""
-
-    def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return step(*args, **kwargs)
-        except Refusal as refusal:
-            problem: BaseException = Refusal(str(refusal))
-        except Exception as error:  # noqa: BLE001 - whatever fails in here, nothing may be handed out
-            problem = Refusal(f"internal error ({type(error).__name__}), and nothing was handed out: please report it.")
-        except BaseException as signal:  # noqa: BLE001 - Ctrl-C and the like go on, without the frames they stopped
-            signal.__cause__ = signal.__context__ = None
-            problem = signal.with_traceback(None)
-        raise problem
-
-    return run
-
-
-@sealed
 def answer(key: Key, ask_rest: AskRest) -> Issued | None:
     """Answer a lookup; None if it is not ours, or if no master is stored: then the rest answers."""
     config = load_config()
@@ -116,7 +86,6 @@ def answer(key: Key, ask_rest: AskRest) -> Issued | None:
     return issued
 
 
-@sealed
 def issue(request: Request, ask_rest: AskRest = lambda: None) -> Issued | None:
     """Derive the token that a request is granted; None if no master is stored for it anywhere."""
     repository, config = request.repository, request.config
@@ -154,7 +123,6 @@ def issue(request: Request, ask_rest: AskRest = lambda: None) -> Issued | None:
     return issued
 
 
-@sealed
 def refuse_raw(key: Key | None, service: str, token: MasterToken) -> None:
     """Refuse an answer of the rest that holds a PyPI token, which is handed out raw under no name."""
     config = load_config()
@@ -176,7 +144,6 @@ def refuse_raw(key: Key | None, service: str, token: MasterToken) -> None:
     )
 
 
-@sealed
 def refuse_loss(token: MasterToken) -> None:
     """Refuse to overwrite or delete what is stored as a master, too: a store may have both in one entry."""
     config = load_config()
@@ -299,9 +266,8 @@ def _repository_of(token: MasterToken, config: Config) -> Repository | None:
     return next((repository for repository in config.repositories if repository.domain == domain), None)
 
 
-@sealed
-def save(key: Key | None, service: str, text: MasterToken) -> Saved | None:
-    """Store a master; None if the text is not a PyPI token, and the rest may have it.
+def save(key: Key | None, service: str, text: MasterToken) -> bool:
+    """Store a master; return False if the text is not a PyPI token, and the rest may have it.
 
     Raises:
         Refusal: it is a PyPI token, and the key names no repository; or it cannot be stored.
@@ -314,7 +280,7 @@ def save(key: Key | None, service: str, text: MasterToken) -> Saved | None:
         repository = _repository_of(text, config)
     is_meant = key is not None and key.has_username and named is not None and repository is named.repository
     if not is_token and not (is_meant and repository is not None):
-        return None
+        return False
     if config.problem is not None:
         raise config.problem
     if key is None or repository is None:
@@ -331,7 +297,13 @@ def save(key: Key | None, service: str, text: MasterToken) -> Saved | None:
     master, projects = check_master(text, repository), (key.project,) if key.project else ()
     store, replaced = changes.save_master(repository, account, master, config.store, projects)
     memory.forget()
-    return Saved(repository, account, store, replaced)
+    if replaced:
+        with contextlib.suppress(Exception):  # it is stored
+            notify(
+                f"replaced the master for {repository.name} (account {account!r}) in {store}; if you no longer need "
+                f"the previous one, revoke it on {repository.domain}"
+            )
+    return True
 
 
 def _is_saving(named: Match) -> bool:
@@ -340,7 +312,6 @@ def _is_saving(named: Match) -> bool:
     return named.kind == "generic" and uploader is not None and uploader.is_saving(asker().process)
 
 
-@sealed
 def delete(key: Key) -> bool | None:
     """Delete the master under a key, and return whether there was one; None if the key names no repository."""
     config = load_config()

@@ -6,7 +6,6 @@ chain would hold our backend, too. Sources: keyring 25.7, `core.py` and `backend
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,14 +16,13 @@ from keyring_pypitoken.memory import recall
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
-    from keyring.credentials import Credential
 
 _CHAIN_PRIORITY, _EMPTY_CHAIN_PRIORITY = 10, -1
 _thread = threading.local()
 
 
 class Chain:
-    """The chain of the other backends; they are found and sorted for each call, as keyring does it."""
+    """The chain of the other backends; keyring's own functions run it, over what it finds for each call."""
 
     @property
     def backends(self) -> list[KeyringBackend]:
@@ -32,36 +30,14 @@ class Chain:
         allowed = (one for one in _candidates() if one.priority > 0 and not isinstance(one, chainer.ChainerBackend))
         return sorted(allowed, key=backend.by_priority, reverse=True)
 
-    def get_password(self, service: str, username: str) -> str | None:
-        """Return the first password that a backend has."""
-        answers = (one.get_password(service, username) for one in self.backends)
-        return next((answer for answer in answers if answer is not None), None)
+    get_password: Any = chainer.ChainerBackend.get_password
+    get_credential: Any = chainer.ChainerBackend.get_credential
+    set_password: Any = chainer.ChainerBackend.set_password
+    delete_password: Any = chainer.ChainerBackend.delete_password
+    with_properties: Any = chainer.ChainerBackend.with_properties
 
-    def get_credential(self, service: str, username: str | None) -> Credential | None:
-        """Return the first credential that a backend has."""
-        answers = (one.get_credential(service, username) for one in self.backends)
-        return next((answer for answer in answers if answer is not None), None)
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        """Store a password in the first backend that stores any."""
-        try:
-            for one in self.backends:
-                with contextlib.suppress(NotImplementedError):
-                    return one.set_password(service, username, password)
-        finally:
-            del password
-        return None
-
-    def delete_password(self, service: str, username: str) -> None:
-        """Delete a password from the first backend that deletes any."""
-        for one in self.backends:
-            with contextlib.suppress(NotImplementedError):
-                return one.delete_password(service, username)
-        return None
-
-    def with_properties(self, **_properties: Any) -> Chain:
-        """Return the chain: keyring sets properties on the chain itself, where none of its backends sees them."""
-        return self
+    def _validate_username(self, username: str) -> None:
+        """Warn of nothing: keyring does so around our own function."""
 
 
 Rest: TypeAlias = "KeyringBackend | Chain"

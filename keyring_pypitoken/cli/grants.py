@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from keyring_pypitoken import issue
 from keyring_pypitoken.cli.output import dump, read_secret, say, table
 from keyring_pypitoken.cli.status import find_lack, judge_uploaders
-from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.exceptions import Refusal, sealed
 from keyring_pypitoken.files import current_directory, find_program
 from keyring_pypitoken.labels import read_label
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME, Key, Repository, repository_at
@@ -317,6 +317,7 @@ def _duration(text: str) -> WithOrigin[int]:
         raise Refusal(f"--valid-for {error}.") from None
 
 
+@sealed
 def _issue(request: Request) -> Issued:
     issued = issue.issue(request)
     if issued is None:

@@ -13,7 +13,7 @@ from keyring_pypitoken.cli.grants import find_repository
 from keyring_pypitoken.cli.output import can_ask, confirm, read_secret, say
 from keyring_pypitoken.cli.surroundings import find_installed
 from keyring_pypitoken.derive import check_master, is_same_token, visible_projects
-from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.exceptions import Refusal, sealed
 from keyring_pypitoken.lookup import DEFAULT_ACCOUNT, PYPI, Key
 from keyring_pypitoken.names import LABEL_RULE, InvalidNameError, normalize_valid, valid_label
 from keyring_pypitoken.policy.discovery import load_config
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Config
 
 
-@issue.sealed
+@sealed
 def login(options: argparse.Namespace) -> int:
     """Store a master."""
     config = load_config()
@@ -86,6 +86,7 @@ def _say_next(repository: Repository, installed: list[Installed]) -> None:
     say(f"Next: {', or '.join(commands) or 'keyring-pypitoken status'}" if repository == PYPI else f"Next: {known}")
 
 
+@sealed
 def logout(options: argparse.Namespace) -> int:
     """Delete a master."""
     config = load_config()

@@ -13,9 +13,8 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
-from keyring_pypitoken.exceptions import PolicyError, Refusal
+from keyring_pypitoken.exceptions import PolicyError, Refusal, sealed
 from keyring_pypitoken.files import display_name, follow, list_directory, read_bytes, replace
-from keyring_pypitoken.issue import sealed
 from keyring_pypitoken.lookup import TOKEN_USERNAME
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.secret import MasterToken

@@ -18,7 +18,7 @@ from sandbox import Run, WritePolicy, forget, new_master
 
 from keyring_pypitoken import DateRestriction, ProjectNamesRestriction, Token, derive, issue, paths
 from keyring_pypitoken.backend import PyPITokenKeyring, RefusedDeleteError, RefusedError, RefusedSetError
-from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.exceptions import Refusal, sealed
 from keyring_pypitoken.lookup import Key
 from keyring_pypitoken.names import LABEL_RULE
 from keyring_pypitoken.policy.model import StoreSettings
@@ -750,7 +750,7 @@ def test_a_refusal_brings_no_frame_of_the_steps() -> None:
     key = Key.parse(PYPI, TOKEN)
     assert key is not None
     with pytest.raises(Refusal) as refused:
-        issue.answer(key, lambda: None)
+        sealed(issue.answer)(key, lambda: None)
     assert (refused.value.__context__, refused.value.__cause__) == (None, None)
     # The test, and `sealed`: no frame that held a secret.
     assert [entry.name for entry in refused.traceback][1:] == ["run"]
@@ -772,7 +772,7 @@ def test_an_interrupt_goes_on_without_the_frames_it_stopped(
     key = Key.parse(PYPI, TOKEN)
     assert key is not None
     with pytest.raises(signal) as stopped:
-        issue.answer(key, lambda: None)
+        sealed(issue.answer)(key, lambda: None)
     assert (stopped.value.__context__, stopped.value.__cause__) == (None, None)
     assert [entry.name for entry in stopped.traceback][1:] == ["run"]
     with pytest.raises(signal):
