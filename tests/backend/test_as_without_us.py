@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from secret_service import SecretService, missing
 
 pytest_plugins = ["site_directories"]
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 PLUGIN = """
@@ -78,7 +82,8 @@ def call(function, *arguments):
         answer = [answer.username, answer.password] if hasattr(answer, "password") else answer
     told.append([function, arguments, answer, list(LOG)])
 for service, username in json.loads(sys.argv[1]):
-    for _ in range(2):
+    for between in ("", sys.argv[3]):
+        exec(between)
         call("get_password", service, username)
         call("get_credential", service, username)
         if "pypi.org" not in service:
@@ -127,15 +132,27 @@ SETUPS = {
 }  # fmt: skip
 
 
-def _ask(site: Path, directory: Path, classes: str, before: str) -> tuple[bool, list[Any]]:
+def _ask(
+    site: Path,
+    directory: Path,
+    classes: str,
+    before: str,
+    between: str = "",
+    environ: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[bool, list[Any]]:
     plugin = directory / "recorded-1.dist-info"
     plugin.mkdir(parents=True)
     (directory / "recorded.py").write_text(f"{PLUGIN}\n{classes}\n")
     (plugin / "METADATA").write_text("Metadata-Version: 2.1\nName: recorded\nVersion: 1\n")
     (plugin / "entry_points.txt").write_text("[keyring.backends]\nrecorded = recorded\n")
     done = subprocess.run(
-        [sys.executable, "-S", "-c", CHILD, json.dumps(KEYS), before],
-        env=os.environ | {"PYTHONPATH": f"{site}{os.pathsep}{directory}", "DBUS_SESSION_BUS_ADDRESS": "unix:"},
+        [sys.executable, "-S", "-c", CHILD, json.dumps(KEYS), before, between],
+        env={
+            **os.environ,
+            "DBUS_SESSION_BUS_ADDRESS": "unix:",
+            **environ,
+            "PYTHONPATH": f"{site}{os.pathsep}{directory}",
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -159,3 +176,39 @@ def test_every_call_is_as_without_us(name: str, sites: dict[bool, Path], tmp_pat
             own = [entry for entry in log if entry[1:] == ["get_password", service, username]]
             log[:] = [entry for entry in log if entry not in own]
     assert with_us == without
+
+
+KILL = """
+import os, signal, secretstorage
+from jeepney.io.blocking import open_dbus_connection
+bus = open_dbus_connection("SESSION")
+if secretstorage.check_service_availability(bus): os.kill({pid}, signal.SIGKILL)
+while secretstorage.check_service_availability(bus): pass
+bus.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="GNOME's keyring is for Linux")
+@pytest.mark.parametrize(
+    ("state", "seen"), [("open", "secret of a person"), ("locked", "KeyringLocked"), ("killed midway", "InitError")]
+)
+def test_every_call_to_gnomes_keyring_is_as_without_us(
+    state: str, seen: str, sites: dict[bool, Path], tmp_path: Path
+) -> None:
+    if missing():
+        assert not os.environ.get("TEST_SECRET_SERVICE"), f"{missing()}"
+        pytest.skip(f"needs {', '.join(missing())}")
+    calls = {}
+    for is_with_us, site in sites.items():
+        home = tmp_path / str(is_with_us)
+        home.mkdir()
+        with SecretService({**os.environ, "HOME": str(home), "XDG_DATA_HOME": str(home / "data")}) as service:
+            service.start()
+            if state == "locked":
+                service.lock()
+            between = KILL.format(pid=service.pid) if state == "killed midway" else ""
+            ours, told = _ask(site, home / "plugin", "", "", between, service.environ)
+        assert ours is is_with_us
+        calls[is_with_us] = [[*call[:2], re.sub("[0-9]+", "N", json.dumps(call[2]))] for call in told]
+    assert calls[True] == calls[False]
+    assert any(seen in answer for _, _, answer in calls[True])

@@ -72,6 +72,12 @@ class SecretService:
         """The environment in which programs find this service, and none but this."""
         return dict(self._environ)
 
+    @property
+    def pid(self) -> int:
+        """The process of the daemon."""
+        assert self._daemon is not None
+        return self._daemon.pid
+
     def __enter__(self) -> SecretService:  # noqa: PYI034 - typing.Self came with Python 3.11
         try:
             self._start_bus()
