@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,11 +19,10 @@ from file_keyring import FileKeyring
 from sandbox import STORES, Result, WritePolicy, new_master
 from wire import open_environments
 
-from keyring_pypitoken import Token
+from keyring_pypitoken import Token, paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from environments import Environments
     from loopback_index import IndexProcess, Upload
@@ -516,3 +516,27 @@ def test_pdm_shows_what_the_keyring_command_says(make: Callable[[str], Uploader]
     screen, code = uploader.type(uploader.case.command)
     assert code == 0, screen
     assert screen.count(f"keyring-pypitoken: derived a token for {project} on local, valid until ") == 1
+
+
+@pytest.mark.parametrize("name", ["twine", "uv", "pdm", "pdm, the keyring command"])
+def test_a_yes_is_asked_for_once(name: str, make: Callable[[str], Uploader], work: Path) -> None:
+    """By a program, then on the terminal; uv and pdm start a `keyring` process for each question."""
+    uploader = make(name)
+    project = make_project(work, "yes-" + project_of(name))
+    uploader.store(uploader.index.create_master("alice"))
+    program, policy = work.parent / "askpass", Path(paths.user_policy())
+    text = policy.read_text()
+    policy.write_text(f'{text}confirm = ["{program}"]\n')
+    for answer, sent in (("exit 1", []), ("exit 0", [200, 200])):
+        program.write_text(f'#!/bin/sh\necho "$1" >> {work.parent}/asked\n{answer}\n')
+        program.chmod(0o755)
+        uploader.upload()
+        assert [upload.status for upload in uploader.arrived(project) if upload.restrictions] == sent
+    asked = (work.parent / "asked").read_text().splitlines()
+    assert asked == [asked[0]] * 2
+    assert asked[0].startswith(f"Upload {project}, 2 files (")
+
+    policy.write_text(f"{text}confirm = true\n")
+    make_project(work, "yes-" + project_of(name), "2.0")
+    screen, code = uploader.type(uploader.case.command, [("[y/N] ", "y")])
+    assert (code, screen.count("[y/N]")) == (0, 1), screen
