@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from keyring.backend import KeyringBackend
 from keyring.backends import chainer, fail, null  # noqa: F401 - keyring lists its classes while it asks for `viable`
+from keyring.compat import properties
 from keyring.credentials import SimpleCredential
 from keyring.errors import NoKeyringError, PasswordDeleteError, PasswordSetError
 
@@ -47,10 +48,14 @@ class RefusedDeleteError(RefusedError, PasswordDeleteError):
     """Nothing was deleted."""
 
 
-class _Viable:
-    """Whether there is a master, a place for one, or a backend behind us."""
+class PyPITokenKeyring(KeyringBackend):
+    """Hands out tokens that are derived from a stored master; everything else goes to the backends behind it."""
 
-    def __get__(self, instance: object, owner: type) -> bool:
+    priority: ClassVar[float] = float("inf")
+
+    @properties.classproperty
+    def viable(cls) -> bool:  # noqa: N805 - keyring's property of a class
+        """Whether there is a master, a place for one, or a backend behind us."""
         try:
             from keyring_pypitoken import rest
             from keyring_pypitoken.vault import backends
@@ -58,13 +63,6 @@ class _Viable:
             return backends.has_master() or backends.has_pyrage() or rest.is_viable()
         except Exception:  # noqa: BLE001 - an error must not take us out of the way of a master
             return True
-
-
-class PyPITokenKeyring(KeyringBackend):
-    """Hands out tokens that are derived from a stored master; everything else goes to the backends behind it."""
-
-    priority: ClassVar[float] = float("inf")
-    viable: ClassVar[Any] = _Viable()
 
     def get_password(self, service: str, username: str) -> str | None:
         """Return a derived token for a key that names a repository, else what the rest has.
@@ -149,13 +147,13 @@ class _Call:
         return answer
 
     def _ask(self) -> Any:
-        from keyring_pypitoken import rest
+        from keyring_pypitoken.rest import asking, is_missing
 
-        with rest.asking() as is_nested:
+        with asking() as is_nested:
             if is_nested:  # a backend that wraps others is not asked by itself
                 return None
             behind = _rest(self.keyring)
-            if rest.is_missing(behind):
+            if is_missing(behind):
                 from keyring_pypitoken.vault.backends import has_master
 
                 if has_master():  # an uploader whose first question fails would give keyring up
@@ -345,16 +343,16 @@ def _refuse_loss(there: _Call) -> None:
 @contextlib.contextmanager
 def _passing_on() -> Iterator[None]:
     """Pass a call on, unless it comes from a backend of the rest, which wraps others."""
-    from keyring_pypitoken import rest
+    from keyring_pypitoken.rest import asking
 
-    with rest.asking() as is_nested:
+    with asking() as is_nested:
         if is_nested:
             raise NotImplementedError
         yield
 
 
 def _rest(keyring: PyPITokenKeyring) -> Rest:
-    from keyring_pypitoken import rest
+    from keyring_pypitoken.rest import find
 
-    behind: Rest = vars(keyring).get("rest") or rest.find()
+    behind: Rest = vars(keyring).get("rest") or find()
     return behind

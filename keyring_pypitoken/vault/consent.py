@@ -41,7 +41,7 @@ def _question(grant: Grant, program: str) -> str:
     names = [file.path.name for file in grant.files or ()]
     files = f" ({join_names(names)})" if names else ""
     count = f", {len(names)} file{'' if len(names) == 1 else 's'}" if names else ""
-    asker = printable(program) or "a program without a name"
+    asker = printable(program) or "keyring-pypitoken"
     return (
         f"Upload {what}{count}{files} to {grant.repository.name} (account {printable(grant.account.value)}), asked by "
         f"{asker}?"
