@@ -83,11 +83,11 @@ class Environments:
                 self._install(directory, *wanted)
                 installed.touch()
             if with_plugin and installed.read_text() != self._project:
-                self._install(directory, "--no-deps", "--force-reinstall", str(self._build()))
+                self._install(directory, "--no-deps", "--force-reinstall", str(self.wheel()))
                 installed.write_text(self._project)
         return directory / _SCRIPTS
 
-    def _build(self) -> Path:
+    def wheel(self) -> Path:
         """Build the project's wheel, once for each state of the project."""
         wheels = self._directory / "wheel"
         with FileLock(f"{wheels}.lock"):

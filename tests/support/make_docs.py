@@ -31,6 +31,12 @@ def render(page: str) -> str:
     return _PART.sub(lambda found: f"{found[1]}{make(found[2])}{found[3]}", page)
 
 
+def anchors(text: str) -> set[str]:
+    """Return the anchors that GitHub makes of headings."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def make(name: str) -> str:
     """Return a part by its name, such as `policy keys` or `uploader twine`."""
     return _PARTS[name]()

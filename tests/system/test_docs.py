@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
 import io
 import json
@@ -16,12 +17,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from distributions import make_wheel
-from make_docs import DOCS, render
+from make_docs import DOCS, anchors, render
 from sandbox import STORES, Command, Run, WritePolicy, new_master, write_program
 
 import keyring_pypitoken
-from keyring_pypitoken import Token, notices
+from keyring_pypitoken import ProjectNamesRestriction, Token, notices
 from keyring_pypitoken.cli import main as cli
+from keyring_pypitoken.names import InvalidNameError, normalize_valid
 from keyring_pypitoken.policy import decision
 from keyring_pypitoken.policy.parser import parse_policy
 from keyring_pypitoken.uploaders.uploader import all_uploaders
@@ -47,12 +49,6 @@ def commands(page: str) -> list[str]:
 def inline(page: str) -> list[str]:
     """Return the code in the sentences of a page."""
     return re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", PAGES[page], flags=re.DOTALL | re.MULTILINE))
-
-
-def anchors(text: str) -> set[str]:
-    """Return the anchors that GitHub makes of headings."""
-    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -114,7 +110,7 @@ def test_a_url_with_a_label_is_in_double_quotes(page: str) -> None:
 def test_each_policy_can_be_followed(page: str) -> None:
     texts = [code for code in inline(page) if re.match("(?!username|command)[a-z-]+ = ", code)]
     for text in [*blocks(page, "toml"), *texts]:
-        is_project = text in blocks("policy.md", "toml") and "\nurl = " not in text
+        is_project = text in blocks("policy.md", "toml") and text.startswith("projects = ")
         layer: Layer = "project" if is_project else "user"
         assert parse_policy(text, layer=layer, name=page) is not None, text
 
@@ -284,6 +280,51 @@ def test_a_docker_helper_answers(
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     code, out, _ = command("token")
     assert (code, days(out.strip())[0]) == (0, ["my-project"])
+
+
+@POSIX
+def test_another_machine_makes_the_token(
+    shell: dict[str, str], work: Path, home: Path, tmp_path: Path, user_policy: WritePolicy
+) -> None:
+    """In place of ssh: the words are joined, and a shell reads them in another environment, as sshd does it."""
+    (recipe,) = [text for text in blocks("stores.md", "toml") if '"ssh"' in text]
+    laptop = tmp_path / "laptop"
+    (store := home / "keyrings" / "laptop").mkdir()  # where a master may be in a file
+    laptop.mkdir()
+    there = {name: shell[name] for name in ("PATH", "PYTHONPATH")}
+    there |= {"HOME": str(laptop), "TEST_KEYRING_DIRECTORY": str(store)}
+    typed(f"echo {new_master()} | keyring-pypitoken login", there, laptop)
+    variables = [f"{name}={value}" for name, value in there.items()]
+    write_program(home / "programs" / "ssh", "env", "-i", *variables, "sh", "-c", 'shift; exec sh -c "$*"', "ssh")
+    user_policy(recipe)
+    token = Token.load(typed("keyring-pypitoken token --project One.Project,two", shell, work))
+    assert token.restrictions[1::2] == [ProjectNamesRestriction(["one-project", "two"])] * 2
+    for environ, directory in ((shell, work), (there, laptop)):
+        (entry,) = json.loads(typed("keyring-pypitoken history --json", environ, directory))
+        assert entry["projects"] == ["one-project", "two"]
+    (work / "pyproject.toml").write_text('[project]\nname = "a;touch x"\n')
+    make_wheel(work, "a$(touch x)", "1.0")
+    for words in ("", "--project 'a;touch x'", "--project 'a,b\ntouch x'", "*.whl"):
+        line = f"! keyring-pypitoken token {words} && ! KEYRING_PYPITOKEN_PROJECT='a;touch x' keyring-pypitoken token"
+        assert typed(line, shell, work) == ""
+    assert list(tmp_path.rglob("x")) == []
+
+
+def test_no_project_name_is_more_than_a_word_to_a_shell() -> None:
+    for character in map(chr, range(0x500)):
+        for name in (f"a{character}b", f"a{character}", f"{character}a"):
+            with contextlib.suppress(InvalidNameError):
+                assert re.fullmatch("[a-z0-9][a-z0-9-]*", normalize_valid(name))
+
+
+@POSIX
+def test_a_container_gets_a_token(shell: dict[str, str], work: Path, home: Path) -> None:
+    (line,) = [line for line in commands("stores.md") if "docker" in line]
+    write_program(home / "programs" / "docker", "sh", "-c", 'printf %s "$TWINE_PASSWORD" > given; echo "$*"', "docker")
+    words = typed(line, shell, work)
+    assert words.startswith("run --rm -e TWINE_USERNAME -e TWINE_PASSWORD -v ")
+    assert "pypi-" not in words
+    assert days((work / "given").read_text()) == (["my-project"], 0)
 
 
 def test_the_recipe_for_pass_is_the_one_that_is_tried_with_pass() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shlex
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from distributions import make_wheel
-from environments import REQUIREMENTS
+from environments import REQUIREMENTS, Environments
+from make_docs import anchors
 from sandbox import ROOT, STORES, new_master, write_program
 
 from keyring_pypitoken.cli.main import build_parser
@@ -121,59 +123,71 @@ def test_the_demonstration_is_where_it_is_said_to_be() -> None:
 
 
 LINES = [line for block in blocks("console") for line in block.splitlines()]
-INSTALLS = [typed()[0], *(line for line in LINES if line.split()[:1] in (["pipx"], ["uv"]))]
+INSTALLS = [typed()[0], *(line for line in LINES if line.split()[0] in ("pipx", "uv"))]
 
 
-@pytest.mark.parametrize("command", INSTALLS)
-def test_installs_as_shown(command: str, tmp_path: Path, home: Path) -> None:
-    """Each way to install is typed as it stands; the wheels come from a directory, and hold no more than names."""
+@pytest.mark.uploaders
+def test_each_line_to_install_leads_to_a_restricted_token(
+    tmp_path: Path, home: Path, index: IndexProcess, user_policy: WritePolicy, pytestconfig: pytest.Config
+) -> None:
+    """Each is typed as it stands, with this package's wheel; what it needs is fetched before, into a directory."""
+    pytest.importorskip("pip")
+    user_policy(f'[repository.local]\nurl = "{index.upload_url}"\ndomain = "pypi.org"\n')
     packages = tmp_path / "packages"
-    packages.mkdir()
-    make_wheel(packages, "keyring-pypitoken", "0.1.0", script="keyring-pypitoken")
-    make_wheel(packages, "twine", "99", script="twine")
-    make_wheel(packages, "keyring", "99", script="keyring")
-    environment = tmp_path / "environment"
-    venv.create(environment, with_pip=False)
-    python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    scripts = Path(sysconfig.get_path("scripts"))
-    environ = os.environ | {
-        "PATH": os.pathsep.join([str(scripts), str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": packages.as_uri(),  # pip splits at spaces
-        "PIP_CONFIG_FILE": os.devnull,
-        "PIP_PYTHON": str(python),
-        "UV_NO_INDEX": "1",
-        "UV_FIND_LINKS": str(packages),
-        "UV_OFFLINE": "1",
-        "UV_NO_CONFIG": "1",
-        "UV_CACHE_DIR": str(home / "cache"),
-        "UV_PYTHON": sys.executable,
-        "UV_TOOL_BIN_DIR": str(home / "bin"),
-        "UV_TOOL_DIR": str(home / "tools"),
-        "PIPX_HOME": str(home / "tools"),
-        "PIPX_BIN_DIR": str(home / "bin"),
-    }
-    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL"):
-        environ.pop(name, None)
-    words = command.split()
-    program = shutil.which(words[0], path=environ["PATH"])
-    assert program is not None
-    if words[0] == "pipx":  # which wants what it injects into
-        environ.pop("PIP_PYTHON")
-        subprocess.run([program, "install", "twine"], env=environ, check=True, capture_output=True)
-    elif words[0] == "uv":
-        environ.pop("PIP_PYTHON")
-    done = subprocess.run([program, *words[1:]], env=environ, capture_output=True, text=True, check=False)
+    wheel = Environments(pytestconfig.cache.mkdir("uploaders"), os.environ).wheel()
+    fetch = ["download", "--quiet", "--dest", str(packages), str(wheel), *REQUIREMENTS["twine"]]
+    subprocess.run([sys.executable, "-m", "pip", *fetch], check=True)
+    shutil.copy(wheel, packages)
+    master = index.create_master("installer")
+    for number, command in enumerate(INSTALLS):
+        words, tools = command.split(), home / f"tools {number}"
+        environment = tools / "environment"
+        bin_ = tools / "bin" if words[0] != "pip" else environment / ("Scripts" if os.name == "nt" else "bin")
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))} | {
+            "PATH": os.pathsep.join([str(bin_), sysconfig.get_path("scripts"), os.environ["PATH"]]),
+            "PYTHONPATH": str(STORES),
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": packages.as_uri(),  # pip splits at spaces
+            "PIP_CONFIG_FILE": os.devnull,
+            "UV_NO_INDEX": "1",
+            "UV_FIND_LINKS": str(packages),
+            "UV_OFFLINE": "1",
+            "UV_NO_CONFIG": "1",
+            "UV_CACHE_DIR": str(tools / "cache"),
+            "UV_PYTHON": sys.executable,
+            "UV_TOOL_BIN_DIR": str(bin_),
+            "UV_TOOL_DIR": str(tools / "uv"),
+            "PIPX_HOME": str(tools / "pipx"),
+            "PIPX_BIN_DIR": str(bin_),
+        }
+        run = functools.partial(run_program, environ)
+        if words[0] == "pip":
+            venv.create(environment, with_pip=True)
+            run("pip", "install", "twine")
+        elif words[0] == "pipx":
+            run("pipx", "install", "twine")
+        run(*words)
+        run("keyring-pypitoken", "login", "-r", "local", stdin=master)
+        if (twine := shutil.which("twine", path=str(bin_))) is None:
+            assert words[-1] == "keyring"  # for uv, which runs that
+            assert run("keyring", "get", f"{index.upload_url}?installed-demo", "__token__").startswith("pypi-")
+            continue
+        file = make_wheel(tmp_path / "dist", "installed-demo", f"1.{number}")
+        run(twine, "upload", "--non-interactive", "--repository-url", index.upload_url, str(file))
+        sent = index.uploads()[-1]
+        assert (sent.project, sent.is_master, len(sent.restrictions)) == ("installed-demo", False, 2)
+
+
+def run_program(environ: dict[str, str], name: str, *words: str, stdin: str = "") -> str:
+    program = shutil.which(name, path=environ["PATH"])
+    assert program is not None, name
+    done = subprocess.run([program, *words], env=environ, input=stdin, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    where = environment if words[0] == "pip" else home / "tools"
-    assert list(where.rglob("keyring_pypitoken-0.1.0.dist-info"))
-    commands = environment / ("Scripts" if os.name == "nt" else "bin") if words[0] == "pip" else home / "bin"
-    assert list(commands.glob("keyring-pypitoken*")), "the command is there"
+    return done.stdout
 
 
-def test_three_ways_to_install_are_shown() -> None:
-    assert len(INSTALLS) == 4
-    assert INSTALLS[0] == "pip install keyring-pypitoken"
+def test_three_tools_to_install_with_are_shown() -> None:
+    assert [line.split()[0] for line in INSTALLS] == ["pip", "pipx", "uv", "uv"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the lines are typed into a POSIX shell")
@@ -189,8 +203,8 @@ def test_the_session_runs_as_shown(index: IndexProcess, work: Path, home: Path, 
         (programs / program).symlink_to(scripts / program)
     write_program(programs / "python", sys.executable)
     write_program(
-        programs / "maturin",
-        *("sh", "-c", 'test -n "$MATURIN_PYPI_TOKEN" && test "$1" = publish && echo published', "maturin"),
+        programs / "make",
+        *("sh", "-c", 'test -n "$TWINE_PASSWORD$MATURIN_PYPI_TOKEN" && test "$1" = upload && echo uploaded', "make"),
     )
     environ = os.environ | {"PATH": f"{programs}:/usr/bin:/bin", "PYTHONPATH": str(STORES), "COLUMNS": "1000"}
 
@@ -215,7 +229,7 @@ def test_the_session_runs_as_shown(index: IndexProcess, work: Path, home: Path, 
     assert "ok twine     restricted token for my-project on pypi as default\n" in shell(status)
     assert shell(explain).startswith("An upload to pypi would get a token for my-project, for 5 minutes.\n")
     (exec_,) = [command for command in inline_commands("keyring-pypitoken") if " exec " in command]
-    assert "published" in shell(exec_)
+    assert "uploaded" in shell(exec_)
 
 
 def test_each_command_in_the_text_is_one() -> None:
@@ -267,10 +281,19 @@ def test_links_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)]+)\)", README)
     assert [link for link in links if not link.startswith("https://")] == []
     own = [link for link in links if "keyring-pypitoken/keyring-pypitoken/" in link]
-    paths = [re.sub(rf"^({re.escape(RAW)}|{REPOSITORY}/(blob|tree)/main/)", "", link).split("#")[0] for link in own]
+    paths = [re.sub(rf"^({re.escape(RAW)}|{REPOSITORY}/(blob|tree)/main/)", "", link) for link in own]
     assert len(paths) > 8
-    missing = [path for path in paths if not (ROOT / path).exists() and path != f"{REPOSITORY}/security/advisories/new"]
-    assert missing == []
+    for path, _, anchor in (path.partition("#") for path in paths):
+        if path != f"{REPOSITORY}/security/advisories/new":
+            assert (ROOT / path).exists()
+            assert not anchor or anchor in anchors((ROOT / path).read_text(encoding="utf-8"))
+
+
+def test_the_picture_shows_the_four_commands() -> None:
+    picture = (ROOT / ".github" / "images" / "terminal.svg").read_text(encoding="utf-8")
+    shown = re.findall("<text.*>(.+)</text>", picture)
+    assert [line.removeprefix("$ ") for line in shown if line.startswith("$ ")] == typed()[:4]
+    assert "\n".join(shown) in picture, "its description has the same lines"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="what PyPI shows it with has no wheel for Windows")
