@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import doctest
 import io
@@ -148,6 +149,22 @@ def test_documents_have_the_keys_that_are_listed(run: Run, work: Path) -> None:
 
 
 # What we refuse, and where that is explained
+
+
+def sentences(node: ast.AST) -> str:
+    """Return a text of the source as it is read, with braces for what is put in."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(map(sentences, node.values))
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else "{}"
+
+
+def test_each_refusal_that_is_explained_is_in_the_source() -> None:
+    nodes = (node for path in PACKAGE.rglob("*.py") for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    source = "\n".join(map(sentences, nodes))
+    rows = re.findall(r"^\| (`.*?) \| ", PAGES["troubleshooting.md"].split("## What PyPI answers")[0], re.MULTILINE)
+    phrases = [phrase.strip("` ") for row in rows for phrase in row.split("<br>")]
+    assert len(phrases) > 100
+    assert [phrase for phrase in phrases if phrase not in source] == []
 
 
 def test_only_a_terminal_is_shown_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
