@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from distributions import make_wheel
+from layers import LAYERS, PACKAGE
 from make_docs import DOCS, anchors, render
-from sandbox import STORES, Command, Run, WritePolicy, new_master, write_program
+from sandbox import ROOT, STORES, Command, Run, WritePolicy, new_master, write_program
 
-import keyring_pypitoken
 from keyring_pypitoken import ProjectNamesRestriction, Token, notices
 from keyring_pypitoken.cli import main as cli
 from keyring_pypitoken.names import InvalidNameError, normalize_valid
@@ -32,7 +32,7 @@ from keyring_pypitoken.uploaders.uploader import all_uploaders
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Layer
 
-PACKAGE = Path(keyring_pypitoken.__file__).parent
+CONTRIBUTING = (DOCS.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
 POSIX = pytest.mark.skipif(os.name != "posix", reason="the lines are typed into a POSIX shell")
 
@@ -211,6 +211,30 @@ def test_a_refusal_on_a_terminal_names_its_page(words: list[str], run: Run, work
     )
 
 
+# Who carries it on
+
+
+def test_contributing_lists_every_part_and_none_is_larger_than_it_says() -> None:
+    rows = re.findall(r"^\| (`.+`) \| ([0-9,]+) \|", CONTRIBUTING, re.MULTILINE)
+    listed = [name for names, _ in rows for name in re.findall(r"`(\w+)`", names)]
+    assert sorted(listed) == sorted({"__init__", "__main__"}.union(*LAYERS))
+    for names, most in rows:
+        parts = [PACKAGE / name for name in re.findall(r"`(\w+)`", names)]
+        files = [
+            file for part in parts for file in ([*part.glob("*.py")] if part.is_dir() else [part.with_suffix(".py")])
+        ]
+        assert sum(len(file.read_bytes().splitlines()) for file in files) <= int(most.replace(",", "")), names
+
+
+def test_contributing_names_files_and_names_that_exist() -> None:
+    text = CONTRIBUTING.partition("## The package")[2].partition("## Read these")[0].replace("NAME", "twine")
+    for path in re.findall(r"`([\w./-]+(?:/|\.(?:py|md|json|toml)))`", text):
+        assert any((base / path).exists() for base in (PACKAGE, ROOT, DOCS.parent, ROOT / "tests" / "uploaders")), path
+    for name, path in re.findall(r"`([A-Z_]{4,})`[^.;]*? (?:of|in) `([\w./]+\.py)`", text):
+        base = PACKAGE if (PACKAGE / path).exists() else ROOT if (ROOT / path).exists() else ROOT / "tests/uploaders"
+        assert re.search(rf"^{name}\b", (base / path).read_text(encoding="utf-8"), re.MULTILINE), name
+
+
 # Lines that are run
 
 
@@ -346,7 +370,7 @@ def test_a_container_gets_a_token(shell: dict[str, str], work: Path, home: Path)
 
 def test_the_recipe_for_pass_is_the_one_that_is_tried_with_pass() -> None:
     (recipe,) = re.findall(r'^command = \[("pass".*)\]$', PAGES["stores.md"], re.MULTILINE)
-    tried = (DOCS.parent.parent / "tests" / "vault" / "test_command_store.py").read_text(encoding="utf-8")
+    tried = (ROOT / "tests" / "vault" / "test_command_store.py").read_text(encoding="utf-8")
     assert f"CommandStore(({recipe})" in tried
 
 
