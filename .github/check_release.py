@@ -9,20 +9,20 @@ from pathlib import Path
 GITHUB = Path(__file__).resolve().parent
 
 
-def problems(tag: str, pyproject: str, changelog: str) -> list[str]:
+def find_problems(tag: str, pyproject: str, changelog: str) -> list[str]:
     """Return what has to be put right before a tag is released, a sentence each."""
-    found: list[str] = []
+    problems: list[str] = []
     (version,) = re.findall(r'^version = "(.+)"$', pyproject, re.MULTILINE)
     if tag != f"v{version}":
-        found.append(f"the tag is {tag!r}, but pyproject.toml has version {version}: tag v{version}.")
+        problems.append(f"the tag is {tag!r}, but pyproject.toml has version {version}: tag v{version}.")
     unreleased, *releases = re.split(r"^## \[(?!Unreleased\])", changelog, flags=re.MULTILINE)
     if unreleased.partition("\n## [Unreleased]\n")[2].strip():
-        found.append(f"the changelog lists changes as unreleased: move them below '## [{version}] - YYYY-MM-DD'.")
+        problems.append(f"the changelog lists changes as unreleased: move them below '## [{version}] - YYYY-MM-DD'.")
     if not releases or not re.match(re.escape(version) + r"\] - \d{4}-\d\d-\d\d\n", releases[0]):
-        found.append(f"the changelog's newest release is not '## [{version}] - YYYY-MM-DD': add that heading.")
-    return found
+        problems.append(f"the changelog's newest release is not '## [{version}] - YYYY-MM-DD': add that heading.")
+    return problems
 
 
 if __name__ == "__main__":
     files = (GITHUB.parent / "pyproject.toml", GITHUB / "CHANGELOG.md")
-    sys.exit("\n".join(problems(sys.argv[1], *(file.read_text(encoding="utf-8") for file in files))) or None)
+    sys.exit("\n".join(find_problems(sys.argv[1], *(file.read_text(encoding="utf-8") for file in files))) or None)

@@ -3,11 +3,11 @@
     keyring-pypitoken history --json -n 0 > history.json
     python3 examples/audit.py history.json
 
-It needs Python 3.11, the network, and nothing else. The histories of all machines that upload can be named. A file is
+It needs Python 3.11 and the network, and no package. The histories of all machines that upload can be named. A file is
 listed if no token worked when it arrived, or if none that worked was derived for a file of its name and size; tokens
 whose files were not known are compared by time alone. Exit code 1 if a file is listed.
 
-It cannot show what was deleted since, or what a machine did under `history = false`; whoever can write a history can
+It cannot show what was deleted since, or what a machine did under `history = false`; who can write a history can
 hide in it. Uploads by Trusted Publishing are listed with their provenance: check that the publisher is yours.
 """
 

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-# What follows each caveat's tag; PyPI ignores whatever stands behind that.
+# What follows each caveat's tag; PyPI ignores what stands behind that.
 FIELDS: dict[object, tuple[type, ...]]
 FIELDS = {0: (int, int), 1: (list,), 2: (list,), 3: (str,), 4: (str,)}
 
@@ -80,7 +80,7 @@ def judge(  # everything that PyPI's verdict depends on
         key: the root key that its master was minted with.
         project: the project's name as its owner spells it; None outside a project.
         project_id: the project's UUID.
-        user_id: the UUID of the token's user; None where it has none.
+        user_id: the UUID of the token's user; None if it has none.
         now: Unix seconds.
     """
     macaroon = read_macaroon(token)
@@ -272,7 +272,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Master:
-    """What the index keeps of a token that it minted."""
+    """What the index stores of a token that it minted."""
 
     user: str
     key: bytes = field(repr=False)
@@ -391,7 +391,7 @@ class LoopbackIndex:
         return {"meta": {"api-version": "1.3"}, "name": project, "versions": versions, "files": files}
 
     def _accept(self, token: str | None, master: Master | None, form: Form) -> None:
-        """Refuse an upload, or keep what it brings."""
+        """Refuse an upload, or store it."""
         if token and read_macaroon(token) is None:
             raise RefusedError(403, "Invalid API Token: malformed macaroon")
         if not token or master is None:
@@ -403,7 +403,7 @@ class LoopbackIndex:
         form.check()
         project = normalize(form.fields["name"])
         # PyPI creates a missing project before it judges the token, and takes that back
-        # where it refuses. Here too the judge sees the project, but it is kept last.
+        # if it refuses. Here too the judge sees the project, but it is stored last.
         spelling = self._spellings.get(project, form.fields["name"])
         project_id = self.project_ids.get(project, new_id())
         owners = self.projects.get(project, {master.user})
@@ -437,7 +437,7 @@ class Server(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
 
     def handle_error(self, *_: object) -> None:
-        """Stay silent where a client hangs up."""
+        """Print nothing if a client hangs up."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -465,8 +465,8 @@ class Handler(BaseHTTPRequestHandler):
             authorization = self.headers.get("Authorization", "")
             upload = self.server.index.receive(authorization, form)
             self.answer(upload.status, upload.reason)
-        elif self.command == "GET" and (found := re.fullmatch("/simple/([^/]+)/", path)) is not None:
-            files = self.server.index.list_files(found[1])
+        elif self.command == "GET" and (match := re.fullmatch("/simple/([^/]+)/", path)) is not None:
+            files = self.server.index.list_files(match[1])
             self.answer(*((404, "Not Found") if files is None else (200, "OK", json.dumps(files))))
         else:
             self.answer(404, "Not Found")

@@ -52,7 +52,7 @@ def main() -> None:
         python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         pip = [str(python), "-m", "pip"]
         if subprocess.run([sys.executable, "-m", "venv", environment], capture_output=True, check=False).returncode:
-            # Debian keeps what puts pip into an environment in a package of its own: the pip outside can serve.
+            # On Debian ensurepip is in another package: use the pip outside.
             subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", environment], check=True)
             pip = [sys.executable, "-m", "pip", "--python", str(python)]
         quiet = ("--quiet", "--disable-pip-version-check")
@@ -65,7 +65,7 @@ def demonstrate(directory: Path) -> None:
     from loopback_index import LoopbackIndex, read_token
 
     class Overhearing(LoopbackIndex):
-        """An index that remembers the token of the last upload, as whoever reads the traffic would."""
+        """An index that remembers the token of the last upload, as somebody who reads the traffic could."""
 
         overheard = ""
 
@@ -78,14 +78,9 @@ def demonstrate(directory: Path) -> None:
         environ = prepare(directory, index.upload_url) | {"TWINE_REPOSITORY_URL": index.upload_url}
         master = index.create_master("you")
 
-        step("Store a master token once, with keyring's own command")
-        show(
-            ["keyring", "set", index.upload_url, "__token__"],
-            directory,
-            environ,
-            stdin=master,
-            remark="the master is pasted",
-        )
+        step("Store a master token once")
+        login = ["keyring-pypitoken", "login", "-r", "local"]
+        show(login, directory, environ, stdin=master, remark="the master is pasted")
 
         step("Build a project, and upload it with twine as ever")
         project = make_project(directory, "try-it-demo")
@@ -98,7 +93,7 @@ def demonstrate(directory: Path) -> None:
             print(f"    {upload.filename}: {upload.status} {upload.reason}, the master itself: {yes(upload.is_master)}")
         explain(index.uploads[0].restrictions)
 
-        step("Whoever overheard it cannot upload another project with it ...")
+        step("Somebody who overheard it cannot upload another project with it ...")
         other = make_project(directory, "another-project")
         show(["python", "-m", "build", "--no-isolation", "--wheel"], other, environ, quiet=True)
         stolen = environ | {"TWINE_USERNAME": "__token__", "TWINE_PASSWORD": index.overheard}
@@ -193,7 +188,7 @@ def show(
 
 
 def explain(restrictions: list[Any]) -> None:
-    """Say in words what the caveats of a token demand."""
+    """Print in words what the caveats of a token demand."""
     for tag, *fields in restrictions:
         if tag == 0:
             not_after, not_before = (time.strftime("%H:%M:%S", time.localtime(second)) for second in fields)
@@ -203,7 +198,7 @@ def explain(restrictions: list[Any]) -> None:
 
 
 def holding(master: str, directory: Path) -> list[str]:
-    """Name the files in which the master stands, as it is or encoded."""
+    """Return the names of the files that hold the master, as it is or encoded."""
     import base64
 
     spellings = {master.encode(), base64.b64encode(master.encode())[:60]}

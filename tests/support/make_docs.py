@@ -20,15 +20,11 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parent.parent.parent / ".github" / "docs"
 _PART = re.compile(r"(<!-- made by tests/support/make_docs\.py: ([a-z ]+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
-# Options, variables, file names and patterns of names are code, wherever the uploaders have them in a sentence.
-_CODE = re.compile(
-    r"(?<![\w`/-])(--?[a-z][\w-]*\b|-[A-Za-z]\b|[\w.-]*_[\w:.-]*\w|~?/?\.pypirc|[a-z]+(?:[.-][a-z]+)*[.-]NAME|config\.toml)",
-)
 
 
 def render(page: str) -> str:
     """Return the text of a page with its made parts made again."""
-    return _PART.sub(lambda found: f"{found[1]}{make(found[2])}{found[3]}", page)
+    return _PART.sub(lambda part: f"{part[1]}{make(part[2])}{part[3]}", page)
 
 
 def anchors(text: str) -> set[str]:
@@ -73,9 +69,9 @@ def _described(table: str) -> str:
 
 def _commands() -> str:
     parser = build_parser()
-    (found,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    names = {action.dest: action.metavar for action in found._choices_actions}
-    return "\n".join(_command(name, found.choices[name], str(shown)) for name, shown in names.items())
+    (subparsers,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    names = {action.dest: action.metavar for action in subparsers._choices_actions}
+    return "\n".join(_command(name, subparsers.choices[name], str(shown)) for name, shown in names.items())
 
 
 def _command(name: str, parser: argparse.ArgumentParser, shown: str) -> str:

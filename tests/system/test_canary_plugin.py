@@ -105,7 +105,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
         capture_output=True,
         check=False,
     )
-    shutil.rmtree(directory)  # pytest keeps what the workers of a parallel run leave
+    shutil.rmtree(directory)  # pytest leaves what the workers of a parallel run wrote
     lines = done.stdout.decode(errors="replace").splitlines()
     ended = [line.split(maxsplit=3) for line in lines if line.startswith(("PASSED ", "FAILED ", "ERROR "))]
     return {words[1].partition("::test_")[2]: words[0] for words in ended}

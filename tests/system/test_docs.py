@@ -103,8 +103,8 @@ def test_names_of_options_variables_and_subcommands_exist(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_url_with_a_label_is_in_double_quotes(page: str) -> None:
-    for found in re.finditer(r"(.)https://(?:upload|test)\.pypi\.org/legacy/\?\w+(.)", PAGES[page]):
-        assert found[1] == found[2] == '"', found[0]
+    for match in re.finditer(r"(.)https://(?:upload|test)\.pypi\.org/legacy/\?\w+(.)", PAGES[page]):
+        assert match[1] == match[2] == '"', match[0]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -240,7 +240,7 @@ def test_contributing_names_files_and_names_that_exist() -> None:
 
 @pytest.fixture
 def shell(run: Run, work: Path, home: Path, user_policy: WritePolicy) -> dict[str, str]:
-    """Return the environment of a shell with the command, and with programs that keep what they are given."""
+    """Return the environment of a shell with the command, and with programs that write down what they are given."""
     (work / "pyproject.toml").write_text('[project]\nname = "my-project"\n')
     make_wheel(work / "dist", "my-project", "1.0")
     user_policy('max-token-valid-for = "7d"\n')

@@ -121,7 +121,7 @@ def test_the_audit_lists_what_no_token_can_have_uploaded(run: Run, index: IndexP
     assert missing == (1, reason, "")
     assert run_script("audit.py", "-", "--index-url", url, stdin="[]")[0] == 2
     assert run_script("audit.py", "-", "--index-url", url, stdin="no JSON")[0] == 2
-    assert "It needs Python 3.11, the network, and nothing else." in run_script("audit.py", "--help")[1]
+    assert "It needs Python 3.11 and the network, and no package." in run_script("audit.py", "--help")[1]
 
 
 def test_the_loopback_index_names_what_it_needs(work: Path) -> None:

@@ -33,9 +33,9 @@ WINDOWS_WORDS = ("`Remove-Item Env:X`, or `set X=` in cmd.exe", '`$env:X = "a"`,
     ],
 )
 def test_each_shell_gets_its_own_words(platform: str, environ: dict[str, str], words: tuple[str, str]) -> None:
-    found = tuple(in_shell("X", value, environ=environ, platform=platform) for value in ("", "a"))
-    assert found == words
-    assert ": " not in "".join(found), "a refusal is split there into its reason and its remedy"
+    shown = tuple(in_shell("X", value, environ=environ, platform=platform) for value in ("", "a"))
+    assert shown == words
+    assert ": " not in "".join(shown), "a refusal is split there into its reason and its remedy"
 
 
 def test_the_words_of_posix_shells_work() -> None:
@@ -47,12 +47,12 @@ def test_the_words_of_posix_shells_work() -> None:
 
 def test_no_message_has_a_command_of_one_kind_of_shell() -> None:
     sources = {path: path.read_text("utf-8") for path in (ROOT / "keyring_pypitoken").rglob("*.py")}
-    found = {
+    commands_of = {
         path.name: commands
         for path, text in sources.items()
         if (commands := re.findall(r"`(?:unset|export|set|Remove-Item) |\bunset (?:it|that|the variable)\b", text))
     }
-    assert found.keys() == {"text.py"}, "which decides for all"
+    assert commands_of.keys() == {"text.py"}, "which decides for all"
 
 
 # Quotes: cmd.exe passes single ones on, and a service in quotes is another one.
@@ -62,14 +62,14 @@ def texts() -> dict[str, str]:
     """Return what people read: the sources with their messages, the documents, the samples, the help."""
     files = [path for name in ("keyring_pypitoken", "examples", ".github") for path in (ROOT / name).rglob("*.*")]
     kinds = (".py", ".md", ".toml", ".yml", ".json")
-    found = {str(path): path.read_text("utf-8") for path in (ROOT / "README.md", *files) if path.suffix in kinds}
+    read = {str(path): path.read_text("utf-8") for path in (ROOT / "README.md", *files) if path.suffix in kinds}
     (subparsers,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
-    return found | {name: parser.format_help() for name, parser in subparsers.choices.items()}
+    return read | {name: parser.format_help() for name, parser in subparsers.choices.items()}
 
 
 def test_no_text_has_a_url_with_a_label_in_single_quotes() -> None:
-    found = {name: re.findall(r"'[^'\s\"]*://[^'\s\"]*\?[^'\s\"]*'", text) for name, text in texts().items()}
-    assert {name: urls for name, urls in found.items() if urls} == {}
+    urls_of = {name: re.findall(r"'[^'\s\"]*://[^'\s\"]*\?[^'\s\"]*'", text) for name, text in texts().items()}
+    assert {name: urls for name, urls in urls_of.items() if urls} == {}
 
 
 def test_every_command_has_its_url_with_a_label_in_double_quotes() -> None:

@@ -73,18 +73,18 @@ def test_a_lock_has_hashes_for_everything_and_names_no_place(name: str) -> None:
 
 def test_the_lock_holds_what_the_project_asks_for() -> None:
     lock = locked("lock.txt")
-    wishes = [Requirement(line) for line in importlib.metadata.requires("keyring-pypitoken") or []]
-    for wish in wishes:
-        name = re.sub("[-_.]+", "-", wish.name).lower()
+    wanted = [Requirement(line) for line in importlib.metadata.requires("keyring-pypitoken") or []]
+    for requirement in wanted:
+        name = re.sub("[-_.]+", "-", requirement.name).lower()
         versions = [str(pin.specifier).removeprefix("==") for pin in lock if pin.name == name]
-        assert versions, f"{wish}: run bash .ci/lock"
-        assert [*wish.specifier.filter(versions)] == versions, f"{wish}: run bash .ci/lock"
+        assert versions, f"{requirement}: run bash .ci/lock"
+        assert [*requirement.specifier.filter(versions)] == versions, f"{requirement}: run bash .ci/lock"
         # What an extra of another version needs, as the lowest one that is tested, is not in the lock.
-        is_locked = wish.extras and importlib.metadata.version(wish.name) in versions
-        for line in importlib.metadata.requires(wish.name) or [] if is_locked else []:
+        is_locked = requirement.extras and importlib.metadata.version(requirement.name) in versions
+        for line in importlib.metadata.requires(requirement.name) or [] if is_locked else []:
             further = Requirement(line)
-            if further.marker and any(further.marker.evaluate({"extra": extra}) for extra in wish.extras):
-                wishes.append(further)
+            if further.marker and any(further.marker.evaluate({"extra": extra}) for extra in requirement.extras):
+                wanted.append(further)
 
 
 def test_a_release_is_built_with_what_is_tested() -> None:
