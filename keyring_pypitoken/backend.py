@@ -193,18 +193,24 @@ def _parts(answer: Any) -> tuple[Any, ...]:
 def _get(keyring: PyPITokenKeyring, function: str, service: str, username: str | None) -> Any:
     call, text = _Call(keyring, function, service, username), None
     try:
+        if _is_ours(service, username):
+            text = _guarded(lambda: _answer(call), RefusedError)
+        if text is None and call.is_long():
+            text = _guarded(lambda: _refuse_raw(call), RefusedError)
+        if text is None:
+            return call.answer()  # never in a local of ours, which a traceback may show
+        return text if function == "get_password" else SimpleCredential("__token__", text)
+    finally:
+        del text
+
+
+def _is_ours(service: str, username: str | None) -> bool:
+    try:
         from keyring_pypitoken.lookup import is_ours
 
-        is_answered = is_ours(service, username)
+        return is_ours(service, username)
     except Exception:  # noqa: BLE001 - an error must not let a lookup pass by us
-        is_answered = True
-    if is_answered:
-        text = _guarded(lambda: _answer(call), RefusedError)
-    if text is None and call.is_long():
-        text = _guarded(lambda: _refuse_raw(call), RefusedError)
-    if text is None:
-        return call.answer()  # never in a local of ours, which a traceback may show
-    return text if function == "get_password" else SimpleCredential("__token__", text)
+        return True
 
 
 def _guarded(step: Callable[[], T], kind: type[RefusedError]) -> T | str:
