@@ -167,7 +167,7 @@ def without_legacy(caveat: Any, context: Context) -> Any:  # any JSON
 
 
 def fits(value: Any, kind: type) -> bool:  # any JSON
-    """Tell whether a value is of a kind: a list holds strings, a bool is no int."""
+    """Return True if a value is of a kind: a list holds strings, a bool is no int."""
     if isinstance(value, list):
         return kind is list and all(isinstance(item, str) for item in value)
     return type(value) is kind

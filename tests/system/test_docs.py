@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from distributions import make_wheel
+from environments import REQUIREMENTS
 from layers import LAYERS, PACKAGE
 from make_docs import DOCS, anchors, render
 from sandbox import ROOT, STORES, Command, Run, WritePolicy, new_master, write_program
@@ -84,9 +85,12 @@ def test_lines_to_install_are_those_of_the_readme() -> None:
     assert [line for line in lines if line not in readme] == []
 
 
-def test_every_uploader_has_its_section() -> None:
-    sections = re.findall(r"^## (\w+)$", PAGES["uploaders.md"], re.MULTILINE)
+def test_every_uploader_has_its_section_and_its_version() -> None:
+    page = PAGES["uploaders.md"]
+    sections = re.findall(r"^## (\w+)$", page, re.MULTILINE)
     assert {uploader.name for uploader in all_uploaders()} <= set(sections)
+    for uploader in all_uploaders():
+        assert f"\n| [{uploader.name}](#{uploader.name}) | {REQUIREMENTS[uploader.name][0].partition('==')[2]}" in page
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -180,6 +184,11 @@ def test_only_a_terminal_is_shown_the_page(monkeypatch: pytest.MonkeyPatch) -> N
         notices.name_page()
         assert stderr is None or stderr is screen or stderr.getvalue() == ""
     assert screen.getvalue() == f"keyring-pypitoken: see {notices.DOCS}troubleshooting.md\n"
+
+
+def test_keyring_lists_this_package_as_shown(run: Run) -> None:
+    (line,) = re.findall(r"^\$ keyring --list-backends\n(.*)", PAGES["troubleshooting.md"], re.MULTILINE)
+    assert f"{line}\n" in run("keyring", "--list-backends").stdout
 
 
 def test_the_help_and_a_status_with_problems_name_the_documentation(command: Command) -> None:
