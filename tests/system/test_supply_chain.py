@@ -56,6 +56,12 @@ def test_what_may_publish_runs_no_code_of_the_repository() -> None:
     assert "name: pypi\n" in publish
 
 
+def test_the_newest_uploaders_are_tried_each_week() -> None:
+    assert re.search(r'\n  schedule:\n    - cron: "\d+ \d+ \* \* \d"', WORKFLOWS["newest.yml"])
+    assert "- run: bash .ci/run newest\n" in WORKFLOWS["newest.yml"]
+    assert 'if [ "${1:-}" = newest ]; then\n' in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
 def test_updates_wait_a_week() -> None:
     text = (ROOT / ".github" / "dependabot.yml").read_text(encoding="utf-8")
     assert text.count("package-ecosystem:") == text.count("cooldown:\n      default-days: 7\n")
