@@ -160,6 +160,10 @@ class _Call:
                     return None
             return getattr(behind, self.function)(self.service, self.username)
 
+    def form(self, text: str) -> Any:
+        """Return a text as this function of keyring's answers."""
+        return text if self.function == "get_password" else SimpleCredential("__token__", text)
+
     def is_long(self) -> bool:
         """Return True if something in the answer is long enough for a token."""
         parts = _parts(self.answer())
@@ -191,17 +195,17 @@ def _parts(answer: Any) -> tuple[Any, ...]:
 
 
 def _get(keyring: PyPITokenKeyring, function: str, service: str, username: str | None) -> Any:
-    call, text = _Call(keyring, function, service, username), None
+    call, answer = _Call(keyring, function, service, username), None
     try:
         if _is_ours(service, username):
-            text = _guarded(lambda: _answer(call), RefusedError)
-        if text is None and call.is_long():
-            text = _guarded(lambda: _refuse_raw(call), RefusedError)
-        if text is None:
+            answer = _guarded(lambda: _answer(call), RefusedError)
+        if answer is None and call.is_long():
+            answer = _guarded(lambda: _refuse_raw(call), RefusedError)
+        if answer is None:
             return call.answer()  # never in a local of ours, which a traceback may show
-        return text if function == "get_password" else SimpleCredential("__token__", text)
+        return call.form(REFUSED) if answer == REFUSED else answer
     finally:
-        del text
+        del answer
 
 
 def _is_ours(service: str, username: str | None) -> bool:
@@ -262,8 +266,8 @@ def _ending(kind: type[RefusedError]) -> str:
     return "exit" if is_keyring_command() else ""
 
 
-def _answer(call: _Call) -> str | None:
-    """Return a derived token; None if the rest answers."""
+def _answer(call: _Call) -> Any:
+    """Return a derived token, as the call answers; None if the rest answers."""
     key = _parse(call)
     if key is None:
         return None
@@ -274,7 +278,7 @@ def _answer(call: _Call) -> str | None:
         return None
     from keyring_pypitoken.handout import hand_out
 
-    return hand_out(issued)
+    return call.form(hand_out(issued))
 
 
 def _refuse_raw(call: _Call) -> None:

@@ -127,7 +127,8 @@ class Probe:
             return function
         owner = getattr(function, "__self__", None)
         interpreter = isinstance(function, type) or owner is builtins or function is importlib.import_module
-        if interpreter or type(owner) in _BUILT_IN:
+        # What the keyring behind us answers is handed back, whatever it is.
+        if interpreter or type(owner) in _BUILT_IN or site.endswith("getattr(behind, self.function)"):
             self.honest.add(site)
         return functools.partial(self.fail, function) if self.is_due(site) else function
 
