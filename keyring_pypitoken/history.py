@@ -1,33 +1,29 @@
-"""What was derived, when and for what: two bounded files of lines that every process appends to, never with a token.
+"""What was derived, when and for what: one bounded file of lines that every process appends to, never with a token.
 
-An upload must neither fail nor wait for it. The system appends each line as a whole; a full file becomes the previous
-one, and the one before that goes.
+An upload must neither fail nor wait for it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken import files, paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.record import Record
+from keyring_pypitoken.vault.lock import locked
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Grant, NamedFile
 
-_CURRENT, _PREVIOUS, _ROTATING = "current.jsonl", "previous.jsonl", "rotating"
-_LOCKED_BYTE = 2**30  # past the end, because Windows lets nobody read locked bytes
-_MAX_IN_FILE = 512 * 1024  # about two thousand lines; at least one full file is always kept
+_MAX_BYTES = files.MAX_BYTES  # some four thousand lines; a full file loses the older half
+_LOCK_SECONDS = 1
 # Whatever a policy lists and however a program is called, a line is far smaller than a file.
 _MAX_PROJECTS, _MAX_FILES = 500, 500
 _MAX_CHARACTERS = 400
-_MAX_ROTATION = 60  # seconds after which a process that rotated the files is taken for dead
 _LAST_SECOND = 253_402_300_799  # the end of the year 9999, the last that Python can write as a date
 
 
@@ -76,25 +72,25 @@ def record(entry: Entry) -> None:
         fields = {name: _plain(value) for name, value in entry._replace(policy=where)._asdict().items()}
         # The line break comes first: a line that a full disk cut short does not spoil the next one.
         line = f"\n{json.dumps(fields)}".encode("ascii")
-        directory = paths.history_directory()
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        if not _append(directory, line, _MAX_IN_FILE):
-            _rotate(directory, len(line))
-            # If it could not be rotated it grows on, but not for ever.
-            _append(directory, line, 2 * _MAX_IN_FILE)
+        path = paths.history()
+        with locked(path, _LOCK_SECONDS):
+            status = files.status(path, path)
+            if status is not None and status.st_size + len(line) > _MAX_BYTES:
+                newest = (files.read_bytes(path, path) or b"")[-_MAX_BYTES // 2 :]
+                files.replace(path, newest[newest.find(b"\n") + 1 :])  # without a line that was cut
+            with open(path, "ab", opener=_open_to_append) as file:
+                file.write(line)
 
 
 def read_history() -> list[Entry]:
     """Return all entries, the oldest first; other lines are skipped, and a file that cannot be read is a Refusal."""
-    lines: list[bytes] = []
-    for name in (_PREVIOUS, _CURRENT):
-        path = os.path.join(paths.history_directory(), name)
-        try:
-            lines += (files.read_bytes(path, path, max_bytes=3 * _MAX_IN_FILE) or b"").split(b"\n")
-        except PolicyError as error:
-            raise Refusal(f"the history cannot be read: {error}") from None
-    found = [entry for entry in map(_parse, lines) if entry is not None]
-    return sorted(found, key=lambda entry: entry.time)
+    path = paths.history()
+    try:
+        data = files.read_bytes(path, path, max_bytes=2 * _MAX_BYTES) or b""
+    except PolicyError as error:
+        raise Refusal(f"the history cannot be read: {error}") from None
+    entries = [entry for entry in map(_parse, data.split(b"\n")) if entry is not None]
+    return sorted(entries, key=lambda entry: entry.time)
 
 
 def _plain(value: object) -> object:
@@ -109,54 +105,10 @@ def _plain(value: object) -> object:
     return "".join(character if character.isprintable() else "?" for character in value[:_MAX_CHARACTERS])
 
 
-def _append(directory: str, line: bytes, most: int) -> bool:
-    """Append a line to the current file; return False if it has no space for it."""
-    handle = _open_to_append(os.path.join(directory, _CURRENT))
-    try:
-        if sys.platform == "win32":
-            _lock(handle)
-        if os.fstat(handle).st_size + len(line) > most:
-            return False
-        os.write(handle, line)
-    finally:
-        os.close(handle)
-    return True
-
-
-def _open_to_append(path: str) -> int:
-    """Open or make a file, so that what is written goes to its end.
-
-    It follows no link, does not wait for a pipe's reader, and keeps line breaks as they are.
-    """
-    flags = sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | flags, 0o600)
-
-
-def _lock(handle: int) -> None:
-    """Keep other writers out on Windows, whose C library finds the end and writes in two steps."""
-    msvcrt: Any = importlib.import_module("msvcrt")
-    os.lseek(handle, _LOCKED_BYTE, os.SEEK_SET)
-    msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
-
-
-def _rotate(directory: str, length: int) -> None:
-    """Make the current file the previous one if it still has no space for a line; one process at a time.
-
-    Another process may have done so since this one looked: the file that it began must not replace the full one.
-    """
-    current, guard = os.path.join(directory, _CURRENT), os.path.join(directory, _ROTATING)
-    with contextlib.suppress(OSError):
-        if time.time() - os.lstat(guard).st_mtime > _MAX_ROTATION:
-            os.unlink(guard)
-    try:
-        os.close(os.open(guard, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except OSError:
-        return
-    with contextlib.suppress(OSError):  # another process has just rotated it, or reads it (Windows)
-        if os.lstat(current).st_size + length > _MAX_IN_FILE:
-            os.replace(current, os.path.join(directory, _PREVIOUS))
-    with contextlib.suppress(OSError):
-        os.unlink(guard)
+def _open_to_append(path: str, flags: int) -> int:
+    """Open a file for its user only; follow no link, and do not wait for a pipe's reader."""
+    further = sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK"))
+    return os.open(path, flags | further, 0o600)
 
 
 def _parse(line: bytes) -> Entry | None:

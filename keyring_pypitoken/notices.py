@@ -1,6 +1,6 @@
 """Lines for the person who uploads: each is written to stderr, once.
 
-An uploader that starts the `keyring` command asks several times for one upload, so printed lines are noted for its next
+An uploader that starts the `keyring` command asks several times for one upload, so the last line is noted for its next
 process; and if it keeps to itself what the command writes, lines go to the terminal as well.
 """
 
@@ -12,7 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from keyring_pypitoken import paths
+from keyring_pypitoken import files, paths
 from keyring_pypitoken.memory import recall
 from keyring_pypitoken.text import join_names, local_time, printable
 from keyring_pypitoken.uploaders.process import parent_number, parent_process
@@ -33,7 +33,7 @@ def notify(line: str) -> None:
     printed.add(line)
     parent = parent_process()
     uploader = parent.uploader if parent else None
-    if uploader is not None and uploader.lookups_per_upload > 1 and not _is_new(line):
+    if uploader is not None and not _is_new(line):
         return
     write(f"keyring-pypitoken: {line}")
     if uploader is not None and uploader.hides_stderr:
@@ -75,26 +75,13 @@ def derived_line(projects: tuple[str, ...] | None, repository: str, account: str
 
 
 def _is_new(line: str) -> bool:
-    """Note a line for the process that started this one; return True if it was not noted yet."""
-    import hashlib  # loads OpenSSL: only for a refusal or a notice that another process may repeat
-
-    directory = paths.notices_directory()
-    name = hashlib.sha256(f"{parent_number()}\n{line}".encode()).hexdigest()
-    with contextlib.suppress(OSError):
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-    try:
-        oldest = time.time() - _SECONDS
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                # Nothing but notes: the directory may be a link to somebody's files. Another process may be faster.
-                with contextlib.suppress(FileNotFoundError):
-                    if len(entry.name) == len(name) and entry.stat(follow_symlinks=False).st_mtime < oldest:
-                        os.remove(entry)
-        os.close(os.open(os.path.join(directory, name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except FileExistsError:
-        return False
-    except OSError:  # nothing can be noted: better printed twice than never
-        return True
+    """Note a line for the process that started this one; return False if it is what was noted last."""
+    path, note = paths.last_notice(), f"{parent_number()} {line}".encode()
+    with contextlib.suppress(Exception):  # better printed twice than never
+        status = files.status(path, path)
+        if status and time.time() - status.st_mtime < _SECONDS and files.read_bytes(path, path) == note:
+            return False
+        files.replace(path, note)
     return True
 
 

@@ -19,7 +19,6 @@ _MACOS = {
     "site_config": "/Library/Application Support",
     "user_data": "~/Library/Application Support",
     "user_state": "~/Library/Application Support",
-    "user_cache": "~/Library/Caches",
 }
 
 
@@ -30,8 +29,8 @@ def _place(kind: str, name: str) -> str:
 user_policy = functools.partial(_place, "user_config", "policy.toml")
 accounts_directory = functools.partial(_place, "user_data", "accounts")  # with the labels of stored accounts
 age_file = functools.partial(_place, "user_data", "masters.age")  # masters on a machine without a keyring
-history_directory = functools.partial(_place, "user_state", "history")
-notices_directory = functools.partial(_place, "user_cache", "told")  # which lines were printed for an upload
+last_notice = functools.partial(_place, "user_state", "last-notice")  # what an uploader was told, not to be repeated
+history = functools.partial(_place, "user_state", "history.jsonl")
 
 
 def site_policies() -> tuple[str, ...]:

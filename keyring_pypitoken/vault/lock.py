@@ -18,11 +18,11 @@ _PAUSE = 0.05  # seconds between two tries
 
 
 @contextlib.contextmanager
-def locked(path: str) -> Iterator[None]:
+def locked(path: str, seconds: float = 0) -> Iterator[None]:
     """Let one process at a time change a file, in a directory that is made if it is absent.
 
     The lock is a file beside it, which stays; the system releases it when its process ends. It is a Refusal if another
-    process keeps it for a minute, or there can be none.
+    process keeps it for so many seconds, a minute by default, or there can be none.
     """
     directory = os.path.dirname(path)
     remedy = f"make {directory} a directory that you can write"
@@ -33,18 +33,18 @@ def locked(path: str) -> Iterator[None]:
             remedy = f"delete {path}.lock if it is not yours, or let it be on a local disk"
             handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
             held.callback(os.close, handle)
-            _wait_for_lock(handle, path)
+            _wait_for_lock(handle, path, seconds or _LOCK_SECONDS)
         except OSError as error:  # the file system of a network may have no locks
             raise Refusal(f"{path} cannot be locked ({_reason(error)}): {remedy}.") from None
         yield
 
 
-def _wait_for_lock(handle: int, path: str) -> None:
-    end = time.monotonic() + _LOCK_SECONDS
+def _wait_for_lock(handle: int, path: str, seconds: float) -> None:
+    end = time.monotonic() + seconds
     while not _lock(handle):
         if time.monotonic() > end:
             raise Refusal(
-                f"another process has kept {path} locked for {_LOCK_SECONDS} seconds: "
+                f"another process has kept {path} locked for {seconds} seconds: "
                 "wait until it ends, or end it, and try again."
             )
         time.sleep(_PAUSE)

@@ -126,7 +126,7 @@ def test_a_relative_home_makes_no_file_of_a_checkout_the_users_own(
     monkeypatch.setenv("HOME", relative)
     for name in ("CONFIG", "DATA", "STATE", "CACHE"):
         monkeypatch.delenv(f"XDG_{name}_HOME")
-    for kind in ("user_config", "user_data", "user_state", "user_cache"):
+    for kind in ("user_config", "user_data", "user_state"):
         (directory,) = paths.find_directories(kind, platform)
         assert os.path.isabs(directory)
         assert not directory.startswith(str(work.parent))

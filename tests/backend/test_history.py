@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, NoReturn
 
 import keyring
@@ -31,14 +30,9 @@ TOKEN = "__token__"
 ENTRY = Entry(1_790_000_000, ("a", "b"), "pypi", "default", 1_789_999_940, 1_790_000_900, "twine", None)
 
 
-def directory() -> Path:
-    """Return the directory of the history."""
-    return Path(paths.history_directory())
-
-
-def content() -> bytes:
-    """Return all that stands in the directory, the current file last."""
-    return b"".join(path.read_bytes() for path in sorted(directory().iterdir()))
+def file() -> Path:
+    """Return the file of the history."""
+    return Path(paths.history())
 
 
 @pytest.fixture
@@ -106,7 +100,7 @@ def test_records_a_token_for_any_project(demo: Path, user_policy: WritePolicy) -
 def test_holds_no_part_of_a_token(demo: Path) -> None:
     assert demo
     token = upload()
-    text = content().decode()
+    text = file().read_text()
     assert "demo" in text
     for secret in (new_master(), token.dump()):
         assert not any(secret[at : at + 8] in text for at in range(len(secret) - 8))
@@ -125,14 +119,14 @@ def test_a_refusal_is_no_entry(demo: Path) -> None:
     with pytest.raises(keyring.errors.NoKeyringError):
         upload()
     assert read_history() == []
-    assert not directory().exists()
+    assert not file().parent.exists()
 
 
 def test_can_be_switched_off(demo: Path, user_policy: WritePolicy) -> None:
     assert demo
     user_policy("history = false\n")
     upload()
-    assert not directory().exists()
+    assert not file().parent.exists()
 
 
 @pytest.mark.parametrize(
@@ -185,7 +179,7 @@ def test_what_is_too_long_is_cut() -> None:
         program="\U0001f600" * 400,
         account="y" * 400,
     )
-    assert (directory() / "current.jsonl").stat().st_size < history._MAX_IN_FILE
+    assert file().stat().st_size < history._MAX_BYTES / 2
 
 
 # The file
@@ -199,60 +193,13 @@ def test_only_the_user_can_read_it(umask: int) -> None:
         record(ENTRY)
     finally:
         os.umask(old)
-    assert stat.S_IMODE(directory().stat().st_mode) == 0o700
-    assert [stat.S_IMODE(path.stat().st_mode) for path in directory().iterdir()] == [0o600]
-
-
-@pytest.fixture
-def locked(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Let this be Windows, in a profile with letters beyond ASCII; return which bytes are locked."""
-    found: list[int] = []
-
-    def locking(handle: int, mode: int, count: int) -> None:
-        assert (mode, count) == (1, 1)
-        found.append(os.lseek(handle, 0, os.SEEK_CUR))
-
-    monkeypatch.setenv("XDG_STATE_HOME", str(home / "J\xfcrgen \u65e5\u672c \U0001f40d"))
-    monkeypatch.setenv("LOCALAPPDATA", str(home / "J\xfcrgen \u65e5\u672c \U0001f40d"))
-    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(LK_LOCK=1, locking=locking))
-    monkeypatch.setattr(sys, "platform", "win32")
-    forget()
-    return found
-
-
-def test_on_windows_each_line_is_appended_under_a_lock(locked: list[int]) -> None:
-    entries = [ENTRY._replace(time=moment) for moment in range(3)]
-    for entry in entries:
-        record(entry)
-        assert read_history()[-1] == entry
-    assert read_history() == entries
-    # Far behind the end, since Windows lets nobody read what is locked
-    assert locked == [2**30] * 3
-    assert (directory() / "current.jsonl").stat().st_size < 1000
-
-
-def test_on_windows_a_line_that_cannot_be_locked_is_not_written(
-    locked: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def denied(*_arguments: object) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(sys.modules["msvcrt"], "locking", denied)
-    closed: list[int] = []
-    close = os.close
-
-    def count(handle: int) -> None:
-        closed.append(handle)
-        close(handle)
-
-    monkeypatch.setattr(os, "close", count)
-    record(ENTRY)
-    assert (read_history(), locked, len(closed)) == ([], [], 1)
+    assert stat.S_IMODE(file().parent.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in file().parent.iterdir()} == {0o600}
 
 
 def test_without_a_history_there_is_none() -> None:
     assert read_history() == []
-    assert not directory().exists()
+    assert not file().parent.exists()
 
 
 def test_the_oldest_come_first() -> None:
@@ -261,22 +208,14 @@ def test_the_oldest_come_first() -> None:
     assert "".join(entry.program for entry in read_history()) == "bdac"
 
 
-def test_a_full_file_becomes_the_previous_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "_MAX_IN_FILE", 2000)
-    for moment in range(200):
+def test_a_full_file_loses_its_older_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "_MAX_BYTES", 4000)
+    for moment in range(100):
         record(ENTRY._replace(time=moment))
-        assert sum(path.stat().st_size for path in directory().iterdir()) <= 4000
+        assert file().stat().st_size <= 4000
         times = [entry.time for entry in read_history()]
         assert times == list(range(times[0], moment + 1))
-    assert sorted(path.name for path in directory().iterdir()) == ["current.jsonl", "previous.jsonl"]
-    assert len(content()) > 2000
-
-
-def test_within_the_limit_nothing_goes() -> None:
-    entries = [ENTRY._replace(time=moment) for moment in range(3500)]
-    for entry in entries:
-        record(entry)
-    assert read_history() == entries
+        assert len(times) >= min(moment + 1, 6)
 
 
 def test_a_note_is_kept() -> None:
@@ -284,63 +223,19 @@ def test_a_note_is_kept() -> None:
     assert [entry.note for entry in read_history()] == ["for the release?of May"]
 
 
-def test_a_file_that_cannot_be_renamed_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "_MAX_IN_FILE", 2000)
-
-    def refuse(*_paths: str) -> None:
-        raise PermissionError
-
-    with monkeypatch.context() as broken:
-        broken.setattr(os, "replace", refuse)
-        for _ in range(100):
-            record(ENTRY)
-    (path,) = directory().iterdir()
-    assert 3500 < path.stat().st_size <= 4000
-    record(ENTRY._replace(time=ENTRY.time + 1))
-    assert read_history()[-1].time == ENTRY.time + 1
-
-
-def test_a_file_that_another_process_has_just_rotated_loses_no_entry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "_MAX_IN_FILE", 1000)
-    for _ in range(4):
-        record(ENTRY)
-    os.rename(directory() / "current.jsonl", directory() / "previous.jsonl")
-    history._rotate(str(directory()), 1)  # finds no current file
-    record(ENTRY)
-    history._rotate(str(directory()), 1)  # finds one that was just begun
-    assert len(read_history()) == 5
-
-
-@pytest.mark.parametrize(("age", "rotates"), [(0, False), (100, True)])
-def test_a_process_that_died_while_it_rotated_blocks_nobody_for_long(
-    age: int, rotates: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(history, "_MAX_IN_FILE", 1000)
-    directory().mkdir(parents=True)
-    guard = directory() / "rotating"
-    guard.touch()
-    os.utime(guard, (0, time.time() - age))
-    for _ in range(6):
-        record(ENTRY)
-    assert (directory() / "previous.jsonl").exists() == rotates
-    assert len(read_history()) == 6
-
-
 def test_a_line_that_was_cut_short_spoils_no_other() -> None:
     record(ENTRY)
-    current = directory() / "current.jsonl"
-    whole = current.read_bytes()
-    current.write_bytes(whole + whole[:40])
+    whole = file().read_bytes()
+    file().write_bytes(whole + whole[:40])
     record(ENTRY._replace(program="next"))
     assert read_history() == [ENTRY, ENTRY._replace(program="next")]
 
 
 def test_an_unreadable_history_is_a_refusal() -> None:
-    (directory() / "current.jsonl").mkdir(parents=True)
+    file().mkdir(parents=True)
     with pytest.raises(Refusal) as refused:
         read_history()
-    path = directory() / "current.jsonl"
-    assert str(refused.value) == (f"the history cannot be read: {path} is not a regular file: replace it with one.")
+    assert str(refused.value) == (f"the history cannot be read: {file()} is not a regular file: replace it with one.")
 
 
 # Several processes
@@ -348,54 +243,38 @@ def test_an_unreadable_history_is_a_refusal() -> None:
 WRITER = """
 import sys
 from keyring_pypitoken import history
-history._MAX_IN_FILE = int(sys.argv[2])
+history._MAX_BYTES, history._LOCK_SECONDS = int(sys.argv[2]), 60
 sys.stdin.read()
-for number in range(int(sys.argv[3])):
+for number in range(40):
     history.record(history.Entry(number, ("demo",) * 5, "pypi", sys.argv[1], 0, 1, "x" * (number % 300), None))
 """
 
 
-def written_at_once(processes: int, entries: int, most_in_file: int) -> str:
-    """Let processes write their entries at the same time; return what they printed."""
-    numbers = (str(most_in_file), str(entries))
+@pytest.mark.parametrize("most", [1_000_000, 20_000])
+def test_processes_that_write_at_once_lose_nothing_below_the_bound(most: int) -> None:
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, f"p{number}", *numbers],
+            [sys.executable, "-c", WRITER, f"p{number}", str(most)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for number in range(processes)
+        for number in range(6)
     ]
     for writer in started:
         assert writer.stdin is not None
         writer.stdin.close()  # all of them begin
         writer.stdin = None
-    return "".join(writer.communicate(timeout=120)[0] for writer in started)
-
-
-def entries_of(accounts: int, count: int) -> set[tuple[str, int]]:
-    """Return which entries the processes write."""
-    return {(f"p{account}", number) for account in range(accounts) for number in range(count)}
-
-
-@pytest.mark.parametrize("most_in_file", [10_000_000, 600_000], ids=["one file", "rotated once"])
-def test_processes_that_write_at_once_lose_nothing_below_the_bound(most_in_file: int) -> None:
-    assert written_at_once(20, 200, most_in_file) == ""
-    lines = [line for line in content().split(b"\n") if line]
-    assert {(fields["account"], fields["time"]) for fields in map(json.loads, lines)} == entries_of(20, 200)
-    assert len(lines) == len(read_history()) == 4000
-
-
-def test_processes_that_rotate_at_once_keep_at_least_one_full_file() -> None:
-    assert written_at_once(20, 200, 50_000) == ""
-    lines = [line for line in content().split(b"\n") if line]
-    assert len(read_history()) == len(lines)
-    assert 25_000 < len(content()) <= 2 * 100_000  # who cannot rotate, because another does, may fill a file twice
-    kept = [(fields["account"], fields["time"]) for fields in map(json.loads, lines)]
+    assert "".join(writer.communicate(timeout=120)[0] for writer in started) == ""
+    kept = [(entry.account, entry.time) for entry in read_history()]
+    written = {(f"p{account}", number) for account in range(6) for number in range(40)}
     assert len(set(kept)) == len(kept)
-    assert set(kept) <= entries_of(20, 200)
+    if most == 1_000_000:
+        assert set(kept) == written
+    else:
+        assert set(kept) < written
+        assert most / 4 < file().stat().st_size <= most
 
 
 # Whatever fails, and whatever stands there
@@ -403,27 +282,27 @@ def test_processes_that_rotate_at_once_keep_at_least_one_full_file() -> None:
 
 def occupied() -> None:
     """Put a file where the directory would be."""
-    directory().parent.mkdir(parents=True)
-    directory().touch()
+    file().parent.parent.mkdir(parents=True)
+    file().parent.touch()
 
 
 def a_directory() -> None:
     """Put a directory where the file would be."""
-    (directory() / "current.jsonl").mkdir(parents=True)
+    file().mkdir(parents=True)
 
 
 def a_link() -> None:
     """Put somebody's link where the file would be."""
-    directory().mkdir(parents=True)
+    file().parent.mkdir(parents=True)
     Path("target").touch()
-    (directory() / "current.jsonl").symlink_to(Path("target").resolve())
+    file().symlink_to(Path("target").resolve())
 
 
 def a_pipe() -> None:
     """Put a pipe that nobody reads where the file would be."""
-    directory().mkdir(parents=True)
+    file().parent.mkdir(parents=True)
     if sys.platform != "win32":
-        os.mkfifo(directory() / "current.jsonl")
+        os.mkfifo(file())
 
 
 @pytest.mark.parametrize("obstacle", [occupied, a_directory, a_link, a_pipe])
@@ -440,7 +319,7 @@ def test_no_obstacle_is_in_an_uploads_way(
     assert not Path("target").exists() or Path("target").read_bytes() == b""
 
 
-@pytest.mark.parametrize("name", ["_append", "_plain", "_open_to_append"])
+@pytest.mark.parametrize("name", ["locked", "_plain", "_open_to_append"])
 def test_whatever_fails_the_token_is_derived(name: str, demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert demo
 
@@ -454,7 +333,7 @@ def test_whatever_fails_the_token_is_derived(name: str, demo: Path, monkeypatch:
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_a_full_disk_is_in_nobodys_way(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert demo
-    monkeypatch.setattr(history, "_open_to_append", lambda _path: os.open("/dev/full", os.O_WRONLY))
+    monkeypatch.setattr(history, "_open_to_append", lambda *_: os.open("/dev/full", os.O_WRONLY))
     assert len(upload().restrictions) == 2
 
 
@@ -496,15 +375,15 @@ LINE = json.dumps(ENTRY._asdict())
 )
 def test_lines_that_are_no_entries_are_skipped(line: str) -> None:
     record(ENTRY)
-    with (directory() / "current.jsonl").open("a", encoding="utf-8") as file:
-        file.write(f"\n{line}")
+    with file().open("a", encoding="utf-8") as stream:
+        stream.write(f"\n{line}")
     record(ENTRY)
     assert read_history() == [ENTRY, ENTRY]
 
 
 def test_further_fields_are_of_no_account() -> None:
-    directory().mkdir(parents=True)
-    (directory() / "current.jsonl").write_text(json.dumps(ENTRY._asdict() | {"more": 1}), encoding="utf-8")
+    file().parent.mkdir(parents=True)
+    file().write_text(json.dumps(ENTRY._asdict() | {"more": 1}), encoding="utf-8")
     assert read_history() == [ENTRY]
 
 
@@ -531,8 +410,8 @@ search = settings(deadline=None, database=None, max_examples=200)
 )
 @example(LINE.encode("utf-16"))
 def test_any_bytes_can_be_read(data: bytes) -> None:
-    directory().mkdir(parents=True, exist_ok=True)
-    (directory() / "current.jsonl").write_bytes(data)
+    file().parent.mkdir(parents=True, exist_ok=True)
+    file().write_bytes(data)
     for entry in read_history():
         assert "".join([entry.repository, entry.account, entry.program, entry.policy or ""]).isprintable()
 
@@ -540,7 +419,7 @@ def test_any_bytes_can_be_read(data: bytes) -> None:
 @search
 @given(ENTRIES)
 def test_any_entry_is_read_as_it_was_written(entry: Entry) -> None:
-    (directory() / "current.jsonl").unlink(missing_ok=True)
+    file().unlink(missing_ok=True)
     record(entry)
     (found,) = read_history()
 

@@ -461,7 +461,6 @@ def test_only_absolute_site_directories_count(dirs: str, count: int, monkeypatch
         ("site_config", "/Library/Application Support/keyring-pypitoken"),
         ("user_data", "~/Library/Application Support/keyring-pypitoken"),
         ("user_state", "~/Library/Application Support/keyring-pypitoken"),
-        ("user_cache", "~/Library/Caches/keyring-pypitoken"),
     ],
 )
 def test_on_macos_files_are_in_apples_directories_whatever_else_is_there(

@@ -1,4 +1,4 @@
-"""What a person is told, once: by this process, or by several that one uploader starts."""
+"""What a person is told, once in a process."""
 
 from __future__ import annotations
 
@@ -75,22 +75,20 @@ def test_a_line_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_uploader_that_asks_again_has_it_once(
     name: str, started_by: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for _ in range(3):
+    note = Path(paths.last_notice())
+    for seen in (1, 0, 0):
         started_by(name)
         notices.notify("a line")
-    assert capsys.readouterr().err == LINE
-    (note,) = Path(paths.notices_directory()).iterdir()
-    assert note.read_bytes() == b""
-    if os.name == "posix":
-        assert note.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_person_sees_it_each_time(started_by: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:
-    for _ in range(2):
-        started_by("bash")
+        assert capsys.readouterr().err == LINE * seen
+    os.utime(note, (0, time.time() - 601))  # another one may have the same number by now
+    started_by(name)
+    notices.notify("a line")
+    note.unlink()
+    note.mkdir()  # nothing can be noted
+    for program in (name, "bash"):
+        started_by(program)
         notices.notify("a line")
-    assert capsys.readouterr().err == LINE * 2
-    assert not os.path.exists(paths.notices_directory())
+    assert capsys.readouterr().err == LINE * 3
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp437", "cp1252", "utf-8"])
@@ -112,38 +110,6 @@ def test_without_stderr_nothing_fails(
     monkeypatch.setattr(sys, "stderr", stderr)
     notices.notify("a line")
     notices.mask(DerivedToken("pypi-token"))
-
-
-def test_another_uploader_sees_it_again(
-    started_by: Callable[[str], None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for parent in (1000, 1001):
-        started_by("uv")
-        monkeypatch.setattr(notices, "parent_number", lambda parent=parent: parent)
-        notices.notify("a line")
-    assert capsys.readouterr().err == LINE * 2
-
-
-def test_old_notes_do_not_count(started_by: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:
-    started_by("uv")
-    notices.notify("a line")
-    (note,) = Path(paths.notices_directory()).iterdir()
-    os.utime(note, (0, time.time() - 601))
-    started_by("uv")
-    notices.notify("a line")
-    assert capsys.readouterr().err == LINE * 2
-    assert len(list(Path(paths.notices_directory()).iterdir())) == 1
-
-
-def test_if_nothing_can_be_noted_it_is_printed(
-    started_by: Callable[[str], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    Path(paths.notices_directory()).parent.mkdir(parents=True)
-    Path(paths.notices_directory()).write_text("no directory")
-    for _ in range(2):
-        started_by("uv")
-        notices.notify("a line")
-    assert capsys.readouterr().err == LINE * 2
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a terminal has a name on POSIX systems only")
