@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from keyring_pypitoken.exceptions import PolicyError, Refusal
-from keyring_pypitoken.text import printable, quoted
+from keyring_pypitoken.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,8 +25,6 @@ T = TypeVar("T")
 Name = str | os.PathLike[str]
 
 MAX_BYTES = 1024 * 1024
-_MAX_FOUND = 1000  # files that a pattern of a project may find
-_MAX_VISITED = 10_000  # directory entries that are looked at for that
 _MAX_DENIALS = 10 if os.name == "nt" else 0
 _INVALID_NAME, _BAD_PATHNAME = 123, 161  # of Windows' winerror.h
 _PAUSE = 0.05  # seconds between two attempts
@@ -221,24 +219,14 @@ def current_directory() -> Path:
 def climb(start: Path, names: tuple[str, ...]) -> Iterator[tuple[Path, frozenset[str]]]:
     """Yield a directory and each one above it, with those of the names that are in it.
 
-    Each directory is opened once if the system can ask by handle, so that the kernel does not walk the whole path for
-    every name. A link counts as present, wherever it leads.
+    A link counts as present, wherever it leads.
 
     Raises:
         PolicyError: the system cannot find out where the directory is, or if one of the names is there.
     """
-    handle = _open_directory(start, None)
-    try:
-        directory = Path(_real_path(start, handle))
-        for current in (directory, *directory.parents):
-            yield current, frozenset(name for name in names if is_present(name, current, handle))
-            if handle is not None:
-                above = _open_directory("..", handle)
-                os.close(handle)
-                handle = above
-    finally:
-        if handle is not None:
-            os.close(handle)
+    directory = Path(_real_path(start))
+    for current in (directory, *directory.parents):
+        yield current, frozenset(name for name in names if is_present(os.path.join(current, name)))
 
 
 def find_program(name: str, environ: Mapping[str, str], *, platform: str = os.name) -> str | None:
@@ -255,36 +243,6 @@ def find_program(name: str, environ: Mapping[str, str], *, platform: str = os.na
     return next((path for path in paths if _is_program(path)), None)
 
 
-def find_inside(root: Path, pattern: str) -> list[Path]:
-    """Return the sorted paths below a project's directory that a pattern of that project finds; links are not followed.
-
-    `*`, `?` and `[...]` stay within one part of a path, and `**` matches any number of directories.
-
-    Raises:
-        PolicyError: the pattern leads out of the project, or would look at too much.
-    """
-    parts = pattern.replace("\\", "/").split("/")
-    if os.path.isabs(pattern) or ".." in parts or ":" in parts[0]:
-        raise PolicyError(f"the pattern {quoted(pattern)} leads out of the project: name directories inside it.")
-    found: list[Path] = []
-    visited = 0
-    rest = [(root, tuple(part for part in parts if part not in ("", ".")))]
-    seen = set(rest)
-    while rest:
-        directory, wanted = rest.pop()
-        if wanted:
-            matched, looked_at = _matches(directory, wanted)
-            new = [step for step in matched if step not in seen]
-            seen.update(new)
-            rest += new
-            visited += looked_at + 1
-        else:
-            found.append(directory)
-        if len(found) > _MAX_FOUND or visited > _MAX_VISITED:
-            raise PolicyError(f"the pattern {quoted(pattern)} finds too many directories: make it narrower.")
-    return sorted(found)
-
-
 def display_name(path: Path, directory: Path) -> str:
     """Return what messages call a file: its path from a directory if that is shorter, escaped for a terminal."""
     try:
@@ -292,29 +250,6 @@ def display_name(path: Path, directory: Path) -> str:
     except ValueError:  # on another drive (Windows)
         return printable(str(path))
     return printable(min(relative, str(path), key=len))
-
-
-def _matches(directory: Path, wanted: tuple[str, ...]) -> tuple[list[tuple[Path, tuple[str, ...]]], int]:
-    """Return what is in a directory and matches, each with what is still to match, and how much was looked at."""
-    import fnmatch
-    from itertools import islice
-
-    part, further = wanted[0], wanted[1:]
-    try:
-        with os.scandir(directory) as entries:
-            seen = list(islice(entries, _MAX_VISITED + 1))
-            inside = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in seen if not entry.is_symlink()]
-    except (OSError, ValueError):
-        return [], 0  # what cannot be listed holds nothing that the pattern can name
-    if part == "**":
-        below = [(directory / name, wanted) for name, is_dir in inside if is_dir and not name.startswith(".")]
-        return [(directory, further), *below], len(seen)
-    matched = [
-        (directory / name, further)
-        for name, is_dir in inside
-        if (is_dir or not further) and fnmatch.fnmatchcase(name, part) and (part[0] == "." or name[0] != ".")
-    ]
-    return matched, len(seen)
 
 
 def _refuse_dangling(path: Name, name: str) -> None:
@@ -333,16 +268,8 @@ def _refuse_dangling(path: Name, name: str) -> None:
         ) from None
 
 
-def _real_path(path: Name, handle: int | None) -> str:
-    """Return the path of a directory without links: the system knows it, and looking at each part is slow."""
-    if handle is not None:
-        try:
-            found = os.readlink(f"/proc/self/fd/{handle}")
-            is_same = os.path.samestat(os.stat(found), os.fstat(handle))  # not if the directory is gone
-            if is_same and os.path.isabs(found):
-                return found
-        except OSError:
-            pass  # not on Linux
+def _real_path(path: Name) -> str:
+    """Return the path of a directory without links."""
     try:
         return os.path.realpath(path, strict=True)
     except (OSError, ValueError) as error:  # another directory would be climbed
@@ -351,31 +278,18 @@ def _real_path(path: Name, handle: int | None) -> str:
         raise PolicyError(_cannot_read(str(path), error)) from None
 
 
-def _open_directory(path: Name, above: int | None) -> int | None:
-    if os.stat not in os.supports_dir_fd or os.open not in os.supports_dir_fd:
-        return None
-    try:
-        # O_PATH needs no permission to read the directory, only to search it.
-        return os.open(path, getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0), dir_fd=above)
-    except (OSError, ValueError):
-        return None
-
-
-def is_present(name: str, directory: Name = "", handle: int | None = None) -> bool:
-    """Return True if something has a name in a directory, which may be open: a link counts, wherever it leads.
+def is_present(path: str) -> bool:
+    """Return True if something has a name: a link counts, wherever it leads.
 
     Raises:
         PolicyError: the system reports another error than its absence.
     """
     try:
-        if handle is None:
-            os.lstat(os.path.join(directory, name) if directory else name)
-        else:
-            os.stat(name, dir_fd=handle, follow_symlinks=False)
+        os.lstat(path)
     except (OSError, ValueError) as error:
         if is_absence(error):
             return False
-        raise PolicyError(_cannot_read(os.path.join(directory, name), error)) from None
+        raise PolicyError(_cannot_read(path, error)) from None
     return True
 
 

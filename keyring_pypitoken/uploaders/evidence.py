@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import PolicyError, Refusal
-from keyring_pypitoken.files import current_directory, display_name, find_inside, is_directory, read_bytes, status
+from keyring_pypitoken.files import current_directory, display_name, is_directory, read_bytes, status
 from keyring_pypitoken.names import InvalidNameError, normalize_valid
 from keyring_pypitoken.policy.discovery import project_directories
 from keyring_pypitoken.policy.model import Evidence, NamedFile, Origin, WithOrigin
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import join_names, quoted
 from keyring_pypitoken.toml import entry
-from keyring_pypitoken.uploaders.options import named_files
+from keyring_pypitoken.uploaders.options import expand, named_files
 from keyring_pypitoken.uploaders.settings import read_ini, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from keyring_pypitoken.uploaders.uploader import Process, Uploader
 
@@ -329,6 +329,7 @@ def _workspace_members(directory: Path) -> list[Path]:
     for key in ("members", "exclude"):
         patterns = entry(table, key)
         texts = [pattern for pattern in patterns if isinstance(pattern, str)] if isinstance(patterns, list) else []
-        matches[key] = {path for pattern in texts for path in find_inside(directory, pattern)}
+        paths = (Path(path) for text in texts for path in expand(directory, text, as_rust=True))
+        matches[key] = {path for path in paths if path.resolve().is_relative_to(directory.resolve())}
     members = sorted(matches["members"] - matches["exclude"])
     return [path for path in members if is_directory(path, os.path.basename(path))]

@@ -165,7 +165,7 @@ def expand(directory: Path, pattern: str, *, as_rust: bool = False) -> list[str]
         seen: set[tuple[int, int]] = set()
         for path in paths:
             has_magic = re.search(_MAGIC, part)
-            names = _names_in(path) if has_magic else [part] if is_present(part, path) else []
+            names = _names_in(path) if has_magic else [part] if is_present(os.path.join(path, part)) else []
             left -= len(names) + 1
             if left < 0:
                 raise Refusal(f"the pattern {quoted(pattern)} looks at too many files: name them.")

@@ -348,7 +348,13 @@ def test_a_strangers_link_to_a_file_of_the_user_is_not_trusted(work: Path, write
 @POSIX
 def test_a_policy_whose_owner_is_unknown_is_refused(work: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     write("pypitoken.toml")
-    monkeypatch.setattr("keyring_pypitoken.policy.discovery.os.lstat", lambda path: os.stat(f"{path}.gone"))
+    real, asked = os.lstat, [0]
+
+    def lstat(path: str | Path) -> os.stat_result:
+        asked[0] += str(path).endswith("pypitoken.toml")
+        return real(path) if asked[0] < 2 else os.stat(f"{path}.gone")  # after it was found
+
+    monkeypatch.setattr(os, "lstat", lstat)
     with pytest.raises(PolicyError, match=r"^the owner of .*pypitoken\.toml is unknown \(.*\): repair or remove it\.$"):
         find_path(work)
 

@@ -292,15 +292,6 @@ def test_refuses_a_current_directory_that_is_gone(work: Path, monkeypatch: pytes
 # Climbing
 
 
-@pytest.fixture(params=[True, False], ids=["by handle", "by path"])
-def climbing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Run the test with directory handles, and as on a system without them."""
-    if not request.param:
-        monkeypatch.setattr(os, "supports_dir_fd", set())
-    return bool(request.param)
-
-
-@pytest.mark.usefixtures("climbing")
 def test_climbs_to_the_root_and_finds_names(work: Path) -> None:
     (work / "x" / "y").mkdir(parents=True)
     (work / "x" / "a").touch()
@@ -314,7 +305,6 @@ def test_climbs_to_the_root_and_finds_names(work: Path) -> None:
     "step",
     [
         lambda: files.is_present("\0"),
-        lambda: files.is_present("\0", "x"),
         lambda: files.status("\0", "\0"),
         lambda: files.list_directory("\0", "\0"),
         lambda: list(files.climb(Path("\0"), ())),
@@ -325,7 +315,6 @@ def test_a_name_that_no_file_can_have_is_refused(step: Callable[[], object]) -> 
 
 
 @POSIX
-@pytest.mark.usefixtures("climbing")
 def test_a_link_counts_as_present_wherever_it_leads(work: Path) -> None:
     (work / "a").symlink_to("nowhere")
     (work / "b").symlink_to("b")
@@ -333,7 +322,6 @@ def test_a_link_counts_as_present_wherever_it_leads(work: Path) -> None:
     assert next(iter(files.climb(work / "start", ("a", "b", "c")))) == (work, frozenset("ab"))
 
 
-@pytest.mark.usefixtures("climbing")
 def test_climbs_from_what_does_not_exist(work: Path) -> None:
     (work / "a").touch()
     found = dict(files.climb(work / "gone" / "gone", ("a",)))
@@ -341,54 +329,11 @@ def test_climbs_from_what_does_not_exist(work: Path) -> None:
 
 
 @POSIX
-def test_the_systems_name_of_a_directory_counts_only_if_it_is_that_directory(
-    work: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "readlink", lambda _path: "/")
-    assert next(files.climb(work, ())) == (work, NOTHING)
-
-
-@POSIX
-def test_climbing_is_refused_if_the_system_cannot_say(
-    climbing: bool, work: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real: Callable[..., os.stat_result] = os.stat if climbing else os.lstat
-
-    def broken(asked: str, **options: object) -> os.stat_result:
-        if str(asked).endswith("broken"):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return real(asked, **options)
-
-    if climbing:
-        monkeypatch.setattr(os, "supports_dir_fd", {broken, os.open})
-    monkeypatch.setattr(os, "stat" if climbing else "lstat", broken)
+def test_climbing_is_refused_if_the_system_cannot_say(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, "lstat", errno.EACCES, work / "broken")
     assert refused(lambda: list(files.climb(work, ("broken",)))) == (
         f"{work / 'broken'} cannot be read (permission denied): repair it or its directory."
     )
-
-
-@POSIX
-def test_climbing_leaves_no_handle_open(work: Path) -> None:
-    before = os.listdir("/dev/fd")
-    for directory, _ in files.climb(work, ()):
-        if directory == work.parent:
-            break
-    assert os.listdir("/dev/fd") == before
-
-
-@POSIX
-def test_goes_on_by_path_if_a_directory_above_cannot_be_opened(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (work.parent / "a").touch()
-    real = os.open
-
-    def broken(path: str, flags: int, **options: int) -> int:
-        if path == "..":
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return real(path, flags, **options)
-
-    monkeypatch.setattr(os, "supports_dir_fd", {os.stat, broken})
-    monkeypatch.setattr(os, "open", broken)
-    assert dict(files.climb(work, ("a",)))[work.parent] == {"a"}
 
 
 @POSIX
@@ -482,86 +427,6 @@ def test_the_current_directory_is_never_searched(platform: str, work: Path) -> N
         assert files.find_program("twine", {"PATH": path}, platform=platform) is None
 
 
-# Patterns of a project
-
-
-@pytest.fixture
-def tree(work: Path) -> Path:
-    for name in ("packages/a", "packages/b/deep/c", "packages/.hidden/d", "other"):
-        (work / name).mkdir(parents=True)
-    (work / "packages" / "file").touch()
-    return work
-
-
-@pytest.mark.parametrize(
-    ("pattern", "expected"),
-    [
-        ("packages/*", ["packages/a", "packages/b", "packages/file"]),
-        ("packages/[ab]", ["packages/a", "packages/b"]),
-        ("packages/?", ["packages/a", "packages/b"]),
-        ("./packages//a/", ["packages/a"]),
-        ("packages\\a", ["packages/a"]),
-        ("packages/.*", ["packages/.hidden"]),
-        ("packages/.hidden/d", ["packages/.hidden/d"]),
-        ("**/c", ["packages/b/deep/c"]),
-        ("packages/**", ["packages", "packages/a", "packages/b", "packages/b/deep", "packages/b/deep/c"]),
-        ("**/**/a", ["packages/a"]),
-        ("packages/file/x", []),
-        ("gone/*", []),
-        ("", [""]),
-    ],
-)
-def test_finds_what_is_inside_a_project(pattern: str, expected: list[str], tree: Path) -> None:
-    assert files.find_inside(tree, pattern) == [tree / path for path in expected]
-
-
-@pytest.mark.parametrize("pattern", ["../*", "packages/../../x", "/usr/**", "C:/x", "a\\..\\..\\b"])
-def test_refuses_a_pattern_that_leads_out(pattern: str, tree: Path) -> None:
-    assert refused(lambda: files.find_inside(tree, pattern)) == (
-        f"the pattern {pattern!r} leads out of the project: name directories inside it."
-    )
-
-
-@POSIX
-def test_follows_no_links(tree: Path) -> None:
-    (tree / "packages" / "loop").symlink_to("..")
-    (tree / "packages" / "out").symlink_to("/usr")
-    assert files.find_inside(tree, "packages/*") == [tree / "packages" / name for name in ("a", "b", "file")]
-    assert len(files.find_inside(tree, "**")) == 7
-    assert files.find_inside(tree, "packages/out/*") == []
-
-
-def test_refuses_a_pattern_that_finds_too_much(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(30):
-        (work / str(number) / "x").mkdir(parents=True)
-    problem = "finds too many directories: make it narrower."
-    monkeypatch.setattr(files, "_MAX_FOUND", 20)
-    assert refused(lambda: files.find_inside(work, "*")) == f"the pattern '*' {problem}"
-    monkeypatch.setattr(files, "_MAX_FOUND", 1000)
-    assert len(files.find_inside(work, "**")) == 61
-    monkeypatch.setattr(files, "_MAX_VISITED", 50)
-    assert refused(lambda: files.find_inside(work, "**")) == f"the pattern '**' {problem}"
-
-
-def test_what_cannot_be_listed_holds_nothing(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fail_with(monkeypatch, "scandir", errno.EACCES, tree / "packages")
-    assert files.find_inside(tree, "packages/*") == []
-
-
-def test_many_stars_look_at_each_directory_once(work: Path) -> None:
-    work.joinpath(*"abcdefghijklmnop").mkdir(parents=True)
-    assert files.find_inside(work, "/".join(["**"] * 20) + "/gone") == []
-
-
-def test_looks_at_no_more_of_a_huge_directory_than_it_may(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(100):
-        (work / f"{number}.txt").touch()
-    monkeypatch.setattr(files, "_MAX_VISITED", 50)
-    assert refused(lambda: files.find_inside(work, "*.gone")) == (
-        "the pattern '*.gone' finds too many directories: make it narrower."
-    )
-
-
 # Names
 
 
@@ -628,13 +493,3 @@ def test_a_file_that_becomes_a_terminal_is_opened_without_waiting_and_not_taken(
     monkeypatch.setattr(os, "open", watched)
     assert files.read_bytes(work / "x", "x") == b""
     assert [flags & (os.O_NONBLOCK | os.O_NOCTTY) for flags in seen] == [os.O_NONBLOCK | os.O_NOCTTY]
-
-
-def test_a_pattern_may_find_as_many_directories_as_the_bound_says(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_MAX_FOUND", 3)
-    for name in "abc":
-        (work / name).mkdir()
-    assert files.find_inside(work, "*") == [work / name for name in "abc"]
-    (work / "d").mkdir()
-    with pytest.raises(PolicyError, match=r"^the pattern '\*' finds too many directories: make it narrower\.$"):
-        files.find_inside(work, "*")
