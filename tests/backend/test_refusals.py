@@ -1,7 +1,4 @@
-"""Bad input: one whole sentence each, nothing handed out, nothing overwritten, no secret shown.
-
-Every case is asked twice: of keyring's chain within this process, and of the real `keyring` command.
-"""
+"""Bad input: one whole sentence each, nothing handed out, nothing overwritten, no secret shown."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import TYPE_CHECKING
 import keyring
 import keyring.errors
 import pytest
-from refusal_cases import GET, PRIVATE, PYPI, SET, TOKEN, Stage, _content
+from refusal_cases import GET, PRIVATE, PYPI, SET, TOKEN, Stage, content
 from sandbox import Run, new_master
 
 from keyring_pypitoken.backend import RefusedDeleteError, RefusedError, RefusedSetError
@@ -25,7 +22,7 @@ def test_keyring_refuses_a_lookup(
     setting: Callable[[Stage], str], stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sentence = setting(stage)
-    before = _content(stage)
+    before = content(stage)
     for _ in range(2):
         with pytest.raises(RefusedError) as refused:
             keyring.get_password(PYPI, TOKEN)
@@ -36,40 +33,31 @@ def test_keyring_refuses_a_lookup(
         keyring.get_credential(PYPI, None)
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", f"keyring-pypitoken: {sentence}\n")
-    assert _content(stage) == before
-
-
-@pytest.mark.parametrize("setting", GET.values(), ids=GET)
-def test_the_keyring_command_refuses_a_lookup(setting: Callable[[Stage], str], stage: Stage, run: Run) -> None:
-    sentence = setting(stage)
-    done = run("keyring", "get", PYPI, TOKEN)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"keyring-pypitoken: {sentence}\n")
+    assert content(stage) == before
 
 
 @pytest.mark.parametrize("setting", SET.values(), ids=SET)
 def test_keyring_refuses_to_store(setting: Callable[[Stage], tuple[str, str]], stage: Stage) -> None:
     secret, sentence = setting(stage)
     stage.master()
-    before = _content(stage)
+    before = content(stage)
     with pytest.raises(RefusedSetError) as refused:
         keyring.set_password(PYPI, TOKEN, secret)
     assert str(refused.value) == sentence
     assert isinstance(refused.value, keyring.errors.PasswordSetError)
     assert refused.value.__cause__ is refused.value.__context__ is None
-    assert _content(stage) == before
+    assert content(stage) == before
 
 
-@pytest.mark.parametrize("setting", SET.values(), ids=SET)
-def test_the_keyring_command_refuses_to_store(
-    setting: Callable[[Stage], tuple[str, str]], stage: Stage, run: Run
-) -> None:
-    secret, sentence = setting(stage)
-    stage.master()
-    before = _content(stage)
-    # Given nothing at all, the command would ask on the terminal, and there is none.
-    done = run("keyring", "set", PYPI, TOKEN, stdin=secret or " \n")
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"keyring-pypitoken: {sentence}\n")
-    assert _content(stage) == before
+def test_the_keyring_command_refuses_in_one_sentence_too(stage: Stage, run: Run) -> None:
+    sentence = GET["evidence_outside_the_policy"](stage)
+    secret, reason = SET["set_token_of_the_wrong_repository"](stage)
+    before = content(stage)
+    got = run("keyring", "get", PYPI, TOKEN)
+    put = run("keyring", "set", PYPI, TOKEN, stdin=secret)
+    assert (got.returncode, got.stdout, got.stderr) == (1, "", f"keyring-pypitoken: {sentence}\n")
+    assert (put.returncode, put.stdout, put.stderr) == (1, "", f"keyring-pypitoken: {reason}\n")
+    assert content(stage) == before
 
 
 def test_what_a_lost_keyring_holds_is_not_reported_as_deleted(stage: Stage) -> None:
@@ -97,7 +85,7 @@ def test_a_backend_whose_service_stops_while_a_program_runs_is_a_refusal(stage: 
 
 def test_plain_http_gets_no_token(stage: Stage) -> None:
     stage.master()
-    before = _content(stage)
+    before = content(stage)
     url = "http://upload.pypi.org/legacy/"
     sentence = (
         "http would send the token unencrypted, so that anyone on the network can read it: "
@@ -108,7 +96,7 @@ def test_plain_http_gets_no_token(stage: Stage) -> None:
         keyring.set_password(url, TOKEN, new_master())
     with pytest.raises(keyring.errors.PasswordDeleteError):
         keyring.delete_password(url, TOKEN)
-    assert _content(stage) == before
+    assert content(stage) == before
     stage.stored.plant(url, TOKEN, new_master())
     with pytest.raises(RefusedError) as got:
         keyring.get_password(url, TOKEN)
@@ -117,7 +105,7 @@ def test_plain_http_gets_no_token(stage: Stage) -> None:
 
 def test_the_private_name_is_refused_in_every_call(stage: Stage, run: Run) -> None:
     stage.master()
-    before = _content(stage)
+    before = content(stage)
     sentence = (
         "this name belongs to keyring-pypitoken, which never hands out what is stored there: ask for the upload URL."
     )
@@ -133,7 +121,7 @@ def test_the_private_name_is_refused_in_every_call(stage: Stage, run: Run) -> No
         assert {str(error.value) for error in (got, credential, put, deleted)} == {sentence}
     done = run("keyring", "get", PRIVATE, "default")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"keyring-pypitoken: {sentence}\n")
-    assert _content(stage) == before
+    assert content(stage) == before
 
 
 def test_two_projects_in_dist_one_of_them_not_allowed(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import re
 
-import pytest
 from sandbox import ROOT
 
 TEXT = (ROOT / ".github" / "SECURITY.md").read_text("utf-8")
@@ -13,10 +11,9 @@ NAMED = sorted(set(re.findall(r"`(tests/[a-z_/]+\.py)::(\w+)`", TEXT)))
 ATTACKERS = ("repository", "another user", "uploader", "index and the network", "another backend", "environment")
 
 
-@pytest.mark.parametrize(("file", "name"), NAMED)
-def test_every_test_that_is_named_exists(file: str, name: str) -> None:
-    tree = ast.parse((ROOT / file).read_text("utf-8"))
-    assert name in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+def test_every_test_that_is_named_exists() -> None:
+    for file, name in NAMED:
+        assert re.search(rf"^def {name}\(", (ROOT / file).read_text("utf-8"), re.MULTILINE), (file, name)
 
 
 def test_every_promise_names_a_test() -> None:
