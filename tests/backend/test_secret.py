@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from macaroons import mint
 
 import keyring_pypitoken
-from keyring_pypitoken.secret import DerivedToken, MasterToken, Passphrase
+from keyring_pypitoken.secret import DerivedToken, MasterToken, Passphrase, find_locations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,3 +191,28 @@ def test_gives_no_state_away(kind: type[Secret]) -> None:
         with pytest.raises(TypeError) as refused:
             getattr(kind("pypi-secret"), method)()
         assert str(refused.value) == f"a {kind.__name__} is never copied out of its process"
+
+
+LONG = "A" * 80
+
+
+@pytest.mark.parametrize(
+    ("text", "locations"),
+    [
+        (mint(), ["pypi.org"]),
+        (mint(version=1), ["pypi.org"]),
+        (mint().encode(), ["pypi.org"]),
+        (mint(domain="pypi.example"), ["pypi.example"]),
+        (" ".join(mint()), ["pypi.org"]),
+        (mint()[5:], ["pypi.org"]),
+        (f"pypi-AgE{LONG}", [None]),
+        (f"pypi-MDA{LONG}", [None]),
+        (f"pypi-AgE{LONG[:79]}", []),
+        (mint()[:30] + " " * 60, []),
+        ("pypi-reader-and-its-long-name-of-a-service-that-nobody-would-take-for-a-token", []),
+        (f"pypi-{LONG}", []),
+        (None, []),
+    ],
+)
+def test_finds_what_is_a_token(text: object, locations: list[str | None]) -> None:
+    assert find_locations(text) == locations

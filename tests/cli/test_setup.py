@@ -22,6 +22,7 @@ from keyring_pypitoken.cli.install import install_line
 from keyring_pypitoken.cli.main import main
 from keyring_pypitoken.cli.surroundings import Installed, Standing
 from keyring_pypitoken.uploaders.process import read_command_line
+from keyring_pypitoken.uploaders.twine import UPLOADER as TWINE
 from keyring_pypitoken.uploaders.uv import UPLOADER
 from keyring_pypitoken.vault import terminal
 
@@ -165,7 +166,8 @@ def test_uploaders_without_settings(command: Command) -> None:
 
 def test_a_keyring_without_this_package_is_named(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     installed = Installed(UPLOADER, "keyring", Standing("absent", environment="/elsewhere"))
-    monkeypatch.setattr(module, "find_installed", lambda _environ: [installed])
+    other = installed._replace(uploader=TWINE)
+    monkeypatch.setattr(module, "find_installed", lambda _environ: [other, installed])
     code, out, _ = command("setup", "uv", "--yes")
     assert (code, out.splitlines()[-1]) == (
         1,

@@ -423,6 +423,18 @@ def test_a_package_that_is_broken_there_or_has_no_store_is_a_bypass(command: Com
 
 
 @POSIX
+@pytest.mark.usefixtures("project")
+def test_an_environment_without_a_store_matters_only_if_a_master_is_stored(command: Command, place: Place) -> None:
+    install(place, Situation("", "twine", ""))
+    backend = (
+        "from keyring.backend import KeyringBackend\nclass PyPITokenKeyring(KeyringBackend):\n    viable = False\n"
+    )
+    place.write("environment/modules/keyring_pypitoken/__init__.py", "")
+    place.write("environment/modules/keyring_pypitoken/backend.py", backend)
+    assert standings(command)["twine"][0] == "asks"
+
+
+@POSIX
 @pytest.mark.usefixtures("stored", "project")
 def test_nothing_of_a_checkout_runs_while_keyring_is_asked(command: Command, place: Place) -> None:
     install(place, Situation("", "twine", ""))

@@ -289,6 +289,14 @@ def test_refuses_a_current_directory_that_is_gone(work: Path, monkeypatch: pytes
     assert str(caught.value) == "the current directory does not exist any more: change to one that does."
 
 
+@POSIX
+def test_a_directory_that_cannot_be_listed_is_not_taken_for_empty(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, "scandir", errno.EACCES, work)
+    assert refused(lambda: files.is_empty(work, "work")) == (
+        "work cannot be read (permission denied): repair it or its directory."
+    )
+
+
 # Climbing
 
 

@@ -115,3 +115,9 @@ def test_a_checkout_cannot_choose_the_program(program: Path, work: Path, monkeyp
     (work / "pypitoken.toml").write_text("confirm = false\n")
     with pytest.raises(RefusedError):
         keyring.get_password(PYPI, TOKEN)
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_policy_may_say_that_nobody_is_asked(user_policy: WritePolicy) -> None:
+    user_policy("confirm = false\n")
+    assert keyring.get_password(PYPI, TOKEN)
