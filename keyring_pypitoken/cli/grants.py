@@ -91,6 +91,9 @@ def execute(options: argparse.Namespace) -> int:
     if uploader is not None:
         if options.account is None:
             _refuse_label(uploader, process.target.address)
+        typed = (process.environ.get(name) != os.environ.get(name) for name in uploader.rival_addresses)
+        if process.command.after.has("--repository") or any(typed):  # twine and poetry prefer the variables' address
+            _check_address(uploader, process.target.address, repository, config)
         handed = environ | _variables(uploader, _STAND_IN, repository, process)
         _check(uploader, read_command_line(options.command, current_directory(), handed), repository, config)
     request = _request(options, repository, process if uploader else process._replace(program=""), config, master)
@@ -124,18 +127,18 @@ def _refuse_lost_variables(command: list[str], process: Process) -> None:
     words = [os.path.basename(word) for word in command]
     options = [word for word in command if word.startswith("-")]
     if process.program == "tox" and not any("pass_env" in word for word in command):
-        reason, remedy = "tox passes no such variables on", "`tox -x testenv.pass_env+=TWINE_*`, or the like"
+        reason, remedy = "tox passes no such variables on", "use `tox -x testenv.pass_env+=TWINE_*`, or the like"
     elif {process.program, words[0]} & {"sudo", "doas"} and not any(
         word.startswith(("-E", "--preserve-env")) for word in options
     ):
         reason = "sudo passes no variables on"
-        remedy = "`sudo --preserve-env=TWINE_USERNAME,TWINE_PASSWORD ...`, or the like"
+        remedy = "use `sudo --preserve-env=TWINE_USERNAME,TWINE_PASSWORD ...`, or the like"
     elif _empties_environment(words):
         reason, remedy = "`env -i` passes no variables on", "leave out `-i`"
     else:
         return
     raise Refusal(
-        f"{reason}, so the token would not arrive: use {remedy}; or run `keyring-pypitoken exec` in what it starts."
+        f"{reason}, so the token would not arrive: {remedy}; or run `keyring-pypitoken exec` in what it starts."
     )
 
 
@@ -201,13 +204,16 @@ def _refuse_label(uploader: Uploader, address: Address) -> None:
 
 def _check(uploader: Uploader, process: Process, repository: Repository, config: Config) -> None:
     """Refuse a command that would send the token elsewhere, or something else, although it has its variables."""
-    address = process.target.address
+    _check_address(uploader, process.target.address, repository, config)
+    uploader.check_sends(process, _STAND_IN)
+
+
+def _check_address(uploader: Uploader, address: Address, repository: Repository, config: Config) -> None:
     if repository_at(address.url, config.repositories) != repository:
         raise Refusal(
             f"{uploader.name} would upload to {quoted(address.shown)} ({address.source}), not to {repository.url}: "
             "leave out what names it, or name that repository with --repository."
         )
-    uploader.check_sends(process, _STAND_IN)
 
 
 def find_repository(name: str | None, config: Config) -> Repository:

@@ -215,6 +215,7 @@ def test_exec_refuses_an_address_that_is_not_known(
 ) -> None:
     fake("twine")
     (work / "demo-1.0.zip").touch()
+    (work / "programs" / "env").symlink_to("/usr/bin/env")
     monkeypatch.setenv("TWINE_REPOSITORY_URL", "https://evil.example/")
     assert command.refused("exec", "--", "twine", "upload", "demo-1.0.zip") == (
         "twine would upload to 'https://evil.example/' (TWINE_REPOSITORY_URL), which is not a known repository: "
@@ -225,6 +226,11 @@ def test_exec_refuses_an_address_that_is_not_known(
         "twine would upload to 'https://evil.example/' (--repository-url), not to https://upload.pypi.org/legacy/: "
         "leave out what names it, or name that repository with --repository."
     )
+    monkeypatch.delenv("TWINE_REPOSITORY_URL")
+    for named in (["twine", "upload", "-r", "testpypi"], ["env", "TWINE_REPOSITORY=testpypi", "twine", "upload"]):
+        assert command.refused("exec", "-r", "pypi", "--", *named, "demo-1.0.zip").startswith(
+            "twine would upload to 'https://test.pypi.org/legacy/' ("
+        )
     assert read_history() == []
 
 
