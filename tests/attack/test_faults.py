@@ -17,7 +17,7 @@ from sandbox import STORES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SECONDS = 3  # of a sample, for each store and operation
+CASES = 60  # of a sample, for each store and operation
 SEED = int(os.environ.get("ATTACK_SEED", time.time()))
 pytestmark = [
     pytest.mark.parametrize("operation", faults.OPERATIONS),
@@ -26,9 +26,9 @@ pytestmark = [
 ]
 
 
-def attack(store: str, operation: str, seconds: float, home: Path, record: Callable[[str, object], None]) -> None:
+def attack(store: str, operation: str, cases: int, home: Path, record: Callable[[str, object], None]) -> None:
     done = subprocess.run(
-        [sys.executable, str(Path(faults.__file__)), store, operation, str(SEED), str(seconds)],
+        [sys.executable, str(Path(faults.__file__)), store, operation, str(SEED), str(cases)],
         env=os.environ
         | {"PYTHONPATH": str(STORES), "HOME": str(home / "attacked")}
         | {f"XDG_{name.upper()}_HOME": str(home / "attacked" / name) for name in ("config", "data", "state", "cache")}
@@ -55,7 +55,7 @@ def attack(store: str, operation: str, seconds: float, home: Path, record: Calla
 def test_a_sample_of_failing_calls_lets_nothing_out(
     store: str, operation: str, home: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    attack(store, operation, SECONDS, home, record_property)
+    attack(store, operation, CASES, home, record_property)
 
 
 @pytest.mark.attack

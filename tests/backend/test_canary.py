@@ -273,6 +273,7 @@ def test_whatever_step_of_the_command_fails_it_shows_no_master(
     from keyring_pypitoken.cli.main import main
 
     master, raw = new_master(), new_master(identifier="of a raw one, which nothing may show either")
+    monkeypatch.setenv("PATH", "")  # no uploader is installed, whose Python would be asked at each step
 
     def act() -> int:
         for key in list(stage.stored.passwords()):

@@ -12,7 +12,7 @@ import pytest
 from file_keyring import FileKeyring
 from sandbox import WritePolicy, forget, new_master
 
-from keyring_pypitoken import Token, paths
+from keyring_pypitoken import Token, memory, paths
 from keyring_pypitoken.backend import RefusedError, RefusedSetError
 from keyring_pypitoken.lookup import BUILT_IN, Key, Repository, is_private, match, misspelling, repository_at
 
@@ -288,7 +288,7 @@ def below(user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch) -> FileKeyr
 def _empty(below: FileKeyring) -> None:
     for service, username in below.passwords():
         below.delete_password(service, username)
-    forget()
+    memory.forget()
 
 
 def _password(service: str, username: str | None) -> str | None:

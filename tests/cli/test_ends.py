@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from age_writer import encrypt_cheaply
 from sandbox import STORES, new_master, write_program
 
 from keyring_pypitoken import paths
@@ -316,6 +317,7 @@ def test_rekey_gives_the_age_file_to_an_identity(
 ) -> None:
     pyrage = pytest.importorskip("pyrage")
     user_policy('[store]\nbackend = "age"\n')
+    monkeypatch.setattr(pyrage.passphrase, "encrypt", encrypt_cheaply)
     monkeypatch.setenv("KEYRING_PYPITOKEN_PASSPHRASE", "a long passphrase of mine")
     assert command("login", stdin=new_master(identifier="in age"))[0] == 0
     identity = home / "identity.txt"

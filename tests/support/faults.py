@@ -4,8 +4,8 @@ The package is loaded from its own source with a probe around every call, every 
 Calls of the package's own functions are passed over, since what they call is probed itself. A second layer probes the
 system calls that other libraries make for the package. A case lets one occurrence of one site fail in one way.
 
-Run as a program, in a process of its own: `faults.py STORE OPERATION SEED SECONDS`; it prints a report as JSON. With 0
-seconds it takes every case, else as many as it can in that time, chosen by the seed.
+Run as a program, in a process of its own: `faults.py STORE OPERATION SEED COUNT`; it prints a report as JSON. It
+takes as many cases, chosen by the seed; with 0 every case.
 """
 
 from __future__ import annotations
@@ -426,16 +426,16 @@ def _everything_about(error: BaseException) -> str:
     return "\n".join(parts)
 
 
-def main(store: str, operation: str, seed: int, seconds: float) -> dict[str, Any]:
+def main(store: str, operation: str, seed: int, count: int) -> dict[str, Any]:
     """Attack one operation with one store; return a report."""
     attack = Attack(Path(os.environ["HOME"]), store, operation)
     attack.run(None)  # loads what is loaded late
     control = attack.run(None)
-    counts = dict(PROBE.counts)
+    calls = dict(PROBE.counts)
     cases = [
         Case(site, occurrence, fault)
-        for site, count in counts.items()
-        for occurrence in sorted({*(n for n in OCCURRENCES if n < count), count})
+        for site, last in calls.items()
+        for occurrence in sorted({*(n for n in OCCURRENCES if n < last), last})
         for fault in FAULTS
         if fault.make is not None or site not in PROBE.honest
     ]
@@ -443,12 +443,8 @@ def main(store: str, operation: str, seed: int, seconds: float) -> dict[str, Any
     outcomes: Counter[str] = Counter()
     bad: dict[str, list[str]] = {}
     silent: list[str] = []
-    deadline = time.monotonic() + seconds
-    ran = 0
-    for case in cases:
-        if seconds and time.monotonic() > deadline:
-            break
-        ran += 1
+    chosen = cases[: count or None]
+    for case in chosen:
         outcome = attack.run(case)
         where = f"{case.site} #{case.occurrence} {case.fault.name}"
         if not PROBE.fired:
@@ -461,9 +457,9 @@ def main(store: str, operation: str, seed: int, seconds: float) -> dict[str, Any
         "store": store,
         "operation": operation,
         "control": [control, ended],
-        "sites": len(counts),
+        "sites": len(calls),
         "cases": len(cases),
-        "ran": ran,
+        "ran": len(chosen),
         "silent": silent,
         "outcomes": dict(outcomes),
         "bad": bad,
@@ -473,4 +469,4 @@ def main(store: str, operation: str, seed: int, seconds: float) -> dict[str, Any
 if __name__ == "__main__":
     install()
     sys.argv[0], arguments = "uploader", sys.argv[1:]
-    print(json.dumps(main(arguments[0], arguments[1], int(arguments[2]), float(arguments[3]))))  # noqa: T201 - its result
+    print(json.dumps(main(arguments[0], arguments[1], int(arguments[2]), int(arguments[3]))))  # noqa: T201 - its result

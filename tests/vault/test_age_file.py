@@ -453,19 +453,19 @@ assert keyring.get_password(url, "__token__")
 """
 
 
-def test_twenty_processes_at_once_lose_nothing(identity: pyrage.x25519.Identity) -> None:
+def test_eight_processes_at_once_lose_nothing(identity: pyrage.x25519.Identity) -> None:
     environ = os.environ | {"PYTHONPATH": str(STORES)}
     command = [sys.executable, "-c", EACH]
     running = [
         subprocess.Popen([*command, str(n)], env=environ, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for n in range(20)
+        for n in range(8)
     ]
     for process in running:
         _, told = process.communicate(new_master(), timeout=120)
         assert process.returncode == 0, told
     content = held_by(identity)
     assert isinstance(content, dict)
-    assert content["masters"] == {f"{PRIVATE}?a{n}": {f"a{n}": new_master()} for n in range(20)}
+    assert content["masters"] == {f"{PRIVATE}?a{n}": {f"a{n}": new_master()} for n in range(8)}
 
 
 # What the file may hold.

@@ -76,13 +76,6 @@ def ssh_key(path: Path, *arguments: str) -> None:
 # Passphrases.
 
 
-def test_a_passphrase_opens_what_it_encrypted() -> None:
-    key = PassphraseKey("masters.age", Passphrase("correct horse"))
-    data = encrypt(key)
-    assert data.startswith(b"age-encryption.org/v1\n-> scrypt ")
-    assert pyrage.passphrase.decrypt(data, "correct horse") == decrypt(key, data) == PLAIN
-
-
 @pytest.mark.parametrize(
     "spoil",
     [
