@@ -109,8 +109,8 @@ def derive(master: MasterToken, grant: Grant, *, now: int) -> tuple[DerivedToken
 
 def domain_of(master: MasterToken) -> str:
     """Return the location in a token; PyPI's if it looks like a token and cannot be read."""
-    found = read_text(master.reveal().strip())
-    return PYPI.domain if isinstance(found, LoaderError) else found[1].location
+    parsed = read_text(master.reveal().strip())
+    return PYPI.domain if isinstance(parsed, LoaderError) else parsed[1].location
 
 
 def is_same_token(one: MasterToken, other: MasterToken) -> bool:
@@ -123,8 +123,8 @@ def is_same_token(one: MasterToken, other: MasterToken) -> bool:
 
 def visible_projects(master: MasterToken) -> tuple[str, ...]:
     """Return the normalized names of the projects that a token visibly is for; none if it shows no such limit."""
-    found = read_text(master.reveal().strip())
-    caveats = [] if isinstance(found, LoaderError) else found[1].caveats
+    parsed = read_text(master.reveal().strip())
+    caveats = [] if isinstance(parsed, LoaderError) else parsed[1].caveats
     lists = [read for read in map(_read_caveat, caveats) if isinstance(read, list)]
     return tuple(sorted(set.intersection(*({*map(normalize, names)} for names in lists)))) if lists else ()
 
@@ -136,10 +136,10 @@ def _parts(macaroon: Macaroon, *further: bytes) -> tuple[str, str, list[bytes]]:
 def _load(master: MasterToken, repository: Repository) -> Macaroon:
     """Read the stored token, which another program may have stored without our checks."""
     again = f"store a new one with `keyring-pypitoken login -r {repository.name}`."
-    found = read_text(master.reveal())
-    if isinstance(found, LoaderError):
-        raise Refusal(f"the stored master for {repository.name} cannot be read ({found}): {again}")
-    prefix, macaroon = found
+    parsed = read_text(master.reveal())
+    if isinstance(parsed, LoaderError):
+        raise Refusal(f"the stored master for {repository.name} cannot be read ({parsed}): {again}")
+    prefix, macaroon = parsed
     if prefix != _PREFIX:
         raise Refusal(f"the stored master for {repository.name} does not begin with 'pypi-': {again}")
     if macaroon.location != repository.domain:
@@ -155,22 +155,22 @@ def _read_caveat(caveat: bytes) -> tuple[int, int] | list[str] | None:
     from keyring_pypitoken.tokens import restrictions  # most masters show no caveat, and need none of this
 
     try:
-        found = restrictions.Restriction.load_json(caveat)
+        restriction = restrictions.Restriction.load_json(caveat)
     except LoaderError:
         return None
-    if isinstance(found, (restrictions.DateRestriction, restrictions.LegacyDateRestriction)):
-        return found.not_before, found.not_after
-    if isinstance(found, (restrictions.ProjectNamesRestriction, restrictions.LegacyProjectNamesRestriction)):
-        return list(found.project_names)
+    if isinstance(restriction, (restrictions.DateRestriction, restrictions.LegacyDateRestriction)):
+        return restriction.not_before, restriction.not_after
+    if isinstance(restriction, (restrictions.ProjectNamesRestriction, restrictions.LegacyProjectNamesRestriction)):
+        return list(restriction.project_names)
     return None
 
 
 def _check_can_serve(master: Macaroon, grant: Grant, now: int) -> list[int]:
     """Refuse what PyPI would refuse for restrictions that can be read; return when they end the master."""
     name, ends = grant.repository.name, []
-    for found in map(_read_caveat, master.caveats):
-        if isinstance(found, tuple):
-            not_before, not_after = found
+    for limit in map(_read_caveat, master.caveats):
+        if isinstance(limit, tuple):
+            not_before, not_after = limit
             if now >= not_after:
                 raise Refusal(
                     f"the stored master for {name} expired on {utc(not_after)}: "
@@ -182,9 +182,9 @@ def _check_can_serve(master: Macaroon, grant: Grant, now: int) -> list[int]:
                     "wait, or correct this machine's clock."
                 )
             ends.append(not_after)
-        elif found is not None and grant.projects and (outside := {*grant.projects.value}.difference(found)):
+        elif limit is not None and grant.projects and (outside := {*grant.projects.value}.difference(limit)):
             raise Refusal(
-                f"the stored master for {name} is restricted to {join_quoted(found) or 'no project'} and cannot "
+                f"the stored master for {name} is restricted to {join_quoted(limit) or 'no project'} and cannot "
                 f"upload {join_quoted(outside)}: store one that can, or store this one under another account."
             )
     return ends

@@ -38,10 +38,10 @@ def status(path: Name, name: str) -> os.stat_result | None:
     Raises:
         PolicyError: the system reports another error, or a link on the path leads nowhere.
     """
-    found = follow(path, name)
-    if found is None:
+    state = follow(path, name)
+    if state is None:
         _refuse_dangling(path, name)
-    return found
+    return state
 
 
 def follow(path: Name, name: str) -> os.stat_result | None:
@@ -132,11 +132,11 @@ def read_bytes(path: Name, name: str, *, max_bytes: int = MAX_BYTES) -> bytes | 
     Raises:
         PolicyError: it cannot be read, is not a regular file, or is longer than `max_bytes`.
     """
-    found = status(path, name)
-    if found is None:
+    state = status(path, name)
+    if state is None:
         return None
     try:
-        if stat.S_ISREG(found.st_mode):
+        if stat.S_ISREG(state.st_mode):
             with open(insist(lambda: os.open(path, _OPEN)), "rb") as file:
                 if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it may have been replaced since
                     data = file.read(max_bytes + 1)
@@ -171,8 +171,8 @@ def is_directory(path: Name, name: str) -> bool:
     Raises:
         PolicyError: the system reports another error than its absence.
     """
-    found = status(path, name)
-    return found is not None and stat.S_ISDIR(found.st_mode)
+    state = status(path, name)
+    return state is not None and stat.S_ISDIR(state.st_mode)
 
 
 def list_directory(path: Name, name: str) -> list[str]:

@@ -15,10 +15,10 @@ _values: dict[Hashable, Any] = {}
 def recall(key: Hashable, make: Callable[[], T]) -> T:
     """Return what is remembered under a key; make it first if there is nothing."""
     try:
-        found: T = _values[key]
+        value: T = _values[key]
     except KeyError:  # one step each, since another thread may forget it meanwhile
-        found = _values.setdefault(key, make())
-    return found
+        value = _values.setdefault(key, make())
+    return value
 
 
 def forget(key: Hashable = None) -> None:

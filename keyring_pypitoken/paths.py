@@ -51,16 +51,16 @@ def find_directories(kind: str, platform: str) -> tuple[str, ...]:
     import platformdirs
 
     try:
-        found: str = getattr(platformdirs.PlatformDirs(_APP, appauthor=False, multipath=True), f"{kind}_dir")
+        path: str = getattr(platformdirs.PlatformDirs(_APP, appauthor=False, multipath=True), f"{kind}_dir")
     except RuntimeError:  # a user whom the system does not know, as in a container
         example = in_shell("HOME", "/tmp/home")  # noqa: S108 - an example for a person
         raise Refusal(f"this user has no home directory: set one, as in {example}.") from None
     if kind == "site_config":
         # A relative or empty entry of XDG_CONFIG_DIRS would take a file of somebody's checkout for the machine's.
-        paths = (*found.split(os.pathsep), f"/etc/xdg/{_APP}")  # whatever the variable says
+        paths = (*path.split(os.pathsep), f"/etc/xdg/{_APP}")  # whatever the variable says
         return tuple(dict.fromkeys(path for path in paths if os.path.isabs(path)))
     # A relative HOME would take files of somebody's checkout for the user's.
-    return (os.path.join(os.sep, os.path.expanduser("~"), found),)
+    return (os.path.join(os.sep, os.path.expanduser("~"), path),)
 
 
 def _program_files() -> str:

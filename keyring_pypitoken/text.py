@@ -40,21 +40,21 @@ def quoted(text: str) -> str:
 
 def join_quoted(names: Collection[str]) -> str:
     """Join names sorted and quoted: the first few of many."""
-    found = sorted(names)
-    shown = ", ".join(quoted(name) for name in found[:_MAX_NAMES])
-    return f"{shown} and {len(found) - _MAX_NAMES} more" if len(found) > _MAX_NAMES else shown
+    ordered = sorted(names)
+    shown = ", ".join(quoted(name) for name in ordered[:_MAX_NAMES])
+    return f"{shown} and {len(ordered) - _MAX_NAMES} more" if len(ordered) > _MAX_NAMES else shown
 
 
 def join_names(names: Collection[str] | None) -> str:
     """Join project names for a line: the first few of many. None is any project."""
     if names is None:
         return "any project"
-    found = sorted(names)
+    ordered = sorted(names)
     short = [
-        name if len(name) <= _MAX_CHARACTERS else f"a name of {len(name)} characters" for name in found[:_MAX_NAMES]
+        name if len(name) <= _MAX_CHARACTERS else f"a name of {len(name)} characters" for name in ordered[:_MAX_NAMES]
     ]
     shown = ", ".join(map(printable, short))
-    return f"{shown} and {len(found) - _MAX_NAMES} more" if len(found) > _MAX_NAMES else shown
+    return f"{shown} and {len(ordered) - _MAX_NAMES} more" if len(ordered) > _MAX_NAMES else shown
 
 
 def nearest(word: str, known: Sequence[str], cutoff: float = 0.6) -> str:

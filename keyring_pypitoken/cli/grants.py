@@ -424,5 +424,5 @@ def _as_dict(grant: Grant, origin: str) -> dict[str, object]:
     }
 
 
-def _with_origin(found: WithOrigin[Any] | None) -> dict[str, object] | None:
-    return None if found is None else {"value": found.value, "origin": found.origin}
+def _with_origin(setting: WithOrigin[Any] | None) -> dict[str, object] | None:
+    return None if setting is None else {"value": setting.value, "origin": setting.origin}

@@ -218,7 +218,7 @@ def _find_python(program: str, environ: Mapping[str, str]) -> tuple[str, ...] | 
     words = lines[0][2:].split() if lines else []
     if words and os.path.basename(words[0]) == "env":
         words = [word for word in words[1:] if word != "-S"]
-        words[:1] = [found for found in [find_program(words[0], environ)] if found] if words else []
+        words[:1] = [path for path in [find_program(words[0], environ)] if path] if words else []
     elif words and len(lines) > 1 and lines[1].startswith("'''exec' "):  # a path that is too long, or has spaces
         try:
             words = shlex.split(lines[1])[1:2]
