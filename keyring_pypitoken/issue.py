@@ -79,10 +79,8 @@ def answer(key: Key, ask_rest: AskRest) -> Issued | None:
     issued = issue(Request(repository, who.process, config, key, account, project), ask_rest)
     if issued is None and who.state == "uploading":
         option = "" if repository.name == PYPI.name else f" -r {repository.name}"
-        notify(
-            f"no master is stored for {repository.name}: run `keyring-pypitoken login{option}`; a token that you type "
-            "now is sent as it is"
-        )
+        missing = f"no master is stored for {repository.name}: run `keyring-pypitoken login{option}`"
+        notify(f"{str(config.problem or missing).removesuffix('.')}; a token that you type now is sent as it is")
     return issued
 
 

@@ -31,6 +31,7 @@ from keyring_pypitoken.text import join_names, nearest, printable, quoted
 from keyring_pypitoken.uploaders.uploader import BYPASS, SETUP, Problem, Process
 from keyring_pypitoken.vault import accounts, masters, unprotected
 from keyring_pypitoken.vault.backends import has_age_file, list_stores, refuse_unusable
+from keyring_pypitoken.vault.command import CommandStore
 
 if TYPE_CHECKING:
     import argparse
@@ -235,7 +236,7 @@ def _foresee(installed: Installed, process: Process, repository: Repository, con
     except Refusal as refused:
         return _verdict(installed, "refused", Problem.of_refusal(refused))
     if lack is not None and not noted:
-        problem = Problem.of_refusal(lack)
+        problem = Problem.of_refusal(config.problem or lack)
         if has_age_file():
             clause = "whether a master is stored shows only when the age file is opened"
             return _verdict(installed, "unknown", Problem(clause, problem.remedy))
@@ -260,6 +261,7 @@ def find_lack(repository: Repository, account: WithOrigin[str], config: Config, 
     check_account(account, config)
     noted = accounts.noted_accounts(repository)
     if command is not None:
+        CommandStore(command.value, repository.name, label).find()
         return None
     where = f"{repository.name} (account {label!r})"
     if label in noted:

@@ -20,6 +20,8 @@ from keyring_pypitoken.uploaders.uploader import Process
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sandbox import WritePolicy
+
 LINE = "keyring-pypitoken: a line\n"
 
 
@@ -146,7 +148,7 @@ def test_without_a_terminal_nothing_fails(
 
 
 def test_an_upload_without_a_master_is_told_what_is_sent(
-    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    work: Path, user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (work / "demo-1.0.tar.gz").touch()
     monkeypatch.setattr(sys, "argv", ["twine", "upload", "demo-1.0.tar.gz"])
@@ -159,6 +161,10 @@ def test_an_upload_without_a_master_is_told_what_is_sent(
             f"keyring-pypitoken: no master is stored for {name}: run `keyring-pypitoken login{option}`; a token that "
             "you type now is sent as it is\n"
         )
+    user_policy('[store]\ncommand = "pass show pypi"\n')  # `login` would not help
+    assert keyring.get_password("https://upload.pypi.org/legacy/", "__token__") is None
+    assert ":2: store.command is 'pass show pypi', expected a list" in (line := capsys.readouterr().err)
+    assert line.endswith("; a token that you type now is sent as it is\n")
     monkeypatch.setattr(sys, "argv", ["a-script"])
     monkeypatch.delitem(sys.modules, "twine")
     assert keyring.get_password("https://upload.pypi.org/legacy/", "__token__") is None

@@ -251,6 +251,7 @@ def test_a_store_that_lacks_what_it_needs_is_a_problem(
     user_policy(f"[store]\n{store}\n")
     names = {"policy": paths.user_policy(), "age_file": paths.age_file()}
     assert problems(command)[0] == (problem.format(**names), remedy.format(**names))
+    assert command("explain")[0] == 1
 
 
 def test_a_missing_library_of_the_age_file_is_a_problem(
