@@ -164,9 +164,8 @@ def test_names_that_others_chose_are_escaped(place: str, in_actions: bool, proje
         assert found.err.startswith(f"::add-mask::{found.out.strip()}\n")
 
 
-@pytest.mark.parametrize("count", [100_000, 400_000])
-def test_very_many_projects_make_a_short_notice(count: int, project: Path) -> None:
-    write(project / "pypitoken.toml", f"projects = {json.dumps([f'p{n}' for n in range(count)])}\n")
+def test_very_many_projects_make_a_short_notice(project: Path) -> None:
+    write(project / "pypitoken.toml", f"projects = {json.dumps([f'p{n}' for n in range(100_000)])}\n")
     (project / "pyproject.toml").write_text("")
     found = get(project)
     assert found.kind in ("derived", "refused")

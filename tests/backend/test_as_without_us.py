@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from sandbox import WritePolicy
+
 PLUGIN = """
 import keyring.backend, keyring.errors
 from keyring.credentials import SimpleCredential
@@ -99,6 +101,8 @@ KEYS = [
     ("https://upload.pypi.org/legacy/", "joe"),
     ("https://index.example/simple/", "__token__"),
     ("poetry-repository-other", "joe"),
+    ("https://upload.pypi.org.evil.com/legacy/", "__token__"),
+    ("https://index.example/simple/", ""),
     ("python-poetry-check", "python-poetry"),
     ("upload.pypi.org", "alice"),
 ]
@@ -170,12 +174,28 @@ def test_every_call_is_as_without_us(name: str, sites: dict[bool, Path], tmp_pat
     others, without = _ask(sites[False], tmp_path / "without", *SETUPS[name])
     assert not others
     assert ours or name == "none"  # then there is nothing to store in, and we are not there
-    for call in with_us:
-        function, (service, username, *_), _, log = call
-        if function in ("set_password", "delete_password"):  # our own look at what is there
+    _leave_out_our_look(with_us)
+    assert with_us == without
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's own keyring would be asked, too")
+def test_every_call_is_as_without_us_with_a_policy_and_if_we_are_pinned(
+    sites: dict[bool, Path], tmp_path: Path, user_policy: WritePolicy
+) -> None:
+    user_policy('[repository.mine]\nurl = "https://mine.example/"\n')
+    pinned = {"PYTHON_KEYRING_BACKEND": "keyring_pypitoken.backend.PyPITokenKeyring"}
+    ours, with_us = _ask(sites[True], tmp_path / "with", *SETUPS["one"], environ=pinned)
+    _, without = _ask(sites[False], tmp_path / "without", *SETUPS["one"])
+    _leave_out_our_look(with_us)
+    assert (ours, with_us) == (True, without)
+
+
+def _leave_out_our_look(calls: list[Any]) -> None:
+    """Leave out our own look at what is there, before it is overwritten or deleted."""
+    for function, (service, username, *_), _, log in calls:
+        if function in ("set_password", "delete_password"):
             own = [entry for entry in log if entry[1:] == ["get_password", service, username]]
             log[:] = [entry for entry in log if entry not in own]
-    assert with_us == without
 
 
 KILL = """

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pymacaroons
 import pytest
 from distributions import make_sdist, make_wheel
-from loopback_index import Form, IndexProcess, LoopbackIndex, judge, moment
+from loopback_index import IndexProcess, LoopbackIndex, judge, moment
 from sandbox import DATA
 
 if TYPE_CHECKING:
@@ -223,17 +223,6 @@ def test_knows_a_project_and_a_user_by_their_ids(index: LoopbackIndex) -> None:
     ]
 
 
-def test_names_a_project_as_its_owner_first_spelled_it(index: LoopbackIndex) -> None:
-    master = index.create_master("alice")
-    send(index.upload_url, "POST", basic("__token__", master), **multipart("My.Demo"))
-    token = restrict(master, "[1, []]")
-
-    answer = send(index.upload_url, "POST", basic("__token__", token), **multipart("my_demo"))
-
-    sentence = "project-scoped token is not valid for project: 'My.Demo'"
-    assert answer[1] == f"Invalid API Token: {sentence}"
-
-
 def test_mints_masters_with_caveats(index: LoopbackIndex) -> None:
     """A token that PyPI restricted itself is a master all the same."""
     master = index.create_master("alice", ['[1, ["demo"]]', "nonsense"])
@@ -292,47 +281,6 @@ def test_refuses_a_malformed_token(index: LoopbackIndex) -> None:
     assert "AgEI" not in repr(index.uploads)
 
 
-def test_strips_white_space_around_a_token(index: LoopbackIndex) -> None:
-    """A token pasted with its line end works, as it does on PyPI."""
-    authorization = basic("__token__", f" {index.create_master()}\n")
-
-    assert send(index.upload_url, "POST", authorization, **multipart("demo"))[0] == 200
-
-
-def test_keeps_a_reason_inside_the_status_line(index: LoopbackIndex) -> None:
-    """A reason that quotes a caveat cannot add a header to the answer."""
-    token = restrict(index.create_master(), '["\\r\\nX-Odd: \\u2603"]')
-
-    answer = send(index.upload_url, "POST", basic("__token__", token), **multipart("demo"))
-
-    sentence = r"Invalid API Token: caveat has unknown tag: X-Odd: \u2603"
-    assert answer == (403, sentence, f"403 {sentence}\n")
-
-
-@pytest.mark.parametrize(
-    ("fields", "sentence"),
-    [
-        ({":action": "submit"}, "Unknown action."),
-        ({"name": "-demo"}, "Invalid value for name."),
-        ({"sha256_digest": "0" * 64}, "The digest supplied does not match the file."),
-    ],
-)
-def test_refuses_a_form_that_is_no_upload(index: LoopbackIndex, fields: dict[str, str], sentence: str) -> None:
-    form = {":action": "file_upload", "name": "demo", "version": "1"} | fields
-
-    index.receive(basic("__token__", index.create_master()), Form(form, "demo-1.tar.gz", b""))
-
-    assert [(u.status, u.reason) for u in index.uploads] == [(400, sentence)]
-
-
-def test_refuses_a_body_that_is_no_form(index: LoopbackIndex) -> None:
-    authorization = basic("__token__", index.create_master())
-
-    answer = send(index.upload_url, "POST", authorization, body=b"name=demo")
-
-    assert answer[:2] == (400, "Unknown action.")
-
-
 def test_reads_any_bytes_of_a_file(index: LoopbackIndex) -> None:
     content = bytes(range(256)) * 50 + b"\r\r\n\n\r--limi\r\n--lim" + os.urandom(9999)
     for end in (b"", b"\n", b"\r", b"\r\n", b"\r\n\r\n", b"--"):
@@ -367,32 +315,6 @@ def test_asks_for_the_body_of_a_client_that_waits(index: LoopbackIndex) -> None:
     connection.close()
 
 
-def test_wants_to_know_the_length_of_a_request(index: LoopbackIndex) -> None:
-    """No uploader sends chunks, so the index takes none."""
-    headers = {"Transfer-Encoding": "chunked"}
-
-    assert send(index.upload_url, headers=headers, body=b"0\r\n\r\n")[0] == 411
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/"),
-        ("GET", "/legacy/"),
-        ("POST", "/legacy"),
-        ("POST", "/legacy/x"),
-        ("GET", "/simple/"),
-        ("GET", "/simple/demo/"),
-        ("POST", "/simple/demo/"),
-    ],
-)
-def test_knows_no_other_page(index: LoopbackIndex, method: str, path: str) -> None:
-    url = index.upload_url.replace("/legacy/", path)
-
-    assert send(url, method)[0] == 404
-    assert index.uploads == []
-
-
 def test_lists_the_files_that_it_took(index: LoopbackIndex) -> None:
     master = basic("__token__", index.create_master("alice"))
     index.clock_offset = -1000
@@ -414,17 +336,6 @@ def test_lets_nobody_steer_it_without_the_key(index: LoopbackIndex, name: str, k
     for method in ("GET", "POST"):
         answer = send(index.control_url + name, method, headers={"X-Control": key}, body=b"{}")
         assert answer == (403, "Forbidden", "403 Forbidden\n")
-
-
-def test_writes_nothing_to_the_terminal(index: LoopbackIndex, capfd: pytest.CaptureFixture[str]) -> None:
-    """The index is silent, even where a client hangs up."""
-    address = urlsplit(index.upload_url)
-    connection = http.client.HTTPConnection(address.netloc, timeout=10)
-    connection.request("POST", address.path, b"", {"Content-Length": "5"})
-    connection.close()
-    send(index.upload_url, "POST", "", **multipart("demo"))
-
-    assert capfd.readouterr() == ("", "")
 
 
 def test_shows_no_secret(index: LoopbackIndex) -> None:
@@ -484,11 +395,3 @@ def test_ends_with_its_input_or_its_time(options: list[str]) -> None:
     assert (process.returncode, errors) == (0, "")
     [line] = output.splitlines()
     assert sorted(json.loads(line)) == ["control_key", "control_url", "upload_url"]
-
-
-def test_says_that_its_process_did_not_start() -> None:
-    with (
-        pytest.raises(RuntimeError, match=r"^the index did not start: exit code 2$"),
-        IndexProcess("--no-such-option"),
-    ):
-        pass
