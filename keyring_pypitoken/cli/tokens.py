@@ -64,11 +64,11 @@ def _warnings(token: Token, now: int) -> list[str]:
         for what, sets in (("project", normalized), ("project id", ids), ("user", users))
         if sets and not set.intersection(*sets)
     ]
-    if description.standing in ("never valid", "expired"):
-        warnings.append(f"this token does not work, because it is {description.state}: restrict another token.")
+    if description["standing"] in ("never valid", "expired"):
+        warnings.append(f"this token does not work, because it is {description['state']}: restrict another token.")
     if any(isinstance(caveat, UnknownCaveat) for caveat in caveats):
         warnings.append("this token never works, because PyPI denies one of its restrictions: restrict another token.")
-    if description.not_after is None:
+    if description["not_after"] is None:
         warnings.append("this token never expires: add --valid-for, such as --valid-for 1h.")
     return warnings
 
@@ -77,21 +77,23 @@ def inspect(options: argparse.Namespace) -> int:
     """Describe a token."""
     description = describe(read_secret("token").strip(), int(time.time()))
     if options.json:
-        dump(description.as_dict())
+        dump(description)
         return 0
-    state = description.state
+    state = description["state"]
     if state is not None:
-        say(f"{state[0].upper()}{state[1:]}.", "good" if description.standing == "valid" else "bad")
-    form = f"macaroon version {description.format}"
-    table([("location", description.location), ("identifier", description.identifier), ("format", form)], indent="")
-    say("Restrictions:" if description.caveats else "No restriction can be seen in it.")
+        say(f"{state[0].upper()}{state[1:]}.", "good" if description["standing"] == "valid" else "bad")
+    form = f"macaroon version {description['format']}"
+    table(
+        [("location", description["location"]), ("identifier", description["identifier"]), ("format", form)], indent=""
+    )
+    say("Restrictions:" if description["caveats"] else "No restriction can be seen in it.")
     rows: list[tuple[str, str]] = []
-    for number, caveat in enumerate(description.caveats, 1):
-        rows.append((str(number), caveat.meaning))
-        if caveat.not_before is not None and caveat.not_after is not None:
-            begin, end = local_time(caveat.not_before), local_time(caveat.not_after)
-            rows.append(("", f"{caveat.state}; here that is from {begin} until {end}"))
-        rows.append(("", caveat.raw))
+    for number, caveat in enumerate(description["caveats"], 1):
+        rows.append((str(number), caveat["meaning"]))
+        if caveat["not_before"] is not None and caveat["not_after"] is not None:
+            begin, end = local_time(caveat["not_before"]), local_time(caveat["not_after"])
+            rows.append(("", f"{caveat['state']}; here that is from {begin} until {end}"))
+        rows.append(("", caveat["raw"]))
     table(rows)
     say(HIDDEN_RESTRICTIONS)
     return 0

@@ -6,7 +6,7 @@ never shown.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken.names import normalize
 from keyring_pypitoken.text import in_words, join_quoted, printable, quoted, utc
@@ -33,90 +33,77 @@ _KINDS: dict[type[Restriction | UnknownCaveat], str] = {
 }
 
 
-class CaveatDescription(NamedTuple):
-    """What one caveat demands, in words and values; fields about time are None if it is about something else."""
-
-    kind: str  # one of _KINDS
-    meaning: str
-    values: tuple[str, ...] = ()  # the names or ids that it lists, as they are in it
-    not_before: int | None = None  # first Unix second at which it is met
-    not_after: int | None = None  # first Unix second at which it no longer is
-    standing: str | None = None  # `not yet valid`, `valid`, `expired` or `never valid`
-    state: str | None = None  # the standing in words, such as `valid for another 4 minutes`
-    raw: str = ""  # its text, or its bytes as Python writes them if a terminal should not show the text
-
-
-class Description(NamedTuple):
-    """A token, for people and programs; its window is the time in which all caveats are met, or None."""
-
-    location: str  # the index that it is for, as it says
-    identifier: str  # what the index finds it by, which every token derived from one master shares
-    format: int  # the version of its binary format, 1 or 2
-    not_before: int | None
-    not_after: int | None
-    standing: str | None
-    state: str | None
-    caveats: tuple[CaveatDescription, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
-        caveats = [{**caveat._asdict(), "values": [*caveat.values]} for caveat in self.caveats]
-        return {**self._asdict(), "caveats": caveats, "note": HIDDEN_RESTRICTIONS}
-
-
-def describe(token: Token | str, now: int) -> Description:
+def describe(token: Token | str, now: int) -> dict[str, Any]:
     """Describe what can be seen in a token, or in its text, at a moment in Unix seconds.
 
-    Only PyPI knows whether it is valid. A text that is not a token of PyPI's is a LoaderError.
+    Returns:
+        What `inspect --json` prints. `identifier` is what the index finds it by, which every token derived from one
+        master shares; `format` is the version of its binary format, 1 or 2. Of the token and of each caveat,
+        `not_before` is the first Unix second at which it is met, `not_after` the first at which it no longer is,
+        `standing` one of `not yet valid`, `valid`, `expired`, `never valid`, and `state` that in words; all None if it
+        has no dates. A caveat's `values` are the names or ids that it lists.
+
+    Raises:
+        LoaderError: the text is not a token of PyPI's; whether PyPI takes it, only PyPI knows.
     """
     try:
         loaded = Token.load(token) if isinstance(token, str) else token
     finally:
         del token  # nothing secret stays among the locals of a frame that raises
-    found = loaded.caveats
     # All apply, so that the last beginning and the first end count.
-    dates = [caveat for caveat in found if isinstance(caveat, kinds.Dates)]
+    dates = [caveat for caveat in loaded.caveats if isinstance(caveat, kinds.Dates)]
     begin = max((caveat.not_before for caveat in dates), default=None)
     end = min((caveat.not_after for caveat in dates), default=None)
-    standing, state = (None, None) if begin is None or end is None else _standing(begin, end, now)
-    pairs = zip(loaded.raw_caveats, found, strict=True)
-    caveats = tuple(_describe_caveat(caveat, now)._replace(raw=_shown(raw)) for raw, caveat in pairs)
-    location, identifier = printable(loaded.domain), printable(loaded.identifier)
-    return Description(location, identifier, loaded.version, begin, end, standing, state, caveats)
+    pairs = zip(loaded.raw_caveats, loaded.caveats, strict=True)
+    return {
+        "location": printable(loaded.domain),
+        "identifier": printable(loaded.identifier),
+        "format": loaded.version,
+        **_window(begin, end, now),
+        "caveats": [_describe_caveat(caveat, now) | {"raw": _shown(raw)} for raw, caveat in pairs],
+        "note": HIDDEN_RESTRICTIONS,
+    }
 
 
-def _describe_caveat(caveat: Restriction | UnknownCaveat, now: int) -> CaveatDescription:
-    kind = _KINDS[type(caveat)]
+def _describe_caveat(caveat: Restriction | UnknownCaveat, now: int) -> dict[str, Any]:
+    values: list[str] = []
+    window = _window(None, None, now)
     match caveat:
         case kinds.Dates(begin, end):
+            window = _window(begin, end, now)
             meaning = f"only from {utc(begin)} until {utc(end)}"
             if end <= begin:
                 meaning = f"never: it would begin at {utc(begin)} and end at {utc(end)}"
-            return CaveatDescription(kind, meaning, (), begin, end, *_standing(begin, end, now))
-        case kinds.Names(names):
-            return CaveatDescription(kind, _meaning_of_names(names), tuple(names))
-        case kinds.IDs(ids):
-            meaning = f"only the project{_plural(ids)} with the id{_plural(ids)} {join_quoted(ids)}"
-            meaning = meaning if ids else "no project at all: its list of ids is empty"
-            return CaveatDescription(kind, meaning, tuple(ids))
+        case kinds.Names(values):
+            meaning = _meaning_of_names(values)
+        case kinds.IDs(values):
+            meaning = f"only the project{_plural(values)} with the id{_plural(values)} {join_quoted(values)}"
+            meaning = meaning if values else "no project at all: its list of ids is empty"
         case kinds.UserIDRestriction(user_id):
-            return CaveatDescription(kind, f"only for the user with the id {quoted(user_id)}", (user_id,))
+            values, meaning = [user_id], f"only for the user with the id {quoted(user_id)}"
         case kinds.OIDCPublisherRestriction(publisher_id):
+            values = [publisher_id]
             meaning = f"issued by Trusted Publishing, to the publisher with the id {quoted(publisher_id)}"
-            return CaveatDescription(kind, meaning, (publisher_id,))
         case kinds.UnknownCaveat():
-            return CaveatDescription(kind, f"unknown: PyPI would deny it ({caveat.problem})")
-    return CaveatDescription(kind, "no restriction: all that its user may do")
+            meaning = f"unknown: PyPI would deny it ({caveat.problem})"
+        case _:
+            meaning = "no restriction: all that its user may do"
+    return {"kind": _KINDS[type(caveat)], "meaning": meaning, "values": values, **window}
 
 
-def _standing(begin: int, end: int, now: int) -> tuple[str, str]:
-    if end <= begin:
-        return "never valid", "never valid"
-    if now < begin:
-        return "not yet valid", f"begins in {in_words(begin - now)}"
-    if now < end:
-        return "valid", f"valid for another {in_words(end - now)}"
-    return "expired", f"expired {in_words(now - end)} ago" if now > end else "expired just now"
+def _window(begin: int | None, end: int | None, now: int) -> dict[str, Any]:
+    standing = state = None
+    if begin is None or end is None:
+        pass
+    elif end <= begin:
+        standing = state = "never valid"
+    elif now < begin:
+        standing, state = "not yet valid", f"begins in {in_words(begin - now)}"
+    elif now < end:
+        standing, state = "valid", f"valid for another {in_words(end - now)}"
+    else:
+        standing, state = "expired", f"expired {in_words(now - end)} ago" if now > end else "expired just now"
+    return {"not_before": begin, "not_after": end, "standing": standing, "state": state}
 
 
 def _meaning_of_names(names: list[str]) -> str:
