@@ -68,24 +68,6 @@ def test_a_strangers_marker_in_a_shared_directory_ends_no_way(name: str, project
     assert get(write(shared / "mine/pyproject.toml", '[project]\nname = "demo"\n').parent).seconds == 120
 
 
-@pytest.mark.parametrize("name", [".git", ".hg", ".jj"])
-def test_an_empty_file_ends_no_way(name: str, project: Path) -> None:
-    write(project / ".git/HEAD", "ref: refs/heads/main\n")
-    write(project / "pypitoken.toml", 'valid-for = "2m"\nprojects = ["demo"]\n')
-    inside = write(project / "inside/pyproject.toml", '[project]\nname = "demo"\n').parent
-    (inside / name).touch()
-    assert get(inside).seconds == 120
-
-
-@posix
-@pytest.mark.parametrize("place", ["first", "second", "third"])
-def test_every_site_directory_is_read(place: str, project: Path, home: Path) -> None:
-    directories = os.pathsep.join(str(home / name) for name in ("first", "second", "third"))
-    write(home / place / "keyring-pypitoken/policy.toml", 'max-valid-for = "2m"\n').chmod(0o600)
-    found = get(project, XDG_CONFIG_DIRS=directories)
-    assert (found.kind, found.seconds) == ("derived", 120)
-
-
 @posix
 @pytest.mark.parametrize("directory", ["config", "config/keyring-pypitoken", "."])
 def test_a_policy_that_others_could_have_written_is_not_followed(directory: str, project: Path, home: Path) -> None:
