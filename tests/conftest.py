@@ -18,7 +18,8 @@ from refusal_cases import Stage
 from sandbox import FOREIGN, STORES, Command, Result, Run, WritePolicy, forget, new_master
 
 from keyring_pypitoken import paths
-from keyring_pypitoken.vault import terminal
+from keyring_pypitoken.cli import surroundings
+from keyring_pypitoken.vault import masters, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +65,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(sys, "argv", ["uploader"])
     monkeypatch.delitem(sys.modules, "twine", raising=False)  # as if no test had loaded it
     monkeypatch.setattr(terminal, "has_terminal", lambda: False)  # no test asks the developer
+    for module in (surroundings, masters):
+        monkeypatch.setattr(module, "_PATIENCE", 60)  # a busy machine changes no answer
     forget()
     watcher.written.clear()
     yield home

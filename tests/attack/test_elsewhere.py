@@ -7,11 +7,12 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from attacked import PRIVATE, get, plant, start
+from attacked import PRIVATE, deny, get, plant, start
 from distributions import make_wheel
 from sandbox import change_owner, new_master
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 AUTO = 900  # seconds that a token works if no policy says anything and no files are named
@@ -152,3 +153,39 @@ def test_very_many_projects_make_a_short_notice(project: Path) -> None:
     found = get(project)
     assert found.kind in ("derived", "refused")
     assert len(found.err) < 2000
+
+
+# What cannot be read is not absent.
+
+
+def denied(home: Path, path: Path) -> dict[str, str]:
+    """The directory may not be searched."""
+    return deny(home, path.parent)
+
+
+def dangling(home: Path, path: Path) -> dict[str, str]:
+    """The directory is a link to something that is not mounted."""
+    path.parent.rename(home / "moved")
+    path.parent.symlink_to(home / "unmounted")
+    return {}
+
+
+def looping(home: Path, path: Path) -> dict[str, str]:
+    """The directory is a link to itself."""
+    path.parent.rename(home / "moved")
+    path.parent.symlink_to(path.parent)
+    return {}
+
+
+@posix
+@pytest.mark.parametrize("hide", [denied, dangling, looping])
+@pytest.mark.parametrize("place", ["config", "site"])
+def test_limits_that_cannot_be_read_are_not_lifted(
+    place: str, hide: Callable[[Path, Path], dict[str, str]], project: Path, home: Path
+) -> None:
+    policy = write(home / place / "keyring-pypitoken/policy.toml", 'max-valid-for = "2m"\nvalid-for = "2m"\n')
+    policy.chmod(0o600)
+    assert get(project).seconds == 120
+    environ = hide(home, policy)
+    found = get(project, **environ)
+    assert (found.kind, found.seconds) == ("refused", 0)

@@ -87,7 +87,7 @@ def in_terminal(project: Path) -> str:
         cwd=str(project),
         env=os.environ | {"PYTHONPATH": str(STORES), "TERM": "dumb", "COLUMNS": "1000"},
         encoding="utf-8",
-        timeout=30,
+        timeout=120,
         dimensions=(60, 1000),
     )
     if child.expect([pexpect.EOF, pexpect.TIMEOUT]):

@@ -25,7 +25,7 @@ PYPI = "https://upload.pypi.org/legacy/"
 PRIVATE = f"keyring-pypitoken:{PYPI}"
 TOKEN = "__token__"
 CPU_SECONDS = 5  # the most that any repository may cost
-_WALL_SECONDS = 30  # after which a process that waits is taken for hanging, on a machine that does much else
+_WALL_SECONDS = 120  # after which a process that waits is taken for hanging, on a machine that does much else
 # Run with a limit of the processor's time, which a busy machine does not change.
 _LIMITED = (
     "import os, resource, sys; resource.setrlimit(resource.RLIMIT_CPU, ({0}, {0})); os.execv(sys.argv[1], sys.argv[1:])"

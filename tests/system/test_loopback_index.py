@@ -99,7 +99,7 @@ def send(
 ) -> tuple[int, str, str]:
     """Send one request and return status, reason and body of its answer."""
     address = urlsplit(url)
-    connection = http.client.HTTPConnection(address.netloc, timeout=10)
+    connection = http.client.HTTPConnection(address.netloc, timeout=60)
     try:
         all_headers = {"Authorization": authorization} | (headers or {})
         connection.request(method, address.path, body, all_headers)
@@ -298,7 +298,7 @@ def test_asks_for_the_body_of_a_client_that_waits(index: LoopbackIndex) -> None:
     authorization = basic("__token__", index.create_master())
     request = multipart("demo")
     address = urlsplit(index.upload_url)
-    connection = http.client.HTTPConnection(address.netloc, timeout=10)
+    connection = http.client.HTTPConnection(address.netloc, timeout=60)
     connection.putrequest("POST", address.path)
     headers = request["headers"] | {
         "Authorization": authorization,
@@ -389,8 +389,8 @@ def test_ends_with_its_input_or_its_time(options: list[str]) -> None:
         text=True,
     ) as process:
         if options:
-            process.wait(timeout=20)
-        output, errors = process.communicate(timeout=20)
+            process.wait(timeout=60)
+        output, errors = process.communicate(timeout=60)
 
     assert (process.returncode, errors) == (0, "")
     [line] = output.splitlines()
