@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from keyring_pypitoken.secret import DerivedToken
 
 DOCS = "https://github.com/keyring-pypitoken/keyring-pypitoken/blob/main/.github/docs/"
+_TERMINAL = ("CONOUT$", "utf-8") if os.name == "nt" else ("/dev/tty", "locale")  # its name, and its encoding
 _SECONDS = 600  # for which a note counts: longer than an uploader takes between its questions
 
 
@@ -86,8 +87,9 @@ def _is_new(line: str) -> bool:
 
 
 def _write_to_terminal(text: str) -> None:
-    """Write to the terminal of this session if stderr does not lead there and the system has a name for it."""
+    """Write to the terminal of this session, or to the console on Windows, if stderr does not lead there."""
     with contextlib.suppress(OSError, ValueError, AttributeError):  # there is none, as in a pipeline
-        if os.name == "posix" and not (sys.stderr and sys.stderr.isatty()):
-            with open("/dev/tty", "w", encoding="locale", errors="backslashreplace") as terminal:
+        if not (sys.stderr and sys.stderr.isatty()):
+            name, encoding = _TERMINAL
+            with open(name, "w", encoding=encoding, errors="backslashreplace") as terminal:
                 terminal.write(text)

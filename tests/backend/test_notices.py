@@ -114,10 +114,12 @@ def test_without_stderr_nothing_fails(
     notices.mask(DerivedToken("pypi-token"))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="a terminal has a name on POSIX systems only")
+@pytest.mark.parametrize("name", [("/dev/tty", "locale"), ("CONOUT$", "utf-8")])
 def test_what_pdm_would_swallow_goes_to_the_terminal(
-    started_by: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    name: tuple[str, str], started_by: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    assert notices._TERMINAL[0] == ("CONOUT$" if os.name == "nt" else "/dev/tty")
+    monkeypatch.setattr(notices, "_TERMINAL", name)
     terminal = tmp_path / "tty"
     opened: list[object] = []
 
@@ -128,7 +130,7 @@ def test_what_pdm_would_swallow_goes_to_the_terminal(
     monkeypatch.setattr(notices, "open", open_terminal, raising=False)
     started_by("pdm")
     notices.notify("an übung")
-    assert opened == [("/dev/tty", "w", "locale")]
+    assert opened == [(name[0], "w", name[1])]
     assert terminal.read_text() == "keyring-pypitoken: an \\xfcbung\n"
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     notices.notify("another")
