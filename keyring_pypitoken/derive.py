@@ -30,20 +30,20 @@ _QUOTES = "'\"`\u2018\u2019\u201c\u201d\u00ab\u00bb"
 _NO_PREFIX = "the token lacks `pypi-` at its beginning: copy all of it."
 
 
-def check_master(text: MasterToken, repository: Repository) -> MasterToken:
-    """Check a token that somebody wants to store as a master; return it without white space around it.
+def check_master(text: MasterToken, repository: Repository, *, may_expire: bool = False) -> MasterToken:
+    """Check a token that somebody gives as a master; return it without white space around it.
 
     Raises:
         Refusal: it is not a token, is for another repository, or expires.
     """
     stripped = MasterToken(text.reveal().strip())
-    problem = _problem_of(stripped, repository)
+    problem = _problem_of(stripped, repository, may_expire=may_expire)
     if problem:
         raise Refusal(problem)
     return stripped
 
 
-def _problem_of(master: MasterToken, repository: Repository) -> str:
+def _problem_of(master: MasterToken, repository: Repository, *, may_expire: bool) -> str:
     """Return why a text cannot be stored as a master; an empty text if it can. What it is read into stays in here."""
     create = f"create an API token on {repository.domain} and store that."
     if not master.reveal():
@@ -60,7 +60,7 @@ def _problem_of(master: MasterToken, repository: Repository) -> str:
             f"this token is for {quoted(macaroon.location)}, but {repository.name} needs one for {repository.domain}: "
             f"{remedy}{create}"
         )
-    expires = any(isinstance(_read_caveat(caveat), tuple) for caveat in macaroon.caveats)
+    expires = not may_expire and any(isinstance(_read_caveat(caveat), tuple) for caveat in macaroon.caveats)
     return f"this token expires: it is a derived token, not a master: {create}" if expires else ""
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from keyring_pypitoken import files, paths
 from keyring_pypitoken.memory import recall
-from keyring_pypitoken.text import join_names, local_time, printable
+from keyring_pypitoken.text import join_names, local_time, printable, wrapped
 from keyring_pypitoken.uploaders.process import parent_number, parent_process
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def write(line: str) -> None:
     # The stream may be an uploader's own: it is never reconfigured, and may have any fault.
     for text in (line, line.encode("ascii", "backslashreplace").decode()):
         with contextlib.suppress(Exception):
-            print(text, file=sys.stderr, flush=True)
+            print(wrapped(text, sys.stderr), file=sys.stderr, flush=True)
             return
 
 

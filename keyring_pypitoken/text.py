@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -14,6 +14,20 @@ _MAX_CHARACTERS = 100
 _MAX_PROJECT_NAME = 60  # longer than the names of nearly all projects; PyPI's tokens have 90 characters and more
 _UNITS = (("year", 365 * 86_400), ("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 _MAX_YEARS = 1000  # longer than anybody counts
+
+
+def wrapped(text: str, stream: TextIO, first: str = "", further: str = "") -> str:
+    """Break a text where a terminal would end the line; elsewhere, it stays one line."""
+    if not stream.isatty():
+        return first + text
+    import shutil  # these two only for a person
+    import textwrap
+
+    width = max(40, shutil.get_terminal_size().columns)
+    lines = textwrap.wrap(
+        text, width, initial_indent=first, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(lines or [first.rstrip()])
 
 
 def printable(text: str) -> str:

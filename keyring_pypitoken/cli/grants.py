@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from keyring_pypitoken import issue
 from keyring_pypitoken.cli.output import dump, read_secret, say, table
 from keyring_pypitoken.cli.status import find_lack, judge_uploaders
+from keyring_pypitoken.derive import check_master
 from keyring_pypitoken.exceptions import Refusal, sealed
 from keyring_pypitoken.files import current_directory, find_program
 from keyring_pypitoken.labels import read_label
@@ -300,7 +301,7 @@ def _request(
         projects=None if not projects else _project_names(projects),
         files=tuple(options.files),
         valid_for=None if valid_for is None else _duration(valid_for),
-        master=master,
+        master=None if master is None else check_master(master, repository, may_expire=True),
     )
 
 

@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from keyring_pypitoken.exceptions import PyPITokenException, Refusal
-from keyring_pypitoken.text import looks_like_token, nearest, printable, quoted
+from keyring_pypitoken.text import looks_like_token, nearest, printable, quoted, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,15 +25,17 @@ _PROGRAM = "keyring-pypitoken"
 _DESCRIPTION = "Restricted, short-lived PyPI tokens for uploads, derived from one stored master."
 _EPILOG = """\
 examples:
-  keyring-pypitoken login                            store the token that PyPI showed you
-  keyring-pypitoken init                             write a policy for this repository
-  keyring-pypitoken explain dist/*                   show what token an upload would get, and why
-  keyring-pypitoken status                           show what each uploader would do
-  keyring-pypitoken exec -- maturin publish          upload with a tool that does not use keyring
+  keyring-pypitoken login                   store the token that PyPI showed you
+  keyring-pypitoken init                    write a policy for this repository
+  keyring-pypitoken explain dist/*          show which token an upload gets
+  keyring-pypitoken status                  show what each uploader would do
+  keyring-pypitoken exec -- maturin publish for tools that never ask keyring
 
-An uploader that asks keyring (twine, uv, flit, hatch, poetry, pdm) needs none of these.
+An uploader that asks keyring (twine, uv, flit, hatch, poetry, pdm) needs none
+of these.
 
-Documentation: https://github.com/keyring-pypitoken/keyring-pypitoken/tree/main/.github/docs
+Documentation:
+https://github.com/keyring-pypitoken/keyring-pypitoken/tree/main/.github/docs
 """
 
 
@@ -241,7 +243,8 @@ def _parse(words: list[str]) -> argparse.Namespace:
     if not words[0].startswith("-") and words[0] not in known:
         likely = nearest(words[0], known)
         hint = f"did you mean {likely!r}?" if likely else f"known are {', '.join(known)}."
-        parser.exit(2, f"{_PROGRAM}: unknown command {quoted(words[0])}; {hint}\n")
+        message = f"{_PROGRAM}: unknown command {quoted(words[0])}; {hint}"
+        parser.exit(2, f"{wrapped(message, sys.stderr)}\n")
     options, unknown = parser.parse_known_args(words)
     if unknown:  # argparse would show the usage of the whole command
         options.parser.error(f"unrecognized arguments: {' '.join(map(printable, unknown))}")
@@ -264,6 +267,6 @@ def _nowhere() -> TextIO:
 def _fail(message: str) -> int:
     from keyring_pypitoken.notices import name_page
 
-    print(f"{_PROGRAM}: {message}", file=sys.stderr)
+    print(wrapped(f"{_PROGRAM}: {message}", sys.stderr), file=sys.stderr)
     name_page()
     return 1

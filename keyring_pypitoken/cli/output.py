@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
-import textwrap
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.text import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,9 +19,9 @@ _PLAIN = "\x1b[0m"
 
 def say(text: str, tone: str = "") -> None:
     """Write a paragraph; a tone colours it on a terminal that shows colours."""
-    wrapped = _wrapped(text, "", "")
+    paragraph = wrapped(text, sys.stdout)
     colour = _COLOURS.get(tone) if shows_colours() else None
-    print(f"{colour}{wrapped}{_PLAIN}" if colour else wrapped)
+    print(f"{colour}{paragraph}{_PLAIN}" if colour else paragraph)
 
 
 def shows_colours(platform: str = sys.platform) -> bool:
@@ -37,13 +36,13 @@ def table(rows: Iterable[tuple[str, str]], indent: str = "  ") -> None:
     listed = list(rows)
     width = max((len(name) for name, _ in listed), default=0)
     for name, text in listed:
-        print(_wrapped(text, f"{indent}{name:<{width}}  ", indent + " " * (width + 2)))
+        print(wrapped(text, sys.stdout, f"{indent}{name:<{width}}  ", indent + " " * (width + 2)))
 
 
 def items(texts: Iterable[str]) -> None:
     """Write a list."""
     for text in texts:
-        print(_wrapped(text, "- ", "  "))
+        print(wrapped(text, sys.stdout, "- ", "  "))
 
 
 def dump(document: object) -> None:
@@ -83,16 +82,5 @@ def confirm(question: str, otherwise: str) -> bool:
     """Ask a question on the terminal; return True for a yes. If nobody can be asked, `otherwise` is a Refusal."""
     if not can_ask():
         raise Refusal(otherwise)
-    print(f"{question} [y/N] ", end="", flush=True)
+    print(wrapped(f"{question} [y/N]", sys.stdout), end=" ", flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _wrapped(text: str, first: str, further: str) -> str:
-    """Break a text where a terminal would end the line; elsewhere, it stays one line."""
-    if not sys.stdout.isatty():
-        return first + text
-    width = max(40, shutil.get_terminal_size().columns)
-    lines = textwrap.wrap(
-        text, width, initial_indent=first, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
-    )
-    return "\n".join(lines or [first.rstrip()])

@@ -14,7 +14,7 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.names import normalize
 from keyring_pypitoken.policy.decision import DEFAULT_CLOCK_SKEW
 from keyring_pypitoken.policy.values import WrongValueError, read_positive_duration
-from keyring_pypitoken.text import local_time, quoted
+from keyring_pypitoken.text import local_time, quoted, wrapped
 from keyring_pypitoken.tokens.describe import HIDDEN_RESTRICTIONS, describe
 from keyring_pypitoken.tokens.restrictions import IDs, Names, UnknownCaveat, UserIDRestriction
 
@@ -47,7 +47,7 @@ def restrict(options: argparse.Namespace) -> int:
     if len(token.raw_caveats) == before:
         raise Refusal("no restriction was given: see `keyring-pypitoken restrict --help`.")
     for warning in _warnings(token, now):
-        print(f"keyring-pypitoken: {warning}", file=sys.stderr)
+        print(wrapped(f"keyring-pypitoken: {warning}", sys.stderr), file=sys.stderr)
     sys.stdout.write(f"{token.dump()}\n")
     return 0
 

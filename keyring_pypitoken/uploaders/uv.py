@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import climb, find_program, follow, is_directory, status
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME
-from keyring_pypitoken.text import printable, quoted
+from keyring_pypitoken.text import in_shell, printable, quoted
 from keyring_pypitoken.toml import entry
 from keyring_pypitoken.uploaders.options import Command, Grammar, expand, fits
 from keyring_pypitoken.uploaders.settings import Setting, Source, Sources, Table, checked_url, first, home, read_table
@@ -190,7 +190,11 @@ def _problems(sources: Sources, username: Setting, provider: Setting) -> Iterato
     trusted = sources.find("--trusted-publishing", "", "trusted-publishing")
     if trusted.value == "always":
         yield Problem(f"{trusted.source} is always, and uv then refuses to ask keyring", "set it to automatic", STOP)
-    if provider.value != "subprocess":
+    if provider.value and provider.value != "subprocess":
+        source = provider.source
+        remedy = in_shell(source.name) if source.kind == "variable" else "set it to `subprocess`"
+        yield Problem(f"{source} is {quoted(provider.value)}, so uv does not ask keyring", remedy, SETUP)
+    elif not provider.value:
         yield Problem("uv does not ask keyring without a setting", "run `keyring-pypitoken setup uv`", SETUP)
     elif find_program("keyring", sources.environ) is None:
         problem = "the `keyring` command, by which uv asks, is not on PATH"

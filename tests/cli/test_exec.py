@@ -603,6 +603,9 @@ def test_token_derives_from_a_master_on_standard_input_and_stores_nothing(
     assert code == 0
     assert Token.load(out.strip()).identifier == "piped"
     assert FileKeyring().passwords() == {}
+    for pasted, reason in ((f'"{master}"', "the token is in quotes"), ("[MASKED]", "this is not a PyPI API token")):
+        assert reason in command("token", "--master-stdin", stdin=pasted)[2]
+    assert command("token", "--master-stdin", stdin=out)[0] == 0  # a derived one is narrowed further
     assert command.refused("token", "--valid-for", "0s") == "--valid-for is 0, expected at least one second."
     monkeypatch.setattr(terminal, "has_terminal", lambda: False)
     monkeypatch.setattr(sys, "stdin", Terminal())

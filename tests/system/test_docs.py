@@ -183,7 +183,7 @@ def test_only_a_terminal_is_shown_the_page(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(sys, "stderr", stderr)
         notices.name_page()
         assert stderr is None or stderr is screen or stderr.getvalue() == ""
-    assert screen.getvalue() == f"keyring-pypitoken: see {notices.DOCS}troubleshooting.md\n"
+    assert screen.getvalue() == f"keyring-pypitoken: see\n{notices.DOCS}troubleshooting.md\n"
 
 
 def test_keyring_lists_this_package_as_shown(run: Run) -> None:
@@ -205,7 +205,7 @@ def test_a_refusal_on_a_terminal_names_its_page(words: list[str], run: Run, work
 
     assert run("keyring_pypitoken", "login", stdin=new_master()).returncode == 0
     (work / "pypitoken.toml").write_text("valid-for = 0\n")
-    environ = {**os.environ, "PYTHONPATH": str(STORES), "TERM": "xterm"}
+    environ = {**os.environ, "PYTHONPATH": str(STORES), "TERM": "xterm", "COLUMNS": "1000"}
     child = pexpect.spawn(
         sys.executable, ["-m", *words], cwd=work, env=environ, encoding="utf-8", dimensions=(24, 1000)
     )
