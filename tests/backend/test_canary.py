@@ -7,17 +7,16 @@ import inspect
 import io
 import logging
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keyring
 import keyring.core
 import pytest
+from exposure import everything_about
 from refusal_cases import GET, IDENTITY, PASSPHRASE, PRIVATE, PYPI, RECIPIENT, SET, TOKEN, Stage
 from sandbox import forget, new_master
 
-import keyring_pypitoken
 from keyring_pypitoken import Token, derive, history, issue, toml
 from keyring_pypitoken.backend import RefusedError, RefusedSetError
 from keyring_pypitoken.policy import decision, discovery, parser, values
@@ -28,10 +27,9 @@ from keyring_pypitoken.vault import accounts, age, backends, keys, lock, masters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import ModuleType, TracebackType
+    from types import ModuleType
 
 
-PACKAGE = str(Path(keyring_pypitoken.__file__).parent)
 WINDOW = 12  # characters of a secret that give it away: less than that are found in any text
 STEPS = (
     *(decision, derive, evidence, history, macaroon, token_values, issue, parser),
@@ -44,33 +42,6 @@ OPENERS = (PASSPHRASE, IDENTITY.removeprefix("AGE-SECRET-KEY-1"))  # of the age 
 def leaks(text: str, secret: str) -> bool:
     """Return True if any part of a secret stands in a text."""
     return any(secret[at : at + WINDOW] in text for at in range(max(1, len(secret) - WINDOW)))
-
-
-def everything_about(error: BaseException, *, all_frames: bool) -> str:
-    """Write all that can be found out from an exception: texts, causes, and the locals of its frames."""
-    parts: list[str] = []
-    seen: list[BaseException] = []
-    rest: list[BaseException | None] = [error]
-    while rest:
-        found = rest.pop()
-        if found is None or found in seen:
-            continue
-        seen.append(found)
-        parts += [str(found), repr(found), repr(found.args), repr(vars(found)), repr(getattr(found, "object", None))]
-        rest += [found.__cause__, found.__context__]
-        for frame in frames(found.__traceback__):
-            if all_frames or frame.f_code.co_filename.startswith(PACKAGE):
-                parts += [f"{name} = {value!r}" for name, value in frame.f_locals.items()]
-    parts += traceback.TracebackException.from_exception(error).format()
-    return "\n".join(parts)
-
-
-def frames(start: TracebackType | None) -> Iterator[inspect.FrameType]:  # type: ignore[name-defined]  # typeshed hides it
-    """Yield the frames of a traceback but the test's own, which holds the secret."""
-    while start is not None:
-        if start.tb_frame.f_code.co_filename != __file__:
-            yield start.tb_frame
-        start = start.tb_next
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pypitoken
 import pytest
+from exposure import everything_about
 from macaroons import mint
 
 import keyring_pypitoken.derive as derive_module
@@ -19,7 +20,7 @@ from keyring_pypitoken.secret import DerivedToken, MasterToken
 from keyring_pypitoken.tokens.macaroon import Macaroon, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 NOW = 1_790_000_000  # 2026-09-21 14:13:20 UTC
 AGAIN = "store a new one with `keyring-pypitoken login -r pypi`."
@@ -44,20 +45,6 @@ def derived(text: str, grant: Grant | None = None, now: int = NOW) -> Token:
     return Token.load(token.unwrap())
 
 
-def texts_of(error: BaseException | None) -> Iterator[str]:
-    """Yield all that an exception shows: itself, what led to it, and the locals of the package's frames."""
-    if error is None:
-        return
-    yield from (str(error), repr(error), repr(vars(error)))
-    trace = error.__traceback__
-    while trace is not None:
-        if str(trace.tb_frame.f_globals["__name__"]).startswith("keyring_pypitoken"):
-            yield from map(repr, trace.tb_frame.f_locals.values())
-        trace = trace.tb_next
-    yield from texts_of(error.__cause__)
-    yield from texts_of(error.__context__)
-
-
 def refusal(text: str, step: Callable[[], object]) -> str:
     """Return why a step is refused, after a look at whether the refusal shows any of a secret text."""
     with pytest.raises(Refusal) as caught:
@@ -66,8 +53,8 @@ def refusal(text: str, step: Callable[[], object]) -> str:
     # A traceback shows this one exception.
     assert caught.value.__context__ is None or caught.value.__suppress_context__
     secret = text.strip().removeprefix("pypi-")
-    for shown in texts_of(caught.value):
-        assert [shown[at : at + 12] for at in range(len(shown) - 11) if shown[at : at + 12] in secret] == []
+    shown = everything_about(caught.value)
+    assert [secret[at : at + 12] for at in range(len(secret) - 11) if secret[at : at + 12] in shown] == []
     return str(caught.value)
 
 

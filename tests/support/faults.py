@@ -26,16 +26,16 @@ import random
 import shutil
 import sys
 import time
-import traceback
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from exposure import PACKAGE, everything_about
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import CodeType, FrameType, ModuleType
 
-PACKAGE = "keyring_pypitoken"
 PYPI = "https://upload.pypi.org/legacy/"
 PRIVATE = f"keyring-pypitoken:{PYPI}"
 TOKEN = "__token__"
@@ -342,7 +342,7 @@ class Attack:
             finally:
                 PROBE.is_active = False
         outcome = self._judge(result, error)
-        shown = stderr.getvalue() + ("" if error is None else _everything_about(error))
+        shown = stderr.getvalue() + ("" if error is None else everything_about(error))
         if result in self.secrets or any(trace in shown for trace in self.traces):
             at = next((line for line in shown.splitlines() if any(trace in line for trace in self.traces)), "")
             return f"BAD: secret text shown: {at[:80]}"
@@ -405,25 +405,6 @@ def _judge_token(text: object) -> str:
     if date[0] != 0 or not now - 70 < date[2] <= now - 50 or not 290 < date[1] - now <= 300:
         return f"BAD: wider: {date[1] - now:.0f} s, {now - date[2]:.0f} s"
     return "derived"
-
-
-def _everything_about(error: BaseException) -> str:
-    """Write all that an exception gives away: texts, causes, and the locals of the package's frames."""
-    parts: list[str] = []
-    seen: set[int] = set()
-    rest: list[BaseException | None] = [error]
-    while rest:
-        found = rest.pop()
-        if found is None or id(found) in seen:
-            continue
-        seen.add(id(found))
-        parts += [repr(found), str(found), repr(vars(found))]
-        rest += [found.__cause__, found.__context__]
-        for frame, _ in traceback.walk_tb(found.__traceback__):
-            if str(frame.f_globals.get("__name__")).startswith(PACKAGE):
-                place = f"{frame.f_code.co_name}:{frame.f_lineno}"
-                parts += [f"{place} local {name} = {value!r}" for name, value in frame.f_locals.items()]
-    return "\n".join(parts)
 
 
 def main(store: str, operation: str, seed: int, count: int) -> dict[str, Any]:
