@@ -502,7 +502,8 @@ class Handler(BaseHTTPRequestHandler):
         phrase = " ".join(reason.encode("ascii", "backslashreplace").decode().split())
         body = (document or f"{status} {phrase}\n").encode()
         self.send_response(status, phrase)
-        kind = "application/json" if document else "text/plain"
+        # PEP 691's type, without which uv reads no list of files.
+        kind = "application/vnd.pypi.simple.v1+json" if document else "text/plain"
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

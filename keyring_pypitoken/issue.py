@@ -240,7 +240,8 @@ def _refuse_if_others(repository: Repository, account: WithOrigin[str], config: 
     # keyring leaves out a backend whose service is not running, with everything in it.
     for label in accounts.noted_accounts(repository):
         hint = session_hint()
-        forget = f'or, if it is gone for good, forget it with `keyring del "{repository.url}?{label}" {TOKEN_USERNAME}`'
+        options = f" -r {repository.name}" + ("" if label == DEFAULT_ACCOUNT else f" --account {label}")
+        forget = f"or, if it is gone for good, forget it with `keyring-pypitoken logout{options}`"
         raise Refusal(
             f"no keyring that can be asked now holds the master that was stored for {repository.name} (account "
             f"{label!r}): {hint}start or unlock the keyring that does{'' if hint else f', {forget}'}."

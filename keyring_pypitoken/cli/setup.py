@@ -52,7 +52,7 @@ def setup(options: argparse.Namespace) -> int:
     """Write the settings that an uploader needs."""
     name, known = options.uploader.lower(), {uploader.name: uploader for uploader in all_uploaders()}
     if name not in known:
-        likely = nearest(name, [*known])
+        likely = nearest(name, [*known], cutoff=0.5)
         hint = f"did you mean {likely!r}?" if likely else f"known are {join_quoted(known)}."
         raise Refusal(f"{quoted(name)} is not a known uploader: {hint}")
     if not known[name].lookups_per_upload:

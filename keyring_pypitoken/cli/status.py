@@ -278,7 +278,8 @@ def find_lack(repository: Repository, account: WithOrigin[str], config: Config, 
         return Refusal(f"no master is stored for {repository.name}: {remedy}.")
     likely = nearest(label, [*noted])
     remedy = f"did you mean {likely!r}? If not, {remedy}" if likely else remedy
-    return Refusal(f"no master is stored for {where[:-1]}: {account.origin}): {remedy}.")
+    origin = "" if account.origin == DEFAULT else f": {account.origin}"
+    return Refusal(f"no master is stored for {where[:-1]}{origin}): {remedy}.")
 
 
 def _arguments(uploader: Uploader) -> tuple[str, ...]:
@@ -388,11 +389,13 @@ def _raw_problems(config: Config) -> list[Problem]:
                 for store, service in unprotected.find_unprotected(pairs, config.store)
             ]
         # What a plain upload sends from [pypi] is a problem of each uploader.
-        places = [f"[{token.section}] of {pypirc.NAME}" for token in pypirc.read_home()[0] if token.section != "pypi"]
-        places += [f"{name} ({lines})" for name, lines in pypirc.find_in_checkout(current_directory())]
+        sections = [token.section for token in pypirc.read_home()[0] if token.section != "pypi"]
+        places = [(f"[{section}] of {pypirc.NAME}", "`keyring-pypitoken adopt`") for section in sections]
+        by_hand = "store it with `keyring-pypitoken login`, and delete it there"  # no file of a checkout is rewritten
+        places += [(f"{name} ({lines})", by_hand) for name, lines in pypirc.find_in_checkout(current_directory())]
         problems += [
-            Problem(f"{printable(place)} holds a token, which uploaders send as it is", "`keyring-pypitoken adopt`")
-            for place in places
+            Problem(f"{printable(place)} holds a token, which uploaders send as it is", remedy)
+            for place, remedy in places
         ]
     except Refusal as refusal:
         problems.append(Problem.of_refusal(refusal))

@@ -102,10 +102,10 @@ def refuse_unusable(settings: StoreSettings, *, to_store: bool) -> None:
 def no_store(settings: StoreSettings) -> Refusal:
     """Return the refusal of a machine on which no store takes a master unasked."""
     others = [name_of(backend) for backend in keyring_backends(settings)]
-    choose = f"; or choose {others[0]} with {lines_for(others[0])}" if others else ""
+    choose = f", or choose {others[0]} with {lines_for(others[0])}" if others else ""
     return Refusal(
         "no keyring of a desktop (Secret Service, KWallet, macOS, Windows) can keep the master here: unlock or start "
-        f"it; or install `keyring-pypitoken[age]` for an encrypted file{choose}."
+        f"it, or install `keyring-pypitoken[age]` for an encrypted file{choose}."
     )
 
 

@@ -222,7 +222,7 @@ def test_a_machine_without_a_store_is_told_before_the_login(command: Command, mo
     monkeypatch.setenv("TEST_KEYRINGS", "")
     (store, _), nothing = problems(command)
     assert store.startswith(
-        "no keyring of a desktop (Secret Service, KWallet, macOS, Windows) can keep the master here: "
+        "no keyring of a desktop (Secret Service, KWallet, macOS, Windows) can keep the master here"
     )
     assert nothing == ("no master is stored", "`keyring-pypitoken login`")
 
@@ -596,11 +596,9 @@ def test_tokens_in_any_pypirc_are_problems(place: Place, command: Command) -> No
     )
     (place.work / ".pypirc").write_text(f"[pypi]\npassword = {place.master('pypi.org')}\n")
     problems = command.json("status", code=1)["problems"]
-    for file in (".pypirc (line 2)", "[demo] of ~/.pypirc"):
-        sent = {
-            "problem": f"{file} holds a token, which uploaders send as it is",
-            "remedy": "`keyring-pypitoken adopt`",
-        }
+    by_hand = "store it with `keyring-pypitoken login`, and delete it there"
+    for file, remedy in ((".pypirc (line 2)", by_hand), ("[demo] of ~/.pypirc", "`keyring-pypitoken adopt`")):
+        sent = {"problem": f"{file} holds a token, which uploaders send as it is", "remedy": remedy}
         assert sent in problems
     for directory in (place.home, place.work):
         (directory / ".pypirc").unlink()  # no master may be left in the clear

@@ -290,7 +290,7 @@ def keyring_that_held_the_master_is_gone(stage: Stage) -> str:
     return (
         "no keyring that can be asked now holds the master that was stored for pypi (account 'default'): start or "
         "unlock the keyring that does, or, if it is gone for good, forget it with "
-        f'`keyring del "{PYPI}?default" {TOKEN}`.'
+        "`keyring-pypitoken logout -r pypi`."
     )
 
 
@@ -326,7 +326,7 @@ def set_without_a_store(stage: Stage) -> tuple[str, str]:
     stage.without("pyrage")
     return new_master(), (
         "no keyring of a desktop (Secret Service, KWallet, macOS, Windows) can keep the master here: unlock or start "
-        "it; or install `keyring-pypitoken[age]` for an encrypted file; or choose file_keyring.PlaintextFileKeyring "
+        "it, or install `keyring-pypitoken[age]` for an encrypted file, or choose file_keyring.PlaintextFileKeyring "
         f"with {lines_for('file_keyring.PlaintextFileKeyring')}."
     )
 

@@ -143,7 +143,7 @@ SITUATIONS = (
         lambda _place: None, _UPLOAD,
     ),
     Situation(
-        "only a labelled master", "twine", "refused", "no master is stored for pypi (account 'default': default)",
+        "only a labelled master", "twine", "refused", "no master is stored for pypi (account 'default')",
         "`keyring-pypitoken login`", lambda place: place.store("work"), _UPLOAD,
     ),
     Situation(

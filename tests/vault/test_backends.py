@@ -100,7 +100,7 @@ def test_a_priority_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         backends.refuse_unusable(StoreSettings(), to_store=True)
     assert str(nothing.value) == (
         "no keyring of a desktop (Secret Service, KWallet, macOS, Windows) can keep the master here: unlock or start "
-        "it; or install `keyring-pypitoken[age]` for an encrypted file; or choose file_keyring.PlaintextFileKeyring "
+        "it, or install `keyring-pypitoken[age]` for an encrypted file, or choose file_keyring.PlaintextFileKeyring "
         'with the lines `[store]` and `backend = "file_keyring.PlaintextFileKeyring"` in '
         f"{paths.user_policy()}."
     )

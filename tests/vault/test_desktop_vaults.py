@@ -36,7 +36,7 @@ LOST = "; what was stored for pypi (account 'default') before cannot be read now
 GONE = (
     "no keyring that can be asked now holds the master that was stored for pypi (account 'default'): start or "
     "unlock the keyring that does, or, if it is gone for good, forget it with "
-    f'`keyring del "{PYPI}?default" __token__`.'
+    "`keyring-pypitoken logout -r pypi`."
 )
 
 

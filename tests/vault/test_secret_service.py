@@ -46,7 +46,7 @@ LOCKED = (
 GONE = (
     "keyring-pypitoken: no keyring that can be asked now holds the master that was stored for pypi (account {!r}): "
     "start or unlock the keyring that does, or, if it is gone for good, forget it with "
-    f'`keyring del "{PYPI}?{{}}" {TOKEN}`.\n'
+    "`keyring-pypitoken logout -r pypi{}`.\n"
 )
 
 
@@ -225,18 +225,19 @@ def test_a_service_without_a_collection_is_a_refusal(bus: SecretService, work: P
 
 @pytest.mark.parametrize("end", [SecretService.stop, SecretService.stop_bus], ids=["daemon", "bus"])
 def test_a_master_in_a_service_that_is_gone_is_a_refusal(
-    service: SecretService, command: Keyring, end: Callable[[SecretService], None]
+    service: SecretService, command: Keyring, run: Run, end: Callable[[SecretService], None]
 ) -> None:
     command.set(new_master(), f"{PYPI}?work")
     command.set(new_master())
     end(service)
     for mode in ("password", "creds"):
         done = command("--mode", mode, "get", PYPI, TOKEN)
-        assert (done.returncode, done.stdout, done.stderr) == (1, "", GONE.format("default", "default"))
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", GONE.format("default", ""))
     # What the sentence advises: the other account is then the next to be missed.
-    assert command("del", f"{PYPI}?default", TOKEN).returncode == 1
-    assert command("get", PYPI, TOKEN).stderr == GONE.format("work", "work")
-    assert command("del", f"{PYPI}?work", TOKEN).returncode == 1
+    done = run("keyring_pypitoken", "logout", "-r", "pypi", PYTHONPATH="")
+    assert "only the note of it was deleted" in done.stderr
+    assert command("get", PYPI, TOKEN).stderr == GONE.format("work", " --account work")
+    assert run("keyring_pypitoken", "logout", "-r", "pypi", "--account", "work", PYTHONPATH="").returncode == 1
     done = command("get", PYPI, TOKEN)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
