@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import http.server
 import os
 import re
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +14,7 @@ from attacked import PYTHON, TOKEN, plant
 from distributions import make_wheel
 from environments import Environments
 from sandbox import STORES, new_master
+from wire import NO_TOKEN, DenyingIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,48 +24,16 @@ pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="the `keyring` command is a script, and a terminal is needed"),
 ]
 OTHER = "the-password-of-netrc"
-NO_TOKEN = "refused-by-keyring-pypitoken"
-
-
-class Index(http.server.ThreadingHTTPServer):
-    """An index on loopback that refuses all, and notes the passwords that it was sent."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.passwords: list[str] = []
-        self.uploads = 0
-        self.url = f"http://127.0.0.1:{self.server_port}/legacy/"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers for an Index."""
-
-    def respond(self) -> None:
-        assert isinstance(self.server, Index)
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        sent = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
-        self.server.passwords += [sent.partition(":")[2]] if sent else []
-        self.server.uploads += self.command == "POST"
-        self.send_response(403 if self.command == "POST" else 404)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    do_GET = do_POST = respond  # noqa: N815 - the base class looks for these names
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture
-def index() -> Iterator[Index]:
-    with Index() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
+def index() -> Iterator[DenyingIndex]:
+    with DenyingIndex() as index:
+        yield index
 
 
 @pytest.fixture
-def project(work: Path, home: Path, index: Index) -> Path:
+def project(work: Path, home: Path, index: DenyingIndex) -> Path:
     """A project, a master for the index, a policy that does not allow the upload, and rival credentials."""
     (work / "pyproject.toml").write_text(
         '[project]\nname = "demo"\nversion = "1.0"\n[tool.pdm.options]\npublish = ["--no-build"]\n'
@@ -96,7 +62,7 @@ def test_nothing_else_is_sent_after_a_refusal(
     has_terminal: bool,
     project: Path,
     home: Path,
-    index: Index,
+    index: DenyingIndex,
     pytestconfig: pytest.Config,
 ) -> None:
     if uploader == "uv":
@@ -116,7 +82,7 @@ def test_nothing_else_is_sent_after_a_refusal(
         "PDM_USE_VENV": "false",
     }
     screen = run(command, project, environ, has_terminal=has_terminal)
-    assert index.passwords == [NO_TOKEN]
+    assert [sent for _, _, sent in index.received if sent] == [f"{TOKEN}:{NO_TOKEN}"]
     assert "Username" not in screen
     assert "project 'demo' is not allowed here" in screen or not has_terminal
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import copy
 import io
 import json
@@ -10,13 +9,11 @@ import logging
 import pickle
 import pprint
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from macaroons import mint
 
-import keyring_pypitoken
 from keyring_pypitoken.secret import DerivedToken, MasterToken, Passphrase, find_locations
 
 if TYPE_CHECKING:
@@ -28,13 +25,6 @@ Secret = MasterToken | DerivedToken | Passphrase
 SECRETS = pytest.mark.parametrize("secret", [MASTER, DERIVED, PASSPHRASE], ids=["master", "derived", "passphrase"])
 
 OWN_OPENER = {MasterToken: "reveal", DerivedToken: "unwrap", Passphrase: "reveal_to_age"}
-
-# The only modules that may use what opens a secret.
-OPENERS = {
-    "reveal_to_age": {"keys.py"},
-    "_reveal": {"secret.py"},
-    "_Secret__text": set[str](),
-}
 
 
 @SECRETS
@@ -156,33 +146,6 @@ def test_does_not_show_in_a_log() -> None:
         "failed with {'secret': MasterToken(***)}",
     ]
     assert TEXT not in log.getvalue()
-
-
-def names_in(module: Path) -> set[str]:
-    """Return every name, attribute and text that a module uses; definitions are not uses."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
-        if isinstance(node, ast.Attribute):
-            found.add(node.attr)
-        elif isinstance(node, ast.Name):
-            found.add(node.id)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.add(node.value)
-    return found
-
-
-@pytest.mark.parametrize(("opener", "allowed"), OPENERS.items())
-def test_is_opened_in_few_modules(opener: str, allowed: set[str]) -> None:
-    modules = Path(keyring_pypitoken.__file__).parent.rglob("*.py")
-
-    assert {module.name for module in modules if opener in names_in(module)} == allowed
-
-
-def test_would_find_whoever_opens_a_secret(tmp_path: Path) -> None:
-    module = tmp_path / "module.py"
-    module.write_text("token.unwrap()\nmap(unwrap, tokens)\ngetattr(token, '_reveal')()\ndef reveal(): ...\n", "utf-8")
-
-    assert names_in(module) == {"token", "unwrap", "map", "tokens", "getattr", "_reveal"}
 
 
 @pytest.mark.parametrize("kind", [MasterToken, DerivedToken, Passphrase])

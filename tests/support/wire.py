@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import http.server
 import json
 import os
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from environments import Environments
 from loopback_index import LoopbackIndex, Upload, normalize
@@ -81,6 +83,42 @@ class NotingIndex(LoopbackIndex):
         if self._accepts_all:
             return Upload(form.filename, project, "", 200, "OK", [], "", is_master=False, received_at=time.time())
         return super().receive(authorization, form)
+
+
+class DenyingIndex(http.server.ThreadingHTTPServer):
+    """An index that refuses all uploads, as PyPI refuses what is not a token, and notes all requests."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _DenyingHandler)
+        self.received: list[tuple[str, str, str]] = []  # method, path and credentials
+        self.url = f"http://127.0.0.1:{self.server_port}/legacy/"
+
+    def __enter__(self) -> Self:
+        """Serve in a thread."""
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+        self.shutdown()
+        self.server_close()
+
+
+class _DenyingHandler(http.server.BaseHTTPRequestHandler):
+    server: DenyingIndex
+
+    def respond(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        credentials = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
+        self.server.received.append((self.command, self.path, credentials))
+        self.send_response(403 if self.command == "POST" else 404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_POST = respond  # noqa: N815 - the base class looks for these names
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
 
 
 def open_environments(config: pytest.Config) -> Iterator[Environments]:

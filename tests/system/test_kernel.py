@@ -38,6 +38,16 @@ CARRIERS = {
 TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
 
 
+def using(name: str) -> set[str]:
+    """Return the modules that have a name as an attribute, as a variable or in quotes; a definition is no use."""
+    return {
+        module
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if name in (getattr(node, "attr", ""), getattr(node, "id", ""), getattr(node, "value", ""))
+    }
+
+
 def calling(name: str) -> set[str]:
     """Return the modules that call a function or a class by its bare name."""
     return {
@@ -54,13 +64,13 @@ def test_the_kernel_is_small_enough_to_be_read() -> None:
 
 
 def test_nothing_outside_the_kernel_and_the_carriers_reveals_or_makes_a_master() -> None:
-    revealing = {
-        module
-        for module, tree in TREES.items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and node.attr == "reveal"
-    }
-    assert (revealing | calling("MasterToken")).difference(GUARDS) == CARRIERS.keys()
+    assert (using("reveal") | calling("MasterToken")).difference(GUARDS) == CARRIERS.keys()
+    assert using("_reveal") == {"secret.py"}
+    assert using("_Secret__text") == set()
+
+
+def test_one_module_reveals_a_passphrase() -> None:
+    assert using("reveal_to_age") == {"vault/keys.py"}
 
 
 def test_contributing_lists_the_kernel_and_the_carriers() -> None:

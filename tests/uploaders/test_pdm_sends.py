@@ -2,61 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import http.server
 import os
 import re
 import shlex
 import subprocess
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 from distributions import make_wheel
 from environments import Environments
+from wire import NO_TOKEN, DenyingIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.uploaders
-NO_TOKEN = "refused-by-keyring-pypitoken"
 Received = list[tuple[str, str, str]]
 
 
-class Index(http.server.ThreadingHTTPServer):
-    """An index on loopback that refuses all uploads, as PyPI refuses what is not a token, and notes all requests."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.received: Received = []
-        self.url = f"http://127.0.0.1:{self.server_port}/legacy/"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers for an Index."""
-
-    def respond(self) -> None:
-        assert isinstance(self.server, Index)
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        credentials = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
-        self.server.received.append((self.command, self.path, credentials))
-        self.send_response(403 if self.command == "POST" else 404)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    do_GET = do_POST = respond  # noqa: N815 - the base class looks for these names
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def index() -> Iterator[Index]:
-    with Index() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
+def index() -> Iterator[DenyingIndex]:
+    with DenyingIndex() as index:
+        yield index
 
 
 @pytest.fixture
@@ -125,7 +93,7 @@ def test_pdm_looks_no_further_than_two_lines(
     ends_with: tuple[str, str],
     has_terminal: bool,
     scripts: Path,
-    index: Index,
+    index: DenyingIndex,
     project: Path,
     home: Path,
 ) -> None:
