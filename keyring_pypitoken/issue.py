@@ -106,7 +106,7 @@ def issue(request: Request, ask_rest: AskRest = lambda: None) -> Issued | None:
     ):
         from keyring_pypitoken.vault import consent  # few demand it
 
-        consent.ask(grant, request.process.program)
+        consent.ask(grant, grant.confirm, request.process.program)
     master = request.master or _find_master(grant, config, ask_rest)
     if master is None:
         _refuse_if_others(repository, grant.account, config, ask_rest)

@@ -12,24 +12,23 @@ from keyring_pypitoken.text import join_names, printable, quoted
 from keyring_pypitoken.vault import terminal
 
 if TYPE_CHECKING:
-    from keyring_pypitoken.policy.model import Grant
+    from keyring_pypitoken.policy.model import Grant, WithOrigin
 
 _SECONDS = 120  # for which a program may wait for an answer
 
 
-def ask(grant: Grant, program: str) -> None:
-    """Return if a person says yes, or if no policy demands it.
+def ask(grant: Grant, confirm: WithOrigin[bool | tuple[str, ...]], program: str) -> None:
+    """Return if a person says yes.
 
     Args:
         grant: what would be derived.
+        confirm: true asks on the terminal; else the program, and its arguments, that asks.
         program: what asks for it, for the question.
 
     Raises:
         Refusal: the answer is no, or nobody can be asked.
     """
-    if grant.confirm is None or not grant.confirm.value:
-        return
-    who, origin, question = grant.confirm.value, grant.confirm.origin, _question(grant, program)
+    who, origin, question = confirm.value, confirm.origin, _question(grant, program)
     is_yes = _ask_program(who, question, origin) if isinstance(who, tuple) else _ask_terminal(question, origin)
     if not is_yes:
         raise Refusal(f"nobody said yes to this upload, which `confirm` demands ({origin}): upload again, and answer.")

@@ -13,7 +13,7 @@ from macaroons import mint
 from sandbox import DATA
 
 from keyring_pypitoken import LoaderError, Restriction, Token
-from keyring_pypitoken.text import in_words
+from keyring_pypitoken.text import in_words, quoted
 from keyring_pypitoken.tokens import restrictions
 from keyring_pypitoken.tokens.describe import _KINDS, HIDDEN_RESTRICTIONS, describe
 
@@ -61,6 +61,12 @@ def caveat_of(raw: str | bytes) -> dict[str, Any]:
 )
 def test_writes_lengths_of_time(seconds: int, words: str) -> None:
     assert in_words(seconds) == words
+
+
+def test_text_that_others_wrote_is_quoted_unless_it_may_be_secret() -> None:
+    assert quoted("a'\x1b") == '"a\'\\x1b"'
+    assert quoted(mint()) == "a text that looks like a token"
+    assert quoted("x" * 5000) == "a text of 5000 characters"
 
 
 # Caveats

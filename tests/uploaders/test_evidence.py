@@ -15,7 +15,13 @@ from distributions import make_sdist, make_wheel
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.policy.model import Origin, WithOrigin
-from keyring_pypitoken.uploaders.evidence import find_evidence, find_workspace, projects_of_file, read_file
+from keyring_pypitoken.uploaders.evidence import (
+    find_evidence,
+    find_workspace,
+    projects_of_file,
+    read_file,
+    read_override,
+)
 from keyring_pypitoken.uploaders.options import named_files
 from keyring_pypitoken.uploaders.uploader import Process
 
@@ -434,3 +440,13 @@ def test_refuses_a_name_that_is_no_text(work: Path) -> None:
 def test_refuses_metadata_that_names_no_project(work: Path, file: str, text: str, sentence: str) -> None:
     (work / file).write_text(text, "utf-8")
     assert refused().startswith(sentence)
+
+
+def test_the_environment_shortens_the_window() -> None:
+    name = "KEYRING_PYPITOKEN_VALID_FOR"
+    for text, seconds in (("90", 90), ("90s", 90), ("2m", 120)):
+        assert read_override({name: text}) == WithOrigin(seconds, Origin(name))
+    assert read_override({name: ""}) is None
+    for text in ("0", "9" * 4000, "-1", "soon"):
+        with pytest.raises(Refusal):
+            read_override({name: text})
