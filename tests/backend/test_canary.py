@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import keyring
 import keyring.core
 import pytest
-from exposure import everything_about
-from refusal_cases import GET, IDENTITY, PASSPHRASE, PRIVATE, PYPI, RECIPIENT, SET, TOKEN, Stage
+from exposure import everything_about, leaks
+from refusal_cases import IDENTITY, OPENERS, PRIVATE, PYPI, RECIPIENT, TOKEN, Stage
 from sandbox import forget, new_master
 
 from keyring_pypitoken import Token, derive, history, issue, toml
@@ -30,56 +30,17 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-WINDOW = 12  # characters of a secret that give it away: less than that are found in any text
 STEPS = (
     *(decision, derive, evidence, history, macaroon, token_values, issue, parser),
     *(discovery, values, restrictions, masters, toml, token, options, process),
     *(accounts, age, keys, terminal, lock, backends),
 )
-OPENERS = (PASSPHRASE, IDENTITY.removeprefix("AGE-SECRET-KEY-1"))  # of the age file
-
-
-def leaks(text: str, secret: str) -> bool:
-    """Return True if any part of a secret stands in a text."""
-    return any(secret[at : at + WINDOW] in text for at in range(max(1, len(secret) - WINDOW)))
 
 
 @pytest.fixture(autouse=True)
 def loud(caplog: pytest.LogCaptureFixture) -> None:
     """Let every log speak."""
     caplog.set_level(logging.DEBUG)
-
-
-@pytest.mark.parametrize("setting", GET.values(), ids=GET)
-def test_no_refusal_shows_the_master(
-    setting: Callable[[Stage], str],
-    stage: Stage,
-    capfd: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    setting(stage)
-    secrets = [*stage.stored.passwords().values(), *OPENERS]
-    for ask in (lambda: keyring.get_password(PYPI, TOKEN), lambda: keyring.get_credential(PYPI, None)):
-        with pytest.raises(RefusedError) as refused:
-            ask()
-        told = everything_about(refused.value, all_frames=True) + caplog.text + "".join(capfd.readouterr())
-        assert "keyring-pypitoken" in told or "Refused" in told
-        assert not [secret for secret in secrets if leaks(told, secret)]
-
-
-@pytest.mark.parametrize("setting", SET.values(), ids=SET)
-def test_no_refusal_shows_what_was_given(
-    setting: Callable[[Stage], tuple[str, str]],
-    stage: Stage,
-    capfd: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    secret, _ = setting(stage)
-    with pytest.raises(RefusedSetError) as refused:
-        keyring.set_password(PYPI, TOKEN, secret)
-    told = everything_about(refused.value, all_frames=False) + caplog.text + "".join(capfd.readouterr())
-    assert not [opener for opener in OPENERS if leaks(told, opener)]
-    assert not secret or not leaks(told, secret)
 
 
 def functions(module: ModuleType) -> list[str]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import keyring
 import keyring.errors
 import pytest
-from refusal_cases import GET, PRIVATE, PYPI, SET, TOKEN, Stage, content
+from exposure import everything_about, leaks
+from refusal_cases import GET, OPENERS, PRIVATE, PYPI, SET, TOKEN, Stage, content
 from sandbox import Run, new_master
 
 from keyring_pypitoken.backend import RefusedDeleteError, RefusedError, RefusedSetError
@@ -18,34 +19,44 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("setting", GET.values(), ids=GET)
-def test_keyring_refuses_a_lookup(
-    setting: Callable[[Stage], str], stage: Stage, capsys: pytest.CaptureFixture[str]
+def test_a_lookup_is_refused_in_one_sentence_that_shows_no_secret(
+    setting: Callable[[Stage], str],
+    stage: Stage,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     sentence = setting(stage)
     before = content(stage)
-    for _ in range(2):
+    for ask in (lambda: keyring.get_password(PYPI, TOKEN), lambda: keyring.get_credential(PYPI, None)):
         with pytest.raises(RefusedError) as refused:
-            keyring.get_password(PYPI, TOKEN)
+            ask()
         assert str(refused.value) == sentence
         assert isinstance(refused.value, keyring.errors.NoKeyringError)
         assert refused.value.__cause__ is refused.value.__context__ is None
-    with pytest.raises(RefusedError):
-        keyring.get_credential(PYPI, None)
-    printed = capsys.readouterr()
-    assert (printed.out, printed.err) == ("", f"keyring-pypitoken: {sentence}\n")
+        shown = everything_about(refused.value, all_frames=True) + caplog.text
+        assert not [secret for secret in (*stage.stored.passwords().values(), *OPENERS) if leaks(shown, secret)]
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", f"keyring-pypitoken: {sentence}\n")  # once
     assert content(stage) == before
 
 
 @pytest.mark.parametrize("setting", SET.values(), ids=SET)
-def test_keyring_refuses_to_store(setting: Callable[[Stage], tuple[str, str]], stage: Stage) -> None:
-    secret, sentence = setting(stage)
+def test_a_master_is_refused_in_one_sentence_that_shows_no_secret(
+    setting: Callable[[Stage], tuple[str, str]],
+    stage: Stage,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    given, sentence = setting(stage)
     stage.master()
     before = content(stage)
     with pytest.raises(RefusedSetError) as refused:
-        keyring.set_password(PYPI, TOKEN, secret)
+        keyring.set_password(PYPI, TOKEN, given)
     assert str(refused.value) == sentence
     assert isinstance(refused.value, keyring.errors.PasswordSetError)
     assert refused.value.__cause__ is refused.value.__context__ is None
+    shown = everything_about(refused.value) + caplog.text + "".join(capfd.readouterr())
+    assert not [secret for secret in (given, *OPENERS) if secret and leaks(shown, secret)]
     assert content(stage) == before
 
 

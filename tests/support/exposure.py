@@ -6,6 +6,12 @@ import traceback
 from pathlib import Path
 
 PACKAGE = "keyring_pypitoken"
+WINDOW = 12  # characters of a secret that give it away: less than that are found in any text
+
+
+def leaks(text: str, secret: str) -> bool:
+    """Return True if any part of a secret stands in a text."""
+    return any(secret[at : at + WINDOW] in text for at in range(max(1, len(secret) - WINDOW)))
 
 
 def everything_about(error: BaseException, *, all_frames: bool = False) -> str:

@@ -30,7 +30,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from exposure import PACKAGE, everything_about
+from exposure import PACKAGE, WINDOW, everything_about
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,6 @@ PYPI = "https://upload.pypi.org/legacy/"
 PRIVATE = f"keyring-pypitoken:{PYPI}"
 TOKEN = "__token__"
 OCCURRENCES = (1, 2, 5)  # of a site in one operation: the first, and later ones
-WINDOW = 12  # characters of a secret that give it away
 OPERATIONS = ("get", "credential", "set", "delete")
 STORES = ("plain", "age", "raw")
 _SYSTEM_CALLS = (

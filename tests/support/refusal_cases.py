@@ -32,6 +32,7 @@ TOKEN = "__token__"
 NEW = "create an API token on pypi.org and store that."
 PASSPHRASE = "canary: correct horse battery staple"
 IDENTITY = str(pyrage.x25519.Identity.generate())
+OPENERS = (PASSPHRASE, IDENTITY.removeprefix("AGE-SECRET-KEY-1"))  # of the age file
 RECIPIENT = pyrage.x25519.Identity.from_str(IDENTITY).to_public()
 EXPECTED = (
     "expected lines such as AGE-SECRET-KEY-1... or AGE-PLUGIN-NAME-1..., or an OpenSSH private key of the type "
