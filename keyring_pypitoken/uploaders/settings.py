@@ -178,18 +178,6 @@ def read_pypirc(
     return Pypirc(name, read_ini(file, name, as_python=as_python))
 
 
-def pypirc_passwords(environ: Mapping[str, str], directory: Path) -> list[tuple[str, str]]:
-    """List what messages call ~/.pypirc and the .pypirc of a directory, with each section that holds a password.
-
-    Raises:
-        PolicyError: one of the files cannot be read.
-    """
-    files = {home(environ) / ".pypirc": "~/.pypirc"}
-    files.setdefault(directory / ".pypirc", ".pypirc")
-    sections = ((name, read_ini(file, name, as_python=False)) for file, name in files.items())
-    return [(name, section) for name, values in sections for section in values if values[section].get("password")]
-
-
 def read_table(file: Path, directory: Path, *, in_checkout: bool = False) -> Table:
     """Return the content of a TOML file, nothing if it is absent; messages call it as seen from a directory.
 

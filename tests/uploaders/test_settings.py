@@ -20,7 +20,6 @@ from keyring_pypitoken.uploaders.settings import (
     checked_url,
     first,
     home,
-    pypirc_passwords,
     read_ini,
     read_pypirc,
     read_table,
@@ -96,19 +95,6 @@ def test_pypirc_is_in_the_home_directory_and_may_be_absent(home: Path, work: Pat
     assert read_pypirc(environ, work).sections == {}
     (home / ".pypirc").write_text("[pypi]\nusername = me\n", encoding="utf-8")
     assert read_pypirc(environ, work).sections == {"pypi": {"username": "me"}}
-
-
-def test_every_section_with_a_password_is_listed_here_and_at_home(
-    home: Path, work: Path, environ: dict[str, str]
-) -> None:
-    (home / ".pypirc").write_text("[a]\nusername = me\npassword = hunter2\n[b]\nrepository = https://b.example/\n")
-    (work / ".pypirc").write_text("[DEFAULT]\npassword = x\n[server-login]\nPassword : y\n[c]\npassword =\n")
-    assert pypirc_passwords(environ, work) == [
-        ("~/.pypirc", "a"),
-        (".pypirc", "DEFAULT"),
-        (".pypirc", "server-login"),
-    ]
-    assert pypirc_passwords(environ, home) == [("~/.pypirc", "a")]
 
 
 @pytest.mark.parametrize("path", ["rc", "~/work/rc", "../work/rc", "{work}/rc"])
