@@ -158,6 +158,12 @@ _CASES = (
         project='account = "work"\n',
     ),
     Case(
+        "variable_is_no_duration",
+        "KEYRING_PYPITOKEN_VALID_FOR is 'soon', expected a length of time of at most 3650 days "
+        'such as "90s", "15m", "1h30m" or "2d", or whole seconds.',
+        environ={"KEYRING_PYPITOKEN_VALID_FOR": "soon"},
+    ),
+    Case(
         "variable_is_zero",
         "KEYRING_PYPITOKEN_VALID_FOR is 0, expected at least one second.",
         environ={"KEYRING_PYPITOKEN_VALID_FOR": "0"},
