@@ -128,7 +128,7 @@ def _refuse_lost_variables(command: list[str], process: Process) -> None:
     words = [os.path.basename(word) for word in command]
     options = [word for word in command if word.startswith("-")]
     if process.program == "tox" and not any("pass_env" in word for word in command):
-        reason, remedy = "tox passes no such variables on", "use `tox -x testenv.pass_env+=TWINE_*`, or the like"
+        reason, remedy = "tox passes no such variables on", 'use `tox -x "testenv.pass_env+=TWINE_*"`, or the like'
     elif {process.program, words[0]} & {"sudo", "doas"} and not any(
         word.startswith(("-E", "--preserve-env")) for word in options
     ):

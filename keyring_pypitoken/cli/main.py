@@ -173,7 +173,7 @@ def build_parser() -> argparse.ArgumentParser:
             add_option(added)
         added.set_defaults(run=run, name=name, command=[], parser=added)
         if name == "exec":
-            added.usage = f"{_PROGRAM} exec [-h] [-r NAME] [--account LABEL] [...] [FILE ...] -- COMMAND [ARGUMENT ...]"
+            added.usage = f"{_PROGRAM} exec [-h] [-r NAME] [...] [FILE ...] -- COMMAND [ARGUMENT ...]"
     return parser
 
 
@@ -234,11 +234,11 @@ def _parse(words: list[str]) -> argparse.Namespace:
         words, command = words[:at], words[at + 1 :]
     # Better sentences than argparse's, which would repeat a token that was pasted as an argument.
     if any(looks_like_token(part) for word in words for part in word.split("=")):
-        parser.exit(
-            2,
+        message = (
             f"{_PROGRAM}: never pass a token as an argument, because shells and logs keep arguments: revoke it on the "
-            "index, and store a new one with `keyring-pypitoken login`.\n",
+            "index, and store a new one with `keyring-pypitoken login`."
         )
+        parser.exit(2, f"{wrapped(message, sys.stderr)}\n")
     known = [*_SUBCOMMANDS, _STATUS_ALIAS]
     if not words[0].startswith("-") and words[0] not in known:
         likely = nearest(words[0], known)

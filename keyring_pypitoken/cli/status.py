@@ -189,9 +189,13 @@ def _judge(installed: Installed, config: Config) -> Verdict:
     asks_never = not uploader.lookups_per_upload and len(problems) == 1  # beside other credentials, which are problems
     worst = next((problem for problem in problems if problem.effect == BYPASS), None)
     setup = next((problem for problem in problems if problem.effect == SETUP), None)
-    if repository is None and (urlsplit(address.url).hostname or "").strip(".").endswith(_PYPIS):
+    host = (urlsplit(address.url).hostname or "").strip(".")
+    if repository is None and host.endswith(_PYPIS):
         clause = f"{address.source} names {quoted(address.shown)}, which is not an upload address of PyPI's"
-        verdict, problem = "refused", Problem(clause, f"use {PYPI.url} or {TESTPYPI.url} there")
+        key = Key.parse(address.url, TOKEN_USERNAME)
+        is_ours = key is not None and match(key, config.repositories) is not None
+        verdict = "refused" if is_ours or host.endswith(_PYPIS[1]) else "bypass"  # twine itself refuses old addresses
+        problem = Problem(clause, f"use {PYPI.url} or {TESTPYPI.url} there")
     elif repository is None:
         clause = f"it uploads to {printable(address.shown)} ({address.source})"
         verdict, problem = "other", Problem(clause, "add it to your own policy.toml if its tokens can be restricted")

@@ -107,6 +107,9 @@ def test_an_index_of_its_own_is_not_ours(command: Command, place: Place) -> None
         "-  twine     it uploads to https://index.example/up (TWINE_REPOSITORY_URL): add it to your own "
         "policy.toml if its tokens can be restricted\n"
     ) in out
+    for url, verdict in (("https://pypi.org/legacy/", "refused"), ("https://pypi.org/simple", "bypass")):
+        place.set(TWINE_REPOSITORY_URL=url)  # at the second twine asks for a password
+        assert standings(command)["twine"][0] == verdict
 
 
 @pytest.mark.usefixtures("stored")
