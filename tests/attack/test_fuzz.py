@@ -77,6 +77,12 @@ policies = st.lists(
 ).map("\n".join)
 
 
+_PATHS = (
+    *("/legacy/", "/legacy", "/", "", "//legacy/", "/%6cegacy/", "/LEGACY/", "/legacy/../legacy/", "/simple/"),
+    "\\legacy",
+)
+
+
 @st.composite
 def spellings(draw: st.DrawFn) -> str:
     """A service that somebody reads as PyPI's upload URL."""
@@ -93,22 +99,7 @@ def spellings(draw: st.DrawFn) -> str:
         for letter in draw(st.sampled_from(["upload.pypi.org", "test.pypi.org"]))
     )
     end = draw(st.sampled_from(["", "", ".", ":443", ":80", ":", ":0443", ". ", ":443:443", ";", ",x", "&", "!"]))
-    path = draw(
-        st.sampled_from(
-            [
-                "/legacy/",
-                "/legacy",
-                "/",
-                "",
-                "//legacy/",
-                "/%6cegacy/",
-                "/LEGACY/",
-                "/legacy/../legacy/",
-                "/simple/",
-                "\\legacy",
-            ]
-        )
-    )
+    path = draw(st.sampled_from(_PATHS))
     tail = draw(st.sampled_from(["", "", "?", "?work", "#x", "?a#b", ";x", " "]))
     quote = draw(st.sampled_from(["", "", "", "'", '"']))
     return f"{quote}{draw(st.sampled_from(['', '', ' ']))}{scheme}{user}{host}{end}{path}{tail}{quote}"

@@ -471,10 +471,3 @@ def test_on_macos_files_are_in_apples_directories_whatever_else_is_there(
     monkeypatch.setitem(sys.modules, "platformdirs", None)
     found = paths.find_directories(kind, "darwin")
     assert tuple(map(Path, found)) == (Path(directory).expanduser(),)
-
-
-def test_on_macos_a_relative_home_leads_into_no_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "here")
-    monkeypatch.setenv("USERPROFILE", "here")
-    (found,) = paths.find_directories("user_config", "darwin")
-    assert Path(found) == Path(os.sep, "here", "Library", "Application Support", "keyring-pypitoken")
