@@ -293,28 +293,6 @@ def test_reads_any_bytes_of_a_file(index: LoopbackIndex) -> None:
     assert reasons == ["OK"] + ["File already exists"] * 5
 
 
-def test_asks_for_the_body_of_a_client_that_waits(index: LoopbackIndex) -> None:
-    """A request with Expect: 100-continue gets that answer before its body."""
-    authorization = basic("__token__", index.create_master())
-    request = multipart("demo")
-    address = urlsplit(index.upload_url)
-    connection = http.client.HTTPConnection(address.netloc, timeout=60)
-    connection.putrequest("POST", address.path)
-    headers = request["headers"] | {
-        "Authorization": authorization,
-        "Content-Length": str(len(request["body"])),
-        "Expect": "100-continue",
-    }
-    for name, value in headers.items():
-        connection.putheader(name, value)
-    connection.endheaders()
-
-    assert connection.sock.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
-    connection.send(request["body"])
-    assert connection.getresponse().status == 200
-    connection.close()
-
-
 def test_lists_the_files_that_it_took(index: LoopbackIndex) -> None:
     master = basic("__token__", index.create_master("alice"))
     index.clock_offset = -1000
