@@ -99,7 +99,7 @@ _SUBCOMMANDS: dict[str, tuple[str, str, tuple[_Option, ...]]] = {
     "explain": (
         "grants:explain",
         "show what token an upload would get, and where each of its limits comes from",
-        (_REPOSITORY, _ACCOUNT, _FILES, _JSON),
+        (_REPOSITORY, _ACCOUNT, _LIMITS[0], _FILES, _JSON),
     ),
     "status": (
         "status:status",

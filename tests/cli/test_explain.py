@@ -96,6 +96,7 @@ def test_explain_shows_the_refusal_that_an_upload_would_get(command: Command, wo
         "or add it there (it was named by pyproject.toml)."
     )
     assert command("explain") == (1, f"Refused: {sentence}\n", "")
+    assert command("explain", "--project", "other")[0] == 0
     assert command.json("explain", code=1) == {"granted": False, "refusal": sentence}
     (work / "pypitoken.toml").write_text("projcts = 1\n")
     assert command.json("explain", code=1)["refusal"].startswith(
