@@ -185,8 +185,10 @@ def _split(url: Setting) -> tuple[str, Setting, Setting]:
 
 
 def _problems(sources: Sources, username: Setting, provider: Setting) -> Iterator[Problem]:
+    ignores_files = _is_true(sources.environ, "UV_NO_CONFIG")  # and with them what `setup` wrote
+    remedy = in_shell("UV_NO_CONFIG") if ignores_files else "run `keyring-pypitoken setup uv`"
     if username.value is None:
-        yield Problem("uv has no user name, and asks keyring only with one", "run `keyring-pypitoken setup uv`", SETUP)
+        yield Problem("uv has no user name, and asks keyring only with one", remedy, SETUP)
     trusted = sources.find("--trusted-publishing", "", "trusted-publishing")
     if trusted.value == "always":
         yield Problem(f"{trusted.source} is always, and uv then refuses to ask keyring", "set it to automatic", STOP)
@@ -195,7 +197,7 @@ def _problems(sources: Sources, username: Setting, provider: Setting) -> Iterato
         remedy = in_shell(source.name) if source.kind == "variable" else "set it to `subprocess`"
         yield Problem(f"{source} is {quoted(provider.value)}, so uv does not ask keyring", remedy, SETUP)
     elif not provider.value:
-        yield Problem("uv does not ask keyring without a setting", "run `keyring-pypitoken setup uv`", SETUP)
+        yield Problem("uv does not ask keyring without a setting", remedy, SETUP)
     elif find_program("keyring", sources.environ) is None:
         problem = "the `keyring` command, by which uv asks, is not on PATH"
         yield Problem(problem, "`uv tool install keyring-pypitoken --with-executables-from keyring`")

@@ -319,10 +319,13 @@ def test_finds_another_keyring_that_was_chosen(command: Command, monkeypatch: py
 
 
 @pytest.mark.usefixtures("stored", "project")
-def test_uv_needs_the_keyring_command(command: Command, place: Place) -> None:
+def test_uv_needs_the_keyring_command(command: Command, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     install(place, Situation("", "uv", "bypass"))
     place.set(UV_KEYRING_PROVIDER="disabled", UV_PUBLISH_USERNAME=TOKEN)  # `setup uv` would find nothing to do
     assert standings(command)["uv"][1].endswith("so uv does not ask keyring: `unset UV_KEYRING_PROVIDER`")
+    place.set(UV_KEYRING_PROVIDER="", UV_NO_CONFIG="1")
+    assert standings(command)["uv"][1].endswith("without a setting: `unset UV_NO_CONFIG`")
+    monkeypatch.delenv("UV_NO_CONFIG")
     place.set(UV_KEYRING_PROVIDER="subprocess", UV_PUBLISH_USERNAME=TOKEN)
     (place.home / "environment" / "bin" / "keyring").unlink()
     assert problems(command) == [
