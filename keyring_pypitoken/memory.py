@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+PARSED = "parsed TOML"  # the key for how much this lookup has parsed
 _values: dict[Hashable, Any] = {}
 
 

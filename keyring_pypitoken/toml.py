@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken.exceptions import PolicyError
+from keyring_pypitoken.memory import PARSED, recall
 from keyring_pypitoken.text import looks_like_token, printable, quoted
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 Path = tuple[str, ...]
 
+_MAX_CHARACTERS = 2 * 1024 * 1024  # whatever a checkout holds
 _MAX_PARTS = 12  # of one key: the parser needs quadratic time for them
 # Possessive, and quotes end soon: no text is read more than a few times. Longer parts are too few in 1 MiB to matter.
 _PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.){0,50}+"|'[^'\n]{0,50}+')"""
@@ -25,10 +27,18 @@ def load_toml(text: str, name: str) -> dict[str, Any]:
     """Parse TOML.
 
     Raises:
-        PolicyError: it is invalid, or nested too deeply; the message calls it `name`.
+        PolicyError: it is invalid, or nested too deeply, or this lookup has parsed too much already; the message calls
+            it `name`.
     """
     import tomli
 
+    parsed: dict[int, int] = recall(PARSED, dict)
+    parsed[hash((name, text))] = len(text)  # what is read twice counts once
+    if sum(parsed.values()) > _MAX_CHARACTERS:
+        raise PolicyError(
+            f"{name} is too much to read, together with the other settings and policies of this upload: shorten them, "
+            "or remove some."
+        )
     if deep := re.search(_DEEP, text):
         line = text.count("\n", 0, deep.start()) + 1
         raise PolicyError(f"{name}:{line} is nested too deeply: simplify it.")

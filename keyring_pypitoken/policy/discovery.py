@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.files import climb, display_name, is_empty, read_text, status
+from keyring_pypitoken.memory import PARSED, forget
 from keyring_pypitoken.policy.model import PYPROJECT_TABLE, Config, Layer, PolicyFile, SearchPath, WithOrigin
 from keyring_pypitoken.text import in_shell, printable
 
@@ -30,12 +31,16 @@ _MISNAMED_TABLE = r"""(?m)^[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*["']?(pypitoken|pypi-
 _TELLING_KEY = r"(?m)^[ \t]*(?:projects|valid-for|max-valid-for|clock-skew|require-policy)[ \t]*="
 _END_OF_KEY = r'"[ \t]*+[.=\]]'
 _NAMES = (_GIT, *_OTHER_MARKERS, POLICY_NAME, PYPROJECT, *MISNAMED)
-# What one lookup reads, whatever a checkout holds: directories, and characters, of which a parsed one counts as eight.
-_MAX_DIRECTORIES, _MAX_CHARACTERS, _PARSING = 10_000, 16 * 1024 * 1024, 8
+# What one lookup looks at, whatever a checkout holds; what it parses is bounded in `toml`.
+_MAX_DIRECTORIES, _MAX_CHARACTERS = 10_000, 16 * 1024 * 1024
 
 
 def load_config() -> Config:
-    """Read the policies of the user and of the machine; what is wrong with one is the `problem` of the result."""
+    """Read the policies of the user and of the machine; what is wrong with one is the `problem` of the result.
+
+    Each lookup begins with this, and so does what it may parse.
+    """
+    forget(PARSED)
     policies: list[PolicyFile] = []
     problem: Refusal | None = None
     for path, layer in configured_paths():
@@ -149,7 +154,6 @@ class _Reader:
                 tables = dict.fromkeys(re.findall(_MISNAMED_TABLE, text))
                 misnamed += [f"[tool.{table}] of {shown}" for table in tables]
             if _may_be_policy(text, name):
-                self._spend(characters=len(text) * _PARSING)
                 policy = _parse(text, shown, name)
                 policies += [] if policy is None else [(path, policy)]
         if len(policies) > 1:

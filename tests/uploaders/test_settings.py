@@ -178,3 +178,14 @@ def test_what_may_be_a_password_is_in_no_repr() -> None:
     values = {"a": {"password": "hunter2"}}
     table = Table(values, "x.toml")
     assert "hunter2" not in repr((table, Pypirc("rc", values), Sources(Parsed(), {"A": "hunter2"}, (table,))))
+
+
+def test_what_a_checkout_has_parsed_is_bounded_together(work: Path) -> None:
+    """A long text in each directory above: uv's workspace is looked for in all of them."""
+    for number in range(30):
+        (work / f"{number}.toml").write_text(f"# {'x' * 100_000}\n")
+    for number in (*range(20), *range(20)):  # the same file again costs no more
+        read_table(work / f"{number}.toml", work)
+    with pytest.raises(PolicyError, match=r"^20\.toml is too much to read, together with "):
+        for number in range(20, 30):
+            read_table(work / f"{number}.toml", work)
