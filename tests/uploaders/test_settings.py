@@ -187,5 +187,4 @@ def test_what_a_checkout_has_parsed_is_bounded_together(work: Path) -> None:
     for number in (*range(20), *range(20)):  # the same file again costs no more
         read_table(work / f"{number}.toml", work)
     with pytest.raises(PolicyError, match=r"^20\.toml is too much to read, together with "):
-        for number in range(20, 30):
-            read_table(work / f"{number}.toml", work)
+        read_table(work / "20.toml", work)
