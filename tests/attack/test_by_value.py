@@ -134,8 +134,8 @@ class OtherCall(Store):
 
     def get_credential(self, service: str, username: str | None) -> SimpleCredential | None:
         del username
-        found = next(((user, text) for (of, user), text in self.content.items() if of == service), None)
-        return SimpleCredential(*found) if found else None
+        entry = next(((user, text) for (of, user), text in self.content.items() if of == service), None)
+        return SimpleCredential(*entry) if entry else None
 
 
 class Searching(Store):

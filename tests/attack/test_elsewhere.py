@@ -1,4 +1,4 @@
-"""No token is wider, lasts longer or goes elsewhere than the policies on the way say."""
+"""No token is wider, lasts longer or goes elsewhere than the policies say."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def test_a_strangers_file_in_a_shared_directory_chooses_nothing(project: Path) -
     policy = write(shared / "pypitoken.toml", 'valid-for = "45m"\nprojects = ["demo"]\n')
     change_owner(policy, STRANGER)
     mine = write(shared / "mine/pyproject.toml", '[project]\nname = "demo"\n').parent
-    found = get(mine)
-    assert (found.kind, found.seconds) == ("derived", AUTO)
+    outcome = get(mine)
+    assert (outcome.kind, outcome.seconds) == ("derived", AUTO)
 
 
 @posix
 @as_root
 @pytest.mark.parametrize("name", [".git", ".jj"])
-def test_a_strangers_marker_in_a_shared_directory_ends_no_way(name: str, project: Path) -> None:
+def test_a_strangers_marker_in_a_shared_directory_ends_no_search(name: str, project: Path) -> None:
     write(project / ".git/HEAD", "ref: refs/heads/main\n")
     write(project / "pypitoken.toml", 'valid-for = "2m"\nprojects = ["demo"]\n')
     shared = project / "shared"
@@ -136,23 +136,23 @@ def test_names_that_others_chose_are_escaped(place: str, in_actions: bool, proje
     name = "demo" if place == "the name of the directory" else evil
     write(directory / "pypitoken.toml", f'valid-for = "2m"\nprojects = [{json.dumps(name)}]\n')
     write(directory / "pyproject.toml", f"[project]\nname = {json.dumps(name)}\n")
-    found = get(directory, **({"GITHUB_ACTIONS": "true"} if in_actions else {}))
-    assert found.kind == ("derived" if place == "the name of the directory" else "refused")
+    outcome = get(directory, **({"GITHUB_ACTIONS": "true"} if in_actions else {}))
+    assert outcome.kind == ("derived" if place == "the name of the directory" else "refused")
     # From above, so that the directory's name is in the line.
     above = get(project, KEYRING_PYPITOKEN_POLICY=str(directory / "pypitoken.toml"))
-    for shown in (found.err, above.err):
+    for shown in (outcome.err, above.err):
         assert [line for line in shown.split("\n") if not line.isprintable()] == []
         assert [line for line in shown.split("\n") if line.startswith("::stop")] == []
-    if in_actions and found.kind == "derived":
-        assert found.err.startswith(f"::add-mask::{found.out.strip()}\n")
+    if in_actions and outcome.kind == "derived":
+        assert outcome.err.startswith(f"::add-mask::{outcome.out.strip()}\n")
 
 
 def test_very_many_projects_make_a_short_notice(project: Path) -> None:
     write(project / "pypitoken.toml", f"projects = {json.dumps([f'p{n}' for n in range(100_000)])}\n")
     (project / "pyproject.toml").write_text("")
-    found = get(project)
-    assert found.kind in ("derived", "refused")
-    assert len(found.err) < 2000
+    outcome = get(project)
+    assert outcome.kind in ("derived", "refused")
+    assert len(outcome.err) < 2000
 
 
 # What cannot be read is not absent.
@@ -187,5 +187,5 @@ def test_limits_that_cannot_be_read_are_not_lifted(
     policy.chmod(0o600)
     assert get(project).seconds == 120
     environ = hide(home, policy)
-    found = get(project, **environ)
-    assert (found.kind, found.seconds) == ("refused", 0)
+    outcome = get(project, **environ)
+    assert (outcome.kind, outcome.seconds) == ("refused", 0)

@@ -109,7 +109,7 @@ def run(command: list[str], directory: Path, environ: dict[str, str], *, has_ter
         command[0], command[1:], cwd=str(directory), env=environ, encoding="utf-8", timeout=120, dimensions=(60, 500)
     )
     asked = ["Username", "Enter password", "[Pp]assword for", pexpect.EOF]
-    found = child.expect(asked)
+    at = child.expect(asked)
     child.close(force=True)
     screen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", child.before or "")
-    return screen + ("" if asked[found] is pexpect.EOF else str(asked[found]))
+    return screen + ("" if asked[at] is pexpect.EOF else str(asked[at]))

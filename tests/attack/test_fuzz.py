@@ -116,8 +116,8 @@ words = st.lists(st.sampled_from(_WORDS) | st.text(max_size=6), max_size=8)
 
 
 def read_token(text: str) -> None:
-    found = read_text(text)
-    assert isinstance(found, LoaderError) or write_text(*found) == text.strip()
+    result = read_text(text)
+    assert isinstance(result, LoaderError) or write_text(*result) == text.strip()
 
 
 def read_caveat(caveat: object) -> None:
@@ -148,10 +148,10 @@ def ask(spelling: str, username: str | None, home: Path) -> None:
     # A store below us may not take None for a user name.
     for step in (keyring.get_credential, *([] if username is None else [keyring.get_password])):
         try:
-            found: object = step(spelling, username)  # type: ignore[arg-type]  # pdm asks without a user
+            answer: object = step(spelling, username)  # type: ignore[arg-type]  # pdm asks without a user
         except keyring.errors.NoKeyringError:
             continue
-        assert MASTER not in (found, getattr(found, "password", None)), spelling
+        assert MASTER not in (answer, getattr(answer, "password", None)), spelling
 
 
 def read_process(line: list[str], work: Path) -> None:
@@ -166,8 +166,8 @@ def read_process(line: list[str], work: Path) -> None:
 
 
 def _reader(read: Callable[..., None]) -> Callable[[tuple[object, ...]], None]:
-    def execute(found: tuple[object, ...]) -> None:
-        read(*found)
+    def execute(drawn: tuple[object, ...]) -> None:
+        read(*drawn)
 
     return execute
 

@@ -73,8 +73,8 @@ def test_what_is_not_a_file_makes_nobody_wait(place: str, kind: str, project: Pa
     block(home, place, kind)
     if place.startswith(OURS):  # read only if no keyring holds a master
         (home / "keyrings/first.json").unlink()
-    found = in_terminal(project) if kind == "/dev/tty" else get(project, stdin=None).kind
-    assert found == PLACES[place]
+    outcome = in_terminal(project) if kind == "/dev/tty" else get(project, stdin=None).kind
+    assert outcome == PLACES[place]
 
 
 def in_terminal(project: Path) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("project")
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
-OWN = "keyring_pypitoken.backend.PyPITokenKeyring"
+OURS = "keyring_pypitoken.backend.PyPITokenKeyring"
 # How people paste tokens.
 WRITTEN = ['"{}"', "'{}'", "token {}", "Bearer {}", "{}\n{}", "password = {}", "\ufeff{}", "\u200b{}"]
 SERVICES = [PYPI, "https://upload.pypi.org//legacy/", "upload.pypi.org.", "main", "pdm-repository-mine"]
@@ -91,12 +91,12 @@ def test_a_very_long_project_makes_a_short_notice(capsys: pytest.CaptureFixture[
         (("--mode", "creds"), (PYPI,), True),
         (("--mode", "creds"), (PYPI, ""), True),
         (("--mode", "creds", "--output", "json"), (PYPI, TOKEN), True),
-        (("-b", OWN), (PYPI, TOKEN), True),
-        (("-b", OWN, "--mode", "creds"), (PYPI,), True),
+        (("-b", OURS), (PYPI, TOKEN), True),
+        (("-b", OURS, "--mode", "creds"), (PYPI,), True),
         (("-b", "keyring.backends.chainer.ChainerBackend"), (PYPI, ""), True),
         ((), (f"keyring-pypitoken:{PYPI}", "default"), False),
         ((), (f"x@KEYRING-pypitoken:{PYPI}", ""), False),
-        (("-b", OWN), (f"keyring-pypitoken:{PYPI}", "default"), False),
+        (("-b", OURS), (f"keyring-pypitoken:{PYPI}", "default"), False),
         (("--mode", "creds"), (f"keyring-pypitoken:{PYPI}",), False),
     ],
 )
@@ -139,11 +139,11 @@ def test_whatever_the_clock_says_no_token_is_longer_than_granted(
 ) -> None:
     monkeypatch.setattr(time, "time", lambda: seconds)
     try:
-        found = keyring.get_password(PYPI, TOKEN)
+        token = keyring.get_password(PYPI, TOKEN)
     except RefusedError:
         return
-    assert found is not None
-    (end, start) = Token.load(found).raw_caveats[0].decode().strip("[]").split(", ")[1:]
+    assert token is not None
+    (end, start) = Token.load(token).raw_caveats[0].decode().strip("[]").split(", ")[1:]
     assert int(end) - int(start) == 16 * 60
 
 
@@ -151,12 +151,12 @@ def test_whatever_the_clock_says_no_token_is_longer_than_granted(
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.usefixtures("stored")
 def test_threads_that_ask_and_forget_all_get_derived_tokens() -> None:
-    found: list[object] = []
+    outcomes: list[object] = []
 
     def ask() -> None:
         for _ in range(20):
             memory.forget()
-            found.append(is_derived(keyring.get_password(PYPI, TOKEN)))
+            outcomes.append(is_derived(keyring.get_password(PYPI, TOKEN)))
 
     keyring.get_keyring()
     interval = sys.getswitchinterval()
@@ -169,7 +169,7 @@ def test_threads_that_ask_and_forget_all_get_derived_tokens() -> None:
             thread.join()
     finally:
         sys.setswitchinterval(interval)
-    assert found == [True] * 120
+    assert outcomes == [True] * 120
 
 
 def test_what_is_forgotten_meanwhile_is_returned_nevertheless(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,9 +328,9 @@ def test_a_checkout_cannot_choose_where_a_token_goes_that_is_asked_for_by_name(
     assert ("which it asked for: " in said) or ("which names no upload address here" in said)
     (work / file).unlink()
     if name == "pdm" and "mine" not in program:  # whose own address that is
-        found = keyring.get_credential(service, username)
-        assert found is not None
-        assert Token.load(found.password).domain == domain
+        credential = keyring.get_credential(service, username)
+        assert credential is not None
+        assert Token.load(credential.password).domain == domain
 
 
 def test_what_poetry_asks_for_a_source_of_a_checkout_gets_no_token(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,10 +127,10 @@ class Chain(RuleBasedStateMachine):
         file.unlink(missing_ok=True)
         self.policies.pop(level, None)
         if kind != "gone":
-            found = {"projects": projects, "valid-for": valid_for}
-            lines = [f"{key} = {json.dumps(value)}" for key, value in found.items() if value is not None]
+            policy = {"projects": projects, "valid-for": valid_for}
+            lines = [f"{key} = {json.dumps(value)}" for key, value in policy.items() if value is not None]
             file.write_text("\n".join([*lines, *(["projects ="] if kind == "broken" else [])]))
-            self.policies[level] = found if kind == "good" else None
+            self.policies[level] = policy if kind == "good" else None
 
     @rule(ceiling=st.sampled_from([60, 600, 3600]), is_broken=st.sampled_from([False, False, True]))
     def edit_own(self, ceiling: int, is_broken: bool) -> None:
@@ -175,8 +175,8 @@ class Chain(RuleBasedStateMachine):
         def step() -> str | None:
             if how == "password":
                 return keyring.get_password(service, username or "")  # stores below us may not take None
-            found = keyring.get_credential(service, username)
-            return None if found is None else found.password
+            credential = keyring.get_credential(service, username)
+            return None if credential is None else credential.password
 
         result, refused = self.quietly(step)
         kind = "refused" if refused else "none" if result is None else "derived"
@@ -207,15 +207,15 @@ class Chain(RuleBasedStateMachine):
         date, names = (json.loads(caveat) for caveat in Token.load(text).raw_caveats)
         assert names in ([1, ["demo"]], [1, [label]])  # a label that is not an account is a project
         (project,) = names[1]
-        assert None not in self.policies.values(), "derived, although a policy on the way is broken"
+        assert None not in self.policies.values(), "derived, although a policy is broken"
         assert not self.user_is_broken
         assert not (self.home / "config").is_symlink()
-        found = [self.policies[level] for level in reversed(LEVELS) if level in self.policies]
-        assert all(project in (policy["projects"] or [project]) for policy in found if policy)
-        wishes = [policy["valid-for"] for policy in found if policy and policy["valid-for"]]
+        policies = [self.policies[level] for level in reversed(LEVELS) if level in self.policies]
+        assert all(project in (policy["projects"] or [project]) for policy in policies if policy)
+        preferences = [policy["valid-for"] for policy in policies if policy and policy["valid-for"]]
         length = date[1] - date[2] - 60
         assert length <= self.ceiling
-        assert length <= (wishes[0] if wishes else 900)
+        assert length <= (preferences[0] if preferences else 900)
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,9 @@ def project(work: Path) -> None:
 
 def get(service: str = PYPI, username: str = TOKEN) -> Token:
     """Ask keyring's chain, which must answer."""
-    found = keyring.get_password(service, username)
-    assert found is not None
-    return Token.load(found)
+    password = keyring.get_password(service, username)
+    assert password is not None
+    return Token.load(password)
 
 
 def passwords(store: type[FileKeyring] = FileKeyring) -> dict[tuple[str, str], str]:
@@ -73,10 +73,10 @@ def test_get_hands_out_a_derived_token() -> None:
 def test_get_credential_names_the_user() -> None:
     keyring.set_password(PYPI, TOKEN, new_master())
     for username in (None, "", TOKEN, "pypi_token:project:demo"):
-        found = keyring.get_credential(PYPI, username)
-        assert found is not None
-        assert found.username == TOKEN
-        assert len(Token.load(found.password).restrictions) == 2
+        credential = keyring.get_credential(PYPI, username)
+        assert credential is not None
+        assert credential.username == TOKEN
+        assert len(Token.load(credential.password).restrictions) == 2
 
 
 def test_delete_forgets_the_master(capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,7 +190,7 @@ def test_without_a_master_a_broken_policy_is_nobodys_problem(work: Path, user_po
 
 
 def test_with_a_broken_user_policy_the_notes_tell_what_is_stored(user_policy: WritePolicy) -> None:
-    keyring.core.init_backend(limit=lambda found: not isinstance(found, FileKeyring))
+    keyring.core.init_backend(limit=lambda backend: not isinstance(backend, FileKeyring))
     try:
         user_policy('[store]\nbackend = "file_keyring.FileKeyring"\n')
         keyring.set_password(PYPI, TOKEN, new_master())
@@ -208,10 +208,10 @@ def test_without_a_user_name_all_four_calls_are_answered_by_us(username: str | N
     backend = alone()
     backend.set_password(PYPI, username, new_master())  # type: ignore[arg-type]  # that is the point
     assert passwords() == {(PRIVATE, "default"): new_master()}
-    found = backend.get_password(PYPI, username)  # type: ignore[arg-type]  # that is the point
+    password = backend.get_password(PYPI, username)  # type: ignore[arg-type]  # that is the point
     credential = backend.get_credential(PYPI, username)
     assert credential is not None
-    assert found == credential.password
+    assert password == credential.password
     assert len(Token.load(credential.password).restrictions) == 2
     backend.delete_password(PYPI, username)  # type: ignore[arg-type]  # that is the point
     assert passwords() == {}
@@ -271,9 +271,9 @@ def test_a_raw_master_serves_no_account_that_a_policy_names(work: Path) -> None:
 
 def test_a_password_of_another_user_is_not_ours() -> None:
     FileKeyring().plant(PYPI, "me", "hunter2")
-    found = keyring.get_credential(PYPI, None)
-    assert found is not None
-    assert (found.username, found.password) == ("me", "hunter2")
+    credential = keyring.get_credential(PYPI, None)
+    assert credential is not None
+    assert (credential.username, credential.password) == ("me", "hunter2")
 
 
 def test_a_broken_backend_below_is_a_refusal_unless_a_master_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -417,7 +417,7 @@ def test_the_policy_may_name_the_store(user_policy: WritePolicy, monkeypatch: py
 
 
 def test_a_named_store_outside_the_chain_is_loaded(user_policy: WritePolicy) -> None:
-    keyring.core.init_backend(limit=lambda found: not isinstance(found, FileKeyring))
+    keyring.core.init_backend(limit=lambda backend: not isinstance(backend, FileKeyring))
     user_policy('[store]\nbackend = "file_keyring.FileKeyring"\n')
     try:
         keyring.set_password(PYPI, TOKEN, new_master())
@@ -577,8 +577,8 @@ def test_asked_twice_the_store_is_asked_once(work: Path, monkeypatch: pytest.Mon
 def test_what_is_remembered_for_one_service_answers_no_other() -> None:
     FileKeyring().plant(PYPI, TOKEN, new_master(identifier="under the URL"))
     FileKeyring().plant("upload.pypi.org", TOKEN, new_master(identifier="under the host"))
-    found = [get(service).identifier for service in (PYPI, "upload.pypi.org", PYPI)]
-    assert found == ["under the URL", "under the host", "under the URL"]
+    identifiers = [get(service).identifier for service in (PYPI, "upload.pypi.org", PYPI)]
+    assert identifiers == ["under the URL", "under the host", "under the URL"]
 
 
 # Whatever fails.
@@ -675,7 +675,7 @@ def _leave_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         keyring.backend.KeyringBackend,
         "_classes",
-        {found for found in classes if not found.__module__.startswith("keyrings.alt")},
+        {kind for kind in classes if not kind.__module__.startswith("keyrings.alt")},
     )
     forget()
 

@@ -65,10 +65,10 @@ def replace_step(
     """Replace a function, wherever in the package it was imported, by what is made of it."""
     original = getattr(module, name)
     new = make(original)
-    for user in [found for key, found in sys.modules.items() if key.startswith("keyring_pypitoken.")]:
-        for attribute, value in list(vars(user).items()):
+    for importer in [loaded for key, loaded in sys.modules.items() if key.startswith("keyring_pypitoken.")]:
+        for attribute, value in list(vars(importer).items()):
             if value is original:
-                monkeypatch.setattr(user, attribute, new)
+                monkeypatch.setattr(importer, attribute, new)
 
 
 def called_steps(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> list[tuple[ModuleType, str]]:
@@ -79,8 +79,8 @@ def called_steps(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> 
         def make(original: Any) -> Callable[..., object]:
             def watch(*arguments: object, **named: object) -> object:
                 called.add(step)
-                found: object = original(*arguments, **named)
-                return found
+                result: object = original(*arguments, **named)
+                return result
 
             return watch
 
@@ -140,12 +140,12 @@ def test_whatever_step_fails_nothing_gets_out(
         told = ""
         with broken(monkeypatch, step, ArithmeticError(master, *OPENERS)):
             try:
-                found = ask()
+                answer = ask()
             except RefusedError as refused:
                 told = everything_about(refused, all_frames=True)
             else:
-                assert found is not None, step
-                assert len(Token.load(found).raw_caveats) == 2, step
+                assert answer is not None, step
+                assert len(Token.load(answer).raw_caveats) == 2, step
         told += caplog.text + "".join(capfd.readouterr())
         caplog.clear()
         assert not [secret for secret in (master, *OPENERS) if leaks(told, secret)], step

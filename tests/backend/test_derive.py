@@ -124,9 +124,9 @@ def test_derives_for_the_repository_that_the_master_is_for() -> None:
     ],
 )
 def test_finds_when_the_token_will_end(caveats: tuple[str | bytes, ...], not_after: int) -> None:
-    _, _, found = derive(MasterToken(mint(*caveats)), a_grant(), now=NOW)
+    _, _, end = derive(MasterToken(mint(*caveats)), a_grant(), now=NOW)
 
-    assert found == not_after
+    assert end == not_after
 
 
 @pytest.mark.parametrize(

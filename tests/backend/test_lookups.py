@@ -87,7 +87,7 @@ CASES = [
     Case("my-index", TOKEN, "local"),
     Case("https://index.example:8443/up/load", TOKEN, "company"),
     Case("https://Index.Example:8443/up/load/", TOKEN, "company"),
-    # Plain http would show the token to everybody on the way.
+    # Plain http would show the token to everybody on the network.
     Case("http://upload.pypi.org/legacy/", TOKEN, "misspelled"),
     Case("http://UPLOAD.pypi.org:80/legacy", TOKEN, "misspelled"),
     Case("http://upload.pypi.org:443/legacy/", TOKEN, "misspelled"),
@@ -469,5 +469,5 @@ def test_on_macos_files_are_in_apples_directories_whatever_else_is_there(
         monkeypatch.setenv(f"XDG_{name}", "/elsewhere")
     monkeypatch.setattr(sys, "prefix", "/opt/homebrew/opt/python")
     monkeypatch.setitem(sys.modules, "platformdirs", None)
-    found = paths.find_directories(kind, "darwin")
-    assert tuple(map(Path, found)) == (Path(directory).expanduser(),)
+    directories = paths.find_directories(kind, "darwin")
+    assert tuple(map(Path, directories)) == (Path(directory).expanduser(),)

@@ -100,8 +100,8 @@ def judge(done: subprocess.CompletedProcess[str]) -> Outcome:
     if text.startswith("pypi-"):
         caveats = [json.loads(caveat) for caveat in Token.load(text).raw_caveats]
         kind = "derived" if caveats else "raw"
-        seconds = next((found[1] - found[2] - 60 for found in caveats if found[0] == 0), 0)
-        projects = next((tuple(found[1]) for found in caveats if found[0] == 1), ())
+        seconds = next((caveat[1] - caveat[2] - 60 for caveat in caveats if caveat[0] == 0), 0)
+        projects = next((tuple(caveat[1]) for caveat in caveats if caveat[0] == 1), ())
     elif text:
         kind = "refused text" if text.startswith("refused") else "other"
     elif "keyring-pypitoken: " in done.stderr:

@@ -47,7 +47,7 @@ def watch(master: str) -> str:
 
 
 def look(place: str, content: str | bytes) -> None:
-    """Note a place if a master is in what was found there."""
+    """Note a place if a master is in what was shown there."""
     if content and _masters and place not in _places:
         data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
         if any(trace in data for master in _masters for trace in traces(master)):

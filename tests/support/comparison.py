@@ -61,7 +61,7 @@ def write_tree(work: Path, home: Path, pypircs: dict[str, str]) -> None:
 def find_differences(
     name: str, config: pytest.Config, script: str, lines: Sequence[str], work: Path, home: Path
 ) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Return the command lines that an uploader's own parser and its uploader read differently, with what they found.
+    """Return the command lines that an uploader's own parser and its uploader read differently, with what each read.
 
     The script reads `[[arguments, variables], ...]` and prints a list of what its uploader would do. `uploading` is
     True or False, or "usage" if the parser ends with an error, after which nothing is compared, or "settings" if the
@@ -90,24 +90,24 @@ def describe(process: Process) -> dict[str, Any]:
     """Return what the uploader of a program says about a process; what it refuses is None."""
     uploader = find_uploader(process.program)
     assert uploader is not None
-    found: dict[str, Any] = {"uploading": uploader.is_uploading(process)}
+    read: dict[str, Any] = {"uploading": uploader.is_uploading(process)}
     try:
-        found["files"] = [os.path.normpath(file) for file in uploader.find_files(process) or ()]
+        read["files"] = [os.path.normpath(file) for file in uploader.find_files(process) or ()]
     except Refusal:
-        found["files"] = None
-    found["first file"] = (found["files"] or [None])[0]
+        read["files"] = None
+    read["first file"] = (read["files"] or [None])[0]
     try:
         target = process.target
-        found["url"] = target.address.url
-        found["lookups"] = [list(lookup) for lookup in target.lookups]
+        read["url"] = target.address.url
+        read["lookups"] = [list(lookup) for lookup in target.lookups]
     except Refusal:
-        found["url"] = found["lookups"] = None
-    found["project"] = str(uploader.find_project(process))
+        read["url"] = read["lookups"] = None
+    read["project"] = str(uploader.find_project(process))
     try:
-        found["projects"] = list(uploader.find_projects(process))
+        read["projects"] = list(uploader.find_projects(process))
     except Refusal:
-        found["projects"] = None
-    return found
+        read["projects"] = None
+    return read
 
 
 def _ask(python: Path, script: str, cases: Iterable[Case], work: Path, home: Path) -> list[dict[str, Any]]:
@@ -123,5 +123,5 @@ def _ask(python: Path, script: str, cases: Iterable[Case], work: Path, home: Pat
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    answers: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return answers

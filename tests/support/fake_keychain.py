@@ -124,10 +124,10 @@ class Keychain(FakeVault):
 
     def _copy_matching(self, query: dict[str, Any], result: _Pointer) -> int:
         status = self._status("SecItemCopyMatching")
-        found = self._matching(query)
-        if status == _OK and found:
-            result.value = self.content[found[0]].encode()
-        return status or (_OK if found else NOT_FOUND)
+        keys = self._matching(query)
+        if status == _OK and keys:
+            result.value = self.content[keys[0]].encode()
+        return status or (_OK if keys else NOT_FOUND)
 
     def _add(self, query: dict[str, Any], _result: None) -> int:
         status = self._status("SecItemAdd")
@@ -139,11 +139,11 @@ class Keychain(FakeVault):
 
     def _delete(self, query: dict[str, Any]) -> int:
         status = self._status("SecItemDelete")
-        found = self._matching(query)
+        keys = self._matching(query)
         if status == _OK:
-            for key in found:
+            for key in keys:
                 del self.content[key]
-        return status or (_OK if found else NOT_FOUND)
+        return status or (_OK if keys else NOT_FOUND)
 
 
 def _name(constant: _Constant) -> str:

@@ -43,7 +43,7 @@ class FakeVault:
         monkeypatch.setenv("TEST_KEYRINGS", "none")
         keyring.backend.get_all_keyring()  # loads keyring's plugins, which register themselves
         known = keyring.backend.KeyringBackend._classes
-        system = {found for found in known if not found.__module__.startswith("keyrings.alt.")}
+        system = {kind for kind in known if not kind.__module__.startswith("keyrings.alt.")}
         monkeypatch.setattr(keyring.backend.KeyringBackend, "_classes", {*system, backend})
         forget()
 

@@ -55,8 +55,8 @@ class CredentialManager(FakeVault):
     def entries(self) -> dict[tuple[str, str], str]:
         """Return the passwords by target and user."""
         return {
-            (found["TargetName"], found["UserName"]): found["CredentialBlob"].decode("utf-16-le")
-            for found in self.content.values()
+            (entry["TargetName"], entry["UserName"]): entry["CredentialBlob"].decode("utf-16-le")
+            for entry in self.content.values()
         }
 
     def fail(self, name: str, code: int) -> NoReturn:
@@ -65,7 +65,7 @@ class CredentialManager(FakeVault):
 
     def persisted(self) -> set[int]:
         """Return how long and where the credentials are stored: 1 is this session, 2 this machine, 3 the enterprise."""
-        return {found["Persist"] for found in self.content.values()}
+        return {entry["Persist"] for entry in self.content.values()}
 
     def CredRead(self, *, Type: int, TargetName: str) -> dict[str, Any]:  # noqa: N802, N803 - Windows' names
         """Read one target."""

@@ -236,14 +236,14 @@ def _user(frame: FrameType) -> str | None:
     """Return the line of the package that a system call is made for by others; None if there is none."""
     if str(frame.f_globals.get("__name__")).startswith(PACKAGE):
         return None  # a site of its own
-    found: FrameType | None = frame
-    while found is not None:
-        name = str(found.f_globals.get("__name__"))
+    caller: FrameType | None = frame
+    while caller is not None:
+        name = str(caller.f_globals.get("__name__"))
         if name in _OTHERS or name.startswith("importlib"):
             return None
         if name.startswith(PACKAGE):
-            return f"{name.partition('.')[2]}:{found.f_lineno}"
-        found = found.f_back
+            return f"{name.partition('.')[2]}:{caller.f_lineno}"
+        caller = caller.f_back
     return None
 
 
@@ -320,8 +320,8 @@ class Attack:
         if self.operation == "get":
             return self.keyring.get_password(PYPI, TOKEN)
         if self.operation == "credential":
-            found = self.keyring.get_credential(PYPI, None)
-            return None if found is None else found.password
+            credential = self.keyring.get_credential(PYPI, None)
+            return None if credential is None else credential.password
         if self.operation == "set":
             self.keyring.set_password(PYPI, TOKEN, self.new)
         else:

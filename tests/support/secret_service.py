@@ -152,12 +152,12 @@ class SecretService:
 
     def passwords(self) -> dict[tuple[str, str], str]:
         """Return all that is stored, by service and user name, as the daemon itself tells it."""
-        found = {}
+        passwords = {}
         with self._collection() as collection:
             for item in collection.get_all_items():
                 attributes = item.get_attributes()
-                found[attributes["service"], attributes["username"]] = item.get_secret().decode()
-        return found
+                passwords[attributes["service"], attributes["username"]] = item.get_secret().decode()
+        return passwords
 
     def plant(self, service: str, username: str, password: str) -> None:
         """Store a password as keyring does, without keyring."""

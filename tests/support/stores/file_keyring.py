@@ -137,8 +137,8 @@ def _take_out_the_desktop() -> None:
     for module in desktop + others:
         with contextlib.suppress(ImportError):  # what keyring loads later would register itself again
             importlib.import_module(module)
-    for found in [found for found in classes if found.__module__ in desktop + others]:
-        classes.discard(found)
+    for kind in [kind for kind in classes if kind.__module__ in desktop + others]:
+        classes.discard(kind)
 
 
 def _stand_for_the_desktop() -> None:
