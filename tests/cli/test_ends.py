@@ -197,6 +197,7 @@ EFFECTS: dict[str, dict[str, tuple[str, ...]]] = {
     "explain": {
         "repository": ("-r", "testpypi"),
         "account": ("--account", "work"),
+        "project": ("--project", "other"),
         "files": ("dist/other-1.0.zip",),
         "json": ("--json",),
     },
