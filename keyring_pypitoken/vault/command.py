@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_pypitoken.exceptions import LoaderError, Refusal
 from keyring_pypitoken.files import find_program
+from keyring_pypitoken.lookup import PYPI
 from keyring_pypitoken.memory import forget, recall
 from keyring_pypitoken.notices import notify
 from keyring_pypitoken.secret import MasterToken
@@ -52,6 +53,7 @@ class CommandStore(NamedTuple):
     repository: str  # its name, such as `pypi`
     account: str
     projects: tuple[str, ...] = ()  # normalized names
+    domain: str = PYPI.domain  # the location that its tokens have
 
     def find(self, platform: str = os.name) -> str:
         """Return the path of the program; a missing one is a Refusal."""
@@ -86,7 +88,7 @@ class CommandStore(NamedTuple):
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise self._refusal(f"cannot be started ({reason}): repair it") from None
         try:
-            threading.Thread(target=_read, args=(process, outcome), daemon=True).start()
+            threading.Thread(target=_read, args=(process, self.domain, outcome), daemon=True).start()
             self._wait_for(outcome)
         finally:
             if process.poll() is None:
@@ -133,15 +135,15 @@ def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def _read(process: subprocess.Popen[bytes], outcome: list[MasterToken | str | None]) -> None:
+def _read(process: subprocess.Popen[bytes], domain: str, outcome: list[MasterToken | str | None]) -> None:
     """Put in what the program prints, what went wrong as the rest of a sentence, or None. A thread runs this."""
     with contextlib.suppress(BaseException):  # `threading.excepthook` would be given the frames with the master
-        outcome.append(_outcome(process))
+        outcome.append(_outcome(process, domain))
     if not outcome:
         outcome.append(None)
 
 
-def _outcome(process: subprocess.Popen[bytes]) -> MasterToken | str:
+def _outcome(process: subprocess.Popen[bytes], domain: str) -> MasterToken | str:
     with process:
         data: bytes = process.stdout.read(_MAX_BYTES + 1) if process.stdout else b""
         if len(data) > _MAX_BYTES:
@@ -153,10 +155,10 @@ def _outcome(process: subprocess.Popen[bytes]) -> MasterToken | str:
         reason = f"exit code {status}" if status > 0 else known.get(status, f"signal {-status}")
         return f"failed ({reason}): run it by hand to see why"
     text = data.decode("utf-8", "replace").strip()
-    return _problem_of(text) or MasterToken(text)
+    return _problem_of(text, domain) or MasterToken(text)
 
 
-def _problem_of(text: str) -> str:
+def _problem_of(text: str, domain: str) -> str:
     """Return why a text is no token, as the rest of a sentence; an empty text if it is one."""
     lines = len(text.splitlines())
     if not text:
@@ -169,7 +171,8 @@ def _problem_of(text: str) -> str:
         return f"printed the token in quotes: {_ONLY}"
     parsed = read_text(text)
     if not isinstance(parsed, LoaderError) and parsed[0] == "pypi":
-        return ""
+        location = parsed[1].location
+        return "" if location == domain else f"printed a token for {quoted(location)}, not for {domain!r}: correct it"
     if text.startswith("pypi-"):
         return "printed a token that is cut short or damaged: store all of it there"
     return f"printed {'more than the token' if 'pypi-' in text else 'no PyPI token'}: {_ONLY}"

@@ -45,7 +45,7 @@ def run_command(
     """Return the master that the program of [store] prints."""
     from keyring_pypitoken.vault.command import CommandStore  # few name a program
 
-    return CommandStore(command, repository.name, account, tuple(projects)).read_master()
+    return CommandStore(command, repository.name, account, tuple(projects), repository.domain).read_master()
 
 
 def why_unreachable(repository: Repository, account: str, settings: StoreSettings) -> str:

@@ -139,6 +139,10 @@ ONLY = "let it print the token only."
         (f"echo TWINE_PASSWORD={MASTER}", f"printed more than the token: {ONLY}"),
         (f"echo {MASTER[:60]}", "printed a token that is cut short or damaged: store all of it there."),
         ("echo correct horse", f"printed no PyPI token: {ONLY}"),
+        (
+            f"echo {new_master('test.pypi.org')}",
+            "printed a token for 'test.pypi.org', not for 'pypi.org': correct it.",
+        ),
         (f"while :; do echo {MASTER}; done", f"printed more than 64 KiB: {ONLY}"),
     ],
 )
