@@ -32,8 +32,8 @@ def load_toml(text: str, name: str) -> dict[str, Any]:
     """
     import tomli
 
-    parsed: dict[int, int] = recall(PARSED, dict)
-    parsed[hash((name, text))] = len(text)  # what is read twice counts once
+    parsed: dict[str, int] = recall(PARSED, dict)
+    parsed[name] = len(text)  # what is read twice counts once
     if sum(parsed.values()) > _MAX_CHARACTERS:
         raise PolicyError(
             f"{name} is too much to read, together with the other settings and policies of this upload: shorten them, "

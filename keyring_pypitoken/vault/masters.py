@@ -15,6 +15,7 @@ from keyring.backend import KeyringBackend
 
 from keyring_pypitoken import notices
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.lookup import DEFAULT_ACCOUNT
 from keyring_pypitoken.secret import MasterToken
 from keyring_pypitoken.vault import backends
 from keyring_pypitoken.vault.accounts import noted_accounts
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import StoreSettings
     from keyring_pypitoken.vault.backends import Store
 
-DEFAULT_ACCOUNT = "default"
 _NOTHING = MasterToken("")
 _PATIENCE = 3  # seconds
 _ENTERPRISE = 3  # CRED_PERSIST_ENTERPRISE of wincred.h: such credentials roam to other machines
@@ -121,23 +121,20 @@ def write(store: Store, service: str, username: str, master: MasterToken) -> Non
     if backends.name_of(store) == backends.WINDOWS and getattr(store, "persist", None) == _ENTERPRISE:
         store = copy.copy(store)  # other programs of this process store as before
         store.persist = "local machine"  # type: ignore[attr-defined]  # of keyring's backend
-    try:
-        with _waiting_noticed(store):
-            store.set_password(service, username, master.reveal())
-    except Exception as error:  # noqa: BLE001 - backends raise what their services raise
-        problem = failure(store, "store the master", error)
-    else:
-        return
-    raise Refusal(problem)
+    _change(store, "store the master", lambda: store.set_password(service, username, master.reveal()))
 
 
 def delete(store: Store, service: str, username: str) -> None:
     """Delete what one store holds under a name."""
+    _change(store, "delete the master", lambda: store.delete_password(service, username))
+
+
+def _change(store: Store, what: str, step: Callable[[], None]) -> None:
     try:
         with _waiting_noticed(store):
-            store.delete_password(service, username)
+            step()
     except Exception as error:  # noqa: BLE001 - backends raise what their services raise
-        problem = failure(store, "delete the master", error)
+        problem = failure(store, what, error)
     else:
         return
     raise Refusal(problem)
