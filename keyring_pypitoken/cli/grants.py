@@ -41,9 +41,8 @@ _STAND_IN = "token"  # for the token, while it is checked what would become of t
 
 def explain(options: argparse.Namespace) -> int:
     """Show what an upload would be granted, and what each uploader would do."""
-    origin = "default" if options.repository is None else "--repository"
     try:
-        grant, config, remark = _explained(options)
+        grant, config, lack = _explained(options)
     except Refusal as refusal:
         if options.json:
             dump({"granted": False, "refusal": str(refusal)})
@@ -51,13 +50,15 @@ def explain(options: argparse.Namespace) -> int:
             say(f"Refused: {refusal}", "bad")
             name_page()
         return 1
+    document = _document(grant, "default" if options.repository is None else "--repository")
+    document["missing"] = lack and str(lack)
+    document["uploaders"] = [
+        {"uploader": one.uploader, "verdict": one.verdict, "text": one.text} for one in judge_uploaders(config)
+    ]
     if options.json:
-        dump(_as_dict(grant, origin))
-        return 0
-    _print(grant, origin, remark)
-    for verdict in judge_uploaders(config):
-        if verdict.verdict in ("bypass", "not set up"):
-            say(f"But {verdict.uploader} {verdict.text}.")
+        dump(document)
+    else:
+        _print(document)
     return 0
 
 
@@ -370,8 +371,8 @@ def _run(program: str, command: list[str], environ: dict[str, str], platform: st
                 continue
 
 
-def _explained(options: argparse.Namespace) -> tuple[Grant, Config, str]:
-    """Plan as an upload with these files would; return the grant, the configuration, and a remark on the master."""
+def _explained(options: argparse.Namespace) -> tuple[Grant, Config, Refusal | None]:
+    """Plan as an upload with these files would; return the grant, the configuration, and why there is no master."""
     config = load_config()
     named, _, label = (options.repository or "").partition("?")
     repository = find_repository(named or None, config)
@@ -382,48 +383,61 @@ def _explained(options: argparse.Namespace) -> tuple[Grant, Config, str]:
     lack = find_lack(repository, grant.account, config, key)
     if lack is not None and noted_accounts(repository):
         raise lack
-    return grant, config, f"But {lack}" if lack else ""
+    return grant, config, lack
 
 
-def _print(grant: Grant, origin: str, remark: str) -> None:
-    projects = join_names(grant.projects.value) if grant.projects else "any project"
+def _document(grant: Grant, origin: str) -> dict[str, Any]:
     not_before, not_after = grant.window(int(time.time()))
-    length = in_words(grant.valid_for.value)
-    say(f"An upload to {grant.repository.name} would get a token for {projects}, for {length}.", "good")
-    bounds = [("not before", grant.start), ("not after", grant.end)]
-    table(
-        [
-            ("repository", f"{grant.repository.name}, {grant.repository.url} ({origin})"),
-            ("account", f"{grant.account.value} ({grant.account.origin})"),
-            ("projects", f"{projects} ({grant.projects.origin if grant.projects else 'unscoped'})"),
-            ("valid for", f"{length} ({grant.valid_for.origin})"),
-            ("clock skew", f"from {in_words(grant.clock_skew.value)} ago on ({grant.clock_skew.origin})"),
-            *((name, f"{local_time(bound.value)} ({bound.origin})") for name, bound in bounds if bound is not None),
-            ("window", f"from {local_time(not_before)} until {local_time(not_after)}"),
-            ("policy", ", ".join(grant.policies) or "none for this project"),
-            *([("confirm", f"you will be asked ({grant.confirm.origin})")] if grant.confirm else []),
-        ]
-    )
-    for sentence in filter(None, (*grant.warnings, remark)):
-        say(sentence)
-
-
-def _as_dict(grant: Grant, origin: str) -> dict[str, object]:
-    not_before, not_after = grant.window(int(time.time()))
+    bounds = (("not before", grant.start), ("not after", grant.end))
     return {
         "granted": True,
         "repository": {"name": grant.repository.name, "url": grant.repository.url, "origin": origin},
         "account": _with_origin(grant.account),
-        "projects": _with_origin(grant.projects),
+        "projects": _with_origin(grant.projects) or None,
         "valid_for": _with_origin(grant.valid_for),
         "clock_skew": _with_origin(grant.clock_skew),
         "not_before": not_before,
         "not_after": not_after,
-        "bounds": [_with_origin(bound) for bound in (grant.start, grant.end) if bound is not None],
+        "bounds": [{"name": name, **_with_origin(bound)} for name, bound in bounds if bound is not None],
         "policies": list(grant.policies),
+        "confirm": _with_origin(grant.confirm) or None,
         "warnings": list(grant.warnings),
     }
 
 
-def _with_origin(setting: WithOrigin[Any] | None) -> dict[str, object] | None:
-    return None if setting is None else {"value": setting.value, "origin": setting.origin}
+def _with_origin(setting: WithOrigin[Any] | None) -> dict[str, Any]:
+    return {} if setting is None else {"value": setting.value, "origin": setting.origin}
+
+
+def _print(document: dict[str, Any]) -> None:
+    repository, account, skew = document["repository"], document["account"], document["clock_skew"]
+    projects = document["projects"] or {"value": None, "origin": "unscoped"}
+    names, length = join_names(projects["value"]), in_words(document["valid_for"]["value"])
+    condition = ", if a master were stored" if document["missing"] else ""
+    say(
+        f"An upload to {repository['name']} would get a token for {names}, for {length}{condition}.",
+        "bad" if condition else "good",
+    )
+    begin, end = local_time(document["not_before"]), local_time(document["not_after"])
+    confirm = document["confirm"]
+    table(
+        [
+            ("repository", f"{repository['name']}, {repository['url']} ({repository['origin']})"),
+            ("account", f"{account['value']} ({account['origin']})"),
+            ("projects", f"{names} ({projects['origin']})"),
+            ("valid for", f"{length} ({document['valid_for']['origin']})"),
+            ("clock skew", f"from {in_words(skew['value'])} ago on ({skew['origin']})"),
+            *((one["name"], f"{local_time(one['value'])} ({one['origin']})") for one in document["bounds"]),
+            ("window", f"from {begin} until {end}"),
+            ("policy", ", ".join(document["policies"]) or "none for this project"),
+            *([("confirm", f"you will be asked ({confirm['origin']})")] if confirm else []),
+        ]
+    )
+    remarks = [f"But {document['missing']}"] if document["missing"] else []
+    remarks += [
+        f"But {one['uploader']} {one['text']}."
+        for one in document["uploaders"]
+        if one["verdict"] in ("bypass", "not set up")
+    ]
+    for sentence in (*document["warnings"], *remarks):
+        say(sentence)

@@ -66,7 +66,11 @@ def test_explain_shows_a_token_for_any_project(command: Command, user_policy: Wr
     user_policy('unscoped = "allow"\n')
     code, out, _ = command("explain")
     assert code == 0
-    assert "An upload to pypi would get a token for any project, for 15 minutes.\n" in out
+    assert "would get a token for any project, for 15 minutes, if a master were stored.\n" in out
+    document = command.json("explain")
+    lack = "no master is stored for pypi: run `keyring-pypitoken login`."
+    assert (document["projects"], document["missing"]) == (None, lack)
+    assert f"But {lack}" in out
     assert "  projects    any project (unscoped)\n" in out
     assert command.json("explain")["projects"] is None
 

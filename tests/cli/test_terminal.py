@@ -116,7 +116,7 @@ def test_a_session_in_json(run: Run) -> None:
     assert run("keyring_pypitoken", "token").returncode == 0
     for words, code, keys in (
         ("explain", 0, {"granted", "repository", "account", "projects", "valid_for", "clock_skew", "not_before",
-                        "not_after", "bounds", "policies", "warnings"}),
+                        "not_after", "bounds", "policies", "confirm", "warnings", "missing", "uploaders"}),
         ("explain -r nowhere", 1, {"granted", "refusal"}),
         ("status", 0, {"ready", "problems", "uploaders", "accounts", "stores", "policies", "keyring"}),
         ("adopt --dry-run", 0, {"moved", "found"}),
