@@ -141,10 +141,9 @@ class _Call:
                 self._outcome = self._ask(), None
             except Exception as error:  # noqa: BLE001 - raised again; it may be asked for once more
                 self._outcome = None, error
-        answer, problem = self._outcome
-        if problem is not None:
-            raise problem
-        return answer
+        if self._outcome[1] is not None:
+            raise self._outcome[1]
+        return self._outcome[0]
 
     def _ask(self) -> Any:
         from keyring_pypitoken.rest import asking, is_missing
@@ -166,8 +165,8 @@ class _Call:
 
     def is_long(self) -> bool:
         """Return True if something in the answer is long enough for a token."""
-        parts = _parts(self.answer())
-        return any(isinstance(part, (str, bytes, bytearray)) and len(part) > _SHORTEST for part in parts)
+        kinds = (str, bytes, bytearray)
+        return any(isinstance(part, kinds) and len(part) > _SHORTEST for part in _parts(self.answer()))
 
     def token(self) -> MasterToken | None:
         """Return the text in the answer that holds a token, whatever its location; None if there is none."""
