@@ -197,6 +197,28 @@ def test_uv_itself_reads_the_two_lines(environments: Environments, command: Comm
     assert "keyring_provider: Subprocess" in shown
 
 
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("pipx_metadata.json", "pipx inject --include-apps place keyring-pypitoken"),
+        (
+            "uv-receipt.toml",
+            "uv tool install place --with-executables-from keyring-pypitoken --with keyring-pypitoken",
+        ),
+        ("lib/python3.13/site-packages/pip/__init__.py", "bin/python -m pip install keyring-pypitoken"),
+        ("pyvenv.cfg", "bin/python keyring-pypitoken"),
+    ],
+)
+def test_the_line_to_install_with_fits_the_environment(file: str, line: str, tmp_path: Path) -> None:
+    path = tmp_path / "place" / file
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert (
+        install_line(tmp_path / "place").replace("\\", "/").replace("Scripts/python.exe", "bin/python").endswith(line)
+    )
+
+
+@pytest.mark.uploaders
 @pytest.mark.parametrize("kind", ["pip", "pipx", "uv", "uv tool", "keyring"])
 def test_the_line_that_installs_this_package_works_when_typed(kind: str, tmp_path: Path, home: Path) -> None:
     """The wheels come from a directory, and hold no more than names."""
