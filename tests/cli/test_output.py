@@ -25,7 +25,7 @@ PRIVATE = f"keyring-pypitoken:{PYPI}"
     ("environ", "coloured"),
     [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
 )
-@pytest.mark.usefixtures("project")
+@pytest.mark.usefixtures("project", "stored")
 def test_a_terminal_gets_colour_and_its_own_width(
     environ: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
