@@ -1,6 +1,6 @@
 """Derive: from a master and a grant to a token that can do just that. Pure.
 
-One of the modules that decide over a master in clear. What comes out is read again and compared with the master before
+One of the modules that handle a plaintext master. What comes out is read again and compared with the master before
 it may leave, so that a mistake here ends in a refusal.
 """
 

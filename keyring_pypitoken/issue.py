@@ -202,7 +202,7 @@ def _find_master(grant: Grant, config: Config, ask_rest: AskRest) -> MasterToken
     """Find an account's master; else what another program stored raw under the very key."""
     repository, account, command = grant.repository, grant.account, config.store.command
     if command is not None:
-        labels.check_account(account, config)
+        labels.check_account(account, repository, config)
         return masters.run_command(
             command.value, repository, account.value, grant.projects.value if grant.projects else ()
         )

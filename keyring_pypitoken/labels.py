@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     FindMaster = Callable[[Repository, str, StoreSettings], object]
 
-LOOKUP = Origin("the lookup")
+LOOKUP, TYPED = Origin("the lookup"), Origin("--account")
 
 
 def read_label(
@@ -61,12 +61,10 @@ def account_to_store(key: Key, repository: Repository) -> str:
     return accounts.account_for(repository, (project,)) or DEFAULT_ACCOUNT
 
 
-def check_account(account: WithOrigin[str], config: Config) -> None:
-    """Refuse an account that a checkout or a lookup names, if the program of [store] would get it."""
-    is_configured = account.origin == "--account" or account.origin.startswith(
-        tuple(policy.origin for policy in config.configured)
-    )
-    if config.store.command is not None and account.value != DEFAULT_ACCOUNT and not is_configured:
+def check_account(account: WithOrigin[str], repository: Repository, config: Config) -> None:
+    """Refuse to pass an account to the program of [store] that only a checkout or a lookup names."""
+    own = (table.account for policy in config.configured for table in policy.tables(repository))
+    if config.store.command and account.value != DEFAULT_ACCOUNT and account.origin != TYPED and account not in own:
         raise Refusal(
             f"the account {account.value!r} is named by {account.origin} only, and is not passed to the program that "
             "[store] names: set it in your own policy.toml, or with --account."

@@ -58,7 +58,7 @@ def find_directories(kind: str, platform: str) -> tuple[str, ...]:
     if kind == "site_config":
         # A relative or empty entry of XDG_CONFIG_DIRS would take a file of somebody's checkout for the machine's.
         paths = (*path.split(os.pathsep), f"/etc/xdg/{_APP}")  # whatever the variable says
-        return tuple(dict.fromkeys(path for path in paths if os.path.isabs(path)))
+        return tuple(dict.fromkeys(filter(os.path.isabs, paths)))
     # A relative HOME would take files of somebody's checkout for the user's.
     return (os.path.join(os.sep, os.path.expanduser("~"), path),)
 

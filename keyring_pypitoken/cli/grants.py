@@ -14,7 +14,7 @@ from keyring_pypitoken.cli.status import find_lack, judge_uploaders
 from keyring_pypitoken.derive import check_master
 from keyring_pypitoken.exceptions import Refusal, sealed
 from keyring_pypitoken.files import current_directory, find_program
-from keyring_pypitoken.labels import read_label
+from keyring_pypitoken.labels import TYPED, read_label
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME, Key, Repository, repository_at
 from keyring_pypitoken.notices import name_page, notify
 from keyring_pypitoken.plan import Request, plan
@@ -298,7 +298,7 @@ def _request(
         repository,
         process,
         config,
-        account=None if options.account is None else WithOrigin(options.account, Origin("--account")),
+        account=None if options.account is None else WithOrigin(options.account, TYPED),
         projects=None if not projects else _project_names(projects),
         files=tuple(options.files),
         valid_for=None if valid_for is None else _duration(valid_for),

@@ -262,7 +262,7 @@ def find_lack(repository: Repository, account: WithOrigin[str], config: Config, 
         Refusal: the account must not be used, or a store cannot be asked.
     """
     label, command = account.value, config.store.command
-    check_account(account, config)
+    check_account(account, repository, config)
     noted = accounts.noted_accounts(repository)
     if command is not None:
         CommandStore(command.value, repository.name, label).find()
