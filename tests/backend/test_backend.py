@@ -364,8 +364,10 @@ def test_a_damaged_note_is_a_refusal() -> None:
         )
 
 
-def test_a_master_is_not_stored_without_a_place_for_the_lock_and_the_notes(home: Path) -> None:
-    (home / "data").write_text("a file where a directory should be")
+def test_a_master_is_not_stored_without_a_place_for_the_lock_and_the_notes() -> None:
+    place = Path(paths.accounts_directory()).parent
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text("a file where a directory should be")
     with pytest.raises(
         RefusedSetError, match=r"accounts cannot be locked \(.*\): make .* a directory that you can write"
     ):

@@ -68,7 +68,7 @@ class Stage:
         document = {"version": 1, "masters": {PRIVATE: {"default": new_master()}}}
         plain = plain or json.dumps(document).encode()
         path = Path(paths.age_file())
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(pyrage.encrypt(plain, [identity]) if identity else encrypt_cheaply(plain, passphrase))
         self.env("KEYRING_PYPITOKEN_PASSPHRASE", PASSPHRASE)
         return str(path)
