@@ -14,7 +14,7 @@ from urllib.parse import quote
 import keyring
 import pytest
 from file_keyring import FileKeyring
-from sandbox import Command, Run, Terminal, WritePolicy, new_master, write_program
+from sandbox import Command, Run, Terminal, WritePolicy, make_link, new_master, write_program
 
 from keyring_pypitoken import Token, paths
 from keyring_pypitoken.cli import grants
@@ -215,7 +215,7 @@ def test_exec_refuses_an_address_that_is_not_known(
 ) -> None:
     fake("twine")
     (work / "demo-1.0.zip").touch()
-    (work / "programs" / "env").symlink_to("/usr/bin/env")
+    make_link(work / "programs" / "env", "/usr/bin/env")
     monkeypatch.setenv("TWINE_REPOSITORY_URL", "https://evil.example/")
     assert command.refused("exec", "--", "twine", "upload", "demo-1.0.zip") == (
         "twine would upload to 'https://evil.example/' (TWINE_REPOSITORY_URL), which is not a known repository: "

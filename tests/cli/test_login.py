@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import keyring
 import pytest
 from file_keyring import FileKeyring
-from sandbox import Command, Terminal, WritePolicy, forget, new_master, write_program
+from sandbox import EXE, Command, Terminal, WritePolicy, forget, new_master, write_program
 
 from keyring_pypitoken import Token
 from keyring_pypitoken.cli.main import main
@@ -60,13 +60,14 @@ def test_login_ends_with_the_next_command(command: Command, work: Path, monkeypa
         "If you use uv: keyring-pypitoken setup uv",
         "Next: twine upload dist/*, or uv publish",
     ]
-    (work / "uv").unlink()
-    (work / "twine").write_text(f"#!{sys.executable} -S\n")  # as of an environment without any packages
-    (work / "twine").chmod(0o755)
+    (work / f"uv{EXE}").unlink()
+    program = work / f"twine{EXE}"
+    program.write_text(f"#!{sys.executable} -S\n")  # as of an environment without any packages
+    program.chmod(0o755)
     monkeypatch.setenv("PYTHONPATH", str(work))
     (work / "twine.py").touch()
     first, _, last = command("login", stdin=master)[1].splitlines()
-    without = f"{work / 'twine'} belongs to an environment without this package, so twine does not ask it: `"
+    without = f"{program} belongs to an environment without this package, so twine does not ask it: `"
     assert (first[: len(without)], last) == (without, "Next: keyring-pypitoken status")
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,9 +198,7 @@ def test_one_sentence_holds_the_first_mistake_and_counts_the_others() -> None:
 
 
 def test_stops_at_a_hundred_mistakes() -> None:
-    started = time.process_time()
     assert refused("\n".join(f"k{number} = 1" for number in range(50_000))).count("unknown key") == 100
-    assert time.process_time() - started < 10
 
 
 # Tables of repositories
@@ -610,12 +608,18 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_file_costs_no_more_than_its_length(text: str) -> None:
-    started = time.process_time()
-    with contextlib.suppress(PolicyError):
-        load_toml(text[: 1024 * 1024], "p.toml")
-        find_lines(text)
-    assert time.process_time() - started < 15  # for a busy machine; the first of them took the parser a minute
+def test_a_hostile_file_keeps_nobody_waiting(text: str, tmp_path: Path) -> None:
+    """Without a bound, the first of them takes the parser a minute."""
+    (tmp_path / "p.toml").write_text(text[: 1024 * 1024])
+    code = (
+        "import contextlib, pathlib\n"
+        "from keyring_pypitoken import exceptions, toml\n"
+        "text = pathlib.Path('p.toml').read_text()\n"
+        "with contextlib.suppress(exceptions.PolicyError):\n"
+        "    toml.load_toml(text, 'p.toml')\n"
+        "    toml.find_lines(text)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=50)
 
 
 def test_finds_the_first_line_of_each_key() -> None:

@@ -35,8 +35,12 @@ def new_master(domain: str = "pypi.org", identifier: str = "0fd630f1-f29d-4da9-9
     return Token.create(domain, identifier, b"a key of thirty-two bytes, no more").dump()
 
 
+EXE = ".exe" if os.name == "nt" else ""
+
+
 def write_program(path: Path, *command: str) -> None:
-    """Write a program that becomes a command; unlike a `#!` line, that works for paths with spaces."""
+    """Write a program that becomes a command, which Windows finds only; unlike a `#!` line, it may have spaces."""
+    path = Path(f"{path}{EXE}")
     path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', encoding="utf-8")
     path.chmod(0o755)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import keyring
 from distributions import make_sdist, make_wheel
 from file_keyring import FileKeyring
-from sandbox import STORES, WritePolicy, new_master
+from sandbox import EXE, STORES, WritePolicy, new_master
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -269,8 +269,8 @@ def install(place: Place, situation: Situation) -> None:
     (modules / f"{situation.uploader}.py").touch()
     python = sys.executable if situation.has_plugin else f"{sys.executable} -S"  # which has no installed packages
     for name in (situation.uploader, "keyring"):
-        (programs / name).write_text(f"#!{python}\nraise SystemExit(99)\n")  # nothing may start it
-        (programs / name).chmod(0o755)
+        (programs / f"{name}{EXE}").write_text(f"#!{python}\nraise SystemExit(99)\n")  # nothing may start it
+        (programs / f"{name}{EXE}").chmod(0o755)
     place.monkeypatch.setenv("PATH", str(programs))
     place.monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(modules), str(STORES)]))
 
