@@ -33,6 +33,7 @@ SPELLINGS = (PYPI, IN_CAPITALS, PYPI[:-1], "upload.pypi.org", "poetry-repository
 LABELS = ("", "?work", "?Other")
 LEVELS = ("", "a", "a/b")
 STORES = ("first", "second")
+CONFIG = "local" if os.name == "nt" else "config"  # below the home directory of the tests
 
 
 class Chain(RuleBasedStateMachine):
@@ -44,7 +45,7 @@ class Chain(RuleBasedStateMachine):
     @initialize(master=st.sampled_from([None, *MASTERS]))
     def begin(self, master: str | None) -> None:
         os.chdir(self.home)
-        for name in ("root", "moved", "config", "data", "state", "cache", "keyrings", "config-moved"):
+        for name in ("root", "moved", CONFIG, "data", "state", "cache", "keyrings", "config-moved"):
             path = self.home / name
             path.unlink() if path.is_symlink() else shutil.rmtree(path, ignore_errors=True)
         (self.home / "keyrings").mkdir()
@@ -136,7 +137,7 @@ class Chain(RuleBasedStateMachine):
     def edit_own(self, ceiling: int, is_broken: bool) -> None:
         if (self.home / "config").is_symlink():
             return
-        file = self.home / "config/keyring-pypitoken/policy.toml"
+        file = self.home / CONFIG / "keyring-pypitoken" / "policy.toml"
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         file.write_text(f"max-valid-for = {ceiling}\n{'x = [' if is_broken else ''}")
         file.chmod(0o600)

@@ -22,7 +22,7 @@ def test_what_is_written_among_the_developers_files_is_noticed(monkeypatch: pyte
         (directory / "file").write_text("x")
         (directory / "file").read_text()
         os.replace(directory / "file", directory / "moved")
-    noticed = [line.replace(str(home), "") for line in watcher.written]
+    noticed = [line.replace(str(home), "").replace(os.sep, "/") for line in watcher.written]
     watcher.written.clear()
     assert [line for line in noticed if "other" in line] == [
         "os.mkdir /developer/other",

@@ -156,6 +156,8 @@ def tree(work: Path) -> Path:
     ],
 )
 def test_patterns_are_expanded_as_glob_does(tree: Path, pattern: str) -> None:
+    if os.name == "nt" and pattern == "*/../a.whl":
+        pytest.skip("`a.whl/..` is there on Windows, and glob lists directories only")
     expected = [os.path.normpath(tree / name) for name in glob.glob(pattern)]
     assert [os.path.normpath(path) for path in expand(tree, pattern)] == expected
 

@@ -6,6 +6,7 @@ That this is what the uploaders do is shown by `test_parsers_*`, with the upload
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -55,6 +56,23 @@ FILES = {
 }
 
 
+# Where Windows has what FILES have in the directories of XDG.
+WINDOWS = {
+    "config/pdm": "local/pdm/pdm",
+    "site/pdm": "common/pdm/pdm",
+    "config/hatch": "local/hatch",
+    "config/pypoetry": "roaming/pypoetry",
+    "config/uv": "roaming/uv",
+}
+
+
+def here(text: str) -> str:
+    """Return a path, or a sentence with paths, as it is on this system."""
+    for directory, place in WINDOWS.items() if os.name == "nt" else ():
+        text = text.replace(directory, place)
+    return re.sub(r"(?:\.\./|nameless/)[\w/.]+", lambda path: os.path.normpath(path[0]), text)
+
+
 def write(file: Path, text: str = "") -> Path:
     """Write a file and the directories above it."""
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +100,7 @@ def make(home: Path, work: Path) -> Make:
 def files(home: Path) -> None:
     """Write the settings of the user and of the checkout."""
     for name, text in FILES.items():
-        write(home / name, text)
+        write(home / here(name), text)
 
 
 def uploader(name: str) -> Uploader:
@@ -156,7 +174,7 @@ def test_where_a_command_line_uploads_to(make: Make) -> None:
     for line, expected in USED.items():
         address = make(line).target.address
         name = f" {address.name}" if address.name else ""
-        assert f"{address.url}{name} ({address.source})" == expected, line
+        assert f"{address.url}{name} ({address.source})" == here(expected), line
 
 
 _NO_URL = "the repository URL of {} is not one of http or https: correct it."
@@ -192,7 +210,7 @@ REFUSED = {
 @pytest.mark.usefixtures("files")
 def test_settings_at_fault_are_refused(make: Make, work: Path) -> None:
     for line, sentence in REFUSED.items():
-        assert refusal(lambda line=line: make(line).target) == sentence, line  # type: ignore[misc]  # ruff wants it bound
+        assert refusal(lambda line=line: make(line).target) == here(sentence), line  # type: ignore[misc]  # ruff wants it bound
     for program in ("uv --publish-url", "poetry -r x", "pdm -r", "hatch -r"):
         name, option, *rest = program.split()
         url = r"https://evil.example\@upload.pypi.org/legacy/"
@@ -328,7 +346,7 @@ def test_what_keeps_a_restricted_token_from_being_sent_is_reported(make: Make) -
     for line, expected in PROBLEMS.items():
         process = make(line)
         problems = uploader(process.program).find_problems(process)
-        assert [f"{one.problem}: {one.remedy}" for one in problems] == expected, line
+        assert [f"{one.problem}: {one.remedy}" for one in problems] == [*map(here, expected)], line
 
 
 @pytest.mark.parametrize(
@@ -362,15 +380,15 @@ UNREADABLE = {
 
 def test_settings_that_cannot_be_read_are_refused(home: Path, make: Make) -> None:
     for file, line in UNREADABLE.items():
-        (home / file).mkdir(parents=True)
+        (home / here(file)).mkdir(parents=True, exist_ok=True)
         process = make(line)
         (problem,) = uploader(process.program).find_problems(process)
         assert problem.problem.endswith(f"{Path(file).name} is not a regular file"), line
-        (home / file).rmdir()
+        (home / here(file)).rmdir()
 
 
 def test_what_a_checkout_chooses_about_who_reads_the_upload(make: Make, work: Path, home: Path) -> None:
-    write(home / "config/pypoetry/config.toml", f'[repositories.t]\nurl = "{TEST}"\n')
+    write(home / here("config/pypoetry/config.toml"), f'[repositories.t]\nurl = "{TEST}"\n')
     for case, expected in (CHOICES | dict.fromkeys(OWN_CHOICES, "")).items():
         line, file, text = case.split(" | ")
         write(work / file, text)
@@ -384,7 +402,7 @@ def test_what_a_checkout_chooses_about_who_reads_the_upload(make: Make, work: Pa
 
 
 def test_an_address_of_the_checkout_says_so(make: Make, work: Path, home: Path) -> None:
-    write(home / "config/uv/uv.toml", 'publish-url = "https://mine.example/"\n')
+    write(home / here("config/uv/uv.toml"), 'publish-url = "https://mine.example/"\n')
     assert not make("uv publish").target.address.source.in_checkout
     addresses = {
         "uv publish": ("uv.toml", 'publish-url = "https://evil.example/"'),
@@ -490,7 +508,7 @@ def test_the_mode_of_hatch_chooses_the_project(make: Make, work: Path, home: Pat
         ("aware", "", ".", "."),
     ):
         write(
-            home / "config/hatch/config.toml",
+            home / here("config/hatch/config.toml"),
             f'mode = "{mode}"\nproject = "{project}"\n[projects]\nnamed = "{base}/named"\nplain = "{base}/plain"\n',
         )
         process = make("hatch publish", (work / directory).resolve())
@@ -556,7 +574,7 @@ def test_files_that_are_not_there_are_refused(make: Make, work: Path) -> None:
     write(work / "pyproject.toml", '[project]\nname = "a"\n')
     for line, sentence in WITHOUT_FILES.items():
         process = make(line)
-        assert refusal(lambda process=process: uploader(process.program).find_files(process)) == sentence, line  # type: ignore[misc]  # ruff wants it bound
+        assert refusal(lambda process=process: uploader(process.program).find_files(process)) == here(sentence), line  # type: ignore[misc]  # ruff wants it bound
     assert uploader("hatch").find_files(make("hatch publish")) == ()
 
 
@@ -602,8 +620,12 @@ def test_settings_of_a_workspace_of_uv(make: Make, work: Path) -> None:
 
 
 def test_settings_of_the_machine_for_uv(make: Make, home: Path) -> None:
-    write(home / "site/uv/uv.toml", 'publish-url = "https://machine/"\n')
-    assert make("UV_NO_SYSTEM_CONFIG=false uv publish").target.address.url == "https://machine/"
+    site = "ProgramData" if os.name == "nt" else "site"
+    write(home / site / "uv" / "uv.toml", 'publish-url = "https://machine/"\n')
+    assert (
+        make(f"SYSTEMDRIVE={home.as_posix()} UV_NO_SYSTEM_CONFIG=false uv publish").target.address.url
+        == "https://machine/"
+    )
 
 
 @pytest.mark.parametrize(
