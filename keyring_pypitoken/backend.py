@@ -256,7 +256,7 @@ def _ending(kind: type[RefusedError]) -> str:
             is_final = False
         elif kind is RefusedSetError:
             is_final = bool(uploader.is_saving(who.process))
-        elif is_uploading and who.process.is_parent and uploader.goes_on:
+        elif is_uploading and who.process.is_parent and uploader.uses_command:
             return REFUSED
         else:
             is_final = is_uploading

@@ -80,7 +80,7 @@ def _say_next(repository: Repository, installed: list[Installed]) -> None:
     commands = []
     for one in installed:
         setup.offer(one.uploader.name)
-        if one.problem is None and one.uploader.lookups_per_upload:
+        if one.problem is None and one.uploader.asks_keyring:
             commands.append(" ".join((one.uploader.name, *one.uploader.typical)))
     known = f"keyring-pypitoken explain -r {repository.name}"
     say(f"Next: {', or '.join(commands) or 'keyring-pypitoken status'}" if repository == PYPI else f"Next: {known}")

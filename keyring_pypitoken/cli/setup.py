@@ -55,7 +55,7 @@ def setup(options: argparse.Namespace) -> int:
         likely = nearest(name, [*known], cutoff=0.5)
         hint = f"did you mean {likely!r}?" if likely else f"known are {join_quoted(known)}."
         raise Refusal(f"{quoted(name)} is not a known uploader: {hint}")
-    if not known[name].lookups_per_upload:
+    if not known[name].asks_keyring:
         raise Refusal(f"{name} never asks keyring: give it a token with `keyring-pypitoken exec -- {name} ...`.")
     wanted = _wanted(name, os.environ)
     text, lines = _plan(wanted) if wanted else ("", [])

@@ -186,7 +186,7 @@ def _judge(installed: Installed, config: Config) -> Verdict:
         return _verdict(installed, "refused", Problem.of_refusal(refusal))
     repository = repository_at(address.url, config.repositories)
     problems = uploader.find_problems(process)
-    asks_never = not uploader.lookups_per_upload and len(problems) == 1  # beside other credentials, which are problems
+    asks_never = not uploader.asks_keyring and len(problems) == 1  # beside other credentials, which are problems
     worst = next((problem for problem in problems if problem.effect == BYPASS), None)
     setup = next((problem for problem in problems if problem.effect == SETUP), None)
     host = (urlsplit(address.url).hostname or "").strip(".")
@@ -220,9 +220,8 @@ def _judge(installed: Installed, config: Config) -> Verdict:
 def _foresee(installed: Installed, process: Process, repository: Repository, config: Config) -> Verdict:
     """Run the one path, up to the store, for the first lookup that is ours."""
     name = installed.uploader.name
-    keys = [key for key in (Key.parse(*lookup) for lookup in process.target.lookups) if key is not None]
-    fits = [(key, match(key, config.repositories)) for key in keys]
-    key = next((key for key, fit in fits if fit is not None and fit.kind == "url"), None)
+    lookup = process.target.lookup
+    key = lookup and Key.parse(*lookup)
     if key is None:
         clause = f"{name} asks keyring only for users that keyring-pypitoken does not answer"
         return _verdict(installed, "bypass", Problem(clause, "set its user name to `__token__`"))

@@ -103,7 +103,7 @@ class Installed(Record):
     @property
     def problem(self) -> Problem | None:
         """Why keyring does not ask this package for this uploader; None if it does, or if that is unknown."""
-        if self.uploader.lookups_per_upload:
+        if self.uploader.asks_keyring:
             return problem_of(self.standing, self.program, self.uploader.name)
         return None
 

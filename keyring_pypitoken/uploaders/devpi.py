@@ -23,7 +23,7 @@ class Devpi(Uploader):
     name = "devpi"
     module = "devpi"
     options = Grammar("--clientdir", "--version --debug -y -v/--verbose -h/--help", abbreviations=True)
-    commands = {  # noqa: RUF012 - never changed
+    commands = {
         "push": Grammar(
             "--index --pypirc --clientdir",
             "--no-docs --only-docs --register-project --debug -y -v/--verbose -h/--help",
@@ -60,7 +60,7 @@ class Devpi(Uploader):
         if url.value is None:
             url = Setting(PYPI.url)
         address = Address(checked_url(url.value, url.source), name, url.source)
-        return Target(address, user, password, ((address.url, user.value),) if password.value is None else (), name)
+        return Target(address, user, password, (address.url, user.value) if password.value is None else None, name)
 
 
 def _words(process: Process) -> tuple[str, ...]:

@@ -39,21 +39,14 @@ class Flit(Uploader):
     name = "flit"
     typical = ("publish",)
     module = "flit"
-    lookups_per_upload = 3
-    token_variables = {"FLIT_USERNAME": TOKEN_USERNAME, "FLIT_PASSWORD": "{token}"}  # noqa: RUF012 - never changed
-    address_variables = {"FLIT_INDEX_URL": "{url}"}  # noqa: RUF012 - never changed
+    token_variables = {"FLIT_USERNAME": TOKEN_USERNAME, "FLIT_PASSWORD": "{token}"}
+    address_variables = {"FLIT_INDEX_URL": "{url}"}
     options = Grammar("-f/--ini-file --repository", "-V/--version --debug --logo -h/--help", abbreviations=True)
-    commands = {  # noqa: RUF012 - never changed
+    commands = {
         "publish": Grammar("--format --pypirc --repository", "--use-vcs --no-use-vcs -h/--help", abbreviations=True)
     }
 
-    upload_functions = {"flit.upload.main": None}  # noqa: RUF012 - it asks before it builds
-
-    def is_uploading(self, process: Process) -> bool:
-        return super().is_uploading(process) and not process.command.before.has("--logo")
-
-    def is_saving(self, process: Process) -> bool:
-        return self.is_uploading(process)
+    upload_functions = {"flit.upload.main": None}  # it asks before it builds
 
     def find_project(self, process: Process) -> Path:
         return _ini_file(process).parent
@@ -91,9 +84,9 @@ class Flit(Uploader):
             return target._replace(password=password, problems=(_NO_USER,))
         if password.value:  # an empty one is none
             return target._replace(username=username, password=password)
-        users = (f"pypi_token:project:{_find_name(process)}", f"pypi_token:user:{username.value}", username.value)
         # If keyring answers for the project, the user name is replaced.
-        return target._replace(username=Setting(TOKEN_USERNAME), lookups=tuple((address, user) for user in users))
+        user = f"pypi_token:project:{_find_name(process)}"
+        return target._replace(username=Setting(TOKEN_USERNAME), lookup=(address, user))
 
 
 def _ini_file(process: Process) -> Path:

@@ -44,29 +44,26 @@ class Hatch(Uploader):
     typical = ("publish",)
     naming_files = "hatch publish dist"
     module = "hatch"
-    token_variables = {"HATCH_INDEX_USER": TOKEN_USERNAME, "HATCH_INDEX_AUTH": "{token}"}  # noqa: RUF012 - never changed
-    address_variables = {"HATCH_INDEX_REPO": "{url}"}  # noqa: RUF012 - never changed
+    token_variables = {"HATCH_INDEX_USER": TOKEN_USERNAME, "HATCH_INDEX_AUTH": "{token}"}
+    address_variables = {"HATCH_INDEX_REPO": "{url}"}
     rival_variables = ("HATCH_PUBLISHER", "HATCH_PUBLISHER_OPTIONS")
     options = Grammar(
         "-e/--env -p/--project --data-dir --cache-dir --config",
         "-v/--verbose -q/--quiet --color --no-color --interactive --no-interactive --version -h/--help",
         equals=False,
     )
-    commands = {  # noqa: RUF012 - never changed
+    commands = {
         "publish": Grammar(
             "-r/--repo -u/--user -a/--auth --ca-cert --client-cert --client-key -p/--publisher -o/--option",
             "-n/--no-prompt --initialize-auth -y/--yes -h/--help",
             equals=False,
         )
     }
-    upload_functions = {  # noqa: RUF012 - never changed
+    upload_functions = {
         "hatch.publish.index.IndexPublisher.publish": lambda variables: _distributions(
             Path(variables["self"].root), variables["artifacts"], Path.cwd()
         )
     }
-
-    def is_saving(self, process: Process) -> bool:
-        return self.is_uploading(process)
 
     def find_project(self, process: Process) -> Path:
         here = _find_root(process.directory)
@@ -103,8 +100,8 @@ class Hatch(Uploader):
         if not username.value and process.command.after.has("--no-prompt"):
             problem = "hatch has no user name, and --no-prompt keeps it from asking for one"
             problems.append(Problem(problem, in_shell("HATCH_INDEX_USER", TOKEN_USERNAME), BYPASS))
-        lookups = () if password.value is not None else ((address.url, username.value or TOKEN_USERNAME),)
-        return Target(address, username, password, lookups, section, problems=tuple(problems))
+        lookup = None if password.value is not None else (address.url, username.value or TOKEN_USERNAME)
+        return Target(address, username, password, lookup, section, problems=tuple(problems))
 
 
 def _before(process: Process) -> Sources:

@@ -49,13 +49,13 @@ class Maturin(Uploader):
     reads_cargo = True
     typical = ("publish",)
     naming_files = "keyring-pypitoken exec -- maturin upload target/wheels/*"
-    lookups_per_upload = 0
-    token_variables = {"MATURIN_PYPI_TOKEN": "{token}"}  # noqa: RUF012 - never changed
-    address_variables = {"MATURIN_REPOSITORY_URL": "{url}"}  # noqa: RUF012 - never changed
+    asks_keyring = False
+    token_variables = {"MATURIN_PYPI_TOKEN": "{token}"}
+    address_variables = {"MATURIN_REPOSITORY_URL": "{url}"}
     rival_variables = ("MATURIN_USERNAME", "MATURIN_PASSWORD")
     rival_addresses = ("MATURIN_REPOSITORY",)
     options = Grammar("", "-v/--verbose -h/--help -V/--version")
-    commands = {"upload": _UPLOAD, "publish": _PUBLISH}  # noqa: RUF012 - never changed
+    commands = {"upload": _UPLOAD, "publish": _PUBLISH}
 
     def is_uploading(self, process: Process) -> bool:
         command = process.command
@@ -88,7 +88,7 @@ class Maturin(Uploader):
             # Otherwise it asks its own keyring, which nobody here can see.
             user, password = (sources.find(f"--{key}", f"MATURIN_{key.upper()}") for key in ("username", "password"))
             section = ""
-        return Target(address, user, password, (), section, (_ASKS_NOT,), takes_address=takes_address)
+        return Target(address, user, password, None, section, (_ASKS_NOT,), takes_address=takes_address)
 
 
 def _find_address(sources: Sources, pypirc: Pypirc) -> tuple[Address, bool]:

@@ -45,27 +45,20 @@ class Pdm(Uploader):
     typical = ("publish",)
     module = "pdm"
     uses_command = True
-    lookups_per_upload = 6
     hides_stderr = True
-    goes_on = True
-    token_variables = {"PDM_PUBLISH_USERNAME": TOKEN_USERNAME, "PDM_PUBLISH_PASSWORD": "{token}"}  # noqa: RUF012 - never changed
-    address_variables = {"PDM_PUBLISH_REPO": "{url}"}  # noqa: RUF012 - never changed
+    token_variables = {"PDM_PUBLISH_USERNAME": TOKEN_USERNAME, "PDM_PUBLISH_PASSWORD": "{token}"}
+    address_variables = {"PDM_PUBLISH_REPO": "{url}"}
     options = Grammar(
         "-c/--config",
         "-V/--version -v/--verbose -q/--quiet --no-cache -I/--ignore-python --pep582 -n/--non-interactive -h/--help",
         abbreviations=True,
     )
-    commands = {"publish": _PUBLISH}  # noqa: RUF012 - never changed
+    commands = {"publish": _PUBLISH}
     subcommands = (
         "add build cache completion config export fix import info init install list lock new outdated publish python "
         "py remove run search self plugin show sync update use venv"
     )
-    upload_functions = {  # noqa: RUF012 - never changed
-        "pdm.cli.commands.publish.Command.handle": lambda variables: variables["package_files"]
-    }
-
-    def is_uploading(self, process: Process) -> bool:
-        return super().is_uploading(process) and not process.command.before.has("--pep582")
+    upload_functions = {"pdm.cli.commands.publish.Command.handle": lambda variables: variables["package_files"]}
 
     def is_saving(self, process: Process) -> bool:
         return process.command.name == "config"
@@ -102,19 +95,15 @@ class Pdm(Uploader):
             for key in ("username", "password")
             for chosen in [run.choose(f"--{key}", f"PDM_PUBLISH_{key.upper()}")]
         )
-        keys = [] if username.value is not None and password.value is not None else [f"pdm-repository-{address.name}"]
         url = urlparse(address.url)
         in_url = url.username is not None and url.password is not None
-        if not password.value and not in_url:
-            keys += [address.url, url.netloc]
-        users = (username.value, TOKEN_USERNAME if username.value is None else username.value)
-        lookups = tuple(dict.fromkeys((key, user) for key in keys for user in users))
+        lookup = None if password.value or in_url else (address.url, username.value)
         if not password.value:
             password = Setting(url.password if in_url else None, address.source._replace(kind="url"))
         if username.value is None:
             password = Setting()  # what keyring has for the repository's name wins
         username = username if username.value else Setting()
-        return Target(address, username, password, lookups, checkout=tuple(_choices(run, tables)))
+        return Target(address, username, password, lookup, checkout=tuple(_choices(run, tables)))
 
 
 class _Run(Record):

@@ -7,7 +7,6 @@ import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import climb, display_name, list_directory
@@ -16,7 +15,7 @@ from keyring_pypitoken.names import InvalidNameError, normalize_valid
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import join_quoted, quoted
 from keyring_pypitoken.toml import entry
-from keyring_pypitoken.uploaders.options import Command, Grammar
+from keyring_pypitoken.uploaders.options import Grammar
 from keyring_pypitoken.uploaders.settings import (
     DEFAULT,
     Setting,
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from keyring_pypitoken.lookup import Repository
-    from keyring_pypitoken.uploaders.uploader import Lookups, Process
+    from keyring_pypitoken.uploaders.uploader import Process
 
 _GRAMMAR = Grammar(
     "-P/--project -C/--directory -r/--repository -u/--username -p/--password --cert --client-cert --dist-dir",
@@ -44,8 +43,6 @@ _GRAMMAR = Grammar(
     abbreviations=True,  # of those that may stand before the subcommand, too
     equals=False,
 )
-_EMPTY_USERNAME = "__poetry_source_empty_username__"
-_AVAILABILITY = ("python-poetry-check", "python-poetry")
 
 
 class _Run(Record):
@@ -77,26 +74,18 @@ class Poetry(Uploader):
     name = "poetry"
     typical = ("publish",)
     module = "poetry"
-    lookups_per_upload = 5  # the first is for its own check; the others until one is answered
     # NAME is what poetry calls the repository: `variables` fills it in.
-    token_variables = {"POETRY_PYPI_TOKEN_PYPI": "{token}"}  # noqa: RUF012 - never changed
-    upload_functions = {  # noqa: RUF012 - never changed
+    token_variables = {"POETRY_PYPI_TOKEN_PYPI": "{token}"}
+    options = _GRAMMAR
+    commands = {"publish": _GRAMMAR}
+    upload_functions = {
         "poetry.publishing.publisher.Publisher.publish": lambda variables: (
             None if variables["dry_run"] else variables["self"].files
         )
     }
 
-    def parse(self, arguments: tuple[str, ...]) -> Command:
-        """Take the first positional argument for the subcommand."""
-        parsed = _GRAMMAR.parse(arguments)
-        name = next(iter(parsed.positional_args), "")
-        return Command(name, parsed, parsed._replace(positional_args=parsed.positional_args[1:]))
-
     def is_uploading(self, process: Process) -> bool:
-        """Return True for `poetry publish`; with `--dry-run` it asks keyring, and uploads nothing."""
-        command = process.command
-        is_publish = command.name == "publish" and not command.after.positional_args
-        return is_publish and not command.after.has("--help", "--version", "--dry-run")
+        return super().is_uploading(process) and not process.command.after.positional_args
 
     def is_saving(self, process: Process) -> bool:
         words = process.command.after.positional_args
@@ -146,7 +135,7 @@ class Poetry(Uploader):
             address,
             username,
             password,
-            _lookups(run, address) if asks and password.value is None else (),
+            _lookup(run, address) if asks and password.value is None else None,
             problems=(*(() if asks else (problem,)), *_taken(run, asks=asks)),
             checkout=tuple(_choices(run)),
         )
@@ -187,13 +176,9 @@ def _find_address(run: _Run) -> Address:
     return Address(address + "/" if address.endswith("/legacy") else address, run.repository, url.source)
 
 
-def _lookups(run: _Run, address: Address) -> Lookups:
-    service = f"poetry-repository-{run.repository}"
-    lookups: list[tuple[str, str | None]] = [_AVAILABILITY, (service, TOKEN_USERNAME)]
-    user = run.find("http-basic", run.repository, "username").value
-    if run.find("http-basic", run.repository, "password").value is None:
-        lookups += [(service, user or _EMPTY_USERNAME), (address.url, user), (urlsplit(address.url).netloc, user)]
-    return tuple(lookups)
+def _lookup(run: _Run, address: Address) -> tuple[str, str | None] | None:
+    user, password = (run.find("http-basic", run.repository, key).value for key in ("username", "password"))
+    return (address.url, user) if password is None else None
 
 
 def _taken(run: _Run, *, asks: bool) -> Iterator[Problem]:

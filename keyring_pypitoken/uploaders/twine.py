@@ -10,19 +10,13 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TESTPYPI, TOKEN_USERNAME
 from keyring_pypitoken.text import in_shell
 from keyring_pypitoken.uploaders.options import Grammar, named_files
-from keyring_pypitoken.uploaders.settings import (
-    Setting,
-    Source,
-    Sources,
-    checked_url,
-    read_pypirc,
-)
+from keyring_pypitoken.uploaders.settings import Setting, Source, Sources, checked_url, read_pypirc
 from keyring_pypitoken.uploaders.uploader import Address, Target, Uploader
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from keyring_pypitoken.uploaders.uploader import Lookups, Process
+    from keyring_pypitoken.uploaders.uploader import Process
 
 _UPLOAD = Grammar(
     "-r/--repository --repository-url --sign-with -i/--identity -u/--username -p/--password -c/--comment --config-file "
@@ -41,14 +35,13 @@ class Twine(Uploader):
     typical = ("upload", "dist/*")
     naming_files = "twine upload dist/*"
     module = "twine"
-    lookups_per_upload = 2
     resume = "--skip-existing"
-    token_variables = {"TWINE_USERNAME": TOKEN_USERNAME, "TWINE_PASSWORD": "{token}"}  # noqa: RUF012 - never changed
-    address_variables = {"TWINE_REPOSITORY_URL": "{url}"}  # noqa: RUF012 - never changed
+    token_variables = {"TWINE_USERNAME": TOKEN_USERNAME, "TWINE_PASSWORD": "{token}"}
+    address_variables = {"TWINE_REPOSITORY_URL": "{url}"}
     rival_addresses = ("TWINE_REPOSITORY",)
     options = Grammar("", "--version --no-color -h/--help", abbreviations=True)
-    commands = {"upload": _UPLOAD, "register": _UPLOAD}  # noqa: RUF012 - never changed
-    upload_functions = {  # noqa: RUF012 - never changed
+    commands = {"upload": _UPLOAD, "register": _UPLOAD}
+    upload_functions = {
         "twine.commands.upload.upload": lambda variables: variables["uploads"],
         "twine.auth.Resolver.username": None,  # of a script that sends the files itself
         "twine.auth.Resolver.password": None,
@@ -74,10 +67,8 @@ class Twine(Uploader):
         password = sources.find("--password", "TWINE_PASSWORD")  # an empty one counts, too
         if password.value is not None:
             target = target._replace(password=password, section="")
-        lookups: Lookups = () if user.value is not None else ((url, None),)
-        if target.password.value is None:
-            lookups += ((url, TOKEN_USERNAME if user.value is None else user.value),)
-        return target._replace(username=user, lookups=lookups)
+        asks = user.value is None or target.password.value is None
+        return target._replace(username=user, lookup=(url, user.value) if asks else None)
 
 
 def _find_repository(sources: Sources, process: Process) -> Target:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from keyring_pypitoken.lookup import Repository
 
 NAMES = ("devpi", "flit", "hatch", "maturin", "pdm", "poetry", "twine", "uv")
-Lookups = tuple[tuple[str, "str | None"], ...]
 
 
 class Process(Record):
@@ -128,7 +127,7 @@ class Target(Record):
         address: where it uploads to.
         username: the user name that it sends or asks for; None if it asks keyring for one.
         password: the password that it sends without asking keyring; None if it asks.
-        lookups: the (service, username) pairs that it asks keyring for, in order; none if it does not ask.
+        lookup: the first service and user name that it asks keyring for by the upload URL; None if it does not.
         section: the section of .pypirc that holds the password.
         problems: what else keeps it from sending a restricted token.
         checkout: settings in files of the project that choose who can read this upload, such as a proxy.
@@ -138,14 +137,14 @@ class Target(Record):
     address: Address
     username: Setting = Setting()
     password: Setting = Setting()
-    lookups: Lookups = ()
+    lookup: tuple[str, str | None] | None = None
     section: str = ""
     problems: tuple[Problem, ...] = ()
     checkout: tuple[Setting, ...] = ()
     takes_address: bool = True
 
 
-_STOPPING = ("--help", "--version")  # after them nothing is uploaded
+_STOPPING = ("--help", "--version", "--dry-run", "--logo", "--pep582")  # with them nothing is uploaded
 
 
 class Uploader(ABC):
@@ -156,18 +155,18 @@ class Uploader(ABC):
         typical: what people type behind its name to upload, as `status` simulates it; nothing if that says too little.
         naming_files: a command line that names the files to upload, for hints; empty if it takes none.
         module: the Python module that is loaded while it runs, if it asks keyring in its own process; else empty.
-        uses_command: whether it may start the `keyring` command to ask.
-        lookups_per_upload: how often it asks for one upload, at most; 0 if it never asks.
+        asks_keyring: whether it asks Python's keyring at all.
+        uses_command: whether it may start the `keyring` command to ask. If that fails, it looks for other credentials,
+            or prompts, so that a refusal prints a constant text that is not a token, which the index refuses.
         hides_stderr: whether it hides what the `keyring` command writes to stderr.
-        goes_on: whether it looks for other credentials, or prompts, after the `keyring` command failed: then a
-            constant text that is not a token is printed, so that it looks no further and the index refuses that.
         resume: the option that sends only what the index lacks; `{domain}` stands for it; empty if there is none.
         token_variables: variables by which it takes a token; `{token}` is replaced.
         address_variables: variables by which it takes an upload URL; `{url}` is replaced.
         rival_variables: further variables that change as whom it uploads: removed beside the token.
         rival_addresses: further variables that change where it uploads: removed beside the address.
         options: those that it takes before a subcommand.
-        commands: its subcommands that upload, each with its options.
+        commands: its subcommands that upload, each with its options; if they are those of `options`, both may stand
+            anywhere.
         subcommands: all of its subcommands, if it may start the `keyring` command.
         reads_cargo: whether `Cargo.toml` may name its project.
         upload_functions: its functions that upload, each with what reads the files from its variables, or None if it
@@ -178,10 +177,9 @@ class Uploader(ABC):
     typical: ClassVar[tuple[str, ...]] = ()
     naming_files: ClassVar[str] = ""
     module: ClassVar[str] = ""
+    asks_keyring: ClassVar[bool] = True
     uses_command: ClassVar[bool] = False
-    lookups_per_upload: ClassVar[int] = 1
     hides_stderr: ClassVar[bool] = False
-    goes_on: ClassVar[bool] = False
     resume: ClassVar[str] = ""
     token_variables: ClassVar[Mapping[str, str]] = {}
     address_variables: ClassVar[Mapping[str, str]] = {}
@@ -195,6 +193,10 @@ class Uploader(ABC):
 
     def parse(self, arguments: tuple[str, ...]) -> Command:
         """Split a command line at its subcommand."""
+        if self.options in self.commands.values():
+            parsed = self.options.parse(arguments)
+            name, behind = next(iter(parsed.positional_args), ""), parsed.positional_args[1:]
+            return Command(name, parsed, parsed._replace(positional_args=behind))
         before = self.options.parse(arguments, stop=True)
         name = next(iter(before.positional_args), "")
         return Command(name, before, self.commands[name].parse(before.rest) if name in self.commands else Parsed())
@@ -204,9 +206,9 @@ class Uploader(ABC):
         command = process.command
         return command.name in self.commands and not (command.before.has(*_STOPPING) or command.after.has(*_STOPPING))
 
-    def is_saving(self, process: Process) -> bool:  # noqa: ARG002 - most never do
-        """Return True if the command line is one that stores a typed token, and must not go on if that is refused."""
-        return False
+    def is_saving(self, process: Process) -> bool:
+        """Return True if the command line is one that must not go on if the token that it stores is refused."""
+        return self.is_uploading(process)
 
     def find_project(self, process: Process) -> Path:
         """Return the directory of the project that the uploader was pointed at, else its current directory.
@@ -251,7 +253,7 @@ class Uploader(ABC):
         if target.password.value is not None:
             clause, remedy = _where(target)
             problems.append(Problem(f"{clause}, and {self.name} takes it before it asks keyring", remedy))
-        if self.lookups_per_upload and target.username.value not in (None, TOKEN_USERNAME):
+        if self.asks_keyring and target.username.value not in (None, TOKEN_USERNAME):
             clause, remedy = _whose(target.username)
             problems.append(Problem(f"{clause}, and {self.name} asks keyring for that user, who has no token", remedy))
         return [*problems, *target.problems]

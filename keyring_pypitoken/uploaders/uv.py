@@ -14,7 +14,7 @@ from keyring_pypitoken.files import climb, find_program, follow, is_directory, s
 from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME
 from keyring_pypitoken.text import in_shell, printable, quoted
 from keyring_pypitoken.toml import entry
-from keyring_pypitoken.uploaders.options import Command, Grammar, expand, fits
+from keyring_pypitoken.uploaders.options import Grammar, expand, fits
 from keyring_pypitoken.uploaders.settings import Setting, Source, Sources, Table, checked_url, first, home, read_table
 from keyring_pypitoken.uploaders.uploader import SETUP, STOP, Address, Problem, Target, Uploader
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from urllib.parse import SplitResult
 
-    from keyring_pypitoken.uploaders.uploader import Lookups, Process
+    from keyring_pypitoken.uploaders.uploader import Process
 
 _GRAMMAR = Grammar(
     "-u/--username -p/--password -t/--token --index --publish-url --check-url --keyring-provider --trusted-publishing "
@@ -44,29 +44,18 @@ class Uv(Uploader):
     typical = ("publish",)
     naming_files = "uv publish dist/*"
     uses_command = True
-    lookups_per_upload = 6  # URL, host, and over http the host with `http://`; all again before it sends the first file
-    goes_on = True  # to netrc and its own store, if keyring fails or prints an empty line; any other text ends it
     resume = "--check-url https://{domain}/simple/"
     # UV_PUBLISH_TOKEN would be refused beside `--username __token__`, which is what uv's users of keyring write.
-    token_variables = {"UV_PUBLISH_USERNAME": TOKEN_USERNAME, "UV_PUBLISH_PASSWORD": "{token}"}  # noqa: RUF012 - never changed
-    address_variables = {"UV_PUBLISH_URL": "{url}"}  # noqa: RUF012 - never changed
+    token_variables = {"UV_PUBLISH_USERNAME": TOKEN_USERNAME, "UV_PUBLISH_PASSWORD": "{token}"}
+    address_variables = {"UV_PUBLISH_URL": "{url}"}
     rival_variables = ("UV_PUBLISH_TOKEN",)
     rival_addresses = ("UV_PUBLISH_INDEX",)
     options = _GRAMMAR
+    commands = {"publish": _GRAMMAR}
     subcommands = (
         "auth run init add remove version sync lock export tree format check audit tool python pip venv build publish "
         "workspace cache self generate-shell-completion help"
     )
-
-    def parse(self, arguments: tuple[str, ...]) -> Command:
-        """Take the first positional argument for the subcommand."""
-        parsed = _GRAMMAR.parse(arguments)
-        name, *files = (*parsed.positional_args, "")
-        return Command(name, parsed, parsed._replace(positional_args=tuple(files[:-1])))
-
-    def is_uploading(self, process: Process) -> bool:
-        """Return True for `uv publish`; with `--dry-run` it asks keyring, and uploads nothing."""
-        return process.command.name == "publish" and not process.command.after.has("--help", "--version", "--dry-run")
 
     def find_project(self, process: Process) -> Path:
         directory = _directory(process)
@@ -102,16 +91,12 @@ class Uv(Uploader):
         typed = token if token.value is not None else sources.find("--password", "UV_PUBLISH_PASSWORD")
         password = typed if typed.value else password  # an empty one is none
         provider = sources.find("--keyring-provider", "UV_KEYRING_PROVIDER", "keyring-provider")
-        lookups: Lookups = ()
-        if password.value is None and username.value is not None and provider.value == "subprocess":
-            scheme, host = address.split("/")[:3:2]
-            services = (address, host, *([f"{scheme}//{host}"] if scheme == "http:" else []))
-            lookups = tuple((service, username.value) for service in services)
+        asks = password.value is None and username.value is not None and provider.value == "subprocess"
         return Target(
             Address(address, name, url.source),
             username,
             password,
-            lookups,
+            (address, username.value) if asks else None,
             problems=tuple(_problems(sources, username, provider)),
             checkout=tuple(_choices(tables, urlsplit(address), check_url)),
             takes_address=not process.command.after.has("--index"),  # uv refuses a URL beside an index

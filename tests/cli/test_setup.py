@@ -109,7 +109,8 @@ def test_hatch_and_flit_get_their_user_name(name: str, before: str, after: str, 
     process = read_command_line([name, "publish"], home / "work", os.environ)
     assert process.uploader is not None
     target = process.uploader.target(process)
-    assert ("https://upload.pypi.org/legacy/", "__token__") in target.lookups
+    assert target.lookup is not None
+    assert (target.lookup[0], target.username.value) == ("https://upload.pypi.org/legacy/", "__token__")
     assert command("setup", name)[1] == f"{name} is set up already: {file} has what it needs.\n"
 
 

@@ -18,7 +18,6 @@ from keyring_pypitoken.uploaders import parent
 from keyring_pypitoken.uploaders.uploader import BYPASS, Process, find_uploader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="programs are scripts here, which need POSIX")
@@ -31,18 +30,18 @@ def place(home: Path, work: Path, user_policy: WritePolicy, monkeypatch: pytest.
 
 
 def outcome(situation: Situation, place: Place) -> str:
-    """Return what the uploader would get for the lookups that it makes."""
+    """Return what the uploader would get for its lookup."""
     uploader = find_uploader(situation.uploader)
     assert uploader is not None
     run = Process(situation.uploader, situation.words, place.work, os.environ)
-    address, lookups = run.target.address, run.target.lookups
+    address, lookup = run.target.address, run.target.lookup
     if not address.url.startswith(("https://upload.pypi.org/", "https://test.pypi.org/")):
         return "nothing"
     problems = uploader.find_problems(run)
     taken = [problem for problem in problems if problem.effect == BYPASS]
-    if taken[: None if uploader.lookups_per_upload else -1] or not situation.has_plugin:
+    if taken[: None if uploader.asks_keyring else -1] or not situation.has_plugin:
         return "bypass"
-    if uploader.lookups_per_upload and not lookups:
+    if uploader.asks_keyring and lookup is None:
         return "nothing"
     if uploader.uses_command:
         line = [situation.uploader, *situation.words]
@@ -53,22 +52,21 @@ def outcome(situation: Situation, place: Place) -> str:
         place.monkeypatch.setitem(sys.modules, uploader.module, types.ModuleType(uploader.module))
         place.monkeypatch.setattr(sys, "argv", [situation.uploader, *situation.words])
     forget()
-    return "other" if not lookups else _answer(lookups)
+    return "other" if lookup is None else _answer(*lookup)
 
 
-def _answer(lookups: Iterable[tuple[str, str | None]]) -> str:
+def _answer(service: str, username: str | None) -> str:
     try:
-        for service, username in lookups:
-            found = keyring.get_credential(service, username)
-            if found is not None and found.password.startswith("pypi-"):
-                return "restricted" if len(Token.load(found.password).raw_caveats) == 2 else "raw"
-            if found is not None:
-                return "refused"
+        credential = keyring.get_credential(service, username)
     except (SystemExit, keyring.errors.KeyringError):
         return "refused"
     except Exception:  # noqa: BLE001 - keyring raises what its broken configuration does
         return "bypass"
-    return "nothing"
+    if credential is None:
+        return "nothing"
+    if not credential.password.startswith("pypi-"):
+        return "refused"
+    return "restricted" if len(Token.load(credential.password).raw_caveats) == 2 else "raw"
 
 
 NAMES = [f"{situation.uploader}: {situation.name}" for situation in SITUATIONS]

@@ -74,6 +74,8 @@ def find_differences(
     for line, case, theirs in zip(lines, cases, _ask(python, script, cases, work, home), strict=True):
         environ = {"HOME": str(home), "USERPROFILE": str(home), **case.environ}
         ours = describe(Process(name, case.arguments, work, environ))
+        if "lookups" in theirs:
+            theirs["lookup"] = first_by_url(theirs["url"], theirs.pop("lookups"))
         ours = {key: value for key, value in ours.items() if key in theirs}
         uploading = theirs["uploading"]
         same = ours == theirs
@@ -99,15 +101,20 @@ def describe(process: Process) -> dict[str, Any]:
     try:
         target = process.target
         read["url"] = target.address.url
-        read["lookups"] = [list(lookup) for lookup in target.lookups]
+        read["lookup"] = list(target.lookup) if target.lookup else None
     except Refusal:
-        read["url"] = read["lookups"] = None
+        read["url"] = read["lookup"] = None
     read["project"] = str(uploader.find_project(process))
     try:
         read["projects"] = list(uploader.find_projects(process))
     except Refusal:
         read["projects"] = None
     return read
+
+
+def first_by_url(url: str | None, lookups: Iterable[list[str]] | None) -> list[str] | None:
+    """Return the first lookup by the upload URL; None if there is none."""
+    return next((lookup for lookup in lookups or () if lookup[0] == url), None)
 
 
 def _ask(python: Path, script: str, cases: Iterable[Case], work: Path, home: Path) -> list[dict[str, Any]]:

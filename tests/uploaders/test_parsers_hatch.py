@@ -1,4 +1,4 @@
-"""Command lines, read by hatch itself and by its uploader: same upload, files, URL, project and lookups."""
+"""Command lines, read by hatch itself and by its uploader: same upload, files, URL, project and lookup."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from comparison import first_by_url
 from distributions import make_sdist, make_wheel
 from environments import Environments
 
@@ -245,7 +246,7 @@ def _expected(result: dict[str, Any]) -> dict[str, object] | None:
         "url": result["url"],
         "project": result["project"],
         "files": sorted(map(os.path.normpath, result["files"])),
-        "lookups": result.get("lookups", []),
+        "lookup": first_by_url(result["url"], result.get("lookups")),
     }
 
 
@@ -259,7 +260,7 @@ def _ask(process: Process) -> dict[str, object] | str | None:
             "url": address.url,
             "project": str(UPLOADER.find_project(process)),
             "files": sorted(map(str, UPLOADER.find_files(process))),
-            "lookups": [list(pair) for pair in process.target.lookups],
+            "lookup": process.target.lookup and list(process.target.lookup),
         }
     except Refusal as refusal:
         return str(refusal)

@@ -404,7 +404,6 @@ def test_a_refusal_ends_an_uploader_that_uploads(program: Callable[[list[str]], 
         ("poetry config pypi-token.pypi hunter2", True),
         ("pdm config repository.pypi.password", True),
         ("pdm publish", False),  # another file is yet to be uploaded
-        ("twine upload", False),
         ("release", False),
     ],
 )

@@ -100,7 +100,7 @@ def test_the_token_is_for_the_projects_that_arrive(
         environ = {**os.environ, "PATH": path, **line.environ}
 
         modes = {"keyring": (line.words, ASKING.get(uploader.name, {})), "exec": ([*through, *line.words], {})}
-        if not uploader.lookups_per_upload:
+        if not uploader.asks_keyring:
             del modes["keyring"]
         elif at % EXEC_EVERY:
             del modes["exec"]

@@ -100,50 +100,6 @@ def test_which_command_lines_upload(make: Make) -> None:
     for line, expected in [*((line, True) for line in UPLOADING), *((line, False) for line in OTHERS)]:
         process = make(line)
         assert (process.uploader is not None and process.uploader.is_uploading(process)) is expected, line
-    saving = [line for line in UPLOADING if uploader(line.split()[0]).is_saving(make(line))]
-    assert saving == ["flit publish", "flit --debug -fx publish"]
-
-
-A, B = "https://a.example/", "http://b.example/"
-USED = {
-    "twine upload f": f"{PYPI.url} (default): __token__",
-    "twine upload -r testpypi f": f"{TESTPYPI.url} (--repository): __token__",
-    "TWINE_REPOSITORY=testpypi twine upload f": f"{TESTPYPI.url} (TWINE_REPOSITORY): __token__",
-    "TWINE_REPOSITORY= twine upload -r testpypi f": f"{TESTPYPI.url} (--repository): __token__",
-    "twine upload -r local f": f"{PYPI.url} (~/.pypirc): __token__",
-    "TWINE_REPOSITORY_URL=https://a.example/ twine upload -r local f": f"{A} (TWINE_REPOSITORY_URL): None, __token__",
-    "twine upload --repository-url https://me:pw@a.example/ f": f"{A} (--repository-url): ",
-    "twine upload --repository-url https://me@a.example/ f": f"{A} (--repository-url): me",
-    "twine upload --repository-url http://test.pypi.org/legacy/ f": f"{TESTPYPI.url} (--repository-url): __token__",
-    "twine upload --repository-url= -p x f": f"{PYPI.url} (default): ",
-    "TWINE_USERNAME=x twine upload -u y f": f"{PYPI.url} (default): y",
-    "twine upload --repository-url https://a.example/ -p x f": f"{A} (--repository-url): None",
-    "flit publish": f"{PYPI.url} (default): pypi_token:project:my-demo-x, pypi_token:user:__token__, __token__",
-    "flit --repository local publish": (
-        f"{PYPI.url} (~/.pypirc): pypi_token:project:my-demo-x, pypi_token:user:me, me"
-    ),
-    "flit --repository local publish --repository secret": "https://b.example/ (~/.pypirc): ",
-    "flit publish --repository testpypi": f"{PYPI.url} (--repository): ",
-    "FLIT_INDEX_URL=https://a.example/ flit publish": f"{A} (FLIT_INDEX_URL): ",
-    "devpi push a==1 pypi:pypi": f"{PYPI.url} (default): __token__",
-    "devpi push a==1 pypi:local": "http://upload.pypi.org/legacy/ (~/.pypirc): me",
-    "devpi push a==1 pypi:secret": "https://b.example/ (~/.pypirc): ",
-    "maturin publish": f"{PYPI.url} (default): ",
-    "maturin upload -r LOCAL f": "http://upload.pypi.org/legacy/ (~/.pypirc): ",
-    "maturin upload -r note f": "http://a.example/x (~/.pypirc): ",
-    "MATURIN_REPOSITORY=testpypi maturin publish": f"{TESTPYPI.url} (MATURIN_REPOSITORY): ",
-    "MATURIN_REPOSITORY_URL=http://b.example/ maturin publish": f"{B} (MATURIN_REPOSITORY_URL): ",
-    "maturin publish -r x --repository-url http://b.example/": f"{B} (--repository-url): ",
-    "maturin publish --repository-url https://upload.pypi.org/legacy": f"{PYPI.url} (--repository-url): ",
-}
-
-
-def test_where_a_command_line_uploads_to_and_whom_it_asks_for(make: Make) -> None:
-    for line, expected in USED.items():
-        target = make(line).target
-        assert all(service == target.address.url for service, _ in target.lookups)
-        users = ", ".join(str(user) for _, user in target.lookups)
-        assert f"{target.address.url} ({target.address.source}): {users}" == expected, line
 
 
 _NOT_DEFINED = "~/.pypirc does not define the repository '{}': correct the name, or add it."
