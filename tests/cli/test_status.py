@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import keyring
 import pytest
 from file_keyring import FileKeyring, SecondKeyring
-from sandbox import STORES, write_program
+from sandbox import EXE, STORES, write_program
 from situations import SECRET, Place, Situation, install
 
 from keyring_pypitoken import paths
@@ -239,7 +239,7 @@ def test_a_machine_without_a_store_is_told_before_the_login(command: Command, mo
         (
             'backend = "age"\nidentity = "/nowhere/identity.txt"',
             (
-                "the identity /nowhere/identity.txt ({policy}:3) does not exist: copy it from the machine that has it, "
+                "the identity {identity} ({policy}:3) does not exist: copy it from the machine that has it, "
                 "or name another"
             ),
             "if it is lost, delete {age_file} and store a new token with `keyring-pypitoken login`",
@@ -250,7 +250,8 @@ def test_a_store_that_lacks_what_it_needs_is_a_problem(
     store: str, problem: str, remedy: str, command: Command, user_policy: WritePolicy
 ) -> None:
     user_policy(f"[store]\n{store}\n")
-    names = {"policy": paths.user_policy(), "age_file": paths.age_file()}
+    identity = os.path.abspath("/nowhere/identity.txt")
+    names = {"policy": paths.user_policy(), "age_file": paths.age_file(), "identity": identity}
     assert problems(command)[0] == (problem.format(**names), remedy.format(**names))
     assert command("explain")[0] == 1
 
@@ -325,7 +326,7 @@ def test_uv_needs_the_keyring_command(command: Command, place: Place, monkeypatc
     assert standings(command)["uv"][1].endswith("without a setting: `unset UV_NO_CONFIG`")
     monkeypatch.delenv("UV_NO_CONFIG")
     place.set(UV_KEYRING_PROVIDER="subprocess", UV_PUBLISH_USERNAME=TOKEN)
-    (place.home / "environment" / "bin" / "keyring").unlink()
+    (place.home / "environment" / "bin" / f"keyring{EXE}").unlink()
     assert problems(command) == [
         (
             "the `keyring` command, by which uv asks, is not on PATH",
@@ -514,7 +515,7 @@ def test_a_raw_token_serves_and_is_named_and_a_setting_that_stops_uv_is_too(comm
     (place.home / "environment" / "bin" / "twine").rename(place.home / "environment" / "bin" / "uv")
     verdict, text = standings(command)["uv"]
     assert (verdict, "is always, and uv then refuses to ask keyring" in text) == ("refused", True)
-    place.write("data/keyring-pypitoken/accounts/mistaken.json", "{}")
+    place.write(f"{paths.accounts_directory()}/mistaken.json", "{}")
     place.user_policy('max-master-age = "1d"\n')
     assert [problem for problem, _ in problems(command) if "mistaken.json is not a note" in problem]
 
@@ -570,7 +571,7 @@ def test_the_command_alone_says_in_five_lines_what_is_there_and_the_next_step(
             case "program":
                 place.user_policy('[store]\ncommand = ["op", "read"]\n')
             case _:
-                place.write("data/keyring-pypitoken/accounts/mistaken.json", "{}")
+                place.write(f"{paths.accounts_directory()}/mistaken.json", "{}")
     lines = [
         "Uploads get restricted, short-lived tokens, derived from one PyPI token.",
         f"  master    {master}",

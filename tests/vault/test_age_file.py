@@ -108,6 +108,7 @@ def projects() -> object:
 # What it is for.
 
 
+@pytest.mark.usefixtures("cheap")  # tests/cli/test_terminal.py has it in earnest
 def test_keeps_and_hands_out_by_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, PASSPHRASE)
     keyring.set_password(PYPI, TOKEN, new_master())
