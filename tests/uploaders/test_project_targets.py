@@ -70,7 +70,7 @@ def here(text: str) -> str:
     """Return a path, or a sentence with paths, as it is on this system."""
     for directory, place in WINDOWS.items() if os.name == "nt" else ():
         text = text.replace(directory, place)
-    return re.sub(r"(?:\.\./|nameless/)[\w/.]+", lambda path: os.path.normpath(path[0]), text)
+    return re.sub(r"(?:\.\./|nameless/|dist/)[\w/.*]+", lambda path: os.path.normpath(path[0]), text)
 
 
 def write(file: Path, text: str = "") -> Path:
