@@ -65,13 +65,7 @@ class Context:
 
 
 def judge(  # everything that PyPI's verdict depends on
-    token: str,
-    key: bytes,
-    *,
-    project: str | None,
-    project_id: str | None,
-    user_id: str | None,
-    now: float,
+    token: str, key: bytes, *, project: str | None, project_id: str | None, user_id: str | None, now: float
 ) -> tuple[bool, str]:
     """Return whether PyPI allows an upload with a token, and its reason.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -35,6 +36,7 @@ from keyring_pypitoken.vault.command import CommandStore
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from keyring_pypitoken.cli.surroundings import Installed
     from keyring_pypitoken.lookup import Repository
@@ -112,15 +114,20 @@ def status(options: argparse.Namespace) -> int:
     """Show what would happen, and what is wrong; nothing is changed or unlocked."""
     config = load_config()
     verdicts, problems = judge_uploaders(config), _policy_problems(config)
-    known = _find_accounts(config, problems)
+    known: list[dict[str, Any]] = []
+    unknown_ages: list[str] = []
     stores: list[KnownStore] = []
-    try:
+    for repository in config.repositories:
+        with _collected(problems):
+            known += _find_accounts(repository, config)
+            problems += [*_store_problems(repository, config), *_raw_problems(repository, config)]
+            if _judge_ages(repository, config, problems):
+                unknown_ages.append(repository.name)
+    with _collected(problems):
         stores = list_stores(config.store)
         refuse_unusable(config.store, to_store=not known)
-    except Refusal as refusal:
-        problems.append(Problem.of_refusal(refusal))
-    problems += [*_store_problems(config), *_raw_problems(config)]
-    unknown_ages = _judge_ages(config, problems)
+    with _collected(problems):
+        problems += _file_problems()
     if not verdicts and (own := find_own_problem(os.environ)):
         problems.append(own)
     if not known and config.store.command is None and not any(one.verdict == "asks" for one in verdicts):
@@ -266,10 +273,9 @@ def find_lack(repository: Repository, account: WithOrigin[str], config: Config, 
     if command is not None:
         CommandStore(command.value, repository.name, label).find()
         return None
-    where = f"{repository.name} (account {label!r})"
     if label in noted:
         why = masters.why_unreachable(repository, label, config.store)
-        return Refusal(f"the master for {where} cannot be read now: {why}.") if why else None
+        return _unreachable(repository, label, why) if why else None
     pairs = [(key.service, key.username or TOKEN_USERNAME)] if label == DEFAULT_ACCOUNT or key.label else []
     is_there = unprotected.find_in_keyrings(repository, label, config.store) is not None
     if is_there or unprotected.find_unprotected(pairs, config.store):
@@ -282,7 +288,11 @@ def find_lack(repository: Repository, account: WithOrigin[str], config: Config, 
     likely = nearest(label, [*noted])
     remedy = f"did you mean {likely!r}? If not, {remedy}" if likely else remedy
     origin = "" if account.origin == DEFAULT else f": {account.origin}"
-    return Refusal(f"no master is stored for {where[:-1]}{origin}): {remedy}.")
+    return Refusal(f"no master is stored for {repository.name} (account {label!r}{origin}): {remedy}.")
+
+
+def _unreachable(repository: Repository, label: str, why: str) -> Refusal:
+    return Refusal(f"the master for {repository.name} (account {label!r}) cannot be read now: {why}.")
 
 
 def _arguments(uploader: Uploader) -> tuple[str, ...]:
@@ -305,62 +315,48 @@ def _as_dict(problem: Problem) -> dict[str, str]:
     return {"problem": problem.problem, "remedy": problem.remedy}
 
 
-def _find_accounts(config: Config, problems: list[Problem]) -> list[dict[str, Any]]:
-    known: list[dict[str, Any]] = []
+@contextlib.contextmanager
+def _collected(problems: list[Problem]) -> Iterator[None]:
+    """Add what a step refuses to the problems."""
     try:
-        for repository in config.repositories:
-            noted = accounts.noted_accounts(repository)
-            known += [
-                {"repository": repository.name, "account": label, "stored": noted[label].stored} for label in noted
-            ]
-            if DEFAULT_ACCOUNT not in noted and unprotected.find_in_keyrings(repository, DEFAULT_ACCOUNT, config.store):
-                known.append({"repository": repository.name, "account": DEFAULT_ACCOUNT, "stored": None})
+        yield
     except Refusal as refusal:
         problems.append(Problem.of_refusal(refusal))
-    return known
 
 
-def _store_problems(config: Config) -> list[Problem]:
-    """Find masters that cannot be read now, or are left under names that nothing reads."""
-    problems = []
-    try:
-        for repository in config.repositories:
-            for label in accounts.noted_accounts(repository) if config.store.command is None else ():
-                if why := masters.why_unreachable(repository, label, config.store):
-                    sentence = f"the master for {repository.name} (account {label!r}) cannot be read now: {why}."
-                    problems.append(Problem.of_refusal(Refusal(sentence)))
-            problems += [
-                Problem(
-                    f"{store} has a master under {quoted(service)}, a name of earlier versions that nothing reads",
-                    "delete it there, and store the token again with `keyring-pypitoken login`",
-                )
-                for store, service in unprotected.find_left(repository, config.store)
-            ]
-    except Refusal as refusal:
-        problems.append(Problem.of_refusal(refusal))
-    return problems
+def _find_accounts(repository: Repository, config: Config) -> list[dict[str, Any]]:
+    noted = accounts.noted_accounts(repository)
+    known: dict[str, int | None] = {label: noted[label].stored for label in noted}
+    if DEFAULT_ACCOUNT not in noted and unprotected.find_in_keyrings(repository, DEFAULT_ACCOUNT, config.store):
+        known[DEFAULT_ACCOUNT] = None
+    return [{"repository": repository.name, "account": label, "stored": stored} for label, stored in known.items()]
 
 
-def _judge_ages(config: Config, problems: list[Problem]) -> list[str]:
-    """Find masters that are older than max-master-age; return the repositories with one whose age is not known."""
-    unknown = []
-    try:
-        for repository in config.repositories:
-            limit = least_of(config.configured, repository, lambda table: table.max_master_age)
-            if limit is None:
-                continue
-            noted = accounts.noted_accounts(repository) if config.store.command is None else {}
-            sentences = [accounts.warn_of_age(repository, label, limit) for label in noted]
-            problems += [Problem.of_refusal(Refusal(sentence)) for sentence in sentences if sentence]
-            if DEFAULT_ACCOUNT not in noted and (
-                config.store.command is not None
-                or unprotected.find_in_keyrings(repository, DEFAULT_ACCOUNT, config.store) is not None
-                or unprotected.find_unprotected(raw_keys(repository)[:1], config.store)
-            ):
-                unknown.append(repository.name)
-    except Refusal as refusal:
-        problems.append(Problem.of_refusal(refusal))
-    return unknown
+def _store_problems(repository: Repository, config: Config) -> Iterator[Problem]:
+    """Yield masters that cannot be read now, or are left under names that nothing reads."""
+    for label in accounts.noted_accounts(repository) if config.store.command is None else ():
+        if why := masters.why_unreachable(repository, label, config.store):
+            yield Problem.of_refusal(_unreachable(repository, label, why))
+    for store, service in unprotected.find_left(repository, config.store):
+        yield Problem(
+            f"{store} has a master under {quoted(service)}, a name of earlier versions that nothing reads",
+            "delete it there, and store the token again with `keyring-pypitoken login`",
+        )
+
+
+def _judge_ages(repository: Repository, config: Config, problems: list[Problem]) -> bool:
+    """Find masters that are older than max-master-age; return True if the age of one is not known."""
+    limit = least_of(config.configured, repository, lambda table: table.max_master_age)
+    if limit is None:
+        return False
+    noted = accounts.noted_accounts(repository) if config.store.command is None else {}
+    sentences = [accounts.warn_of_age(repository, label, limit) for label in noted]
+    problems += [Problem.of_refusal(Refusal(sentence)) for sentence in sentences if sentence]
+    return DEFAULT_ACCOUNT not in noted and (
+        config.store.command is not None
+        or unprotected.find_in_keyrings(repository, DEFAULT_ACCOUNT, config.store) is not None
+        or bool(unprotected.find_unprotected(raw_keys(repository)[:1], config.store))
+    )
 
 
 def _policy_problems(config: Config) -> list[Problem]:
@@ -376,33 +372,27 @@ def _policy_problems(config: Config) -> list[Problem]:
     ]
 
 
-def _raw_problems(config: Config) -> list[Problem]:
-    """Find tokens under names that uploaders ask for: without this package they would be sent as they are."""
-    problems: list[Problem] = []
-    try:
-        for repository in config.repositories:
-            labels = [f"{repository.url}?{label}" for label in accounts.noted_accounts(repository)]
-            pairs = [*raw_keys(repository), *((service, "__token__") for service in labels)]
-            problems += [
-                Problem(
-                    f"an unprotected token is stored in {store} under {service!r}, where uploaders find it if this "
-                    "package is not asked",
-                    "`keyring-pypitoken adopt` moves it",
-                )
-                for store, service in unprotected.find_unprotected(pairs, config.store)
-            ]
-        # What a plain upload sends from [pypi] is a problem of each uploader.
-        sections = [token.section for token in pypirc.read_home()[0] if token.section != "pypi"]
-        places = [(f"[{section}] of {pypirc.NAME}", "`keyring-pypitoken adopt`") for section in sections]
-        by_hand = "store it with `keyring-pypitoken login`, and delete it there"  # no file of a checkout is rewritten
-        places += [(f"{name} ({lines})", by_hand) for name, lines in pypirc.find_in_checkout(current_directory())]
-        problems += [
-            Problem(f"{printable(place)} holds a token, which uploaders send as it is", remedy)
-            for place, remedy in places
-        ]
-    except Refusal as refusal:
-        problems.append(Problem.of_refusal(refusal))
-    return problems
+def _raw_problems(repository: Repository, config: Config) -> Iterator[Problem]:
+    """Yield tokens under names that uploaders ask for: without this package they would be sent as they are."""
+    labels = [f"{repository.url}?{label}" for label in accounts.noted_accounts(repository)]
+    pairs = [*raw_keys(repository), *((service, TOKEN_USERNAME) for service in labels)]
+    for store, service in unprotected.find_unprotected(pairs, config.store):
+        yield Problem(
+            f"an unprotected token is stored in {store} under {service!r}, where uploaders find it if this package is "
+            "not asked",
+            "`keyring-pypitoken adopt` moves it",
+        )
+
+
+def _file_problems() -> Iterator[Problem]:
+    """Yield files that hold tokens."""
+    # What a plain upload sends from [pypi] is a problem of each uploader.
+    sections = [token.section for token in pypirc.read_home()[0] if token.section != "pypi"]
+    places = [(f"[{section}] of {pypirc.NAME}", "`keyring-pypitoken adopt`") for section in sections]
+    by_hand = "store it with `keyring-pypitoken login`, and delete it there"  # no file of a checkout is rewritten
+    places += [(f"{name} ({lines})", by_hand) for name, lines in pypirc.find_in_checkout(current_directory())]
+    for place, remedy in places:
+        yield Problem(f"{printable(place)} holds a token, which uploaders send as it is", remedy)
 
 
 def _policies(config: Config) -> list[str]:

@@ -265,9 +265,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Store], PyPITok
 @pytest.mark.filterwarnings("ignore:Empty usernames:DeprecationWarning")
 @pytest.mark.parametrize("count", [1500, pytest.param(100_000, marks=pytest.mark.attack)], ids=["sample", "whole"])
 def test_nothing_raw_passes_in_either_direction(
-    count: int,
-    asked: Callable[[Store], PyPITokenKeyring],
-    record_property: Callable[[str, object], None],
+    count: int, asked: Callable[[Store], PyPITokenKeyring], record_property: Callable[[str, object], None]
 ) -> None:
     seed = int(os.environ.get("TEST_SEED") or random.randrange(10**9))  # noqa: S311 - not for secrets
     outcomes: dict[str, int] = {}

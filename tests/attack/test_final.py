@@ -58,12 +58,7 @@ def project(work: Path, home: Path, index: DenyingIndex) -> Path:
 @pytest.mark.parametrize("has_terminal", [False, True], ids=["", "terminal"])
 @pytest.mark.parametrize("uploader", ["uv", "pdm"])
 def test_nothing_else_is_sent_after_a_refusal(
-    uploader: str,
-    has_terminal: bool,
-    project: Path,
-    home: Path,
-    index: DenyingIndex,
-    pytestconfig: pytest.Config,
+    uploader: str, has_terminal: bool, project: Path, home: Path, index: DenyingIndex, pytestconfig: pytest.Config
 ) -> None:
     if uploader == "uv":
         command = [str(Path(sys.executable).parent / "uv"), "publish", "--publish-url", index.url]

@@ -178,11 +178,7 @@ TARGETS = ("token", "caveat", "policy", "key", "process")
 @pytest.mark.parametrize("seconds", [0, pytest.param(SECONDS, marks=pytest.mark.attack)], ids=["sample", "whole"])
 @pytest.mark.parametrize("target", TARGETS)
 def test_fuzz(
-    target: str,
-    seconds: float,
-    home: Path,
-    work: Path,
-    record_property: Callable[[str, object], None],
+    target: str, seconds: float, home: Path, work: Path, record_property: Callable[[str, object], None]
 ) -> None:
     (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
     (work / "demo-1.0.tar.gz").touch()

@@ -152,10 +152,7 @@ def test_whatever_step_fails_nothing_gets_out(
 
 
 def test_whatever_step_fails_nothing_is_lost(
-    stage: Stage,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.identity(IDENTITY)
     path = Path(stage.age(identity=RECIPIENT))

@@ -175,9 +175,7 @@ def test_what_is_too_long_is_cut() -> None:
     record(ENTRY._replace(projects=names, program="\U0001f600" * 5000, account="y" * 500))
     (entry,) = read_history()
     assert entry == ENTRY._replace(
-        projects=(*(name[:400] for name in names[:500]), "and 9500 more"),
-        program="\U0001f600" * 400,
-        account="y" * 400,
+        projects=(*(name[:400] for name in names[:500]), "and 9500 more"), program="\U0001f600" * 400, account="y" * 400
     )
     assert file().stat().st_size < history._MAX_BYTES / 2
 

@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("setting", GET.values(), ids=GET)
 def test_a_lookup_is_refused_in_one_sentence_that_shows_no_secret(
-    setting: Callable[[Stage], str],
-    stage: Stage,
-    capfd: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
+    setting: Callable[[Stage], str], stage: Stage, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     sentence = setting(stage)
     before = content(stage)

@@ -188,11 +188,7 @@ EFFECTS: dict[str, dict[str, tuple[str, ...]]] = {
         "project": ("--project", "other"),
         "replace": ("--replace",),
     },
-    "logout": {
-        "repository": ("-r", "testpypi"),
-        "account": ("--account", "work"),
-        "project": ("--project", "other"),
-    },
+    "logout": {"repository": ("-r", "testpypi"), "account": ("--account", "work"), "project": ("--project", "other")},
     "init": {"from_dist": ("--from-dist", "dist"), "force": ("--force",)},
     "explain": {
         "repository": ("-r", "testpypi"),

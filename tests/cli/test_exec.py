@@ -318,12 +318,7 @@ def test_a_command_cannot_go_back_in_the_input_that_the_master_came_from(project
     ]
     with master.open() as file:
         done = subprocess.run(
-            [*words, sys.executable, "-c", again],
-            stdin=file,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+            [*words, sys.executable, "-c", again], stdin=file, capture_output=True, text=True, timeout=60, check=False
         )
     master.unlink()
     assert (done.returncode, done.stdout) == (0, "[0, b'', '']\n")
@@ -487,10 +482,7 @@ def test_no_token_is_made_for_what_does_not_upload(
     name = words.split(maxsplit=1)[0]
     fake(name)
     code, _, err = command("exec", "-r", "pypi", "--", *words.split())
-    assert (code, err) == (
-        0,
-        f"keyring-pypitoken: this run of {name} uploads nothing, so no token was made for it\n",
-    )
+    assert (code, err) == (0, f"keyring-pypitoken: this run of {name} uploads nothing, so no token was made for it\n")
     assert "PATH" in became
     assert [value for value in became.values() if value.startswith("pypi-")] == []
     assert read_history() == []

@@ -70,11 +70,7 @@ def test_init_writes_into_the_root_of_the_project(
 
 @pytest.mark.parametrize(
     ("root", "names"),
-    [
-        ("", ["a", "b"]),
-        ('[project]\nname = "root"\n', ["a", "b", "root"]),
-        ('exclude = ["packages/b"]\n', ["a"]),
-    ],
+    [("", ["a", "b"]), ('[project]\nname = "root"\n', ["a", "b", "root"]), ('exclude = ["packages/b"]\n', ["a"])],
 )
 def test_init_lists_the_members_of_a_workspace(root: str, names: list[str], command: Command, work: Path) -> None:
     """As uv finds them: by patterns, less those that are excluded."""

@@ -202,10 +202,7 @@ def test_uv_itself_reads_the_two_lines(environments: Environments, command: Comm
     ("file", "line"),
     [
         ("pipx_metadata.json", "pipx inject --include-apps place keyring-pypitoken"),
-        (
-            "uv-receipt.toml",
-            "uv tool install place --with-executables-from keyring-pypitoken --with keyring-pypitoken",
-        ),
+        ("uv-receipt.toml", "uv tool install place --with-executables-from keyring-pypitoken --with keyring-pypitoken"),
         ("lib/python3.13/site-packages/pip/__init__.py", "bin/python -m pip install keyring-pypitoken"),
         ("pyvenv.cfg", "bin/python keyring-pypitoken"),
     ],

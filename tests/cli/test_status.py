@@ -547,13 +547,7 @@ NO_POLICY = "the defaults; `keyring-pypitoken init` writes one for a project"
         ("master uploader", "pypi (default)", "twine", NO_POLICY, "keyring-pypitoken status"),
         ("master uploader policy", "pypi (default)", "twine", "pypitoken.toml", "keyring-pypitoken status"),
         ("master uploader mistake", "pypi (default)", "twine", "has a mistake", "keyring-pypitoken status"),
-        (
-            "program uploader",
-            "printed by op",
-            "twine",
-            "OWN",
-            "keyring-pypitoken status",
-        ),
+        ("program uploader", "printed by op", "twine", "OWN", "keyring-pypitoken status"),
         ("mistaken-note uploader", "cannot be found", "twine", NO_POLICY, "keyring-pypitoken status"),
     ],
 )

@@ -90,12 +90,7 @@ def multipart(name: str, content: bytes = b"x", **fields: str) -> dict[str, Any]
 
 
 def send(
-    url: str,
-    method: str = "POST",
-    authorization: str = "",
-    *,
-    headers: dict[str, str] | None = None,
-    body: bytes = b"",
+    url: str, method: str = "POST", authorization: str = "", *, headers: dict[str, str] | None = None, body: bytes = b""
 ) -> tuple[int, str, str]:
     """Send one request and return status, reason and body of its answer."""
     address = urlsplit(url)
@@ -126,10 +121,7 @@ def test_judges_what_is_no_token(token: str) -> None:
 
 def test_takes_uploads_of_twine_with_a_master(index: LoopbackIndex, tmp_path: Path) -> None:
     token = index.create_master("alice")
-    files = [
-        make_wheel(tmp_path, "Demo.Project", "1.0"),
-        make_sdist(tmp_path, "Demo.Project", "1.0"),
-    ]
+    files = [make_wheel(tmp_path, "Demo.Project", "1.0"), make_sdist(tmp_path, "Demo.Project", "1.0")]
     before = time.time()
 
     result = twine(tmp_path, index.upload_url, token, *files)
@@ -247,15 +239,7 @@ def test_mints_tokens_of_its_domain() -> None:
 
 @pytest.mark.parametrize(
     "authorization",
-    [
-        "",
-        "Basic",
-        "Basic %",
-        "Basic /w==",
-        "Bearer x",
-        basic("alice", "secret"),
-        basic("__token__", ""),
-    ],
+    ["", "Basic", "Basic %", "Basic /w==", "Bearer x", basic("alice", "secret"), basic("__token__", "")],
 )
 def test_refuses_whoever_brings_no_token(index: LoopbackIndex, authorization: str) -> None:
     answer = send(index.upload_url, "POST", authorization, **multipart("demo"))
@@ -343,14 +327,8 @@ def test_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
         uploads, projects = index.uploads(), index.projects()
 
     assert [result.returncode for result in results] == [0, 1]
-    assert [upload.reason for upload in uploads] == [
-        "OK",
-        "Invalid API Token: token is expired",
-    ]
-    assert uploads[0].restrictions == [
-        {"version": 1, "permissions": "user"},
-        [0, now + 900, now - 60],
-    ]
+    assert [upload.reason for upload in uploads] == ["OK", "Invalid API Token: token is expired"]
+    assert uploads[0].restrictions == [{"version": 1, "permissions": "user"}, [0, now + 900, now - 60]]
     assert projects == {"demo": {"bob"}}
     with pytest.raises(OSError, match=r"refused|reset"):
         send(index.upload_url)

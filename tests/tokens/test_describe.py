@@ -151,13 +151,7 @@ CAVEATS: list[tuple[str, str, str, tuple[str, ...], str | None]] = [
         ("p0", "p1", "p2", "p3", "p4", "p5", "p6"),
         None,
     ),
-    (
-        r'[1, ["a\u001b[k"]]',
-        "project_names",
-        r"only uploads of the project 'a\x1b[k'",
-        ("a\x1b[k",),
-        None,
-    ),
+    (r'[1, ["a\u001b[k"]]', "project_names", r"only uploads of the project 'a\x1b[k'", ("a\x1b[k",), None),
     ("[1, []]", "project_names", "no upload at all: its list of projects is empty", (), None),
     (f'[2, ["{UUID}"]]', "project_ids", f"only the project with the id '{UUID}'", (UUID,), None),
     (
@@ -177,13 +171,7 @@ CAVEATS: list[tuple[str, str, str, tuple[str, ...], str | None]] = [
         ("A",),
         None,
     ),
-    (
-        '[4, "7"]',
-        "oidc_publisher",
-        "issued by Trusted Publishing, to the publisher with the id '7'",
-        ("7",),
-        None,
-    ),
+    ('[4, "7"]', "oidc_publisher", "issued by Trusted Publishing, to the publisher with the id '7'", ("7",), None),
     (
         '[4, "7", {"sha": "c0ffee", "n": NaN}]',
         "oidc_publisher",
@@ -191,21 +179,9 @@ CAVEATS: list[tuple[str, str, str, tuple[str, ...], str | None]] = [
         ("7",),
         None,
     ),
-    (
-        '{"version": 1, "permissions": "user"}',
-        "legacy_noop",
-        "no restriction: all that its user may do",
-        (),
-        None,
-    ),
+    ('{"version": 1, "permissions": "user"}', "legacy_noop", "no restriction: all that its user may do", (), None),
     ("[9]", "unknown", "unknown: PyPI would deny it (the caveat has the unknown tag 9)", (), None),
-    (
-        '["\\u001b"]',
-        "unknown",
-        r"unknown: PyPI would deny it (the caveat has the unknown tag '\x1b')",
-        (),
-        None,
-    ),
+    ('["\\u001b"]', "unknown", r"unknown: PyPI would deny it (the caveat has the unknown tag '\x1b')", (), None),
     (
         "[0, 1.5, true]",
         "unknown",

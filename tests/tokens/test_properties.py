@@ -119,9 +119,7 @@ ATOMS: SearchStrategy[Any] = st.one_of(
 )
 KEYS = st.sampled_from(["version", "permissions", "projects", "project_ids", "nbf", "exp", "x"])
 JSON: SearchStrategy[Any] = st.recursive(
-    ATOMS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=3),
-    max_leaves=8,
+    ATOMS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=8
 )
 ODD = st.one_of(
     JSON,
@@ -369,8 +367,7 @@ def test_reads_every_restriction_that_it_writes(restriction: Restriction) -> Non
 
 
 ZONES = st.none() | st.builds(
-    datetime.timezone,
-    st.timedeltas(datetime.timedelta(hours=-23), datetime.timedelta(hours=23)),
+    datetime.timezone, st.timedeltas(datetime.timedelta(hours=-23), datetime.timedelta(hours=23))
 )
 ODD_PARAMETERS: SearchStrategy[Any] = st.one_of(
     st.none(),

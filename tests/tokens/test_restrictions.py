@@ -156,10 +156,7 @@ NO_CAVEAT: list[tuple[str, str]] = [
     ('{"exp": 9}', "the caveat is an object with unknown keys, expected an array"),
     ('{"nbf": true, "exp": 9}', "the caveat's not_before is of type bool, expected int"),
     ('{"nbf": 5, "exp": 9.0}', "the caveat's not_after is of type float, expected int"),
-    (
-        '{"nbf": null, "exp": 9, "project_ids": ["a"]}',
-        "the caveat's not_before is of type NoneType, expected int",
-    ),
+    ('{"nbf": null, "exp": 9, "project_ids": ["a"]}', "the caveat's not_before is of type NoneType, expected int"),
     ('{"project_ids": "a"}', "the caveat's list of project ids is of type str, expected list"),
     ('{"project_ids": [1]}', "the caveat's list of project ids is of type int, expected str"),
 ]
@@ -277,11 +274,7 @@ UNMET: list[tuple[Restriction, Context, str]] = [
         Context(project_id="a"),
         "the token is for the project ids [], and it was used for 'a'",
     ),
-    (
-        UserIDRestriction("u"),
-        Context(user_id="U"),
-        "the token is for the user id 'u', and it was used by 'U'",
-    ),
+    (UserIDRestriction("u"), Context(user_id="U"), "the token is for the user id 'u', and it was used by 'U'"),
     (
         OIDCPublisherRestriction("7"),
         Context("demo", PROJECT, USER, 7),

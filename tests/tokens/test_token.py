@@ -168,11 +168,7 @@ UNREADABLE: dict[str, tuple[Any, str, str | None]] = {
         "the token's signature has 33 bytes, expected 32",
         None,
     ),
-    "an empty signature": (
-        encode(HEAD + b"\x00\x06\x00"),
-        "the token's signature has 0 bytes, expected 32",
-        None,
-    ),
+    "an empty signature": (encode(HEAD + b"\x00\x06\x00"), "the token's signature has 0 bytes, expected 32", None),
     "no location": (encode(b"\x02\x02\x0212\x00" + SIGNATURE), PARTS, None),
     "no identifier": (encode(b"\x02\x01\x08pypi.org\x00" + SIGNATURE), PARTS, None),
     "the identifier before the location": (encode(b"\x02\x02\x0212\x01\x08pypi.org\x00" + SIGNATURE), PARTS, None),
@@ -205,21 +201,13 @@ UNREADABLE: dict[str, tuple[Any, str, str | None]] = {
     "a length of more than 28 bits": (encode(b"\x02\x01\x88\x80\x80\x80\x01"), LENGTH, None),
     "a length of 28 bits": (encode(b"\x02\x01\xff\xff\xff\x7fpypi.org"), CUT, None),
     "a length beyond the end": (encode(b"\x02\x01\x09pypi.org"), CUT, None),
-    "version 1: third parties": (
-        with_third_party(1),
-        "the token has caveats of third parties",
-        None,
-    ),
+    "version 1: third parties": (with_third_party(1), "the token has caveats of third parties", None),
     "version 1: a third party without its place": (
         encode(v1(*V1_HEAD, b"cid a\n", b"vid b\n", V1_SIGNATURE)),
         "the token has caveats of third parties",
         None,
     ),
-    "version 1: no signature": (
-        encode(v1(*V1_HEAD)),
-        "the token's signature has 0 bytes, expected 32",
-        None,
-    ),
+    "version 1: no signature": (encode(v1(*V1_HEAD)), "the token's signature has 0 bytes, expected 32", None),
     "version 1: a short signature": (
         encode(v1(*V1_HEAD, V1_SIGNATURE[:-2] + b"\n")),
         "the token's signature has 31 bytes, expected 32",
@@ -353,10 +341,7 @@ WRONG_DATES: list[tuple[Any, str]] = [
     (True, "{} is of type bool, expected Unix seconds or a date-time with a time zone."),
     (1.5, "{} is of type float, expected Unix seconds or a date-time with a time zone."),
     ("2026-01-01", "{} is of type str, expected Unix seconds or a date-time with a time zone."),
-    (
-        datetime.date(2026, 1, 1),
-        "{} is of type date, expected Unix seconds or a date-time with a time zone.",
-    ),
+    (datetime.date(2026, 1, 1), "{} is of type date, expected Unix seconds or a date-time with a time zone."),
     (
         datetime.datetime(2026, 1, 1, 12, 30),  # noqa: DTZ001 - a naive one is what is refused
         (
@@ -570,9 +555,7 @@ def test_lists_may_be_any_iterable() -> None:
     expected = create(project_names=["b", "a"], project_ids=["d", "c"], legacy_project_names=["f", "e"])
 
     given = create(
-        project_names=iter(("b", "a")),
-        project_ids=(part for part in "dc"),
-        legacy_project_names={"f": 1, "e": 2},
+        project_names=iter(("b", "a")), project_ids=(part for part in "dc"), legacy_project_names={"f": 1, "e": 2}
     )
 
     assert given.dump() == expected.dump()

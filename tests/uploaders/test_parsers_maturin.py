@@ -84,7 +84,7 @@ username = bob
 username = __token__
 [moved]
 repository: https://test.pypi.org/legacy/
-""",
+"""
 }
 _FILE = "dist/demo-1.0.tar.gz"
 

@@ -250,10 +250,7 @@ def said(words: Sequence[str], directory: Path, environ: Mapping[str, str]) -> d
         return {}
     try:
         files = UPLOADER.find_files(process)
-        result: dict[str, object] = {
-            "url": process.target.address.url,
-            "project": str(UPLOADER.find_project(process)),
-        }
+        result: dict[str, object] = {"url": process.target.address.url, "project": str(UPLOADER.find_project(process))}
     except Refusal:
         return {}
     return result | ({"built": True} if files is None else {"files": [str(file) for file in files]})

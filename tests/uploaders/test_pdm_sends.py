@@ -70,19 +70,9 @@ echo {NO_TOKEN}"""
             ("Client error '403 Forbidden'", "Client error '403 Forbidden'"),
         ),
         # A single line makes it give up keyring, ask for Trusted Publishing and prompt.
-        (
-            f"echo {NO_TOKEN}",
-            [("GET", "/_/oidc/audience", "")],
-            1,
-            ("Username and password are required", "Username"),
-        ),
+        (f"echo {NO_TOKEN}", [("GET", "/_/oidc/audience", "")], 1, ("Username and password are required", "Username")),
         # So does a failure, after it asked for all keys.
-        (
-            "exit 1",
-            [("GET", "/_/oidc/audience", "")],
-            4,
-            ("Username and password are required", "Username"),
-        ),
+        ("exit 1", [("GET", "/_/oidc/audience", "")], 4, ("Username and password are required", "Username")),
     ],
     ids=["two lines", "one line", "failure"],
 )

@@ -285,7 +285,7 @@ PROBLEMS = {
         f"password in ../config/pdm/config.toml holds a password, {_BEFORE.format('pdm')}: {_STORE}"
     ],
     "pdm publish -u __token__ -r https://alice:secret@b.example/": [
-        f"the URL in --repository holds a password, {_BEFORE.format('pdm')}: delete it there",
+        f"the URL in --repository holds a password, {_BEFORE.format('pdm')}: delete it there"
     ],
     "hatch publish -n -u __token__": [],
     "hatch publish -u bob": [_other("bob", "--user", "hatch")],

@@ -65,10 +65,7 @@ def test_an_absent_ini_file_has_no_sections(work: Path) -> None:
         ("[a]\nb=1\nb=2\n", "x\\x1b is not a valid INI file (DuplicateOptionError): correct it."),
         ("[a]\nsecret\n", "x\\x1b is not a valid INI file (ParsingError): correct it."),
         ("[a]\nb =" + " " * 4100, "x\\x1b has a line of more than 4096 characters: shorten it."),
-        (
-            "\ufeff[a]\n",
-            "x\\x1b begins with a byte order mark, at which uploaders stop: save it without one.",
-        ),
+        ("\ufeff[a]\n", "x\\x1b begins with a byte order mark, at which uploaders stop: save it without one."),
         ("\udcff", "x\\x1b is not UTF-8 text: save it as UTF-8."),
     ],
 )

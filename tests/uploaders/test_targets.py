@@ -184,9 +184,7 @@ PROBLEMS = {
     ],
     "TWINE_USERNAME=bob twine upload f": [_USER.format("TWINE_USERNAME", "bob")],
     "twine upload -u= --repository-url https://a.example/ f": [_USER.format("--username", "")],
-    "twine upload -r old f": [
-        _USER.format("~/.pypirc", "login"),
-    ],
+    "twine upload -r old f": [_USER.format("~/.pypirc", "login")],
     "flit publish --repository local": [],
     "FLIT_PASSWORD= flit publish --repository secret": [],
     "FLIT_PASSWORD=x flit publish --repository secret": [
@@ -360,11 +358,7 @@ def test_what_is_advised_fits_the_program(make: Make, work: Path) -> None:
 
 
 def test_a_release_names_the_project_for_devpi(make: Make) -> None:
-    projects = {
-        "My_Demo==1.0": ("My_Demo",),
-        "demo[x]==1.0": ("demo",),
-        "'demo == 1.0'": ("demo",),
-    }
+    projects = {"My_Demo==1.0": ("My_Demo",), "demo[x]==1.0": ("demo",), "'demo == 1.0'": ("demo",)}
     for release, expected in projects.items():
         assert uploader("devpi").find_projects(make(f"devpi push {release} pypi:pypi")) == expected, release
     with pytest.raises(Refusal) as refusal:

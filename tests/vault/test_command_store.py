@@ -139,10 +139,7 @@ ONLY = "let it print the token only."
         (f"echo TWINE_PASSWORD={MASTER}", f"printed more than the token: {ONLY}"),
         (f"echo {MASTER[:60]}", "printed a token that is cut short or damaged: store all of it there."),
         ("echo correct horse", f"printed no PyPI token: {ONLY}"),
-        (
-            f"echo {new_master('test.pypi.org')}",
-            "printed a token for 'test.pypi.org', not for 'pypi.org': correct it.",
-        ),
+        (f"echo {new_master('test.pypi.org')}", "printed a token for 'test.pypi.org', not for 'pypi.org': correct it."),
         (f"while :; do echo {MASTER}; done", f"printed more than 64 KiB: {ONLY}"),
     ],
 )
@@ -393,8 +390,7 @@ def test_nothing_is_stored_through_a_program(project: Path, command: Command) ->
 
 
 @pytest.mark.parametrize(
-    "service",
-    ["poetry-repository-other", "main", "https://upload.pypi.org./legacy/", f"{PYPI}#x"],
+    "service", ["poetry-repository-other", "main", "https://upload.pypi.org./legacy/", f"{PYPI}#x"]
 )
 def test_a_key_that_is_ours_only_if_a_token_is_there_does_not_start_it(service: str, project: Path) -> None:
     assert keyring.get_password(service, TOKEN) is None

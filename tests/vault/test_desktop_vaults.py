@@ -28,10 +28,7 @@ if TYPE_CHECKING:
 
 PYPI, TOKEN = "https://upload.pypi.org/legacy/", "__token__"
 PRIVATE = f"keyring-pypitoken:{PYPI}"
-BACKENDS = {
-    "Windows": "keyring.backends.Windows.WinVaultKeyring",
-    "macOS": "keyring.backends.macOS.Keyring",
-}
+BACKENDS = {"Windows": "keyring.backends.Windows.WinVaultKeyring", "macOS": "keyring.backends.macOS.Keyring"}
 LOST = "; what was stored for pypi (account 'default') before cannot be read now, and may be lost: store it again."
 GONE = (
     "no keyring that can be asked now holds the master that was stored for pypi (account 'default'): start or "

@@ -144,8 +144,7 @@ def test_no_passphrase_is_refused(typed: str) -> None:
 
 @POSIX
 @pytest.mark.parametrize(
-    "before",
-    ["sys.stdin = None", "sys.stderr = None", "sys.stdin.close()", "import os; os.close(0)"],
+    "before", ["sys.stdin = None", "sys.stderr = None", "sys.stdin.close()", "import os; os.close(0)"]
 )
 def test_closed_streams_do_not_keep_the_terminal_from_being_asked(before: str) -> None:
     assert in_terminal("(first,)", "opens\n", before=before).splitlines() == [QUESTION, "got OPENS"]
