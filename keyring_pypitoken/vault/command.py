@@ -159,7 +159,7 @@ def _outcome(process: subprocess.Popen[bytes], domain: str) -> MasterToken | str
 
 
 def _problem_of(text: str, domain: str) -> str:
-    """Return why a text is no token, as the rest of a sentence; an empty text if it is one."""
+    """Return why a text is not a token, as the rest of a sentence; an empty text if it is one."""
     lines = len(text.splitlines())
     if not text:
         return "printed nothing: see whether it holds the token"
