@@ -251,12 +251,12 @@ def _ending(kind: type[RefusedError]) -> str:
 
     with contextlib.suppress(Exception):
         who = asker()
-        uploader, is_uploading = who.process.uploader, who.state == "uploading"
+        uploader, is_uploading = who.uploader, who.state == "uploading"
         if uploader is None or kind is RefusedDeleteError:
             is_final = False
         elif kind is RefusedSetError:
-            is_final = bool(uploader.is_saving(who.process))
-        elif is_uploading and who.process.is_parent and uploader.uses_command:
+            is_final = bool(uploader.is_saving(who))
+        elif is_uploading and who.is_parent and uploader.uses_command:
             return REFUSED
         else:
             is_final = is_uploading

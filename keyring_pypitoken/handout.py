@@ -48,7 +48,7 @@ def _warn_of_age(grant: Grant) -> tuple[str, ...]:
 def _program() -> str:
     from keyring_pypitoken.uploaders.process import asker
 
-    process = asker().process
+    process = asker()
     if not process.is_parent:
         return process.program
     return f"keyring for {process.program}" if process.program else "keyring"

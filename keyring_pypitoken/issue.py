@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from keyring_pypitoken.lookup import Match, Repository
     from keyring_pypitoken.policy.model import Config, Grant, WithOrigin
     from keyring_pypitoken.secret import DerivedToken, MasterToken
-    from keyring_pypitoken.uploaders.process import Asker
+    from keyring_pypitoken.uploaders.uploader import Process
 
     # What the rest answers to the very lookup, if a token is in it.
     AskRest = Callable[[], "MasterToken | None"]
@@ -76,7 +76,7 @@ def answer(key: Key, ask_rest: AskRest) -> Issued | None:
     if repository is None:
         return None
     account, project = labels.read_label(key, repository, config, masters.find_master)
-    issued = issue(Request(repository, who.process, config, key, account, project), ask_rest)
+    issued = issue(Request(repository, who, config, key, account, project), ask_rest)
     if issued is None and who.state == "uploading":
         option = "" if repository.name == PYPI.name else f" -r {repository.name}"
         missing = f"no master is stored for {repository.name}: run `keyring-pypitoken login{option}`"
@@ -163,21 +163,21 @@ def _is_ours(token: MasterToken | None, config: Config) -> bool:
     return token is not None and token.is_token(domains)
 
 
-def _repository(key: Key, named: Match, who: Asker, config: Config, ask_rest: AskRest) -> Repository | None:
+def _repository(key: Key, named: Match, who: Process, config: Config, ask_rest: AskRest) -> Repository | None:
     """Return the repository whose token a lookup gets; None if the rest answers.
 
     Raises:
         Refusal: the key is misspelt, or the uploader asks for one repository and uploads to another.
     """
-    repository, uploader = named.repository, who.process.uploader
+    repository, uploader = named.repository, who.uploader
     is_uploading = who.state == "uploading" and uploader is not None
     # uv asks for the URL by which it checks what is uploaded, too, and a checkout may say where that is.
-    if named.kind == "url" and not (is_uploading and who.process.is_parent):
+    if named.kind == "url" and not (is_uploading and who.is_parent):
         return repository
     if is_uploading and uploader is not None:
         if repository is not None and named.kind == "misspelled":
             raise misspelling(key, repository)
-        address = who.process.target.address
+        address = who.target.address
         at = repository_at(address.url, config.repositories)
         if repository in (at, None):
             return at  # None: it uploads to an index that is not ours
@@ -307,8 +307,8 @@ def save(key: Key | None, service: str, text: MasterToken) -> bool:
 
 def _is_saving(named: Match) -> bool:
     """Return True if hatch stores a token that was typed under one of its two names, which could be anybody's."""
-    uploader = asker().process.uploader
-    return named.kind == "generic" and uploader is not None and uploader.is_saving(asker().process)
+    uploader = asker().uploader
+    return named.kind == "generic" and uploader is not None and uploader.is_saving(asker())
 
 
 def delete(key: Key) -> bool | None:

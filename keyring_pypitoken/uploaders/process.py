@@ -7,25 +7,24 @@ import posixpath
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import current_directory
 from keyring_pypitoken.memory import recall
-from keyring_pypitoken.record import Record
 from keyring_pypitoken.uploaders.options import Grammar
 from keyring_pypitoken.uploaders.uploader import Process, all_uploaders, find_uploader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from keyring_pypitoken.uploaders.uploader import Uploader
+    from keyring_pypitoken.uploaders.options import Parsed
+    from keyring_pypitoken.uploaders.uploader import State, Uploader
 
 _PYTHON = r"(?i)(?:python|pypy)[0-9.]*w?"
 _PIP = r"(?i)pip[0-9.]*"
 _PIP_ASKS = "pip._internal.network.auth"  # also of a copy, as in pipenv
 _UV_MOVES = ("UV_WORKING_DIR", "UV_WORKING_DIRECTORY")  # then uv runs the program in another directory
-_ENV = Grammar("-u/--unset", "")
 _UV_RUN = Grammar(
     "-w/--with --with-editable --with-requirements --from --extra --no-extra --group --no-group --only-group "
     "-p/--python --project --env-file --package --index --default-index --cache-dir --config-file --color",
@@ -36,12 +35,10 @@ _UV_RUN = Grammar(
 # Programs that run the rest of their command line. Behind an option that is not listed it is not known where that
 # begins, and no evidence is better than wrong evidence.
 _LAUNCHERS = {
+    ("env",): Grammar("-u/--unset", ""),
     ("nohup",): Grammar("", ""),
     ("time",): Grammar("", "-p"),
     ("timeout",): Grammar("-k/--kill-after -s/--signal", ""),
-}
-# These install what they run, and may ask keyring for that.
-_INSTALLERS = {
     ("uvx",): _UV_RUN,
     ("uv", "tool", "run"): _UV_RUN,
     ("uv", "run"): _UV_RUN,
@@ -50,31 +47,14 @@ _INSTALLERS = {
     ("pdm", "run"): Grammar("-p/--project --venv", "-q/--quiet -v/--verbose"),
     ("hatch", "run"): Grammar("", ""),
 }
+_INSTALLERS = ("uvx", "uv", "pipx", "poetry", "pdm", "hatch")  # these install what they run, and may ask for that
+_MAX_BYTES = 10_000_000  # of a command line
 
 
-State = Literal["uploading", "other", "unknown"]
+def asker() -> Process:
+    """Return what asks keyring: this process, or what started the `keyring` command.
 
-
-def _is_pip(program: str) -> bool:
-    name = re.fullmatch(_PIP, program)
-    return name is not None and name[0] == program
-
-
-class Asker(Record):
-    """What asks keyring.
-
-    Attributes:
-        process: this process; or the one that started the `keyring` command.
-        state: `uploading`; `other` for an uploader's program, or pip, that does not upload; `unknown` for any other
-            program, such as a script or a person's shell.
-    """
-
-    process: Process
-    state: State
-
-
-def asker() -> Asker:
-    """Return what asks keyring; it is in the root directory if its own is gone.
+    Its state is known, and its directory the root if its own is gone.
 
     Raises:
         Refusal: what started the `keyring` command cannot be read, and may be an uploader.
@@ -82,35 +62,30 @@ def asker() -> Asker:
     if is_keyring_command():
         return _parent()
     arguments = tuple(sys.argv[1:])
-    program = _program_name(sys.argv[0], sys.platform) if sys.argv else ""
+    program = _program_name(sys.argv[0]) if sys.argv else ""
     named = find_uploader(program)
     running, files = _running_upload()
     if running is not None:
         arguments = arguments if running is named else ()
-        return Asker(Process(running.name, arguments, _directory(), os.environ, files=files), "uploading")
+        return Process(running.name, arguments, _directory(), os.environ, files=files, state="uploading")
     process = Process(program, arguments, _directory(), os.environ)
     if named is not None and named.module in sys.modules:
-        return Asker(process, "uploading" if named.is_uploading(process) else "other")
-    if _is_pip(program) or any(name.endswith(_PIP_ASKS) for name in sys.modules):
-        return Asker(process, "other")
+        return process._replace(state="uploading" if named.is_uploading(process) else "other")
+    if re.fullmatch(_PIP, program) or any(name.endswith(_PIP_ASKS) for name in sys.modules):
+        return process._replace(state="other")
     # A script that has loaded an uploader may upload with it as a library, which goes on to other credentials.
-    state: State = "uploading" if all_uploaders(among=sys.modules) else "unknown"
-    return Asker(process._replace(program="" if named else program), state)
+    state = "uploading" if all_uploaders(among=sys.modules) else "unknown"
+    return process._replace(program="" if named else program, state=state)
 
 
 def is_keyring_command() -> bool:
     """Return True if this process is `keyring` or `python -m keyring`, and not a program that uses the library."""
-    return "keyring.cli" in sys.modules and bool(sys.argv) and _program_name(sys.argv[0], sys.platform) == "keyring"
+    return "keyring.cli" in sys.modules and bool(sys.argv) and _program_name(sys.argv[0]) == "keyring"
 
 
 def parent_process() -> Process | None:
-    """Return what started this `keyring` command; None in other programs."""
-    if not is_keyring_command():
-        return None
-    try:
-        return _parent().process
-    except Refusal:
-        return Process("", (), _directory(), os.environ, is_parent=True)
+    """Return what started this `keyring` command; None in other programs, or if it cannot be read."""
+    return recall("parent", _find_parent)[1] if is_keyring_command() else None
 
 
 def parent_number() -> int:
@@ -118,15 +93,29 @@ def parent_number() -> int:
     return recall("parent", _find_parent)[0]
 
 
-def read_command_line(
-    words: Sequence[str], directory: Path, environ: Mapping[str, str], platform: str = sys.platform
-) -> Process:
+def read_command_line(words: Sequence[str], directory: Path, environ: Mapping[str, str]) -> Process:
     """Return the process that a command line starts, looking through interpreters and launchers.
 
     What cannot be looked through, such as a shell's `-c`, has no name and no arguments: no evidence is better than
-    wrong evidence. Variables that `env` sets are in the result's environment.
+    wrong evidence. Variables that `env` sets are in the result's environment. The state is `other` for pip, and for
+    what a launcher installs before.
     """
-    return _read(words, directory, environ, platform)[0]
+    rest, environ = list(words), dict(environ)
+    state: State = "unknown"
+    while rest:
+        name = _program_name(rest[0])
+        if re.fullmatch(_PYTHON, name):
+            rest = _behind_python(rest[1:])
+            continue
+        launcher = next((known for known in _LAUNCHERS if (name, *rest[1 : len(known)]) == known), None)
+        if launcher is None:
+            state = "other" if re.fullmatch(_PIP, name) else state
+            return Process(name, tuple(rest[1:]), directory, environ, state=state)
+        state = "other" if name in _INSTALLERS else state
+        parsed = _LAUNCHERS[launcher].parse(rest[len(launcher) :], stop=True)
+        moves = name in ("uv", "uvx") and any(map(environ.get, _UV_MOVES))
+        rest = [] if parsed.unknown or moves else _behind(name, parsed, environ)
+    return Process("", (), directory, environ, state=state)
 
 
 def _directory() -> Path:
@@ -163,109 +152,106 @@ def _running_upload() -> tuple[Uploader | None, tuple[Path, ...] | None]:
     return asking, None
 
 
-def _parent() -> Asker:
+def _parent() -> Process:
     # uv and pdm start `keyring get` in their own directory, and only their own command line names files.
-    words = recall("parent", _find_parent)[1]
-    if words is None and not sys.stdout.isatty():  # uv and pdm read what is printed; a person sees it
-        raise Refusal(
-            "the program that started `keyring` cannot be seen, so it is unknown whether it uploads: run "
-            "`keyring-pypitoken exec -- uv publish`, or the like for your uploader."
-        )
-    process, is_installed = _read(words or (), _directory(), os.environ, sys.platform)
-    process = process._replace(is_parent=True)
-    uploader = process.uploader
-    if is_installed or _is_pip(process.program):
-        return Asker(process, "other")
-    if uploader is None:
-        return Asker(process, "unknown")
-    process = process._replace(arguments=_skip_unknown(uploader, process.arguments))
-    return Asker(process, "uploading" if uploader.is_uploading(process) else "other")
-
-
-def _skip_unknown(uploader: Uploader, arguments: tuple[str, ...]) -> tuple[str, ...]:
-    """Leave out what comes before the first word that is a subcommand and not the value of a known option."""
+    process = parent_process()
+    if process is None:
+        if not sys.stdout.isatty():  # uv and pdm read what is printed; a person sees it
+            raise Refusal(
+                "the program that started `keyring` cannot be seen, so it is unknown whether it uploads: run "
+                "`keyring-pypitoken exec -- uv publish`, or the like for your uploader."
+            )
+        return Process("", (), _directory(), os.environ, is_parent=True)
+    uploader, arguments = process.uploader, process.arguments
+    if uploader is None or process.state == "other":
+        return process
+    # The first word decides that is a subcommand, and not the value of a known option.
     known = uploader.subcommands.split()
     while known and (name := uploader.parse(arguments).name) and name not in known:
         arguments = arguments[arguments.index(name) + 1 :]
-    return arguments
+    process = process._replace(arguments=arguments)
+    return process._replace(state="uploading" if uploader.is_uploading(process) else "other")
 
 
-def _find_parent() -> tuple[int, list[str] | None]:
-    """Return the id and command line of what started this `keyring` command; None if that cannot be read.
+def _find_parent() -> tuple[int, Process | None]:
+    """Return the id of what started this `keyring` command, and that; None if it cannot be read.
 
     What only runs it, with its very arguments, is passed over: `uv run`, `timeout`, and on Windows the launcher
     keyring.exe and the python.exe of an environment, which are processes of their own.
     """
-    from keyring_pypitoken.uploaders.parent import ancestors
-
     try:
         for pid, words in ancestors():
-            process = read_command_line(words, Path(), os.environ, sys.platform)
+            process = read_command_line(words, _directory(), os.environ)
             if (process.program, process.arguments) != ("keyring", tuple(sys.argv[1:])):
-                return pid, words
+                return pid, process._replace(is_parent=True)
     except OSError:
         return 0, None
-    return 0, []
+    return 0, Process("", (), _directory(), os.environ, is_parent=True)
 
 
-def _read(words: Sequence[str], directory: Path, environ: Mapping[str, str], platform: str) -> tuple[Process, bool]:
-    """Return what `read_command_line` does, and whether something on that command line installs it."""
-    rest: list[str] | None = list(words)
-    environ = dict(environ)
-    is_installed = False
-    while rest:
-        name = _program_name(rest[0], platform)
-        if re.fullmatch(_PYTHON, name):
-            rest = _behind_python(rest[1:])
-        elif name == "env":
-            rest = _behind_env(rest[1:], environ)
-        else:
-            launchers = _LAUNCHERS | _INSTALLERS
-            launcher = next((known for known in launchers if (name, *rest[1 : len(known)]) == known), None)
-            if launcher is None:
-                return Process(name, tuple(rest[1:]), directory, environ), is_installed
-            is_installed = is_installed or launcher in _INSTALLERS
-            parsed = launchers[launcher].parse(rest[len(launcher) :], stop=True)
-            moves = name in ("uv", "uvx") and any(map(environ.get, _UV_MOVES))
-            rest = None if parsed.unknown or moves else _behind(name, [*parsed.positional_args, *parsed.rest])
-    return Process("", (), directory, environ), is_installed
+def ancestors() -> Iterator[tuple[int, list[str]]]:
+    """Yield the id and command line of what started this process, of what started that, and so on, while they run.
+
+    On Linux it is one process, and none if this one was started from outside of its container.
+
+    Raises:
+        OSError: a command line cannot be read.
+    """
+    if sys.platform != "linux":
+        yield from _by_psutil()
+    elif pid := os.getppid():
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            yield pid, _checked(os.fsdecode(file.read(_MAX_BYTES)).removesuffix("\0").split("\0"))
 
 
-def _behind(launcher: str, words: list[str]) -> list[str]:
-    """Return the command that a launcher runs, without what it adds to the program's name."""
-    if launcher == "timeout" or not words:
-        return words[1:]
-    program, *arguments = words
-    if launcher in ("uvx", "uv", "pipx"):
-        program = program.partition("@")[0].partition("==")[0]  # uvx twine@6.1.0
-    elif launcher == "hatch":
-        program = program.rpartition(":")[2]  # hatch run ENVIRONMENT:twine
-    return [program, *arguments]
+def _by_psutil() -> Iterator[tuple[int, list[str]]]:
+    try:
+        import psutil  # type: ignore[import-untyped]  # it has no types
+    except ImportError:
+        raise ProcessLookupError from None
+    try:
+        process = psutil.Process().parent()  # None if it has ended, even if another process has its id now
+        while process is not None:
+            yield process.pid, _checked(process.cmdline())
+            process = process.parent()
+    except psutil.Error:
+        raise ProcessLookupError from None
 
 
-def _behind_python(words: list[str]) -> list[str] | None:
+def _checked(words: list[str]) -> list[str]:
+    if not any(words):  # it is about to end, or hides its arguments
+        raise ProcessLookupError
+    return words
+
+
+def _behind_python(words: list[str]) -> list[str]:
     while words and words[0].startswith("-") and words[0] not in ("-m", "-c", "-"):
         words = words[2 if words[0] in ("-W", "-X") else 1 :]
     if not words or words[0] in ("-c", "-"):
-        return None
+        return []
     return words[1:] if words[0] == "-m" else words
 
 
-def _behind_env(words: list[str], environ: dict[str, str]) -> list[str] | None:
-    """Return the command that `env` runs, and change the environment as it does."""
-    parsed = _ENV.parse(words, stop=True)
-    for _, name in parsed.options:
-        environ.pop(name or "", None)
-    rest = [*parsed.positional_args, *parsed.rest]
-    while rest and "=" in rest[0]:
-        name, _, value = rest.pop(0).partition("=")
-        environ[name] = value
-    return None if parsed.unknown else rest
+def _behind(launcher: str, parsed: Parsed, environ: dict[str, str]) -> list[str]:
+    """Return the command that a launcher runs, without what it adds to the program's name; `env` changes variables."""
+    words = [*parsed.positional_args, *parsed.rest]
+    if launcher == "env":
+        for _, name in parsed.options:
+            environ.pop(name or "", None)
+        while words and "=" in words[0]:
+            name, _, environ[name] = words.pop(0).partition("=")
+    elif launcher == "timeout":
+        words = words[1:]
+    elif words and launcher in ("uvx", "uv", "pipx"):
+        words[0] = words[0].partition("@")[0].partition("==")[0]  # uvx twine@6.1.0
+    elif words and launcher == "hatch":
+        words[0] = words[0].rpartition(":")[2]  # hatch run ENVIRONMENT:twine
+    return words
 
 
-def _program_name(path: str, platform: str) -> str:
+def _program_name(path: str) -> str:
     """Return what a program is called: `twine` for twine, twine.exe, twine-script.py and twine/__main__.py."""
-    if platform == "win32":
+    if sys.platform == "win32":
         path = path.replace("\\", "/").lower()
     directory, name = posixpath.split(path)
     if name in ("__main__.py", "__pip-runner__.py"):

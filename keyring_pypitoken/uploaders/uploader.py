@@ -10,7 +10,7 @@ import importlib
 import re
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import TOKEN_USERNAME
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from keyring_pypitoken.lookup import Repository
 
 NAMES = ("devpi", "flit", "hatch", "maturin", "pdm", "poetry", "twine", "uv")
+State = Literal["uploading", "other", "unknown"]
 
 
 class Process(Record):
@@ -39,6 +40,8 @@ class Process(Record):
         is_parent: whether it is the process that started this one.
         files: the distributions that its running upload was given, as far as the call stack shows them; empty if it
             should and does not; None if no upload is running in this process, or it builds them itself.
+        state: what an asker does: `uploading`; `other` for an uploader's program, or pip, that does not upload;
+            `unknown` for any other program, such as a script or a person's shell.
     """
 
     program: str
@@ -47,6 +50,7 @@ class Process(Record):
     environ: Mapping[str, str]
     is_parent: bool = False
     files: tuple[Path, ...] | None = None
+    state: State = "unknown"
 
     def __repr__(self) -> str:
         return f"Process({self.program!r})"  # arguments and variables may hold passwords

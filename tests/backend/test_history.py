@@ -20,7 +20,7 @@ from sandbox import Command, WritePolicy, forget, new_master
 from keyring_pypitoken import DateRestriction, Token, history, paths
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.history import Entry, read_history, record
-from keyring_pypitoken.uploaders import parent
+from keyring_pypitoken.uploaders import process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +143,7 @@ def test_names_the_program(argv: list[str], program: str, monkeypatch: pytest.Mo
 
     Path("dist").mkdir()
     Path("dist", "demo-1.0.tar.gz").touch()
-    monkeypatch.setattr(parent, "ancestors", lambda: iter([(100, ["uv", "publish"])]))
+    monkeypatch.setattr(process, "ancestors", lambda: iter([(100, ["uv", "publish"])]))
     monkeypatch.setitem(sys.modules, "twine", sys)
     monkeypatch.setattr(sys, "argv", argv)
     upload()
@@ -157,7 +157,7 @@ def test_a_parent_that_cannot_be_seen_has_no_name(monkeypatch: pytest.MonkeyPatc
 
     import keyring.cli  # noqa: F401 - it is what the command loads
 
-    monkeypatch.setattr(parent, "ancestors", ancestors)
+    monkeypatch.setattr(process, "ancestors", ancestors)
     monkeypatch.setattr(sys, "argv", ["keyring", "get"])
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)  # a person sees the answer
     upload()

@@ -14,7 +14,7 @@ from sandbox import Command, WritePolicy, forget
 from situations import SECRET, SITUATIONS, Place, Situation, install, make_project
 
 from keyring_pypitoken import Token
-from keyring_pypitoken.uploaders import parent
+from keyring_pypitoken.uploaders import process
 from keyring_pypitoken.uploaders.uploader import BYPASS, Process, find_uploader
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def outcome(situation: Situation, place: Place) -> str:
         return "nothing"
     if uploader.uses_command:
         line = [situation.uploader, *situation.words]
-        place.monkeypatch.setattr(parent, "ancestors", lambda: iter([(100, line)]))
+        place.monkeypatch.setattr(process, "ancestors", lambda: iter([(100, line)]))
         place.monkeypatch.setattr(sys, "argv", ["keyring", "get"])
     else:
         place.monkeypatch.delitem(sys.modules, "keyring.cli")

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import psutil  # type: ignore[import-untyped]  # it has no types
 import pytest
 
-from keyring_pypitoken.uploaders.parent import ancestors
+from keyring_pypitoken.uploaders.process import ancestors
 
 WORDS = ["uv", "publish", "my dist/*", "", "a\nb", "-"]
-PRINT = "import sys, keyring_pypitoken.uploaders.parent as p; {} print(list(p.ancestors()))"
+PRINT = "import sys, keyring_pypitoken.uploaders.process as p; {} print(list(p.ancestors()))"
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "by psutil"])

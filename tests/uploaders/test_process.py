@@ -13,7 +13,7 @@ from sandbox import Run, forget, new_master
 
 from keyring_pypitoken.backend import REFUSED, RefusedDeleteError, RefusedSetError
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.uploaders import parent
+from keyring_pypitoken.uploaders import process as process_module
 from keyring_pypitoken.uploaders.process import asker, is_keyring_command, parent_process, read_command_line
 from keyring_pypitoken.uploaders.uploader import all_uploaders
 
@@ -70,8 +70,9 @@ def test_reads_a_command_line(words: str, program: str, arguments: str) -> None:
     assert not process.is_parent
 
 
-def test_reads_a_command_line_of_windows() -> None:
-    process = read_command_line([r"C:\My Tools\TWINE.EXE", "upload", r"dist\*"], Path(), {}, "win32")
+def test_reads_a_command_line_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    process = read_command_line([r"C:\My Tools\TWINE.EXE", "upload", r"dist\*"], Path(), {})
     assert (process.program, process.arguments) == ("twine", ("upload", r"dist\*"))
 
 
@@ -123,11 +124,11 @@ def test_finds_what_this_process_does(
     monkeypatch.setitem(sys.modules, loaded, sys)
     monkeypatch.setattr(sys, "argv", argv)
     asking = asker()
-    assert (asking.process.program, asking.state) == (program, state)
-    assert (asking.process.arguments, asking.process.directory) == (tuple(argv[1:]), work)
-    assert asking.process.environ is os.environ
-    assert not asking.process.is_parent
-    assert asking.process.files is None
+    assert (asking.program, asking.state) == (program, state)
+    assert (asking.arguments, asking.directory) == (tuple(argv[1:]), work)
+    assert asking.environ is os.environ
+    assert not asking.is_parent
+    assert asking.files is None
 
 
 UPLOADS = {
@@ -170,32 +171,32 @@ def test_finds_the_upload_that_a_script_runs(module: str, work: Path, monkeypatc
     (work / "dist" / "notes.txt").touch()
     monkeypatch.setattr(sys, "argv", ["release.py", "publish"])
     asking = call(module, UPLOADS[module], CALLS[name], monkeypatch)
-    assert (asking.state, asking.process.program, asking.process.arguments) == ("uploading", name, ())
+    assert (asking.state, asking.program, asking.arguments) == ("uploading", name, ())
     file = work / "dist" / ("a-1.0.tar.gz" if name == "hatch" else "a-1.0.zip")
-    assert asking.process.files == (file,)
+    assert asking.files == (file,)
     # In another version of it the files are elsewhere.
     renamed = UPLOADS[module].replace("uploads", "u").replace("files", "f").replace("root", "r")
     asking = call(module, renamed, CALLS[name], monkeypatch)
-    assert (asking.state, asking.process.files) == ("uploading", ())
+    assert (asking.state, asking.files) == ("uploading", ())
 
 
 def test_the_uploaders_own_command_line_counts_beside_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["pdm", "publish", "-p", "x"])
     asking = call("pdm.cli.commands.publish", UPLOADS["pdm.cli.commands.publish"], CALLS["pdm"], monkeypatch)
-    assert asking.process.arguments == ("publish", "-p", "x")
+    assert asking.arguments == ("publish", "-p", "x")
 
 
 def test_a_dry_run_is_no_upload(monkeypatch: pytest.MonkeyPatch) -> None:
     module = "poetry.publishing.publisher"
     monkeypatch.setattr(sys, "argv", ["poetry", "publish", "--dry-run"])
     asking = call(module, UPLOADS[module], "Publisher().publish('pypi', dry_run=True)", monkeypatch)
-    assert (asking.state, asking.process.files) == ("other", None)
+    assert (asking.state, asking.files) == ("other", None)
 
 
 def test_an_uploader_that_asks_before_it_builds_has_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["release.py"])
     asking = call("flit.upload", "def main(ini_path): return ask()", "main('x')", monkeypatch)
-    assert (asking.process.program, asking.state, asking.process.files) == ("flit", "uploading", None)
+    assert (asking.program, asking.state, asking.files) == ("flit", "uploading", None)
 
 
 def test_a_script_that_asks_twine_for_its_password_uploads(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,11 +207,9 @@ def test_a_script_that_asks_twine_for_its_password_uploads(work: Path, monkeypat
         return call("twine.auth", code, "Resolver().password()", monkeypatch)
 
     asking = resolve()
-    assert (asking.process.program, asking.state, asking.process.files) == ("twine", "uploading", None)
+    assert (asking.program, asking.state, asking.files) == ("twine", "uploading", None)
     module = "twine.commands.upload"
-    assert call(module, UPLOADS[module], CALLS["twine"], monkeypatch, resolve).process.files == (
-        work / "dist" / "a-1.0.zip",
-    )
+    assert call(module, UPLOADS[module], CALLS["twine"], monkeypatch, resolve).files == (work / "dist" / "a-1.0.zip",)
 
 
 # What started the `keyring` command
@@ -245,7 +244,7 @@ def started_by(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
         forget()
         monkeypatch.setattr(sys, "argv", ["keyring", *GET])
-        monkeypatch.setattr(parent, "ancestors", ancestors)
+        monkeypatch.setattr(process_module, "ancestors", ancestors)
 
     return start
 
@@ -310,9 +309,11 @@ def test_finds_what_started_the_keyring_command(
         monkeypatch.setattr(sys, "platform", "win32")
     started_by(*lines)
     asking = asker()
-    assert (asking.process.program, " ".join(asking.process.arguments), asking.state) == (program, arguments, state)
-    assert asking.process.is_parent
-    assert parent_process() == asking.process
+    assert (asking.program, " ".join(asking.arguments), asking.state) == (program, arguments, state)
+    assert asking.is_parent
+    parent = parent_process()
+    assert parent is not None
+    assert (parent.program, parent.uploader) == (asking.program, asking.uploader)
 
 
 def test_every_subcommand_of_uv_and_pdm_decides(started_by: Callable[..., None]) -> None:
@@ -334,11 +335,10 @@ def test_what_cannot_be_read_may_be_an_uploader_unless_a_person_sees_the_answer(
             "the program that started `keyring` cannot be seen, so it is unknown whether it uploads: run "
             "`keyring-pypitoken exec -- uv publish`, or the like for your uploader."
         )
-        unseen = parent_process()
-        assert unseen is not None
-        assert (unseen.program, unseen.arguments, unseen.is_parent) == ("", (), True)
+        assert parent_process() is None
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert (asker().process, asker().state) == (unseen, "unknown")
+    seen = asker()
+    assert (seen.program, seen.arguments, seen.is_parent, seen.state) == ("", (), True, "unknown")
 
 
 def test_a_directory_that_is_gone_hides_no_uploader(started_by: Callable[..., None], work: Path) -> None:
