@@ -125,14 +125,14 @@ class _Reader:
     def find(self, start: Path) -> SearchPath:
         steps, end = _walk_up(start)
         self._spend(directories=len(steps))
-        owners = _trusted_owners(start)
+        owners = trusted_owners(start)
         policies: list[PolicyFile] = []
         misnamed: list[str] = []
         for current, names in steps:
             if current not in self._read:
                 self._read[current] = self._read_directory(current, names)
             files, alike = self._read[current]
-            policies += [policy._replace(trusted=_is_trusted(path, owners)) for path, policy in files]
+            policies += [policy._replace(trusted=is_trusted(path, owners)) for path, policy in files]
             misnamed += alike
         return SearchPath(start, tuple(policies), tuple(current for current, _ in steps), end, tuple(misnamed))
 
@@ -239,7 +239,7 @@ def _read_named(path: Path, here: Path) -> PolicyFile:
     raise PolicyError(f"{POLICY_VARIABLE} names {name}, but {missing}: correct it, or run {in_shell(POLICY_VARIABLE)}.")
 
 
-def _trusted_owners(start: Path) -> set[int] | None:
+def trusted_owners(start: Path) -> set[int] | None:
     """Return whose preferences count: the user, root, the owner of the start (a checkout of uid 1000 used by root)."""
     if sys.platform == "win32" or not _POSIX:
         return None
@@ -247,7 +247,8 @@ def _trusted_owners(start: Path) -> set[int] | None:
     return {os.getuid(), 0, state.st_uid if state else 0}
 
 
-def _is_trusted(path: Path, owners: set[int] | None) -> bool:
+def is_trusted(path: Path, owners: set[int] | None) -> bool:
+    """Return True if a file, and the link that leads to it, belong to one of the owners; None if none is known."""
     if owners is None:
         return True
     try:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.files import current_directory, display_name, is_directory, read_bytes, status
 from keyring_pypitoken.names import InvalidNameError, normalize_valid
-from keyring_pypitoken.policy.discovery import project_directories
+from keyring_pypitoken.policy.discovery import is_trusted, project_directories, trusted_owners
 from keyring_pypitoken.policy.model import Evidence, NamedFile, Origin, WithOrigin
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import join_names, quoted
 from keyring_pypitoken.toml import entry
 from keyring_pypitoken.uploaders.options import expand, named_files
-from keyring_pypitoken.uploaders.settings import read_ini, read_table
+from keyring_pypitoken.uploaders.settings import listed, read_ini, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 PROJECT_VARIABLE = "KEYRING_PYPITOKEN_PROJECT"
 VALID_FOR_VARIABLE = "KEYRING_PYPITOKEN_VALID_FOR"
-_MAX_DIGITS = 10
 _MAX_FILES = 20_000  # of one upload
 _MAX_OPENED = 4  # sdists whose names do not show their project
 _MAX_SDIST, _MAX_METADATA = 64 * 1024 * 1024, 1024 * 1024  # bytes, unpacked
@@ -37,6 +35,7 @@ _NAMES = ("project.name", "tool.poetry.name", "tool.flit.metadata.dist-name", "t
 class Metadata(Record):
     """What the files of a directory say about a project: their names, and its name."""
 
+    directory: Path
     files: frozenset[str] = frozenset()
     projects: WithOrigin[tuple[str, ...]] | None = None
 
@@ -64,18 +63,12 @@ def find_evidence(
     reads_cargo = uploader is not None and uploader.reads_cargo
     if uploader is not None and process.files is None and not uploader.is_uploading(process):
         uploader = None
-    variable = [name.strip() for name in process.environ.get(PROJECT_VARIABLE, "").split(",")]
-    projects = (
-        named
-        or _projects(filter(None, variable), PROJECT_VARIABLE)
-        or _projects([requested] if requested else [], "the lookup")
-    )
+    variable = map(str.strip, process.environ.get(PROJECT_VARIABLE, "").split(","))
+    projects = named or _projects(filter(None, variable), PROJECT_VARIABLE)
+    projects = projects or _projects(filter(None, [requested]), "the lookup")
     files: tuple[NamedFile, ...] | None = None
     try:
-        if patterns:
-            files = _read_files(tuple(named_files(patterns, process.directory)), process)
-        elif uploader is not None:
-            files = _read_files(_find_files(uploader, process), process)
+        files = _read_files(uploader, process, patterns)
     except Refusal:
         if projects is None:
             raise
@@ -85,10 +78,10 @@ def find_evidence(
         projects = _projects([file.project for file in files], "the arguments" if patterns else _origin(files, process))
     elif uploader is not None:
         projects = _projects(uploader.find_projects(process), f"the arguments of {process.program}")
-    if projects is not None:
-        return Evidence(projects, directory, files, uploader.resume if uploader else "")
-    metadata = find_metadata(directory, process.directory, reads_cargo=reads_cargo)
     resume = uploader.resume if uploader else ""
+    if projects is not None:
+        return Evidence(projects, directory, files, resume)
+    metadata = find_metadata(directory, process.directory, reads_cargo=reads_cargo)
     return Evidence(metadata.projects, directory, files, resume, _hint(uploader, metadata))
 
 
@@ -103,11 +96,9 @@ def read_override(environ: Mapping[str, str]) -> WithOrigin[int] | None:
         return None
     from keyring_pypitoken.policy.values import WrongValueError, read_positive_duration
 
+    is_number = re.fullmatch("[0-9]{1,9}", text)  # thirty years; Python makes no integer of thousands of digits
     try:
-        # Nine digits are thirty years; Python makes no integer of thousands of them.
-        seconds = read_positive_duration(
-            int(text) if text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS else text
-        )
+        seconds = read_positive_duration(int(text) if is_number else text)
     except WrongValueError as error:
         raise Refusal(f"{VALID_FOR_VARIABLE} {error}.") from None
     return WithOrigin(seconds, Origin(VALID_FOR_VARIABLE))
@@ -171,7 +162,7 @@ def find_metadata(directory: Path, here: Path, *, reads_cargo: bool = False) -> 
         metadata = _read_metadata(candidate, candidates[-1], here, reads_cargo=reads_cargo)
         if metadata.files:
             return metadata
-    return Metadata()
+    return Metadata(directory)
 
 
 def find_workspace(directory: Path, here: Path) -> tuple[Path, list[str]]:
@@ -183,14 +174,10 @@ def find_workspace(directory: Path, here: Path) -> tuple[Path, list[str]]:
     Raises:
         Refusal: the metadata cannot be understood.
     """
-    candidates = list(project_directories(directory))
-    for candidate in candidates:
-        members = (candidate, *_workspace_members(candidate))
-        metadata = [_read_metadata(member, candidates[-1], here) for member in members]
-        names = {name for one in metadata if one.projects for name in one.projects.value}
-        if names or metadata[0].files:
-            return candidate, sorted(names)
-    return directory, []
+    nearest = find_metadata(directory, here)
+    members = [find_metadata(member, here) for member in _workspace_members(nearest.directory)]
+    names = {name for one in (nearest, *members) if one.projects for name in one.projects.value}
+    return nearest.directory, sorted(names)
 
 
 def _hint(uploader: Uploader | None, metadata: Metadata) -> str:
@@ -203,17 +190,18 @@ def _hint(uploader: Uploader | None, metadata: Metadata) -> str:
     return f"{name_files}run it in the project's directory"
 
 
-def _find_files(uploader: Uploader, process: Process) -> tuple[Path, ...] | None:
-    if process.files == ():
+def _read_files(uploader: Uploader | None, process: Process, patterns: tuple[str, ...]) -> tuple[NamedFile, ...] | None:
+    paths: tuple[Path, ...] | None
+    if patterns:
+        paths = tuple(named_files(patterns, process.directory))
+    elif uploader is None:
+        return None
+    elif process.files == ():
         raise Refusal(
             f"{uploader.name} does not show which files it uploads: build them, or name the project in "
             f"{PROJECT_VARIABLE}."
         )
-    return process.files or uploader.find_files(process)
-
-
-def _read_files(paths: tuple[Path, ...] | None, process: Process) -> tuple[NamedFile, ...] | None:
-    if paths is None:
+    elif (paths := process.files or uploader.find_files(process)) is None:
         return None
     opened = sum(len(projects_of_file(path.name)) > 1 for path in paths[: _MAX_FILES + 1])
     if len(paths) > _MAX_FILES or opened > _MAX_OPENED:
@@ -276,24 +264,23 @@ def _members(archive: bytes, name: bytes) -> list[bytes]:
         raise ValueError
     contents, at = [], 0
     while (header := archive[at : at + _BLOCK]).strip(b"\0"):
-        digits = header[124:136].strip(b" \0")
-        size = int(digits, 8) if digits.isdigit() else -1
-        at += _BLOCK
-        if size < 0:
+        size = int(header[124:136].strip(b" \0"), 8)
+        is_named = header[:100].partition(b"\0")[0] == name
+        if size < 0 or (is_named and (header[156:157] not in (b"0", b"\0") or size > _MAX_METADATA)):
             raise ValueError
-        if header[:100].partition(b"\0")[0] == name:
-            if header[156:157] not in (b"0", b"\0") or size > _MAX_METADATA:
-                raise ValueError
-            contents.append(archive[at : at + size])
+        at += _BLOCK
+        contents += [archive[at : at + size]] if is_named else []
         at += -(-size // _BLOCK) * _BLOCK
     return contents
 
 
 def _read_metadata(directory: Path, root: Path, here: Path, *, reads_cargo: bool = False) -> Metadata:
+    owners = trusted_owners(root)
+    names = {name: display_name(directory / name, here) for name in (_PYPROJECT, _SETUP_CFG, _SETUP_PY, _CARGO)}
     files = {
-        name: display_name(directory / name, here)
-        for name in (_PYPROJECT, _SETUP_CFG, _SETUP_PY, _CARGO)
-        if _counts(directory / name, root, here)
+        name: shown
+        for name, shown in names.items()
+        if status(directory / name, shown) and is_trusted(directory / name, owners)
     }
     shown = files.get(_PYPROJECT, "")
     content = read_table(directory / _PYPROJECT, here).content if shown else {}
@@ -309,27 +296,15 @@ def _read_metadata(directory: Path, root: Path, here: Path, *, reads_cargo: bool
         raise PolicyError(f"the project's name in {shown} is not text: write it in quotes.")
     if not reads_cargo:
         files.pop(_CARGO, None)
-    return Metadata(frozenset(files), _projects([name], shown) if name else None)
-
-
-def _counts(path: Path, root: Path, here: Path) -> bool:
-    """Return True if a file is there, and not a stranger's in a directory that many share."""
-    state = status(path, display_name(path, here))
-    if state is None or sys.platform == "win32":
-        return state is not None
-    top = status(root, str(root))
-    owners = {os.getuid(), 0, top.st_uid if top else 0}
-    return {state.st_uid, os.lstat(path).st_uid} <= owners  # a stranger's link may lead to a file of the user
+    return Metadata(directory, frozenset(files), _projects([name], shown) if name else None)
 
 
 def _workspace_members(directory: Path) -> list[Path]:
     """List the directories that a workspace of uv is made of (uv, "Using workspaces")."""
     table = entry(read_table(directory / _PYPROJECT, directory).content, "tool", "uv", "workspace")
-    matches: dict[str, set[Path]] = {}
-    for key in ("members", "exclude"):
-        patterns = entry(table, key)
-        texts = [pattern for pattern in patterns if isinstance(pattern, str)] if isinstance(patterns, list) else []
-        paths = (Path(path) for text in texts for path in expand(directory, text, as_rust=True))
-        matches[key] = {path for path in paths if path.resolve().is_relative_to(directory.resolve())}
-    members = sorted(matches["members"] - matches["exclude"])
-    return [path for path in members if is_directory(path, os.path.basename(path))]
+    members, excluded = (
+        {Path(path) for text in listed(table, key) for path in expand(directory, str(text), as_rust=True)}
+        for key in ("members", "exclude")
+    )
+    inside = [path for path in sorted(members - excluded) if path.resolve().is_relative_to(directory.resolve())]
+    return [path for path in inside if is_directory(path, path.name)]

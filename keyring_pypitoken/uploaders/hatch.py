@@ -21,6 +21,7 @@ from keyring_pypitoken.uploaders.settings import (
     Table,
     checked_url,
     first,
+    listed,
     read_pypirc,
     read_table,
     user_config,
@@ -123,8 +124,7 @@ def _find_named(process: Process, config: Table, name: str) -> Path | None:
     if project is not None:
         location = project if isinstance(project, str) else entry(project, "location")
         return Path(os.path.realpath(process.directory / location)) if location and isinstance(location, str) else None
-    directories = entry(config.content, "dirs", "project")
-    for directory in directories if isinstance(directories, list) else ():
+    for directory in listed(config.content, "dirs", "project"):
         path = process.directory / str(directory) / name
         if name and directory and is_directory(path, str(path)):
             return Path(os.path.realpath(path))

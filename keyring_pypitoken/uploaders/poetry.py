@@ -25,6 +25,7 @@ from keyring_pypitoken.uploaders.settings import (
     checked_url,
     first,
     home,
+    listed,
     read_table,
     user_config,
 )
@@ -110,12 +111,11 @@ class Poetry(Uploader):
         directory = Path(os.path.normpath(project / (arguments.last("--dist-dir") or "dist")))
         shown = display_name(directory, process.directory)
         prefix = _distribution_name(read_table(project / "pyproject.toml", process.directory)) + "-"
-        artifact = re.compile(re.escape(prefix) + r"(?:[^-]*-.*\.whl|.*\.tar\.gz)", re.DOTALL)
+        artifact = re.compile(re.escape(prefix) + r"([^-]*)(?:-.*\.whl|(?:-.*)?\.tar\.gz)", re.DOTALL)
         versions: dict[str, list[Path]] = {}
         for name in list_directory(directory, shown):
-            if artifact.fullmatch(name):
-                stem = Path(name).stem.removesuffix(".tar").removeprefix(prefix)
-                versions.setdefault(stem.split("-", maxsplit=1)[0], []).append(directory / name)
+            if match := artifact.fullmatch(name):
+                versions.setdefault(match[1], []).append(directory / name)
         if not versions:
             raise Refusal(f"poetry finds no files to publish in {shown}: build them, or name their directory.")
         return tuple(sorted(versions[_latest(versions, shown)], key=lambda path: (path.suffix == ".whl", path)))
@@ -235,10 +235,8 @@ def _find_source(run: _Run, *, is_configured: bool) -> Setting:
     if is_configured and not any(variables):
         return Setting()
     table = read_table(run.project / "pyproject.toml", run.project, in_checkout=True)
-    sources = entry(table.content, "tool", "poetry", "source")
-    named = [
-        source for source in (sources if isinstance(sources, list) else []) if entry(source, "name") == run.repository
-    ]
+    sources = listed(table.content, "tool", "poetry", "source")
+    named = [source for source in sources if entry(source, "name") == run.repository]
     url = first([table._replace(content=source) for source in named], "url")
     return url._replace(source=url.source._replace(key="tool.poetry.source"))
 

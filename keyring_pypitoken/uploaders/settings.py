@@ -7,7 +7,7 @@ import re
 from codecs import BOM_UTF8
 from collections import ChainMap
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.files import display_name, read_bytes, read_text, status
@@ -94,6 +94,12 @@ def first(tables: Iterable[Table], *keys: str) -> Setting:
         if isinstance(value, str):
             return Setting(value, Source("file", table.name, ".".join(keys), table.in_checkout))
     return Setting()
+
+
+def listed(content: object, *keys: str) -> list[Any]:
+    """Return the array at a path of nested tables; an empty one if none is there."""
+    array = entry(content, *keys)
+    return array if isinstance(array, list) else []
 
 
 def read_ini(path: Path, name: str, *, as_python: bool = True) -> Mapping[str, Mapping[str, str]]:

@@ -15,7 +15,17 @@ from keyring_pypitoken.lookup import PYPI, TOKEN_USERNAME
 from keyring_pypitoken.text import in_shell, printable, quoted
 from keyring_pypitoken.toml import entry
 from keyring_pypitoken.uploaders.options import Grammar, expand, fits
-from keyring_pypitoken.uploaders.settings import Setting, Source, Sources, Table, checked_url, first, home, read_table
+from keyring_pypitoken.uploaders.settings import (
+    Setting,
+    Source,
+    Sources,
+    Table,
+    checked_url,
+    first,
+    home,
+    listed,
+    read_table,
+)
 from keyring_pypitoken.uploaders.uploader import SETUP, STOP, Address, Problem, Target, Uploader
 
 if TYPE_CHECKING:
@@ -153,8 +163,7 @@ def _find_urls(sources: Sources, project: Path) -> tuple[Setting, Setting, str]:
 
 
 def _indexes(content: object, name: str) -> Iterator[object]:
-    tables = entry(content, "index")
-    yield from (table for table in (tables if isinstance(tables, list) else []) if entry(table, "name") == name)
+    yield from (table for table in listed(content, "index") if entry(table, "name") == name)
 
 
 def _split(url: Setting) -> tuple[str, Setting, Setting]:
@@ -194,8 +203,7 @@ def _choices(tables: tuple[Table, ...], url: SplitResult, check_url: Setting) ->
         proxy = first([table], f"{url.scheme}-proxy")
         if table.in_checkout and proxy.value is not None:
             yield proxy
-        hosts = entry(table.content, "allow-insecure-host")
-        for host in hosts if table.in_checkout and isinstance(hosts, list) else []:
+        for host in listed(table.content, "allow-insecure-host") if table.in_checkout else []:
             scheme, _, name = str(host).rpartition("://")
             if name.split("/")[0] in ("*", url.netloc, re.sub(r":\d+$", "", url.netloc)) and scheme in ("", url.scheme):
                 yield Setting(str(host), Source("file", table.name, "allow-insecure-host", in_checkout=True))
@@ -276,9 +284,7 @@ def _find_workspace(project: Path, directory: Path) -> Path:
 
 def _is_listed(path: tuple[str, ...], workspace: object, key: str) -> bool:
     """Return True if one of a workspace's patterns describes a path below it."""
-    patterns = entry(workspace, key)
-    texts = patterns if isinstance(patterns, list) else []
-    return any(fits(path, pattern) for pattern in texts if isinstance(pattern, str))
+    return any(fits(path, str(pattern)) for pattern in listed(workspace, key))
 
 
 UPLOADER = Uv()
