@@ -56,9 +56,7 @@ class Devpi(Uploader):
                 f"{pypirc.source} has no `username` in [{printable(name)}], which devpi needs: add "
                 "`username = __token__`."
             )
-        url = pypirc.find(name, "repository")
-        if url.value is None:
-            url = Setting(PYPI.url)
+        url = pypirc.find(name, "repository").otherwise(Setting(PYPI.url))
         address = Address(checked_url(url.value, url.source), name, url.source)
         return Target(address, user, password, (address.url, user.value) if password.value is None else None, name)
 

@@ -59,27 +59,23 @@ class Flit(Uploader):
         listed = pypirc.listed("pypi")
         if option is not None and option not in listed:
             raise pypirc.unknown(option)
-        name = "pypi" if option is None else option
-        section = name if name in listed else ""
         url = sources.find("", "FLIT_INDEX_URL")
-        if url.value is None:
-            url = pypirc.find(section, "repository")
-            if url.value is None:  # then it is PyPI, whatever its name
-                url = Setting(PYPI.url, DEFAULT if option is None else Source("option", "--repository"))
-        elif option is not None:
+        if url.value is not None and option is not None:
             remedy = f"run {in_shell('FLIT_INDEX_URL')}, or omit the option"
             raise Refusal(f"flit takes FLIT_INDEX_URL or --repository, not both: {remedy}.")
-        else:
-            name = section = ""
+        name = (option or "pypi") if url.value is None else ""
+        section = name if name in listed else ""
+        # Without a URL it is PyPI, whatever its name.
+        default = Setting(PYPI.url, DEFAULT if option is None else Source("option", "--repository"))
+        url = url.otherwise(pypirc.find(section, "repository")).otherwise(default)
         address = checked_url(url.value, url.source)
         if address.startswith(_TO_HTTPS):
             address = "https" + address[len("http") :]
         target = Target(Address(address, name, url.source), section=section, takes_address=option is None)
-        username, password = sources.find("", "FLIT_USERNAME"), sources.find("", "FLIT_PASSWORD")
-        if username.value is None:
-            username = pypirc.find(section, "username")
-        if password.value is None:
-            password = pypirc.find(section, "password")
+        username, password = (
+            sources.find("", f"FLIT_{key.upper()}").otherwise(pypirc.find(section, key))
+            for key in ("username", "password")
+        )
         if not username.value:
             return target._replace(password=password, problems=(_NO_USER,))
         if password.value:  # an empty one is none

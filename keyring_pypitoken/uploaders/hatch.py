@@ -168,7 +168,7 @@ def _find_credentials(process: Process, sources: Sources, address: Address) -> t
         same_url = [name for name in pypirc.sections if pypirc.find(name, "repository").value == address.url]
         name = key if pypirc.sections.get(key) else (same_url or [""])[0]
         user, password = pypirc.find(name, "username"), pypirc.find(name, "password")
-        auth = auth if password.value is None else password  # it wins even over --auth
+        auth = password.otherwise(auth)  # it wins even over --auth
     return user if user.value else Setting(), auth, name
 
 

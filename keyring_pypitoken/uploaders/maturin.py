@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import status
-from keyring_pypitoken.lookup import BUILT_IN, TOKEN_USERNAME
+from keyring_pypitoken.lookup import TOKEN_USERNAME
 from keyring_pypitoken.text import quoted
 from keyring_pypitoken.uploaders.options import Grammar
-from keyring_pypitoken.uploaders.settings import Pypirc, Setting, Source, Sources, checked_url, read_pypirc
+from keyring_pypitoken.uploaders.settings import URLS, Pypirc, Setting, Source, Sources, checked_url, read_pypirc
 from keyring_pypitoken.uploaders.uploader import Address, Problem, Target, Uploader
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ _PUBLISH = Grammar(
     "--zig --include-debuginfo -q/--quiet --ignore-rust-version --future-incompat-report --generate-stubs --timings "
     "--compression-enable-large-file-support --all-features --no-default-features --frozen --locked --offline",
 )
-_BY_NAME = {repository.name: repository.url for repository in BUILT_IN}
 _OPTIONS = ("--repository-url", "--repository")
 _VARIABLES = ("MATURIN_REPOSITORY_URL", "MATURIN_REPOSITORY")
 _ASKS_NOT = Problem(
@@ -99,11 +98,11 @@ def _find_address(sources: Sources, pypirc: Pypirc) -> tuple[Address, bool]:
     variables = [sources.find("", variable) for variable in _VARIABLES]
     named = next((setting for setting in (*options[::-1], *variables) if setting.value is not None), Setting("pypi"))
     name, source = named.value or "", named.source
-    url = _BY_NAME.get(name)
+    url = URLS.get(name)
     if source.name in (_OPTIONS[0], _VARIABLES[0]):
-        known = {url.rstrip("/"): name for name, url in _BY_NAME.items()}
+        known = {url.rstrip("/"): name for name, url in URLS.items()}
         name, url = known.get(name.rstrip("/"), ""), name
-        url = _BY_NAME.get(name, url)
+        url = URLS.get(name, url)
     elif (text := pypirc.find(name.lower(), "repository").value) is not None:
         # The reader of INI files in maturin ends a value at a comment.
         url, source = re.split("[;#]", text)[0].strip(), pypirc.source

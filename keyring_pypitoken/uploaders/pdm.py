@@ -14,12 +14,12 @@ from urllib.parse import urlparse
 
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import climb, display_name, is_directory, list_directory
-from keyring_pypitoken.lookup import BUILT_IN, TOKEN_USERNAME
+from keyring_pypitoken.lookup import TOKEN_USERNAME
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import quoted
 from keyring_pypitoken.toml import entry
 from keyring_pypitoken.uploaders.options import Grammar, Parsed
-from keyring_pypitoken.uploaders.settings import Setting, Source, Sources, Table, checked_url, first, read_table
+from keyring_pypitoken.uploaders.settings import URLS, Setting, Source, Sources, Table, checked_url, first, read_table
 from keyring_pypitoken.uploaders.uploader import Address, Target, Uploader
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ _PUBLISH = Grammar(
     "-v/--verbose -q/--quiet -S/--sign --no-build --skip-existing --no-verify-ssl --no-very-ssl -h/--help",
     abbreviations=True,
 )
-_BY_NAME = {repository.name: repository.url for repository in BUILT_IN}
 _UNNAMED = "__unknown__"  # pdm's name for a repository that was given by its URL
 _DISTRIBUTIONS = (".whl", ".tar.gz", ".tar.bz2", ".zip")  # it stops at any other file
 
@@ -91,9 +90,8 @@ class Pdm(Uploader):
         repository = run.choose("--repository", "PDM_PUBLISH_REPO")
         address, tables = _find_repository(repository, run)
         username, password = (
-            chosen if chosen.value is not None else first(tables, key)
+            run.choose(f"--{key}", f"PDM_PUBLISH_{key.upper()}").otherwise(first(tables, key))
             for key in ("username", "password")
-            for chosen in [run.choose(f"--{key}", f"PDM_PUBLISH_{key.upper()}")]
         )
         url = urlparse(address.url)
         in_url = url.username is not None and url.password is not None
@@ -148,7 +146,7 @@ def _find_repository(chosen: Setting, run: _Run) -> tuple[Address, list[Table]]:
     tables = [layer[repo] for layer in layers if repo in layer]
     url = first(tables, "url")
     if not url.value:
-        url = Setting(_BY_NAME.get(repo), chosen.source)
+        url = Setting(URLS.get(repo), chosen.source)
     if url.value is None:
         raise Refusal(
             f"{chosen.source} names the repository {quoted(repo)}, which has no URL: use `pypi`, `testpypi` or a URL, "

@@ -34,7 +34,6 @@ from keyring_pypitoken.uploaders.uploader import Address, Problem, Target, Uploa
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from keyring_pypitoken.lookup import Repository
     from keyring_pypitoken.uploaders.uploader import Process
 
 _GRAMMAR = Grammar(
@@ -75,8 +74,8 @@ class Poetry(Uploader):
     name = "poetry"
     typical = ("publish",)
     module = "poetry"
-    # NAME is what poetry calls the repository: `variables` fills it in.
-    token_variables = {"POETRY_PYPI_TOKEN_PYPI": "{token}"}
+    token_variables = {"POETRY_PYPI_TOKEN_{name}": "{token}"}
+    address_variables = {"POETRY_REPOSITORIES_{name}_URL": "{url}"}
     options = _GRAMMAR
     commands = {"publish": _GRAMMAR}
     upload_functions = {
@@ -138,15 +137,8 @@ class Poetry(Uploader):
             _lookup(run, address) if asks and password.value is None else None,
             problems=(*(() if asks else (problem,)), *_taken(run, asks=asks)),
             checkout=tuple(_choices(run)),
+            takes_address=run.repository != "pypi",
         )
-
-    def variables(self, token: str, repository: Repository, target: Target | None = None) -> dict[str, str]:
-        """Return the variables, which are named by what poetry calls the repository."""
-        name = repository.name if target is None else target.address.name
-        variables = {_variable("pypi-token", name): token}
-        if target is None or name == "pypi":
-            return variables
-        return variables | {_variable("repositories", name, "url"): repository.url}
 
 
 def _read(process: Process, project: Path) -> _Run:

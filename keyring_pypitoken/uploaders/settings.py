@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.files import display_name, read_bytes, read_text, status
+from keyring_pypitoken.lookup import BUILT_IN
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import printable, quoted
 from keyring_pypitoken.toml import entry
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 # RFC 3986, appendix A. Programs disagree about which host is meant beside a backslash, and poetry fills placeholders.
 _NOT_IN_URLS = re.compile(r"[^A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]")
+URLS = {repository.name: repository.url for repository in BUILT_IN}  # by the names that most uploaders give them
 _MAX_LINE = 4096  # characters; configparser takes quadratic time for a line of many spaces
 
 
@@ -55,6 +57,10 @@ class Setting(Record):
 
     def __repr__(self) -> str:
         return f"Setting({'None' if self.value is None else '...'}, {self.source!r})"  # it may be a password
+
+    def otherwise(self, other: Setting) -> Setting:
+        """Return this, or another if it has no value."""
+        return other if self.value is None else self
 
 
 class Table(Record):

@@ -10,7 +10,7 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import PYPI, TESTPYPI, TOKEN_USERNAME
 from keyring_pypitoken.text import in_shell
 from keyring_pypitoken.uploaders.options import Grammar, named_files
-from keyring_pypitoken.uploaders.settings import Setting, Source, Sources, checked_url, read_pypirc
+from keyring_pypitoken.uploaders.settings import URLS, Setting, Source, Sources, checked_url, read_pypirc
 from keyring_pypitoken.uploaders.uploader import Address, Target, Uploader
 
 if TYPE_CHECKING:
@@ -60,10 +60,8 @@ class Twine(Uploader):
         target = _find_repository(sources, process)
         url, user = target.address.url, target.username
         given = sources.find("--username", "TWINE_USERNAME")
-        if not given.value and url.startswith((PYPI.url, TESTPYPI.url)):
-            user = Setting(TOKEN_USERNAME)
-        elif given.value is not None:
-            user = given
+        is_pypi = url.startswith((PYPI.url, TESTPYPI.url))
+        user = Setting(TOKEN_USERNAME) if is_pypi and not given.value else given.otherwise(user)
         password = sources.find("--password", "TWINE_PASSWORD")  # an empty one counts, too
         if password.value is not None:
             target = target._replace(password=password, section="")
@@ -91,20 +89,17 @@ def _find_repository(sources: Sources, process: Process) -> Target:
     pypirc = read_pypirc(process.environ, process.directory, sources.options.last("--config-file"))
     is_listed = name in pypirc.listed("pypi testpypi")
     section = name if is_listed else ""
-    url = pypirc.find(section, "repository")
-    if url.value is None:
-        known = PYPI.url if name == "pypi" else TESTPYPI.url if name == "testpypi" and is_listed else None
-        url = Setting(known, named.source)
+    known = URLS.get(name) if is_listed or name == "pypi" else None
+    url = pypirc.find(section, "repository").otherwise(Setting(known, named.source))
     if not url.value:
         raise pypirc.unknown(name)
     address = Address(_checked(url.value, url.source), name, url.source)
-    user, password = pypirc.find(section, "username"), pypirc.find(section, "password")
     # The old section holds what the others lack.
-    if user.value is None:
-        user = pypirc.find("server-login", "username")
-    if password.value is None:
-        section, password = "server-login", pypirc.find("server-login", "password")
-    return Target(address, user, password, section=section)
+    user, password = (
+        pypirc.find(section, key).otherwise(pypirc.find("server-login", key)) for key in ("username", "password")
+    )
+    has_password = pypirc.find(section, "password").value is not None
+    return Target(address, user, password, section=section if has_password else "server-login")
 
 
 def _checked(url: str, source: Source) -> str:

@@ -164,8 +164,9 @@ class Uploader(ABC):
             or prompts, so that a refusal prints a constant text that is not a token, which the index refuses.
         hides_stderr: whether it hides what the `keyring` command writes to stderr.
         resume: the option that sends only what the index lacks; `{domain}` stands for it; empty if there is none.
-        token_variables: variables by which it takes a token; `{token}` is replaced.
-        address_variables: variables by which it takes an upload URL; `{url}` is replaced.
+        token_variables: variables by which it takes a token, which replaces `{token}`; `{name}` is what it calls the
+            repository.
+        address_variables: likewise, variables by which it takes an upload URL, which replaces `{url}`.
         rival_variables: further variables that change as whom it uploads: removed beside the token.
         rival_addresses: further variables that change where it uploads: removed beside the address.
         options: those that it takes before a subcommand.
@@ -284,10 +285,11 @@ class Uploader(ABC):
             repository: the one it is for.
             target: that of the run that is to get it, which then uploads to that repository; None if it is not known.
         """
-        variables = {name: value.format(token=token) for name, value in self.token_variables.items()}
+        name = (repository.name if target is None else target.address.name).upper().replace("-", "_")
+        texts = dict(self.token_variables)
         if target is not None and target.takes_address:
-            variables |= {name: value.format(url=repository.url) for name, value in self.address_variables.items()}
-        return variables
+            texts |= self.address_variables
+        return {key.format(name=name): text.format(token=token, url=repository.url) for key, text in texts.items()}
 
 
 def check_checkout(target: Target) -> None:

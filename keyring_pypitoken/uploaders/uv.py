@@ -98,7 +98,7 @@ class Uv(Uploader):
                 raise Refusal(f"uv takes {token.source} or {given.source}, not both: leave one out.")
             given = Setting(TOKEN_USERNAME, token.source)
         username = user if user.value else given
-        typed = token if token.value is not None else sources.find("--password", "UV_PUBLISH_PASSWORD")
+        typed = token.otherwise(sources.find("--password", "UV_PUBLISH_PASSWORD"))
         password = typed if typed.value else password  # an empty one is none
         provider = sources.find("--keyring-provider", "UV_KEYRING_PROVIDER", "keyring-provider")
         asks = password.value is None and username.value is not None and provider.value == "subprocess"
@@ -144,8 +144,7 @@ def _find_urls(sources: Sources, project: Path) -> tuple[Setting, Setting, str]:
     """Return the upload URL, the URL by which it checks what is uploaded, and the name of the index that has both."""
     index = sources.find("--index", "UV_PUBLISH_INDEX")
     if index.value is None:
-        url = sources.find("--publish-url", "UV_PUBLISH_URL", "publish-url")
-        url = Setting(PYPI.url) if url.value is None else url
+        url = sources.find("--publish-url", "UV_PUBLISH_URL", "publish-url").otherwise(Setting(PYPI.url))
         return url, sources.find("--check-url", "UV_PUBLISH_CHECK_URL", "check-url"), ""
     for table in sources.tables:
         for content in _indexes(table.content, index.value):
