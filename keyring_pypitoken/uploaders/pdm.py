@@ -105,12 +105,11 @@ class Pdm(Uploader):
 
 
 class _Run(Record):
-    """One run: its project, what was typed, what the project adds to that, and both as pdm reads them."""
+    """One run: its project, what was typed, that with what the project adds, and the file that adds it."""
 
     process: Process
     project: Path
     typed: Parsed
-    added: Parsed
     both: Parsed
     name: str
 
@@ -122,7 +121,7 @@ class _Run(Record):
         if not isinstance(added, list) or not all(isinstance(word, str) for word in added):
             raise Refusal(f"`tool.pdm.options.publish` in {table.name} is not an array of strings: correct it there.")
         both = _PUBLISH.parse((*added, *process.command.before.rest))
-        return cls(process, project, process.command.after, _PUBLISH.parse(added), both, table.name)
+        return cls(process, project, process.command.after, both, table.name)
 
     def choose(self, option: str, variable: str) -> Setting:
         """Return what an option says, unless that is empty, else its variable."""
