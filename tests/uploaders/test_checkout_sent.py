@@ -18,7 +18,7 @@ import pytest
 from checkout_choices import CHOICES, TEST, URL
 from distributions import make_wheel
 from sandbox import new_master
-from wire import open_environments, run_offline
+from wire import run_offline
 
 from keyring_pypitoken.uploaders.uploader import Process, find_uploader
 
@@ -106,11 +106,6 @@ def write_certificates(directory: Path) -> Path:
     (directory / "ca.pem").write_bytes(texts[0])
     (directory / "server.pem").write_bytes(texts[1] + keys[1].private_bytes(*pem))
     return directory / "server.pem"
-
-
-@pytest.fixture(scope="module")
-def environments(pytestconfig: pytest.Config) -> Iterator[Environments]:
-    yield from open_environments(pytestconfig)
 
 
 @pytest.fixture

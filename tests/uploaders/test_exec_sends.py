@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import keyring
 import pytest
 from distributions import make_sdist, make_wheel
-from wire import NotingIndex, open_environments, run_offline
+from wire import NotingIndex, run_offline
 
 if TYPE_CHECKING:
     import subprocess
@@ -135,11 +135,6 @@ class Setup(NamedTuple):
         while "=" in words[0] and words[0][0].isupper():
             variable, _, environ[variable] = words.pop(0).partition("=")
         return run_offline([sys.executable, "-m", "keyring_pypitoken", "exec", "--", *words], self.work, environ)
-
-
-@pytest.fixture(scope="module")
-def environments(pytestconfig: pytest.Config) -> Iterator[Environments]:
-    yield from open_environments(pytestconfig)
 
 
 @pytest.fixture

@@ -10,11 +10,13 @@ from comparison import find_differences, write_tree
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from environments import Environments
+
 pytestmark = pytest.mark.uploaders
 
 # Parses as `devpi.main` does, and runs `devpi.push` with a hub that records what it would do.
 SCRIPT = """
-import contextlib, io, json, os, sys, types
+import types
 import devpi.main, devpi.push
 
 class Ended(Exception):
@@ -39,12 +41,12 @@ class Hub:
         raise Ended
 
 manager = devpi.main.get_pluginmanager()
-results = []
-for arguments, environ in json.load(sys.stdin):
+
+def read(arguments):
+    global found
     found = {"uploading": None, "projects": None, "url": None, "lookups": []}
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            args = devpi.main.parse_args(["devpi", *arguments], manager)
+        args = devpi.main.parse_args(["devpi", *arguments], manager)
         if args.command == "push":
             devpi.push.main(Hub(), args)
         else:
@@ -56,8 +58,7 @@ for arguments, environ in json.load(sys.stdin):
             found["uploading"] = "settings" if not found["lookups"] else "usage"
     except Exception as error:  # an invalid release; or one of the settings
         found["uploading"] = "settings" if "ini" in type(error).__module__ else "usage"
-    results.append(found)
-print(json.dumps(results))
+    return found
 """
 
 PYPIRCS = {
@@ -159,6 +160,6 @@ push demo==1.0 pypi:a --pypirc defaults
 """.strip().splitlines()
 
 
-def test_command_lines_are_read_as_devpi_does(pytestconfig: pytest.Config, work: Path, home: Path) -> None:
+def test_command_lines_are_read_as_devpi_does(environments: Environments, work: Path, home: Path) -> None:
     write_tree(work, home, PYPIRCS)
-    assert find_differences("devpi", pytestconfig, SCRIPT, LINES, work, home) == []
+    assert find_differences("devpi", environments, SCRIPT, LINES, [work]) == []

@@ -10,11 +10,12 @@ from comparison import find_differences, write_tree
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from environments import Environments
+
 pytestmark = pytest.mark.uploaders
 
 # Runs `flit.main` up to the build, with a keyring that has nothing, and a person who types a password.
 SCRIPT = """
-import contextlib, io, json, os, sys
 import keyring, flit, flit.log, flit.upload as upload
 from flit.config import read_flit_config
 
@@ -40,20 +41,17 @@ upload.getpass.getpass = lambda *_: "typed"
 flit.enable_colourful_output = lambda *_: None
 # A terminal, so that passwords are asked for; no user name is typed.
 sys.stdin.isatty, upload.write_pypirc = lambda: True, lambda *_: None
-cases = json.load(sys.stdin)
 class Terminal(io.StringIO):
     def isatty(self): return True
 sys.stdin = Terminal()
 upload.input = lambda *_: "nobody-typed"
-results = []
-for arguments, environ in cases:
+
+def read(arguments):
+    global asked, found
     asked = []
     found = {"uploading": None, "project": None, "url": None, "lookups": None}
-    before = dict(os.environ)
-    os.environ.update(environ)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            flit.main(arguments)
+        flit.main(arguments)
         found["uploading"] = False
     except SystemExit as error:
         found["uploading"] = False if error.code in (0, None) else "usage"
@@ -62,10 +60,7 @@ for arguments, environ in cases:
             found["lookups"] = []  # after a prompt, which the uploader reports as a problem
     except Exception:  # of the settings, or of a build
         found["uploading"] = "settings" if found["uploading"] else False
-    os.environ.clear()
-    os.environ.update(before)
-    results.append(found)
-print(json.dumps(results))
+    return found
 """
 
 PYPIRCS = {
@@ -192,6 +187,6 @@ publish --pypirc mark --repository a
 """.strip().splitlines()
 
 
-def test_command_lines_are_read_as_flit_does(pytestconfig: pytest.Config, work: Path, home: Path) -> None:
+def test_command_lines_are_read_as_flit_does(environments: Environments, work: Path, home: Path) -> None:
     write_tree(work, home, PYPIRCS)
-    assert find_differences("flit", pytestconfig, SCRIPT, LINES, work, home) == []
+    assert find_differences("flit", environments, SCRIPT, LINES, [work]) == []

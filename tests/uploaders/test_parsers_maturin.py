@@ -10,12 +10,14 @@ from comparison import find_differences, write_tree
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from environments import Environments
+
 pytestmark = pytest.mark.uploaders
 
 # Runs maturin with a proxy that notes where it would connect to. Every upload fails with the status 500, after which
 # maturin neither stores a password in its keyring nor deletes one there.
 SCRIPT = """
-import http.server, json, os, re, subprocess, sys, threading
+import http.server, re, subprocess, threading
 
 class Proxy(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -41,11 +43,12 @@ server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 proxy = f"http://127.0.0.1:{server.server_port}"
 maturin = os.path.join(os.path.dirname(sys.executable), "maturin")
-results = []
-for arguments, environ in json.load(sys.stdin):
+
+def read(arguments):
+    global found
     found = {}
     variables = {"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy, "ALL_PROXY": proxy, "MATURIN_PYPI_TOKEN": "not-a-token"}
-    done = subprocess.run([maturin, *arguments], env={**os.environ, **variables, **environ}, stdin=subprocess.DEVNULL,
+    done = subprocess.run([maturin, *arguments], env={**os.environ, **variables}, stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, start_new_session=True)
     error = done.stderr
     if "url" in found:
@@ -63,8 +66,7 @@ for arguments, environ in json.load(sys.stdin):
         found["uploading"] = True  # it cannot build here
     else:
         found["uploading"] = "usage"
-    results.append(found)
-print(json.dumps(results))
+    return found
 """
 
 PYPIRCS = {
@@ -171,6 +173,6 @@ publish -r local --interpreter a b --compatibility x --repository-url http://a.e
 """.strip().splitlines()
 
 
-def test_command_lines_are_read_as_maturin_does(pytestconfig: pytest.Config, work: Path, home: Path) -> None:
+def test_command_lines_are_read_as_maturin_does(environments: Environments, work: Path, home: Path) -> None:
     write_tree(work, home, PYPIRCS)
-    assert find_differences("maturin", pytestconfig, SCRIPT, LINES, work, home) == []
+    assert find_differences("maturin", environments, SCRIPT, LINES, [work]) == []

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shlex
-import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from comparison import first_by_url
+from comparison import find_differences
 from distributions import make_sdist, make_wheel
-from environments import Environments
-
-from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.uploaders.pdm import UPLOADER
-from keyring_pypitoken.uploaders.uploader import Process
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from environments import Environments
 
 pytestmark = pytest.mark.uploaders
 
 # Run by pdm's own interpreter. Only the build, the network, the keyring and the prompts are replaced.
 SCRIPT = r"""
-import json, os, sys
 import keyring
 import pdm.models.auth
 from pdm import termui
@@ -66,13 +58,8 @@ termui.is_interactive = lambda console=None: True
 termui.ask = lambda *arguments, **options: "typed"
 termui.confirm = lambda *arguments, **options: False
 
-cases, answers = json.load(sys.stdin), []
-environ = dict(os.environ)
-for arguments, variables, directory in cases:
+def read(arguments):
     result.clear()
-    os.environ.clear()
-    os.environ.update(environ | variables)
-    os.chdir(directory)
     project_option.kwargs["default"] = os.getenv("PDM_PROJECT")  # which pdm reads when it is imported
     Config.site = None
     pdm.models.auth.keyring.enabled = True
@@ -82,123 +69,125 @@ for arguments, variables, directory in cases:
         with core.exit_stack:
             core.main(list(arguments))
     except SystemExit as end:
-        result["rejected"] = end.code == 2
-    except Exception as error:
-        result["error"] = repr(error)
-    if "built" in result and not os.listdir(result["built"]):
-        os.removedirs(result["built"])
-    answers.append(dict(result))
-with open(sys.argv[1], "w") as file:
-    json.dump(answers, file)
+        if end.code == 2:
+            return {"uploading": "usage"}
+    except Exception:
+        pass
+    built = result.pop("built", None)
+    if built and not os.listdir(built):
+        os.removedirs(built)
+    if "url" not in result:
+        return {"uploading": "nothing"}
+    result.update(built=bool(built), files=None if built else result["files"])
+    return {"uploading": True, "lookups": [], **result}
 """
 
-# A command line, and the variables that are set; {work} is the project's directory.
-LINES: tuple[tuple[str, dict[str, str]], ...] = (
-    ("publish", {}),
-    ("publish --no-build", {}),
-    ("publish --no-buil", {}),
-    ("publish --no-b", {}),
-    ("publish --no", {}),
-    ("publish --no-build -d dist", {}),
-    ("publish --no-build -ddist", {}),
-    ("publish --no-build -d=dist", {}),
-    ("publish --no-build --dest other/dist", {}),
-    ("publish --no-build --dest=other/dist", {}),
-    ("publish --no-build --de other/dist", {}),
-    ("publish --no-build --dest {work}/other/dist", {}),
-    ("publish --no-build --dest missing", {}),
-    ("publish --no-build --dest mixed", {}),
-    ("publish --no-build --dest empty", {}),
-    ("publish --no-build --dest ''", {}),
-    ("publish --dest other/dist", {}),
-    ("publish -d other/dist --no-build -d dist", {}),
-    ("publish --no-build -r testpypi", {}),
-    ("publish --no-build -rtestpypi", {}),
-    ("publish --no-build -r=testpypi", {}),
-    ("publish --no-build --repository testpypi", {}),
-    ("publish --no-build --repo=testpypi", {}),
-    ("publish --no-build -r testpypi -r pypi", {}),
-    ("publish --no-build -r ''", {}),
-    ("publish --no-build -r ''", {"PDM_PUBLISH_REPO": "testpypi"}),
-    ("publish --no-build", {"PDM_PUBLISH_REPO": "testpypi"}),
-    ("publish --no-build", {"PDM_PUBLISH_REPO": ""}),
-    ("publish --no-build -r pypi", {"PDM_PUBLISH_REPO": "testpypi"}),
-    ("publish --no-build -r https://upload.pypi.org/legacy/", {}),
-    ("publish --no-build -r https://test.pypi.org/legacy/", {}),
-    ("publish --no-build -r http://127.0.0.1:9/legacy/", {}),
-    ("publish --no-build", {"PDM_PUBLISH_REPO": "http://127.0.0.1:9/legacy/"}),
-    ("publish --no-build -r http://user:word@127.0.0.1:9/legacy/", {}),
-    ("publish --no-build -r http://user@127.0.0.1:9/legacy/", {}),
-    ("publish --no-build -r private", {}),
-    ("publish --no-build -r http://127.0.0.1:9/private/", {}),
-    ("publish --no-build -r named", {}),
-    ("publish --no-build -r http://127.0.0.1:9/named/", {}),
-    ("publish --no-build -r site", {}),
-    ("publish --no-build -r shadowed", {}),
-    ("publish --no-build -r local", {}),
-    ("publish --no-build -r http://127.0.0.1:9/local/", {}),
-    ("publish --no-build -r half", {}),
-    ("publish --no-build -r nowhere", {}),
-    ("publish --no-build -r unknown", {}),
-    ("publish --no-build -u __token__", {}),
-    ("publish --no-build -u alice", {}),
-    ("publish --no-build -ualice", {}),
-    ("publish --no-build -P word", {}),
-    ("publish --no-build -u alice -P word", {}),
-    ("publish --no-build", {"PDM_PUBLISH_USERNAME": "bob"}),
-    ("publish --no-build", {"PDM_PUBLISH_PASSWORD": "word"}),
-    ("publish --no-build", {"PDM_PUBLISH_USERNAME": "__token__", "PDM_PUBLISH_PASSWORD": "word"}),
-    ("publish --no-build -u ''", {"PDM_PUBLISH_USERNAME": "bob"}),
-    ("publish --no-build", {"PDM_PUBLISH_USERNAME": ""}),
-    ("publish --no-build -r private", {"PDM_PUBLISH_PASSWORD": ""}),
-    ("publish --no-build -r private -u __token__", {}),
-    ("publish -p other --no-build", {}),
-    ("publish --no-build -pother", {}),
-    ("publish --no-build --project other", {}),
-    ("publish --no-build --proj=other", {}),
-    ("publish --no-build -p sub/deep", {}),
-    ("publish --no-build -p missing", {}),
-    ("publish --no-build", {"PDM_PROJECT": "other"}),
-    ("publish --no-build -p .", {"PDM_PROJECT": "other"}),
-    ("publish --no-build -p ''", {"PDM_PROJECT": "other"}),
-    ("publish -p injected", {}),
-    ("publish -p injected -r testpypi", {}),
-    ("publish -p injected -d other", {}),
-    ("-p other publish --no-build", {}),
-    ("-v publish --no-build", {}),
-    ("-vv publish --no-build -q", {}),
-    ("publish --no-build -vv", {}),
-    ("publish --no-build -vr testpypi", {}),
-    ("-c second.toml publish --no-build -r private", {}),
-    ("-csecond.toml publish --no-build -r private", {}),
-    ("--config=second.toml publish --no-build -r private", {}),
-    ("--config second.toml publish --no-build", {}),
-    ("publish --no-build -c second.toml -r private", {}),
-    ("publish --no-build -r private", {"PDM_CONFIG_FILE": "second.toml"}),
-    ("-n publish --no-build", {}),
-    ("--no-cache publish --no-build", {}),
-    ("publish --no-build -S --help", {}),
-    ("publish -h", {}),
-    ("-h publish", {}),
-    ("-V publish", {}),
-    ("--pep582 publish", {}),
-    ("config publish", {}),
-    ("build --help", {}),
-    ("publish --no-build -k :all", {}),
-    ("publish --no-build --skip publish --skip-existing", {}),
-    ("publish --no-build --no-verify-ssl", {}),
-    ("publish --no-build --ca-certs dist -d other/dist", {}),
-    ("publish --no-build --ca dist", {}),
-    ("publish --no-build -i me -c 'a comment' -r testpypi", {}),
-    ("publish --no-build --comment=-r", {}),
-    ("publish --no-build extra", {}),
-    ("publish --no-build --unknown", {}),
-    ("publish --no-build -x testpypi", {}),
-    ("publish --no-build --", {}),
-)
+# {work} is the project's directory.
+LINES = r"""
+publish
+publish --no-build
+publish --no-buil
+publish --no-b
+publish --no
+publish --no-build -d dist
+publish --no-build -ddist
+publish --no-build -d=dist
+publish --no-build --dest other/dist
+publish --no-build --dest=other/dist
+publish --no-build --de other/dist
+publish --no-build --dest {work}/other/dist
+publish --no-build --dest missing
+publish --no-build --dest mixed
+publish --no-build --dest empty
+publish --no-build --dest ''
+publish --dest other/dist
+publish -d other/dist --no-build -d dist
+publish --no-build -r testpypi
+publish --no-build -rtestpypi
+publish --no-build -r=testpypi
+publish --no-build --repository testpypi
+publish --no-build --repo=testpypi
+publish --no-build -r testpypi -r pypi
+publish --no-build -r ''
+PDM_PUBLISH_REPO=testpypi publish --no-build -r ''
+PDM_PUBLISH_REPO=testpypi publish --no-build
+PDM_PUBLISH_REPO='' publish --no-build
+PDM_PUBLISH_REPO=testpypi publish --no-build -r pypi
+publish --no-build -r https://upload.pypi.org/legacy/
+publish --no-build -r https://test.pypi.org/legacy/
+publish --no-build -r http://127.0.0.1:9/legacy/
+PDM_PUBLISH_REPO=http://127.0.0.1:9/legacy/ publish --no-build
+publish --no-build -r http://user:word@127.0.0.1:9/legacy/
+publish --no-build -r http://user@127.0.0.1:9/legacy/
+publish --no-build -r private
+publish --no-build -r http://127.0.0.1:9/private/
+publish --no-build -r named
+publish --no-build -r http://127.0.0.1:9/named/
+publish --no-build -r site
+publish --no-build -r shadowed
+publish --no-build -r local
+publish --no-build -r http://127.0.0.1:9/local/
+publish --no-build -r half
+publish --no-build -r nowhere
+publish --no-build -r unknown
+publish --no-build -u __token__
+publish --no-build -u alice
+publish --no-build -ualice
+publish --no-build -P word
+publish --no-build -u alice -P word
+PDM_PUBLISH_USERNAME=bob publish --no-build
+PDM_PUBLISH_PASSWORD=word publish --no-build
+PDM_PUBLISH_USERNAME=__token__ PDM_PUBLISH_PASSWORD=word publish --no-build
+PDM_PUBLISH_USERNAME=bob publish --no-build -u ''
+PDM_PUBLISH_USERNAME='' publish --no-build
+PDM_PUBLISH_PASSWORD='' publish --no-build -r private
+publish --no-build -r private -u __token__
+publish -p other --no-build
+publish --no-build -pother
+publish --no-build --project other
+publish --no-build --proj=other
+publish --no-build -p sub/deep
+publish --no-build -p missing
+PDM_PROJECT=other publish --no-build
+PDM_PROJECT=other publish --no-build -p .
+PDM_PROJECT=other publish --no-build -p ''
+publish -p injected
+publish -p injected -r testpypi
+publish -p injected -d other
+-p other publish --no-build
+-v publish --no-build
+-vv publish --no-build -q
+publish --no-build -vv
+publish --no-build -vr testpypi
+-c second.toml publish --no-build -r private
+-csecond.toml publish --no-build -r private
+--config=second.toml publish --no-build -r private
+--config second.toml publish --no-build
+publish --no-build -c second.toml -r private
+PDM_CONFIG_FILE=second.toml publish --no-build -r private
+-n publish --no-build
+--no-cache publish --no-build
+publish --no-build -S --help
+publish -h
+-h publish
+-V publish
+--pep582 publish
+config publish
+build --help
+publish --no-build -k :all
+publish --no-build --skip publish --skip-existing
+publish --no-build --no-verify-ssl
+publish --no-build --ca-certs dist -d other/dist
+publish --no-build --ca dist
+publish --no-build -i me -c 'a comment' -r testpypi
+publish --no-build --comment=-r
+publish --no-build extra
+publish --no-build --unknown
+publish --no-build -x testpypi
+publish --no-build --
+""".strip().splitlines()
 # What pdm fails at after it asked for the token.
-REFUSED = (", which pdm refuses to upload: ",)
-DIRECTORIES = ("sub/deep", "../elsewhere")  # each line is read in the project, and in one of these
+STOPPED_AT = (", which pdm refuses to upload: ",)
 USER = """
 [repository.private]
 url = "http://127.0.0.1:9/private/"
@@ -260,62 +249,10 @@ def project(work: Path, home: Path) -> Path:
     return work
 
 
-def test_reads_command_lines_as_pdm_does(project: Path, pytestconfig: pytest.Config, tmp_path: Path) -> None:
-    assert pytestconfig.cache is not None
-    python = Environments(pytestconfig.cache.mkdir("uploaders"), os.environ).scripts("pdm") / "python"
-    cases = [
-        (shlex.split(line.replace("{work}", str(project))), variables, str((project / directory).resolve()))
-        for at, (line, variables) in enumerate(LINES)
-        for directory in (".", DIRECTORIES[at % len(DIRECTORIES)])
-    ]
-    answers = tmp_path / "answers.json"
-    environ = {**os.environ, "PDM_CHECK_UPDATE": "false", "PDM_USE_VENV": "false"}
-    done = subprocess.run(
-        [python, "-c", SCRIPT, answers],
-        input=json.dumps(cases),
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    different = []
-    for case, result in zip(cases, json.loads(answers.read_text()), strict=True):
-        arguments, variables, directory = case
-        process = Process("pdm", tuple(arguments), type(project)(directory), {**environ, **variables})
-        if result.get("rejected"):
-            continue  # whatever the uploader says, nothing asks and nothing is uploaded
-        expected, said = _expected(result), _ask(process)
-        is_refused = isinstance(said, str) and (expected is None or any(part in said for part in REFUSED))
-        if said != expected and not is_refused:
-            different.append((arguments, variables, directory, said, result))
-    assert not different, "\n".join(map(str, different))
-
-
-def _expected(result: dict[str, Any]) -> dict[str, object] | None:
-    """Return what pdm did; None if it stopped before it would have uploaded."""
-    if "url" not in result:
-        return None
-    return {
-        "url": result["url"],
-        "project": result["project"],
-        "files": None if "built" in result else result["files"],
-        "lookup": first_by_url(result["url"], result.get("lookups")),
-    }
-
-
-def _ask(process: Process) -> dict[str, object] | str | None:
-    """Return what the uploader says; a sentence if it refuses."""
-    if not UPLOADER.is_uploading(process):
-        return None
-    try:
-        address = process.target.address
-        files = UPLOADER.find_files(process)
-        return {
-            "url": address.url,
-            "project": str(UPLOADER.find_project(process)),
-            "files": None if files is None else list(map(str, files)),
-            "lookup": process.target.lookup and list(process.target.lookup),
-        }
-    except Refusal as refusal:
-        return str(refusal)
+def test_command_lines_are_read_as_pdm_does(
+    environments: Environments, project: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PDM_CHECK_UPDATE", "false")
+    monkeypatch.setenv("PDM_USE_VENV", "false")
+    directories = [project, project / "sub/deep", home / "elsewhere"]
+    assert find_differences("pdm", environments, SCRIPT, LINES, directories, STOPPED_AT) == []

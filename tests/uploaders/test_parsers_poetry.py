@@ -5,28 +5,24 @@ A script in poetry's environment runs all of them in one process; only the sendi
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
-import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from environments import Environments
+from comparison import Case, ask, find_differences
 
-from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.lookup import Repository
 from keyring_pypitoken.uploaders.poetry import UPLOADER
 from keyring_pypitoken.uploaders.uploader import Process
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from environments import Environments
 
 pytestmark = pytest.mark.uploaders
 
 SCRIPT = """
-import io, json, os, sys
 from cleo.io.inputs.argv_input import ArgvInput
 from cleo.io.outputs.buffered_output import BufferedOutput
 from poetry.config.config import Config
@@ -42,31 +38,27 @@ def upload(self, url, **options):
     files = [os.path.realpath(file) for file in self.files]
     project = os.path.realpath(self._poetry.file.path.parent)
     if not options["dry_run"]:
-        result.update(url=url, files=files, project=project, password=self._password)
+        result.update(url=url, files=files, project=project)
+        result.update({"password": self._password} if self._password == "pypi-derived" else {})
 
 Uploader.upload = upload
 PublishCommand.call = lambda self, name, args="": result.update(built=True)
 PublishCommand.confirm = lambda self, *args, **options: True
-results = []
-environ = dict(os.environ)
-for case in json.load(sys.stdin):
+
+def read(arguments):
+    global result
     result = {}
-    os.environ.clear()
-    os.environ.update(environ | case["environ"])
-    os.chdir(case["directory"])
     Config.create(reload=True)
     app = Application()
     app.auto_exits(False)
-    screen = sys.stdout, sys.stderr
-    sys.stdout = sys.stderr = io.StringIO()
     try:
-        app.run(ArgvInput(["poetry", *case["arguments"]]), BufferedOutput(), BufferedOutput())
+        app.run(ArgvInput(["poetry", *arguments]), BufferedOutput(), BufferedOutput())
     except (SystemExit, Exception):
         pass
-    finally:
-        sys.stdout, sys.stderr = screen
-    results.append(result)
-json.dump(results, sys.stdout)
+    if "url" not in result:
+        return {"uploading": "nothing"}
+    result["files"] = None if result.setdefault("built", False) else result["files"]
+    return {"uploading": True, **result}
 """
 
 COMMANDS = """
@@ -182,13 +174,6 @@ publish -r both
 """
 
 
-@pytest.fixture(scope="session")
-def environments(pytestconfig: pytest.Config) -> Environments:
-    """Keep the uploaders' environments in pytest's cache."""
-    assert pytestconfig.cache is not None
-    return Environments(pytestconfig.cache.mkdir("uploaders"), os.environ)
-
-
 @pytest.fixture
 def base(work: Path, home: Path) -> Path:
     """Return a directory with projects."""
@@ -228,50 +213,16 @@ def base(work: Path, home: Path) -> Path:
     return work
 
 
-def truth(environments: Environments, cases: Sequence[Mapping[str, object]]) -> list[Any]:
-    """Return what poetry makes of each case."""
-    done = subprocess.run(
-        [environments.scripts("poetry") / "python", "-c", SCRIPT],
-        input=json.dumps(cases),
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return list(json.loads(done.stdout))
-
-
-def said(words: Sequence[str], directory: Path, environ: Mapping[str, str]) -> dict[str, object]:
-    """Return what the uploader says."""
-    process = Process("poetry", tuple(words), directory, {**os.environ, **environ})
-    if not UPLOADER.is_uploading(process):
-        return {}
-    try:
-        files = UPLOADER.find_files(process)
-        result: dict[str, object] = {"url": process.target.address.url, "project": str(UPLOADER.find_project(process))}
-    except Refusal:
-        return {}
-    return result | ({"built": True} if files is None else {"files": [str(file) for file in files]})
-
-
 @pytest.mark.parametrize(("commands", "environ"), [(COMMANDS, {}), (WITH_VARIABLES, ENVIRON)])
-def test_command_lines(environments: Environments, base: Path, commands: str, environ: dict[str, str]) -> None:
-    lines = [shlex.split(line.format(base=base)) for line in commands.strip().splitlines()]
-    directory = base / "project"
-    cases = [{"arguments": words, "directory": str(directory), "environ": environ} for words in lines]
-    different = []
-    for words, real in zip(lines, truth(environments, cases), strict=True):
-        real.pop("password", None)
-        if "built" in real:
-            real.pop("files", None)
-        result = said(words, directory, environ)
-        if shlex.join(words) in REFUSED.splitlines():
-            assert real == {}
-        elif result != real:
-            different.append((words, real, result))
-    assert different == [], "\n".join(map(str, different))
+def test_command_lines_are_read_as_poetry_does(
+    environments: Environments, base: Path, commands: str, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    lines = [line.format(base=base) for line in commands.strip().splitlines()]
+    differences = find_differences("poetry", environments, SCRIPT, lines, [base / "project"])
+    refused = REFUSED.splitlines()
+    assert [one for one in differences if one[0] not in refused or one[2] != {"uploading": "nothing"}] == []
 
 
 @pytest.mark.parametrize("words", [(), ("-r", "local"), ("-r", "dotted.name"), ("-r", "in-poetry-toml")])
@@ -286,5 +237,5 @@ def test_variables_alone_decide_where_and_with_which_token_it_uploads(
     )
     repository = Repository("ours", target.address.url, "pypi.org", ())
     environ = UPLOADER.variables("pypi-derived", repository, target)
-    (real,) = truth(environments, [{"arguments": arguments, "directory": str(directory), "environ": environ}])
+    (real,) = ask("poetry", environments, SCRIPT, [Case(arguments, environ, directory)])
     assert (real["url"], real["password"]) == (target.address.url, "pypi-derived")

@@ -10,11 +10,12 @@ from comparison import find_differences, write_tree
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from environments import Environments
+
 pytestmark = pytest.mark.uploaders
 
 # Runs `twine.cli.dispatch` up to the upload, and asks for the credentials with a keyring that has none.
 SCRIPT = """
-import contextlib, io, json, os, sys
 import twine.auth, twine.cli, twine.commands
 import twine.commands.upload as upload, twine.commands.register as register
 from twine import exceptions
@@ -44,16 +45,14 @@ def record(settings, names):
     raise Done
 
 upload.upload = register.register = record
-results = []
-for arguments, environ in json.load(sys.stdin):
+
+def read(arguments):
+    global found
     found = {"uploading": None, "files": None, "url": None, "lookups": None}
     twine.auth.keyring = Keyring()
     twine.auth.keyring.asked = []
-    before = dict(os.environ)
-    os.environ.update(environ)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            twine.cli.dispatch(arguments)
+        twine.cli.dispatch(arguments)
         found["uploading"] = False
     except SystemExit as error:
         found["uploading"] = False if error.code in (0, None) else "usage"
@@ -63,10 +62,7 @@ for arguments, environ in json.load(sys.stdin):
         pass
     except (exceptions.TwineException, KeyError):
         found["uploading"] = "settings"
-    os.environ.clear()
-    os.environ.update(before)
-    results.append(found)
-print(json.dumps(results))
+    return found
 """
 
 PYPIRCS = {
@@ -228,6 +224,6 @@ upload --config-file mark -r a dist/demo*.whl
 """.strip().splitlines()
 
 
-def test_command_lines_are_read_as_twine_does(pytestconfig: pytest.Config, work: Path, home: Path) -> None:
+def test_command_lines_are_read_as_twine_does(environments: Environments, work: Path, home: Path) -> None:
     write_tree(work, home, PYPIRCS)
-    assert find_differences("twine", pytestconfig, SCRIPT, LINES, work, home) == []
+    assert find_differences("twine", environments, SCRIPT, LINES, [work]) == []

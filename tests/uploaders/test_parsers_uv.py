@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from distributions import make_sdist, make_wheel
-from environments import Environments
 from loopback_index import Form
 from sandbox import make_link
 
@@ -22,6 +21,8 @@ from keyring_pypitoken.uploaders.uv import UPLOADER
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from environments import Environments
 
 pytestmark = pytest.mark.uploaders
 
@@ -231,13 +232,6 @@ def compare(
     return different, uploads
 
 
-@pytest.fixture(scope="session")
-def environments(pytestconfig: pytest.Config) -> Environments:
-    """Keep the uploaders' environments in pytest's cache."""
-    assert pytestconfig.cache is not None
-    return Environments(pytestconfig.cache.mkdir("uploaders"), os.environ)
-
-
 @pytest.fixture
 def environ(server: Server) -> dict[str, str]:
     """Return variables by which uv uploads to the server."""
@@ -281,23 +275,3 @@ def test_settings(environments: Environments, server: Server, base: Path, enviro
     different, uploads = compare(WITH_SETTINGS, environments, server, base, environ)
     assert different == [], "\n".join(map(str, different))
     assert uploads >= 9
-
-
-@pytest.mark.parametrize("words", [(), ("--username", "__token__"), ("--index", "named")])
-def test_variables_alone_decide_where_and_with_which_token_it_uploads(
-    environments: Environments, server: Server, base: Path, words: tuple[str, ...]
-) -> None:
-    from keyring_pypitoken.lookup import Repository
-
-    url = f"{server.url}/here/"
-    (base / "uv.toml").write_text(
-        f'publish-url = "{server.url}/elsewhere/"\n'
-        f'[[index]]\nname = "named"\nurl = "{server.url}/simple"\npublish-url = "{url}"\n'
-    )
-    arguments = ["publish", *words, "dist/a-1.0.tar.gz"]
-    target = Process("uv", tuple(arguments), base, os.environ).target
-    variables = UPLOADER.variables("pypi-derived", Repository("here", url, "pypi.org", ()), target)
-    assert truth(environments.scripts("uv") / "uv", server, arguments, base, variables) == (
-        url,
-        frozenset({"a-1.0.tar.gz"}),
-    )

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from distributions import make_wheel
-from environments import Environments
 from wire import NO_TOKEN, DenyingIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from environments import Environments
 
 pytestmark = pytest.mark.uploaders
 Received = list[tuple[str, str, str]]
@@ -25,12 +26,6 @@ Received = list[tuple[str, str, str]]
 def index() -> Iterator[DenyingIndex]:
     with DenyingIndex() as index:
         yield index
-
-
-@pytest.fixture
-def scripts(pytestconfig: pytest.Config) -> Path:
-    assert pytestconfig.cache is not None
-    return Environments(pytestconfig.cache.mkdir("uploaders"), os.environ).scripts("pdm alone")
 
 
 @pytest.fixture
@@ -82,13 +77,13 @@ def test_pdm_looks_no_further_than_two_lines(
     asked: int,
     ends_with: tuple[str, str],
     has_terminal: bool,
-    scripts: Path,
+    environments: Environments,
     index: DenyingIndex,
     project: Path,
     home: Path,
 ) -> None:
     environ = environ_with_keyring(home, script)
-    command = [str(scripts / "pdm"), "publish", "-r", index.url]
+    command = [str(environments.scripts("pdm alone") / "pdm"), "publish", "-r", index.url]
     screen = in_terminal(command, project, environ) if has_terminal else without_terminal(command, project, environ)
     assert ends_with[has_terminal] in screen
     assert index.received == received

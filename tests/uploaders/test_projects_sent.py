@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import keyring
 import pytest
 from command_lines import LINES, Line, write_projects
-from wire import NO_TOKEN, NotingIndex, Sent, open_environments, run_offline
+from wire import NO_TOKEN, NotingIndex, Sent, run_offline
 
 from keyring_pypitoken.lookup import Repository
 from keyring_pypitoken.uploaders.settings import DEFAULT
@@ -44,11 +44,6 @@ PARTS = {
     for environment, lines in LINES.items()
     for start in range(0, len(lines), 12)
 }
-
-
-@pytest.fixture(scope="module")
-def environments(pytestconfig: pytest.Config) -> Iterator[Environments]:
-    yield from open_environments(pytestconfig)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from sandbox import Command, WritePolicy, forget
 from situations import PYPI, SECRET, SITUATIONS, TESTPYPI, Place, Situation, make_project
-from wire import OFFLINE, NotingIndex, open_environments, run_offline
+from wire import OFFLINE, NotingIndex, run_offline
 
 from keyring_pypitoken.uploaders.uploader import Process, find_uploader
 
@@ -47,11 +47,6 @@ class Indexes(NamedTuple):
             index.sent.clear()
             index.uploads.clear()  # so that the same files may come again
         return kinds
-
-
-@pytest.fixture(scope="module")
-def environments(pytestconfig: pytest.Config) -> Iterator[Environments]:
-    yield from open_environments(pytestconfig)
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from devpi_server import DevpiServer
 from distributions import make_sdist, make_wheel
 from file_keyring import FileKeyring
 from sandbox import STORES, Result, WritePolicy, new_master
-from wire import open_environments
 
 from keyring_pypitoken import Token, paths
 
@@ -165,11 +164,6 @@ class Uploader:
         path = shutil.which(program, path=self.environ["PATH"])
         assert path is not None, program
         return [path, *arguments]
-
-
-@pytest.fixture(scope="session")
-def environments(pytestconfig: pytest.Config) -> Iterator[Environments]:
-    yield from open_environments(pytestconfig)
 
 
 @pytest.fixture
