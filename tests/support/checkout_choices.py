@@ -1,6 +1,6 @@
 """What a checkout's own files choose about who can read an upload: the command line, the file and its text, the key.
 
-`test_project_targets` compares the uploaders' modules with it, `test_checkout_sent` the uploaders themselves. `{proxy}`
+`test_targets` compares the uploaders' modules with it, `test_checkout_sent` the uploaders themselves. `{proxy}`
 is the checkout's proxy, and `ca.pem` a certificate that it brings along.
 """
 
