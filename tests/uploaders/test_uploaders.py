@@ -416,53 +416,6 @@ def test_a_raw_master_is_derived_from(name: str, key: str, make: Callable[[str],
     assert [names(upload) for upload in uploader.arrived(project)] == [[project]] * 2
 
 
-# Evidence: the project that an uploader is pointed at, whatever the directory it runs in
-
-
-@pytest.mark.parametrize(
-    ("name", "command", "environ"),
-    [
-        ("flit", "flit -f {directory}/pyproject.toml publish --no-use-vcs", {}),
-        ("flit", "flit --ini-file={directory}/pyproject.toml publish --no-use-vcs", {}),
-        ("pdm", "pdm publish -p {directory} --no-build -r {{url}}", {}),
-        ("pdm", "pdm publish --no-build -r {{url}}", {"PDM_PROJECT": "{directory}"}),
-        ("pdm, the keyring command", "pdm publish --project {directory} --no-build -r {{url}}", {}),
-        ("poetry", "poetry -P {directory} publish --no-interaction -r local --dist-dir {directory}/dist", {}),
-        ("poetry", "poetry publish --project={directory} --no-interaction -r local --dist-dir {directory}/dist", {}),
-        ("poetry", "poetry -C {directory} publish --no-interaction -r local", {}),
-        ("hatch", "hatch -p pointed publish -r {{url}} -u __token__ --no-prompt", {}),
-        ("hatch", "hatch publish -r {{url}} -u __token__ --no-prompt", {"HATCH_PROJECT": "pointed"}),
-        (
-            "uv",
-            "uv --directory {directory} publish --publish-url {{url}} -u __token__ --keyring-provider subprocess",
-            {},
-        ),
-    ],
-)
-def test_the_project_pointed_at_counts(
-    name: str, command: str, environ: dict[str, str], make: Callable[[str], Uploader], work: Path
-) -> None:
-    """Its own name and its own policy, not those of the directory that the uploader runs in."""
-    uploader = make(name)
-    (work / "pyproject.toml").write_text('[project]\nname = "elsewhere"\nversion = "1"\n')
-    (work / "pypitoken.toml").write_text('projects = ["elsewhere"]\n')
-    directory = work.parent / "pointed"
-    nonce = str(abs(hash((command, tuple(environ)))))
-    project = make_project(directory, f"pointed-{nonce}-" + project_of(name))
-    (directory / "pypitoken.toml").write_text(f'projects = ["{project}"]\n')
-    if name == "hatch":
-        config = work.parent / "hatch.toml"
-        config.write_text(f"[projects]\npointed = '{directory}'\n")
-        environ = {**environ, "HATCH_CONFIG": str(config)}
-    uploader.store(uploader.index.create_master("alice"))
-    done = uploader.run(
-        command.format(directory=directory),
-        **{key: value.format(directory=directory) for key, value in environ.items()},
-    )
-    assert done.returncode == 0, shown(done)
-    assert [names(upload) for upload in uploader.arrived(project)] == [[project]] * 2
-
-
 def test_stale_files_do_not_widen_what_flit_gets(make: Callable[[str], Uploader], work: Path) -> None:
     """It asks before it builds: what lies in dist/ from another time is not what it uploads."""
     uploader = make("flit")
@@ -470,34 +423,6 @@ def test_stale_files_do_not_widen_what_flit_gets(make: Callable[[str], Uploader]
     make_wheel(work / "dist", "stale-project", "0.1")
     uploader.store(uploader.index.create_master("alice"))
     done = uploader.upload()
-    assert done.returncode == 0, shown(done)
-    assert [names(upload) for upload in uploader.arrived(project)] == [[project]] * 2
-
-
-def test_uv_uploads_a_workspace(make: Callable[[str], Uploader], work: Path) -> None:
-    """Without files it takes all of dist/, which in the root of a workspace holds several projects."""
-    uploader = make("uv")
-    (work / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["one", "two"]\n')
-    make_wheel(work / "dist", "workspace-one", "1.0")
-    make_sdist(work / "dist", "workspace-two", "1.0")
-    uploader.store(uploader.index.create_master("alice"))
-    done = uploader.upload()
-    assert done.returncode == 0, shown(done)
-    for project in ("workspace-one", "workspace-two"):
-        assert [names(upload) for upload in uploader.arrived(project)] == [["workspace-one", "workspace-two"]]
-
-
-def test_a_release_tool_calls_twine_in_its_own_process(make: Callable[[str], Uploader], work: Path) -> None:
-    """As zest.releaser does: no file is among its arguments, and the project's metadata tells."""
-    uploader = make("twine")
-    project = make_project(work, "release-" + project_of("twine"))
-    tool = work.parent / "release.py"
-    tool.write_text(
-        "import sys, twine.cli\n"
-        'twine.cli.dispatch(["upload", "--non-interactive", "--repository-url", sys.argv[1], "dist/*"])\n'
-    )
-    uploader.store(uploader.index.create_master("alice"))
-    done = uploader.run(f"python {tool} {{url}} --minor")
     assert done.returncode == 0, shown(done)
     assert [names(upload) for upload in uploader.arrived(project)] == [[project]] * 2
 
