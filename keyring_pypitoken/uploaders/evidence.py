@@ -182,9 +182,9 @@ def find_workspace(directory: Path, here: Path) -> tuple[Path, list[str]]:
 
 def _hint(uploader: Uploader | None, metadata: Metadata) -> str:
     """Return what would show the project, for a refusal."""
-    name_files = f"name the files (`{uploader.naming_files}`), " if uploader else "name the distribution files, "
-    if uploader is not None and not uploader.naming_files:
-        name_files = ""
+    name_files = "name the distribution files, "
+    if uploader is not None:
+        name_files = f"name the files (`{uploader.naming_files}`), " if uploader.naming_files else ""
     if _SETUP_PY in metadata.files:
         return f"build it, since `setup.py` does not show its name before, {name_files}name it with `--project`"
     return f"{name_files}run it in the project's directory"

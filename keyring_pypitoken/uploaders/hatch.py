@@ -26,13 +26,16 @@ from keyring_pypitoken.uploaders.settings import (
     read_table,
     user_config,
 )
-from keyring_pypitoken.uploaders.uploader import BYPASS, Address, Problem, Target, Uploader
+from keyring_pypitoken.uploaders.uploader import Address, Problem, Target, Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from keyring_pypitoken.uploaders.uploader import Process
 
+_NO_USER = Problem(
+    "hatch has no user name, and --no-prompt keeps it from asking for one", in_shell("HATCH_INDEX_USER", TOKEN_USERNAME)
+)
 _REPOSITORIES = {"main": PYPI.url, "test": TESTPYPI.url}
 _PROJECT_FILES = ("pyproject.toml", "setup.py")
 _DISTRIBUTIONS = (".whl", ".tar.gz")  # it passes over all other files
@@ -68,7 +71,7 @@ class Hatch(Uploader):
 
     def find_project(self, process: Process) -> Path:
         here = _find_root(process.directory)
-        named = _before(process).find("--project", "HATCH_PROJECT")
+        named = Sources(process.command.before, process.environ).find("--project", "HATCH_PROJECT")
         config = _read_config(process)
         if named.value:
             root = _find_root(_find_named(process, config, named.value))
@@ -97,21 +100,14 @@ class Hatch(Uploader):
             raise Refusal(f"{what}, which is unknown: use `index`.")
         address = _find_address(sources)
         username, password, section = _find_credentials(process, sources, address)
-        problems: list[Problem] = []
-        if not username.value and process.command.after.has("--no-prompt"):
-            problem = "hatch has no user name, and --no-prompt keeps it from asking for one"
-            problems.append(Problem(problem, in_shell("HATCH_INDEX_USER", TOKEN_USERNAME), BYPASS))
+        is_stuck = not username.value and process.command.after.has("--no-prompt")
         lookup = None if password.value is not None else (address.url, username.value or TOKEN_USERNAME)
-        return Target(address, username, password, lookup, section, problems=tuple(problems))
-
-
-def _before(process: Process) -> Sources:
-    return Sources(process.command.before, process.environ)
+        return Target(address, username, password, lookup, section, (_NO_USER,) if is_stuck else ())
 
 
 def _read_config(process: Process) -> Table:
     """Return the user's config.toml; refuse a named one that does not exist."""
-    named = _before(process).find("--config", "HATCH_CONFIG").value
+    named = Sources(process.command.before, process.environ).find("--config", "HATCH_CONFIG").value
     file = process.directory / named if named else user_config("hatch") / "config.toml"
     if named and status(file, named) is None:
         raise Refusal(f"{quoted(named)} does not exist: name hatch's settings file.")

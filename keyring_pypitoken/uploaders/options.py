@@ -101,29 +101,26 @@ class Grammar:
             names = {name for known, name in self._names.items() if known.startswith(spelling)}
         if len(names) != 1:
             return False
-        (name,) = names
-        if name not in self._values.values():
-            options.append((name, None))
-        else:
-            options.append((name, value if equals else rest.pop() if rest else None))
+        options.append(self._with_value(names.pop(), value if equals else None, rest))
         return True
 
     def _read_short(self, word: str, rest: list[str], options: list[tuple[str, str | None]]) -> bool:
         """Read one short option, or several in one word of which only the last takes a value."""
         for at, letter in enumerate(word[1:], 1):
-            name = self._names.get(f"-{letter}")
+            name, value = self._names.get(f"-{letter}"), word[at + 1 :]
             if name is None:
                 return False
-            if name not in self._values.values():
-                options.append((name, None))
-                continue
-            value = word[at + 1 :]
-            if value.startswith("=") and self._equals:
-                options.append((name, value[1:]))
-            else:
-                options.append((name, value or (rest.pop() if rest else None)))
-            break
+            attached = value.removeprefix("=") if self._equals else value
+            options.append(self._with_value(name, attached if value else None, rest))
+            if name in self._values.values():
+                break
         return True
+
+    def _with_value(self, name: str, value: str | None, rest: list[str]) -> tuple[str, str | None]:
+        """Return an option with the value in its word, or else the next word; with None if it takes none."""
+        if name not in self._values.values():
+            return name, None
+        return name, rest.pop() if value is None and rest else value
 
 
 def _by_spelling(options: str) -> Mapping[str, str]:

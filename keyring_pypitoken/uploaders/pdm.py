@@ -111,7 +111,7 @@ class _Run(Record):
     project: Path
     typed: Parsed
     both: Parsed
-    name: str
+    added_by: Source
 
     @classmethod
     def of(cls, process: Process) -> _Run:
@@ -121,17 +121,14 @@ class _Run(Record):
         if not isinstance(added, list) or not all(isinstance(word, str) for word in added):
             raise Refusal(f"`tool.pdm.options.publish` in {table.name} is not an array of strings: correct it there.")
         both = _PUBLISH.parse((*added, *process.command.before.rest))
-        return cls(process, project, process.command.after, both, table.name)
+        added_by = Source("file", table.name, "tool.pdm.options.publish", in_checkout=True)
+        return cls(process, project, process.command.after, both, added_by)
 
     def choose(self, option: str, variable: str) -> Setting:
         """Return what an option says, unless that is empty, else its variable."""
         chosen = Sources(self.both, self.process.environ).find(option if self.both.last(option) else "", variable)
         is_added = chosen.source.kind == "option" and self.typed.last(option) is None
-        return chosen._replace(source=self.source()) if is_added else chosen
-
-    def source(self) -> Source:
-        """Return where the project adds options."""
-        return Source("file", self.name, "tool.pdm.options.publish", in_checkout=True)
+        return chosen._replace(source=self.added_by) if is_added else chosen
 
 
 def _find_repository(chosen: Setting, run: _Run) -> tuple[Address, list[Table]]:
@@ -176,7 +173,7 @@ def _repositories(table: Table) -> dict[str, Table]:
 def _choices(run: _Run, tables: list[Table]) -> Iterator[Setting]:
     """Yield what a checkout sets: no check of the certificate, or a certificate that it brings itself."""
     if run.both.has("--no-verify-ssl", "--no-very-ssl") and not run.typed.has("--no-verify-ssl", "--no-very-ssl"):
-        yield Setting("--no-verify-ssl", run.source())
+        yield Setting("--no-verify-ssl", run.added_by)
     chosen = run.choose("--ca-certs", "PDM_PUBLISH_CA_CERTS")
     if chosen.source.in_checkout:
         yield chosen

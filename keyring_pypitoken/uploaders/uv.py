@@ -80,7 +80,7 @@ class Uv(Uploader):
             paths = expand(_directory(process), pattern, as_rust=True)
             if not paths and not re.search(r"[*?\[]", pattern):
                 raise Refusal(f"{quoted(pattern)} does not exist: build it, or correct its name.")
-            files.update(path for path in paths if _is_distribution(os.path.basename(path)) and _is_file(path))
+            files.update(filter(_is_distribution, paths))
         if not files:
             raise Refusal("uv finds no distributions to publish: build them, or name them.")
         return tuple(sorted({Path(os.path.normpath(path)) for path in files}))
@@ -123,15 +123,13 @@ def _directory(process: Process) -> Path:
     return Path(os.path.normpath(process.directory / named))
 
 
-def _is_file(path: str) -> bool:
-    status = follow(path, path)
-    return status is not None and stat.S_ISREG(status.st_mode)
-
-
-def _is_distribution(name: str) -> bool:
-    """Return True if uv uploads a file of this name: one with a valid, normalized project and version."""
+def _is_distribution(path: str) -> bool:
+    """Return True if uv uploads this: a file whose name has a valid, normalized project and version."""
     from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
+    state, name = follow(path, path), os.path.basename(path)
+    if state is None or not stat.S_ISREG(state.st_mode):
+        return False
     is_wheel = name.endswith(".whl")
     try:
         project, version, *_ = (parse_wheel_filename if is_wheel else parse_sdist_filename)(name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import platformdirs
 import pytest
 
 from keyring_pypitoken.exceptions import PolicyError, Refusal
@@ -18,12 +17,10 @@ from keyring_pypitoken.uploaders.settings import (
     Sources,
     Table,
     checked_url,
-    first,
     home,
     read_ini,
     read_pypirc,
     read_table,
-    user_config,
 )
 
 
@@ -106,25 +103,6 @@ def test_a_pypirc_that_an_option_names_must_exist(work: Path, environ: dict[str,
     assert str(refusal.value) == "'no\\x1brc' does not exist: correct the option that names it."
 
 
-def test_toml_is_read_and_may_be_absent(work: Path) -> None:
-    (work / "x.toml").write_text("[a]\nb = 1\n", encoding="utf-8")
-    assert read_table(work / "x.toml", work) == Table({"a": {"b": 1}}, "x.toml")
-    assert read_table(work / "missing.toml", work, in_checkout=True) == Table({}, "missing.toml", in_checkout=True)
-
-
-def test_broken_toml_is_refused(work: Path) -> None:
-    (work / "x.toml").write_text("[a\n", encoding="utf-8")
-    with pytest.raises(PolicyError, match=r"^x\.toml"):
-        read_table(work / "x.toml", work)
-
-
-def test_the_configuration_directory_of_a_program_is_that_of_platformdirs() -> None:
-    assert user_config("tool") == Path(platformdirs.user_config_dir("tool", appauthor=False))
-    assert user_config("tool", roaming=True) == Path(
-        platformdirs.user_config_dir("tool", appauthor=False, roaming=True)
-    )
-
-
 def test_the_home_directory_is_that_of_the_environment(work: Path) -> None:
     variable = "USERPROFILE" if os.name == "nt" else "HOME"
     assert home({variable: str(work)}) == work
@@ -151,17 +129,6 @@ def test_a_url_of_the_web_names_a_host(url: str, *, expected: bool) -> None:
     with pytest.raises(Refusal) as refusal:
         checked_url(url, "rc")
     assert str(refusal.value) == "the repository URL of rc is not one of http or https: correct it."
-
-
-def test_the_first_of_option_variable_and_file_counts() -> None:
-    options = Parsed((("--repository", ""), ("--sign", None)))
-    files = (Table({"a": {"b": 1}}, "one"), Table({"a": {"b": "two"}}, "two", in_checkout=True))
-    sources = Sources(options, {"NAME": ""}, files)
-    file = Setting("two", Source("file", "two", "a.b", in_checkout=True))
-    assert sources.find("--repository", "NAME", "a", "b") == Setting("", Source("option", "--repository"))
-    assert sources.find("--sign", "NAME", "a", "b") == Setting("", Source("variable", "NAME"))
-    assert sources.find("--sign", "OTHER", "a", "b") == first(files, "a", "b") == file
-    assert sources.find("--sign", "OTHER", "a", "c") == Setting(None, DEFAULT)
 
 
 def test_a_source_is_shown_without_control_characters() -> None:
