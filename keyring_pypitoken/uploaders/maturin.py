@@ -77,7 +77,7 @@ class Maturin(Uploader):
         sources = Sources(process.command.after, process.environ)
         pypirc = read_pypirc(process.environ, process.directory, as_python=False)
         pypirc = pypirc._replace(sections={name.lower(): section for name, section in pypirc.sections.items()})
-        address, takes_address = _find_address(sources, pypirc)
+        address = _find_address(sources, pypirc)
         section = address.name.lower()
         user, password = pypirc.find(section, "username"), pypirc.find(section, "password")
         token = sources.find("", "MATURIN_PYPI_TOKEN")
@@ -87,11 +87,13 @@ class Maturin(Uploader):
             # Otherwise it asks its own keyring, which nobody here can see.
             user, password = (sources.find(f"--{key}", f"MATURIN_{key.upper()}") for key in ("username", "password"))
             section = ""
-        return Target(address, user, password, None, section, (_ASKS_NOT,), takes_address=takes_address)
+        return Target(
+            address, user, password, None, section, (_ASKS_NOT,), takes_address=not sources.options.has(*_OPTIONS)
+        )
 
 
-def _find_address(sources: Sources, pypirc: Pypirc) -> tuple[Address, bool]:
-    """Return the address, and whether no option names it; it refuses some combinations that are not looked at here."""
+def _find_address(sources: Sources, pypirc: Pypirc) -> Address:
+    """Return the address; maturin refuses some combinations that are not looked at here."""
     options = [
         Setting(value or "", Source("option", name)) for name, value in sources.options.options if name in _OPTIONS
     ]
@@ -108,7 +110,7 @@ def _find_address(sources: Sources, pypirc: Pypirc) -> tuple[Address, bool]:
         url, source = re.split("[;#]", text)[0].strip(), pypirc.source
     if url is None:
         raise pypirc.unknown(name)
-    return Address(checked_url(url, source), name, source), not options
+    return Address(checked_url(url, source), name, source)
 
 
 UPLOADER = Maturin()

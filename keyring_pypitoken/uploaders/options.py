@@ -23,19 +23,13 @@ _SEPARATORS = r"[/\\]+" if os.name == "nt" else "/+"
 
 
 class Parsed(Record):
-    """A command line.
+    """A command line."""
 
-    Attributes:
-        options: the options in their order, by their last spelling (`--repository`); the value of a flag is None.
-        positional_args: what is neither an option nor the value of one.
-        rest: what follows the first positional argument, if the parser was to stop there.
-        unknown: options that are not known.
-    """
-
+    # The options in their order, by their last spelling (`--repository`); the value of a flag is None.
     options: tuple[tuple[str, str | None], ...] = ()
-    positional_args: tuple[str, ...] = ()
-    rest: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
+    positional_args: tuple[str, ...] = ()  # what is neither an option nor the value of one
+    rest: tuple[str, ...] = ()  # what follows the first positional argument, if the parser was to stop there
+    unknown: tuple[str, ...] = ()  # options that are not known
 
     def __repr__(self) -> str:
         return f"Parsed({[name for name, _ in self.options]})"  # their values may be passwords

@@ -28,19 +28,12 @@ _MAX_LINE = 4096  # characters; configparser takes quadratic time for a line of 
 
 
 class Source(Record):
-    """What sets a value: data for decisions, and its text for people.
+    """What sets a value: data for decisions, and its text for people."""
 
-    Attributes:
-        kind: `url` is the user part of an upload URL.
-        name: the option, the variable, the file as messages call it, or what has the URL.
-        key: the key in a file; empty if the name says enough.
-        in_checkout: whether it is a file of the project, which whoever wrote the checkout chose.
-    """
-
-    kind: Literal["option", "variable", "file", "url", "default"]
-    name: str
-    key: str = ""
-    in_checkout: bool = False
+    kind: Literal["option", "variable", "file", "url", "default"]  # `url` is the user part of an upload URL
+    name: str  # the option, the variable, the file as messages call it, or what has the URL
+    key: str = ""  # the key in a file; empty if the name says enough
+    in_checkout: bool = False  # whether it is a file of the project, which whoever wrote the checkout chose
 
     def __str__(self) -> str:
         return printable(f"{self.key} in {self.name}" if self.key else self.name)

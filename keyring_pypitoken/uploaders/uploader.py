@@ -30,26 +30,18 @@ State = Literal["uploading", "other", "unknown"]
 
 
 class Process(Record):
-    """A process that uploads, or may; what is asked about it is answered once.
+    """A process that uploads, or may; what is asked about it is answered once."""
 
-    Attributes:
-        program: the name of the program, such as `twine`; empty if it has none that can be shown.
-        arguments: its command line without the program.
-        directory: its current directory.
-        environ: its environment.
-        is_parent: whether it is the process that started this one.
-        files: the distributions that its running upload was given, as far as the call stack shows them; empty if it
-            should and does not; None if no upload is running in this process, or it builds them itself.
-        state: what an asker does: `uploading`; `other` for an uploader's program, or pip, that does not upload;
-            `unknown` for any other program, such as a script or a person's shell.
-    """
-
-    program: str
-    arguments: tuple[str, ...]
-    directory: Path
+    program: str  # its name, such as `twine`; empty if it has none that can be shown
+    arguments: tuple[str, ...]  # its command line without the program
+    directory: Path  # its current directory
     environ: Mapping[str, str]
-    is_parent: bool = False
+    is_parent: bool = False  # whether it is the process that started this one
+    # The distributions that its running upload was given, as far as the call stack shows them; empty if it should and
+    # does not; None if no upload is running in this process, or it builds them itself.
     files: tuple[Path, ...] | None = None
+    # What an asker does: `uploading`; `other` for an uploader's program, or pip, that does not upload; `unknown` for
+    # any other program, such as a script or a person's shell.
     state: State = "unknown"
 
     def __repr__(self) -> str:
@@ -78,17 +70,11 @@ class Process(Record):
 
 
 class Address(Record):
-    """Where a run uploads to.
+    """Where a run uploads to."""
 
-    Attributes:
-        url: the upload URL, as the uploader has it: a user name and a password may be in it.
-        name: what the uploader calls the repository; empty if it has no name for it.
-        source: what names it.
-    """
-
-    url: str
-    name: str
-    source: Source
+    url: str  # as the uploader has it: a user name and a password may be in it
+    name: str  # what the uploader calls the repository; empty if it has no name for it
+    source: Source  # what names it
 
     def __repr__(self) -> str:
         return f"Address({self.shown!r}, {self.name!r}, {self.source!r})"
@@ -99,22 +85,16 @@ class Address(Record):
         return re.sub(r"^([^:/?#@]*://)?.*@", r"\1***@", self.url, flags=re.DOTALL)
 
 
+# It sends something else; it sends nothing; it was not set up to ask keyring, and asks a person.
 BYPASS, STOP, SETUP = "bypass", "stop", "setup"
 
 
 class Problem(Record):
-    """What keeps an uploader from sending a restricted token: a clause, and an imperative to mend it.
-
-    Attributes:
-        problem: the clause.
-        remedy: the imperative.
-        effect: what comes of it: BYPASS, it sends something else; STOP, it sends nothing; SETUP, it was not set up to
-            ask keyring, and asks a person.
-    """
+    """What keeps an uploader from sending a restricted token: a clause, and an imperative to mend it."""
 
     problem: str
     remedy: str
-    effect: str = BYPASS
+    effect: str = BYPASS  # what comes of it
 
     @classmethod
     def of_refusal(cls, refusal: Refusal) -> Problem:
@@ -125,75 +105,50 @@ class Problem(Record):
 
 
 class Target(Record):
-    """Where a run uploads to and with which credentials, by options, variables and files in the uploader's own order.
-
-    Attributes:
-        address: where it uploads to.
-        username: the user name that it sends or asks for; None if it asks keyring for one.
-        password: the password that it sends without asking keyring; None if it asks.
-        lookup: the first service and user name that it asks keyring for by the upload URL; None if it does not.
-        section: the section of .pypirc that holds the password.
-        problems: what else keeps it from sending a restricted token.
-        checkout: settings in files of the project that choose who can read this upload, such as a proxy.
-        takes_address: False if an option names the repository, beside which a variable must not name it.
-    """
+    """Where a run uploads to and with which credentials, by options, variables and files in the uploader's order."""
 
     address: Address
-    username: Setting = Setting()
-    password: Setting = Setting()
+    username: Setting = Setting()  # the user name that it sends or asks for; None if it asks keyring for one
+    password: Setting = Setting()  # what it sends without asking keyring; None if it asks
+    # The first service and user name that it asks keyring for by the upload URL; None if it does not.
     lookup: tuple[str, str | None] | None = None
-    section: str = ""
-    problems: tuple[Problem, ...] = ()
-    checkout: tuple[Setting, ...] = ()
-    takes_address: bool = True
+    section: str = ""  # the section of .pypirc that holds the password
+    problems: tuple[Problem, ...] = ()  # what else keeps it from sending a restricted token
+    checkout: tuple[
+        Setting, ...
+    ] = ()  # from files of the project, what chooses who can read this upload, such as a proxy
+    takes_address: bool = True  # False if an option names the repository, beside which a variable must not name it
 
 
 _STOPPING = ("--help", "--version", "--dry-run", "--logo", "--pep582")  # with them nothing is uploaded
 
 
 class Uploader(ABC):
-    """An uploader. Class attributes are facts; methods read one run's command line, environment and settings.
+    """An uploader. Class attributes are facts; methods read one run's command line, environment and settings."""
 
-    Attributes:
-        name: the program, which is the module's name too.
-        typical: what people type behind its name to upload, as `status` simulates it; nothing if that says too little.
-        naming_files: a command line that names the files to upload, for hints; empty if it takes none.
-        module: the Python module that is loaded while it runs, if it asks keyring in its own process; else empty.
-        asks_keyring: whether it asks Python's keyring at all.
-        uses_command: whether it may start the `keyring` command to ask. If that fails, it looks for other credentials,
-            or prompts, so that a refusal prints a constant text that is not a token, which the index refuses.
-        hides_stderr: whether it hides what the `keyring` command writes to stderr.
-        resume: the option that sends only what the index lacks; `{domain}` stands for it; empty if there is none.
-        token_variables: variables by which it takes a token, which replaces `{token}`; `{name}` is what it calls the
-            repository.
-        address_variables: likewise, variables by which it takes an upload URL, which replaces `{url}`.
-        rival_variables: further variables that change as whom it uploads: removed beside the token.
-        rival_addresses: further variables that change where it uploads: removed beside the address.
-        options: those that it takes before a subcommand.
-        commands: its subcommands that upload, each with its options; if they are those of `options`, both may stand
-            anywhere.
-        subcommands: all of its subcommands, if it may start the `keyring` command.
-        reads_cargo: whether `Cargo.toml` may name its project.
-        upload_functions: its functions that upload, each with what reads the files from its variables, or None if it
-            uploads none in that run; None if the files are not known there.
-    """
-
-    name: ClassVar[str] = ""
+    name: ClassVar[str] = ""  # the program, which is the module's name too
+    # What people type behind its name to upload, as `status` simulates it; nothing if that says too little.
     typical: ClassVar[tuple[str, ...]] = ()
-    naming_files: ClassVar[str] = ""
-    module: ClassVar[str] = ""
-    asks_keyring: ClassVar[bool] = True
+    naming_files: ClassVar[str] = ""  # a command line that names the files to upload, for hints; empty if it takes none
+    module: ClassVar[str] = ""  # what is loaded while it runs, if it asks keyring in its own process; else empty
+    asks_keyring: ClassVar[bool] = True  # whether it asks Python's keyring at all
+    # Whether it may start the `keyring` command to ask. If that fails, it looks for other credentials, or prompts, so
+    # that a refusal prints a constant text that is not a token, which the index refuses.
     uses_command: ClassVar[bool] = False
-    hides_stderr: ClassVar[bool] = False
-    resume: ClassVar[str] = ""
+    hides_stderr: ClassVar[bool] = False  # whether it hides what the `keyring` command writes to stderr
+    resume: ClassVar[str] = ""  # the option that sends only what the index lacks, if any; `{domain}` stands for that
+    # Variables by which it takes a token, which replaces `{token}`; `{name}` is what it calls the repository.
     token_variables: ClassVar[Mapping[str, str]] = {}
-    address_variables: ClassVar[Mapping[str, str]] = {}
-    rival_variables: ClassVar[tuple[str, ...]] = ()
-    rival_addresses: ClassVar[tuple[str, ...]] = ()
-    options: ClassVar[Grammar] = Grammar("", "")
+    address_variables: ClassVar[Mapping[str, str]] = {}  # likewise, by which it takes an upload URL, `{url}`
+    rival_variables: ClassVar[tuple[str, ...]] = ()  # others that change as whom it uploads: removed beside the token
+    rival_addresses: ClassVar[tuple[str, ...]] = ()  # others that change where it uploads: removed beside the address
+    options: ClassVar[Grammar] = Grammar("", "")  # those that it takes before a subcommand
+    # Its subcommands that upload, each with its options; if they are those of `options`, both may stand anywhere.
     commands: ClassVar[Mapping[str, Grammar]] = {}
-    subcommands: ClassVar[str] = ""
-    reads_cargo: ClassVar[bool] = False
+    subcommands: ClassVar[str] = ""  # all of its subcommands, if it may start the `keyring` command
+    reads_cargo: ClassVar[bool] = False  # whether `Cargo.toml` may name its project
+    # Its functions that upload, each with what reads the files from its variables, or None if it uploads none in that
+    # run; None if the files are not known there.
     upload_functions: ClassVar[Mapping[str, Callable[[Mapping[str, Any]], Iterable[Any] | None] | None]] = {}
 
     def parse(self, arguments: tuple[str, ...]) -> Command:
