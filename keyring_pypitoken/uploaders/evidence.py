@@ -58,9 +58,9 @@ def find_evidence(
         Refusal: a source answers and cannot be understood.
     """
     current_directory()  # what is relative to one that is gone would be found elsewhere
-    uploader = process.uploader
-    directory = process.directory if uploader is None else uploader.find_project(process)
-    reads_cargo = uploader is not None and uploader.reads_cargo
+    uploader, directory, reads_cargo = process.uploader, process.directory, False
+    if uploader is not None:
+        directory, reads_cargo = uploader.find_project(process), uploader.reads_cargo
     if uploader is not None and process.files is None and not uploader.is_uploading(process):
         uploader = None
     variable = map(str.strip, process.environ.get(PROJECT_VARIABLE, "").split(","))
@@ -158,8 +158,9 @@ def find_metadata(directory: Path, here: Path, *, reads_cargo: bool = False) -> 
         Refusal: the metadata cannot be understood.
     """
     candidates = list(project_directories(directory))
+    owners = trusted_owners(candidates[-1])
     for candidate in candidates:
-        metadata = _read_metadata(candidate, candidates[-1], here, reads_cargo=reads_cargo)
+        metadata = _read_metadata(candidate, owners, here, reads_cargo=reads_cargo)
         if metadata.files:
             return metadata
     return Metadata(directory)
@@ -274,8 +275,7 @@ def _members(archive: bytes, name: bytes) -> list[bytes]:
     return contents
 
 
-def _read_metadata(directory: Path, root: Path, here: Path, *, reads_cargo: bool = False) -> Metadata:
-    owners = trusted_owners(root)
+def _read_metadata(directory: Path, owners: set[int] | None, here: Path, *, reads_cargo: bool) -> Metadata:
     names = {name: display_name(directory / name, here) for name in (_PYPROJECT, _SETUP_CFG, _SETUP_PY, _CARGO)}
     files = {
         name: shown
