@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from keyring_pypitoken import files, paths
 from keyring_pypitoken.exceptions import PolicyError, Refusal
 from keyring_pypitoken.record import Record
-from keyring_pypitoken.vault.lock import locked
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Grant, NamedFile
@@ -73,7 +72,7 @@ def record(entry: Entry) -> None:
         # The line break comes first: a line that a full disk cut short does not spoil the next one.
         line = f"\n{json.dumps(fields)}".encode("ascii")
         path = paths.history()
-        with locked(path, _LOCK_SECONDS):
+        with files.locked(path, _LOCK_SECONDS):
             status = files.status(path, path)
             if status is not None and status.st_size + len(line) > _MAX_BYTES:
                 newest = (files.read_bytes(path, path) or b"")[-_MAX_BYTES // 2 :]

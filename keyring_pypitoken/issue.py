@@ -203,9 +203,10 @@ def _find_master(grant: Grant, config: Config, ask_rest: AskRest) -> MasterToken
     repository, account, command = grant.repository, grant.account, config.store.command
     if command is not None:
         labels.check_account(account, repository, config)
-        return masters.run_command(
-            command.value, repository, account.value, grant.projects.value if grant.projects else ()
-        )
+        from keyring_pypitoken.vault.command import CommandStore  # few name a program
+
+        projects = grant.projects.value if grant.projects else ()
+        return CommandStore(command.value, repository.name, account.value, projects, repository.domain).read_master()
     master = masters.find_master(repository, account.value, config.store)
     if master is None and (account.value == DEFAULT_ACCOUNT or account.origin == labels.LOOKUP):
         raw = ask_rest()

@@ -36,19 +36,12 @@ Address = tuple[str, str, int, str]  # scheme, host, port, path without its last
 
 
 class Repository(Record):
-    """An upload endpoint.
+    """An upload endpoint."""
 
-    Attributes:
-        name: what policies call it, such as `pypi`.
-        url: its upload URL, which is part of the name that its masters are stored under.
-        domain: the location in its tokens.
-        services: further names under which uploaders ask keyring for it.
-    """
-
-    name: str
-    url: str
-    domain: str
-    services: tuple[str, ...] = ()
+    name: str  # what policies call it, such as `pypi`
+    url: str  # its upload URL, which is part of the name that its masters are stored under
+    domain: str  # the location in its tokens
+    services: tuple[str, ...] = ()  # further names under which uploaders ask keyring for it
 
     def private_service(self, account: str) -> str:
         """Return the service under which an account's master is stored: a name that no uploader asks for."""
@@ -68,19 +61,12 @@ BUILT_IN = (PYPI, TESTPYPI)
 
 
 class Key(Record):
-    """What keyring was asked for, if its user name is one that a token has.
+    """What keyring was asked for, if its user name is one that a token has."""
 
-    Attributes:
-        service: the service as it was asked for.
-        username: the user name as it was asked for.
-        label: what follows the question mark of a URL: an account, or a project.
-        project: the project that the user name names (flit), not yet normalized.
-    """
-
-    service: str
-    username: str | None
-    label: str | None = None
-    project: str | None = None
+    service: str  # as it was asked for
+    username: str | None  # likewise
+    label: str | None = None  # what follows the question mark of a URL: an account, or a project
+    project: str | None = None  # the project that the user name names (flit), not yet normalized
 
     @classmethod
     def of(cls, repository: Repository, account: str | None = None) -> Key:
@@ -110,17 +96,12 @@ class Key(Record):
 
 
 class Match(Record):
-    """How a key names a repository.
+    """How a key names a repository."""
 
-    Attributes:
-        kind: `url`: by its URL. `host`: by its host or a service of the policy. `name`: by a name that an uploader
-            gives it. `generic`: by a name that hatch gave it before 1.16.3, and other programs may use, too.
-            `misspelled`: by something else in which the host of a repository is.
-        repository: None if only the uploader, or the token that is stored, can show which it is.
-    """
-
+    # By its URL; by its host or a service of the policy; by a name that an uploader gives it; by a name that hatch gave
+    # it before 1.16.3, and other programs may use, too; by something else in which the host of a repository is.
     kind: Literal["url", "host", "name", "generic", "misspelled"]
-    repository: Repository | None
+    repository: Repository | None  # None if only the uploader, or the token that is stored, can show which it is
 
 
 def is_private(service: object, username: object) -> bool:

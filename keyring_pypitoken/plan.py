@@ -23,31 +23,18 @@ if TYPE_CHECKING:
 
 
 class Request(Record):
-    """A request for a token.
+    """A request for a token."""
 
-    Attributes:
-        repository: where it is to be used.
-        process: the upload: what shows the projects, and where their policies are.
-        config: the policies of the user and of the machine.
-        key: what keyring was asked for; None if a person asks with the command.
-        account: the account that the lookup or a person names.
-        project: the project that the lookup names, not yet normalized.
-        projects: the projects that a person names; they count before everything else.
-        files: patterns of the files that a person names, instead of those of the process.
-        valid_for: the length that a person types, in seconds.
-        master: a master that a person gives, instead of a stored one.
-    """
-
-    repository: Repository
-    process: Process
-    config: Config
-    key: Key | None = None
-    account: WithOrigin[str] | None = None
-    project: str | None = None
-    projects: WithOrigin[tuple[str, ...]] | None = None
-    files: tuple[str, ...] = ()
-    valid_for: WithOrigin[int] | None = None
-    master: MasterToken | None = None
+    repository: Repository  # where it is to be used
+    process: Process  # the upload: what shows the projects, and where their policies are
+    config: Config  # the policies of the user and of the machine
+    key: Key | None = None  # what keyring was asked for; None if a person asks with the command
+    account: WithOrigin[str] | None = None  # the account that the lookup or a person names
+    project: str | None = None  # the project that the lookup names, not yet normalized
+    projects: WithOrigin[tuple[str, ...]] | None = None  # those that a person names count before everything else
+    files: tuple[str, ...] = ()  # patterns of the files that a person names, instead of those of the process
+    valid_for: WithOrigin[int] | None = None  # the length that a person types, in seconds
+    master: MasterToken | None = None  # a master that a person gives, instead of a stored one
 
 
 def plan(request: Request) -> Grant:

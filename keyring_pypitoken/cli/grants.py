@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken import issue
-from keyring_pypitoken.cli.output import dump, read_secret, say, table
+from keyring_pypitoken.cli.output import dump, read_length, read_secret, say, table
 from keyring_pypitoken.cli.status import find_lack, judge_uploaders
 from keyring_pypitoken.derive import check_master
 from keyring_pypitoken.exceptions import Refusal, sealed
@@ -96,8 +96,11 @@ def execute(options: argparse.Namespace) -> int:
         typed = (process.environ.get(name) != os.environ.get(name) for name in uploader.rival_addresses)
         if process.command.after.has("--repository") or any(typed):  # twine and poetry prefer the variables' address
             _check_address(uploader, process.target.address, repository, config)
+        # A command may send the token elsewhere, or something else, although it has its variables.
         handed = environ | _variables(uploader, _STAND_IN, repository, process)
-        _check(uploader, read_command_line(options.command, current_directory(), handed), repository, config)
+        equipped = read_command_line(options.command, current_directory(), handed)
+        _check_address(uploader, equipped.target.address, repository, config)
+        uploader.check_sends(equipped, _STAND_IN)
     request = _request(options, repository, process if uploader else process._replace(program=""), config, master)
     if uploader is None:
         _check_choice(request, options.command)
@@ -204,12 +207,6 @@ def _refuse_label(uploader: Uploader, address: Address) -> None:
         )
 
 
-def _check(uploader: Uploader, process: Process, repository: Repository, config: Config) -> None:
-    """Refuse a command that would send the token elsewhere, or something else, although it has its variables."""
-    _check_address(uploader, process.target.address, repository, config)
-    uploader.check_sends(process, _STAND_IN)
-
-
 def _check_address(uploader: Uploader, address: Address, repository: Repository, config: Config) -> None:
     if repository_at(address.url, config.repositories) != repository:
         raise Refusal(
@@ -301,7 +298,7 @@ def _request(
         account=None if options.account is None else WithOrigin(options.account, TYPED),
         projects=None if not projects else _project_names(projects),
         files=tuple(options.files),
-        valid_for=None if valid_for is None else _duration(valid_for),
+        valid_for=None if valid_for is None else WithOrigin(read_length(valid_for), Origin("--valid-for")),
         master=None if master is None else check_master(master, repository, may_expire=True),
     )
 
@@ -314,15 +311,6 @@ def _project_names(names: list[str]) -> WithOrigin[tuple[str, ...]]:
         return WithOrigin(tuple(sorted({normalize_valid(name) for name in each if name})), Origin("--project"))
     except InvalidNameError:
         raise Refusal(f"--project {join_quoted(names)} is not a valid project name: correct it.") from None
-
-
-def _duration(text: str) -> WithOrigin[int]:
-    from keyring_pypitoken.policy.values import WrongValueError, read_positive_duration
-
-    try:
-        return WithOrigin(read_positive_duration(text), Origin("--valid-for"))
-    except WrongValueError as error:
-        raise Refusal(f"--valid-for {error}.") from None
 
 
 @sealed

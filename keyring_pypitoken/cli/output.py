@@ -71,6 +71,16 @@ def read_secret(prompt: str) -> str:
     return text
 
 
+def read_length(text: str) -> int:
+    """Return the seconds that a person types for `--valid-for`; what is not a length of time is a Refusal."""
+    from keyring_pypitoken.policy.values import WrongValueError, read_positive_duration
+
+    try:
+        return read_positive_duration(text)
+    except WrongValueError as error:
+        raise Refusal(f"--valid-for {error}.") from None
+
+
 def can_ask() -> bool:
     """Return True if a person is at the terminal of standard input."""
     from keyring_pypitoken.vault.terminal import has_terminal

@@ -44,52 +44,34 @@ if TYPE_CHECKING:
     from keyring_pypitoken.uploaders.uploader import Uploader
     from keyring_pypitoken.vault.backends import KnownStore
 
-# What an upload would do, and its mark.
-_MARKS = {
-    "restricted": "ok",
-    "asks": "!",
-    "refused": "!",
-    "bypass": "!",
-    "other": "-",
-    "not set up": "-",
-    "unknown": "?",
-}
-_INTRODUCTIONS = {
-    "asks": "",
-    "other": "",
-    "refused": "would be refused: ",
-    "bypass": "would send something else: ",
-    "not set up": "is not set up: ",
-    "unknown": "unknown: ",
+# What an upload would do: its mark, and what introduces the problem.
+_VERDICTS = {
+    "restricted": ("ok", ""),
+    "asks": ("!", ""),  # a person for a token, which it sends as it is
+    "refused": ("!", "would be refused: "),
+    "bypass": ("!", "would send something else: "),  # than our answer
+    "other": ("-", ""),  # it does not upload to a repository that is known here, or never asks keyring
+    "not set up": ("-", "is not set up: "),
+    "unknown": ("?", "unknown: "),
 }
 _PYPIS = ("pypi.org", "pypi.python.org")
 
 
 class Verdict(NamedTuple):
-    """What an upload with one uploader would do.
+    """What an upload with one uploader would do."""
 
-    Attributes:
-        uploader: its name.
-        program: the path of its program.
-        verdict: `restricted`; `asks` (a person for a token, which it sends as it is); `refused`; `bypass` (it sends
-            something else than our answer); `not set up`; `unknown`; or `other` (it does not upload to a repository
-            that is known here, or never asks keyring).
-        text: the same in words, with the remedy.
-        problem: what is wrong, with its remedy; None if an upload needs nothing to be mended.
-    """
-
-    uploader: str
-    program: str
-    verdict: str
-    text: str
-    problem: Problem | None = None
+    uploader: str  # its name
+    program: str  # the path of its program
+    verdict: str  # one of the above
+    text: str  # the same in words, with the remedy
+    problem: Problem | None = None  # what is wrong; None if an upload needs nothing to be mended
 
 
 def welcome(_options: argparse.Namespace) -> int:
     """Show what is there and the next step."""
     config = load_config()
     verdicts, step = judge_uploaders(config), "keyring-pypitoken status"
-    uploaders = [(f"{_MARKS[one.verdict]} {one.uploader}", one.text) for one in verdicts]
+    uploaders = [(f"{_VERDICTS[one.verdict][0]} {one.uploader}", one.text) for one in verdicts]
     if not uploaders:
         uploaders, step = [("uploader", "none")], "pip install twine"
     try:
@@ -149,7 +131,7 @@ def status(options: argparse.Namespace) -> int:
     command, see_below = config.store.command, "nothing: see below"
     none = "none" if command is None else "read from the program when a token is derived"
     rows = [
-        (_MARKS[one.verdict], one.uploader, one.text if one.problem not in problems else _short(one))
+        (_VERDICTS[one.verdict][0], one.uploader, one.text if one.problem not in problems else _short(one))
         for one in verdicts
     ]
     table(
@@ -175,7 +157,7 @@ def status(options: argparse.Namespace) -> int:
 
 
 def _short(verdict: Verdict) -> str:
-    return f"{_INTRODUCTIONS[verdict.verdict]}see below"
+    return f"{_VERDICTS[verdict.verdict][1]}see below"
 
 
 def judge_uploaders(config: Config) -> list[Verdict]:
@@ -306,8 +288,8 @@ def _is_built() -> bool:
 
 
 def _verdict(installed: Installed, verdict: str, problem: Problem) -> Verdict:
-    text = f"{_INTRODUCTIONS[verdict]}{problem.problem}: {problem.remedy}"
-    is_wrong = _MARKS[verdict] == "!"
+    text = f"{_VERDICTS[verdict][1]}{problem.problem}: {problem.remedy}"
+    is_wrong = _VERDICTS[verdict][0] == "!"
     return Verdict(installed.uploader.name, installed.program, verdict, text, problem if is_wrong else None)
 
 

@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from keyring_pypitoken.cli.install import install_line
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.files import find_program, read_bytes
 from keyring_pypitoken.record import Record
@@ -76,21 +75,13 @@ State = Literal[
 
 
 class Standing(Record):
-    """Which backend keyring uses in an environment, as it says itself.
+    """Which backend keyring uses in an environment, as it says itself."""
 
-    Attributes:
-        state: `ours`; why it is another one; or `unknown`.
-        place: the variable or file that names it.
-        name: the backend's name, or that of an exception.
-        environment: the environment's directory.
-        modules: the uploaders' modules that are there.
-    """
-
-    state: State = "unknown"
-    place: str = ""
-    name: str = ""
-    environment: str = ""
-    modules: tuple[str, ...] = ()
+    state: State = "unknown"  # `ours`; why it is another one; or `unknown`
+    place: str = ""  # the variable or file that names it
+    name: str = ""  # the backend's name, or that of an exception
+    environment: str = ""  # the environment's directory
+    modules: tuple[str, ...] = ()  # the uploaders' modules that are there
 
 
 class Installed(Record):
@@ -229,3 +220,17 @@ def _find_python(program: str, environ: Mapping[str, str]) -> tuple[str, ...] | 
     if not words or not os.path.isabs(words[0]) or not _PYTHON.fullmatch(os.path.basename(words[0])):
         return None
     return tuple(words)
+
+
+def install_line(environment: Path) -> str:
+    """Return what to type so that the environment of an uploader or of `keyring` has this package."""
+    name = environment.name
+    if (environment / "pipx_metadata.json").exists():
+        return f"pipx inject --include-apps {name} keyring-pypitoken"
+    if (environment / "uv-receipt.toml").exists():
+        return f"uv tool install {name} --with-executables-from keyring-pypitoken --with keyring-pypitoken"
+    python = str(environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+    shown = python if os.name == "nt" else shlex.quote(python)
+    if any(environment.glob("lib/python*/site-packages/pip")) or (environment / "Lib/site-packages/pip").exists():
+        return f"{shown} -m pip install keyring-pypitoken"
+    return f"uv pip install --python {shown} keyring-pypitoken"

@@ -9,11 +9,10 @@ import time
 from typing import TYPE_CHECKING
 
 from keyring_pypitoken import Token
-from keyring_pypitoken.cli.output import dump, read_secret, say, table
+from keyring_pypitoken.cli.output import dump, read_length, read_secret, say, table
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.names import normalize
 from keyring_pypitoken.policy.decision import DEFAULT_CLOCK_SKEW
-from keyring_pypitoken.policy.values import WrongValueError, read_positive_duration
 from keyring_pypitoken.text import local_time, quoted, wrapped
 from keyring_pypitoken.tokens.describe import HIDDEN_RESTRICTIONS, describe
 from keyring_pypitoken.tokens.restrictions import IDs, Names, UnknownCaveat, UserIDRestriction
@@ -30,7 +29,7 @@ def restrict(options: argparse.Namespace) -> int:
     if options.valid_for is not None:
         if options.not_after is not None:
             raise Refusal("--valid-for and --not-after both say when the token ends: leave one of them out.")
-        not_after = now + _seconds(options.valid_for)
+        not_after = now + read_length(options.valid_for)
     if not_before is not None and not_after is None:
         raise Refusal("--not-before needs an end beside it: add --not-after or --valid-for.")
     if not_before is None and not_after is not None:  # PyPI knows windows with both ends only
@@ -115,10 +114,3 @@ def _moment(text: str | None, option: str) -> int | None:
             "Unix seconds."
         )
     return int(moment.timestamp())
-
-
-def _seconds(text: str) -> int:
-    try:
-        return read_positive_duration(text)
-    except WrongValueError as error:
-        raise Refusal(f"--valid-for {error}.") from None

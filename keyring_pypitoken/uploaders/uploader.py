@@ -114,9 +114,8 @@ class Target(Record):
     lookup: tuple[str, str | None] | None = None
     section: str = ""  # the section of .pypirc that holds the password
     problems: tuple[Problem, ...] = ()  # what else keeps it from sending a restricted token
-    checkout: tuple[
-        Setting, ...
-    ] = ()  # from files of the project, what chooses who can read this upload, such as a proxy
+    # What chooses, in files of the project, who can read this upload, such as a proxy.
+    checkout: tuple[Setting, ...] = ()
     takes_address: bool = True  # False if an option names the repository, beside which a variable must not name it
 
 

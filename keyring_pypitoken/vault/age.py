@@ -19,7 +19,6 @@ from keyring_pypitoken.text import printable
 from keyring_pypitoken.toml import load_toml
 from keyring_pypitoken.vault import accounts, keys
 from keyring_pypitoken.vault.keys import IdentityKey, PassphraseKey, with_pyrage
-from keyring_pypitoken.vault.lock import locked
 
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import WithOrigin
@@ -61,13 +60,13 @@ class AgeFile(NamedTuple):
         new = MasterToken(password)
         del password
         key = self._key_to_write()
-        with locked(self.path):
+        with files.locked(self.path):
             self._write({**self._open(), (service, username): new}, key)
 
     def delete_password(self, service: str, username: str) -> None:
         """Delete the master of an account, and with the last one the file, so that nobody is asked to open it."""
         key = self._key_to_write()
-        with locked(self.path):
+        with files.locked(self.path):
             left = {name: master for name, master in self._open().items() if name != (service, username)}
             if left:
                 self._write(left, key)
@@ -169,7 +168,7 @@ def rekey(opened_by: WithOrigin[str] | None, identity: WithOrigin[str] | None) -
     else:
         key = IdentityKey(path, identity)
         left = f"The identity {printable(identity.value)} opens {path}: keep a copy of it."
-    with locked(path):
+    with files.locked(path):
         store._write(store._open(), key)  # noqa: SLF001
     if isinstance(key, PassphraseKey):
         keys.remember(key.passphrase)

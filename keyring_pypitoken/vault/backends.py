@@ -55,17 +55,11 @@ class Store(Protocol):
 
 
 class KnownStore(Record):
-    """A store, described for people.
+    """A store, described for people."""
 
-    Attributes:
-        name: the backend's `module.Class`, the age file's path, or the program.
-        kind: what it is, and what protects the masters in it.
-        keeps: whether a new master would be stored there.
-    """
-
-    name: str
-    kind: str
-    keeps: bool
+    name: str  # the backend's `module.Class`, the age file's path, or the program
+    kind: str  # what it is, and what protects the masters in it
+    keeps: bool  # whether a new master would be stored there
 
 
 def list_stores(settings: StoreSettings) -> list[KnownStore]:

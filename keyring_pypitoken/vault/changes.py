@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.exceptions import Refusal
+from keyring_pypitoken.files import locked
 from keyring_pypitoken.lookup import TOKEN_USERNAME
 from keyring_pypitoken.vault.accounts import forget_account, note_account, noted_accounts, refuse_similar
 from keyring_pypitoken.vault.backends import (
@@ -26,7 +27,6 @@ from keyring_pypitoken.vault.backends import (
     readable,
     writable,
 )
-from keyring_pypitoken.vault.lock import locked
 from keyring_pypitoken.vault.masters import delete, read, write
 
 if TYPE_CHECKING:

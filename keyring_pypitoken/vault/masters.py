@@ -39,15 +39,6 @@ def find_master(repository: Repository, account: str, settings: StoreSettings) -
     return search(readable(settings), lambda store: store.get_password(service, account))
 
 
-def run_command(
-    command: tuple[str, ...], repository: Repository, account: str, projects: Sequence[str] = ()
-) -> MasterToken:
-    """Return the master that the program of [store] prints."""
-    from keyring_pypitoken.vault.command import CommandStore  # few name a program
-
-    return CommandStore(command, repository.name, account, tuple(projects), repository.domain).read_master()
-
-
 def why_unreachable(repository: Repository, account: str, settings: StoreSettings) -> str:
     """Return why a noted master cannot be read now; empty if it can, or if only asking a person would show it."""
     for store in () if settings.command else readable(settings):

@@ -17,13 +17,13 @@ from exposure import everything_about, leaks
 from refusal_cases import IDENTITY, OPENERS, PRIVATE, PYPI, RECIPIENT, TOKEN, Stage
 from sandbox import forget, new_master
 
-from keyring_pypitoken import Token, derive, history, issue, toml
+from keyring_pypitoken import Token, derive, files, history, issue, toml
 from keyring_pypitoken.backend import RefusedError, RefusedSetError
 from keyring_pypitoken.policy import decision, discovery, parser, values
 from keyring_pypitoken.tokens import macaroon, restrictions, token
 from keyring_pypitoken.tokens import values as token_values
 from keyring_pypitoken.uploaders import evidence, options, process
-from keyring_pypitoken.vault import accounts, age, backends, keys, lock, masters, terminal
+from keyring_pypitoken.vault import accounts, age, backends, keys, masters, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 STEPS = (
     *(decision, derive, evidence, history, macaroon, token_values, issue, parser),
     *(discovery, values, restrictions, masters, toml, token, options, process),
-    *(accounts, age, keys, terminal, lock, backends),
+    *(accounts, age, files, keys, terminal, backends),
 )
 
 
@@ -55,7 +55,7 @@ def functions(module: ModuleType) -> list[str]:
 # The net itself is left out: what it catches is what is tested.
 NET = {(issue, "answer")}
 EVERY_STEP = [(module, name) for module in STEPS for name in functions(module) if (module, name) not in NET]
-AGE_STEPS = (age, keys, lock)
+AGE_STEPS = (age, files, keys)
 IDENTITY_SETTING = '[store]\nidentity = "~/identity"\n'
 
 
@@ -164,7 +164,7 @@ def test_whatever_step_fails_nothing_is_lost(
         keyring.set_password(PYPI, TOKEN, master)
 
     steps = [step for step in called_steps(monkeypatch, save) if step[0] in AGE_STEPS]
-    assert {step[0] for step in steps} == {age, keys, lock}
+    assert {step[0] for step in steps} == {age, files, keys}
     for step in steps:
         told = ""
         with broken(monkeypatch, step, ArithmeticError(master, *OPENERS)):

@@ -18,9 +18,8 @@ from sandbox import Terminal, make_link, write_program
 from wire import open_environments
 
 from keyring_pypitoken.cli import setup as module
-from keyring_pypitoken.cli.install import install_line
 from keyring_pypitoken.cli.main import main
-from keyring_pypitoken.cli.surroundings import Installed, Standing
+from keyring_pypitoken.cli.surroundings import Installed, Standing, install_line
 from keyring_pypitoken.uploaders.process import read_command_line
 from keyring_pypitoken.uploaders.twine import UPLOADER as TWINE
 from keyring_pypitoken.uploaders.uv import UPLOADER

@@ -16,7 +16,7 @@ from situations import SECRET, Place, Situation, install
 
 from keyring_pypitoken import paths
 from keyring_pypitoken.cli import surroundings
-from keyring_pypitoken.cli.install import install_line
+from keyring_pypitoken.cli.surroundings import install_line
 from keyring_pypitoken.lookup import PYPI as REPOSITORY
 from keyring_pypitoken.vault import masters
 from keyring_pypitoken.vault.accounts import forget_account, note_account

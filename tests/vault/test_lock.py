@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 from sandbox import make_link
 
+from keyring_pypitoken import files
 from keyring_pypitoken.exceptions import Refusal
-from keyring_pypitoken.files import read_bytes, remove, replace
-from keyring_pypitoken.vault import lock
-from keyring_pypitoken.vault.lock import locked
+from keyring_pypitoken.files import locked, read_bytes, remove, replace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +27,7 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="Windows has other calls, 
 
 WRITER = """
 import builtins, io, os, signal, sys
-from keyring_pypitoken.files import replace
-from keyring_pypitoken.vault.lock import locked
+from keyring_pypitoken.files import locked, replace
 path, stop, moment = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 made = []
 def watched(name, call):
@@ -217,7 +215,7 @@ def test_writers_wait_for_each_other(path: Path) -> None:
 
 
 def test_nobody_waits_forever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "_LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(files, "_LOCK_SECONDS", 0.1)
     reasons: list[str] = []
     with locked(str(path)):
         thread = threading.Thread(target=lambda: reasons.append(refused_write(path)))
@@ -238,8 +236,8 @@ def test_on_windows_one_byte_is_locked(path: Path, monkeypatch: pytest.MonkeyPat
         taken.append((how, length))
 
     monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(LK_NBLCK="at once", locking=locking))
-    monkeypatch.setattr(lock, "sys", SimpleNamespace(platform="win32"))
-    monkeypatch.setattr(lock, "_LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(files, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr(files, "_LOCK_SECONDS", 0.1)
     write(path, OLD)
     assert taken == [("at once", 1)]
     assert "has kept" in refused_write(path)
@@ -255,7 +253,7 @@ def test_a_file_system_without_locks_is_refused(path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(fcntl, "flock", unknown)
     assert refused_write(path) == (
-        f"{path} cannot be locked (No locks available): delete {path}.lock if it is not yours, or let it be on a local "
+        f"{path} cannot be locked (no locks available): delete {path}.lock if it is not yours, or let it be on a local "
         "disk."
     )
 
@@ -265,7 +263,7 @@ def test_what_is_in_the_place_of_the_lock_is_named(path: Path) -> None:
     lock = path.with_suffix(".age.lock")
     lock.mkdir(parents=True)
     expected = (
-        f"{path} cannot be locked (Is a directory): delete {lock} if it is not yours, or let it be on a local disk."
+        f"{path} cannot be locked (is a directory): delete {lock} if it is not yours, or let it be on a local disk."
     )
     assert refused_write(path) == expected
     lock.rmdir()
