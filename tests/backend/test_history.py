@@ -317,14 +317,14 @@ def test_no_obstacle_is_in_an_uploads_way(
     assert not Path("target").exists() or Path("target").read_bytes() == b""
 
 
-@pytest.mark.parametrize("name", ["locked", "_plain", "_open_to_append"])
-def test_whatever_fails_the_token_is_derived(name: str, demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", ["files.locked", "history._plain", "history._open_to_append"])
+def test_whatever_fails_the_token_is_derived(step: str, demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert demo
 
     def fail(*_arguments: object) -> None:
         raise ArithmeticError
 
-    monkeypatch.setattr(history, name, fail)
+    monkeypatch.setattr(f"keyring_pypitoken.{step}", fail)
     assert len(upload().restrictions) == 2
 
 
