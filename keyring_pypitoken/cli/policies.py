@@ -107,7 +107,7 @@ def _check_file(path: Path) -> tuple[str, list[str]]:
 def _check_all() -> dict[str, list[str]]:
     """Return the mistakes in each file that is in force, then those of all together."""
     here = files.current_directory()
-    search_path, configured = SearchPath(here), []
+    search_path, configured = SearchPath(), []
     checked: dict[str, list[str]] = {}
     problems: list[str] = []
     with _noting(problems):
@@ -115,9 +115,9 @@ def _check_all() -> dict[str, list[str]]:
     checked |= {policy.origin: [] for policy in search_path.policies}
     checked |= {"the project's policy": problems} if problems else {}
     checked |= {name: [misnamed_problem(name)] for name in search_path.misnamed}
-    for path, layer in discovery.configured_paths():
+    for path in discovery.configured_paths():
         with _noting(problems := []):
-            policy = discovery.read_configured(path, layer)
+            policy = discovery.read_configured(path)
             configured += [policy] if policy else []
         if problems or policy:
             checked[path] = problems

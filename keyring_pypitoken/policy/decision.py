@@ -101,9 +101,10 @@ def check_repository_names(policies: Policies, known: Iterable[Repository]) -> N
             if name not in names:
                 likely = nearest(name, names, cutoff=0.5)
                 hint = f"did you mean {quoted(likely)}?" if likely else f"known are {join_quoted(names)}:"
-                setting = _first(table._asdict().values())
+                settings = (value for value in table._asdict().values() if isinstance(value, WithOrigin))
+                place = next((setting.origin for setting in settings), policy.origin)
                 raise Refusal(
-                    f"{setting.origin if setting else policy.origin} mentions an unknown repository {quoted(name)}; "
+                    f"{place} mentions an unknown repository {quoted(name)}; "
                     f"{hint} correct the name, or add its url to your own policy.toml."
                 )
 

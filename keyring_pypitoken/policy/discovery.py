@@ -43,13 +43,12 @@ def load_config() -> Config:
     forget(PARSED)
     policies: list[PolicyFile] = []
     problem: Refusal | None = None
-    for path, layer in configured_paths():
+    for path in configured_paths():
         try:
-            policy = read_configured(path, layer)
+            policy = read_configured(path)
+            policies += [] if policy is None else [policy]
         except Refusal as refusal:
             problem = problem or refusal.with_traceback(None)
-        else:
-            policies += [] if policy is None else [policy]
     config = Config(tuple(policies), problem)
     if policies and problem is None and (conflicts := config.conflicts):
         from keyring_pypitoken.policy.parser import policy_error  # loaded already: there is a policy
@@ -58,12 +57,12 @@ def load_config() -> Config:
     return config
 
 
-def configured_paths() -> list[tuple[str, Layer]]:
-    """Return the path of each policy that the user and the machine may have, and whose it is."""
-    return [(paths.user_policy(), "user"), *((path, "site") for path in paths.site_policies())]
+def configured_paths() -> tuple[str, ...]:
+    """Return the path of each policy that the user and the machine may have."""
+    return (paths.user_policy(), *paths.site_policies())
 
 
-def read_configured(name: str, layer: Layer) -> PolicyFile | None:
+def read_configured(name: str) -> PolicyFile | None:
     """Read a policy of the user or the machine; None if it is absent.
 
     Raises:
@@ -75,7 +74,7 @@ def read_configured(name: str, layer: Layer) -> PolicyFile | None:
 
     check_trusted(name)
     text = read_text(name, name)
-    policy = None if text is None else _parse(text, name, "", layer)
+    policy = None if text is None else _parse(text, name, "", "user")
     identity = None if policy is None else policy.store.identity
     if policy is None or identity is None:
         return policy
@@ -98,8 +97,7 @@ def find_search_paths(starts: Sequence[Path], here: Path, environ: Mapping[str, 
         Refusal: a policy cannot be followed, the system cannot find out if there is one, or they are too many.
     """
     if named := environ.get(POLICY_VARIABLE):
-        policy, end = _read_named(here / named, here), f"{POLICY_VARIABLE} names the policy"
-        return [SearchPath(start, (policy,), (start,), end) for start in starts]
+        return [SearchPath((_read_named(here / named, here),))] * len(starts)
     reader = _Reader(here)
     return [reader.find(start) for start in starts]
 
@@ -110,7 +108,7 @@ def project_directories(directory: Path) -> Iterator[Path]:
     Raises:
         PolicyError: the system cannot find out how far the project goes.
     """
-    for current, _ in _walk_up(directory)[0]:
+    for current, _ in _walk_up(directory):
         yield current
 
 
@@ -123,7 +121,7 @@ class _Reader:
         self._read: dict[Path, tuple[list[tuple[Path, PolicyFile]], list[str]]] = {}
 
     def find(self, start: Path) -> SearchPath:
-        steps, end = _walk_up(start)
+        steps = _walk_up(start)
         self._spend(directories=len(steps))
         owners = trusted_owners(start)
         policies: list[PolicyFile] = []
@@ -134,7 +132,7 @@ class _Reader:
             files, alike = self._read[current]
             policies += [policy._replace(trusted=is_trusted(path, owners)) for path, policy in files]
             misnamed += alike
-        return SearchPath(start, tuple(policies), tuple(current for current, _ in steps), end, tuple(misnamed))
+        return SearchPath(tuple(policies), tuple(misnamed))
 
     def _read_directory(
         self, directory: Path, names: frozenset[str]
@@ -170,7 +168,7 @@ class _Reader:
         except PolicyError:  # not ours
             return False
         self._spend(characters=len(text))
-        followed = [os.path.realpath(configured) for configured, _ in configured_paths()]
+        followed = map(os.path.realpath, configured_paths())
         return re.search(_TELLING_KEY, text) is not None and str(path) not in followed  # without links, as we climbed
 
     def _spend(self, *, directories: int = 0, characters: int = 0) -> None:
@@ -183,24 +181,22 @@ class _Reader:
             )
 
 
-def _walk_up(directory: Path) -> tuple[list[tuple[Path, frozenset[str]]], str]:
-    """Return each directory of a search path with those of the names that are in it, and why the path ends."""
+def _walk_up(directory: Path) -> list[tuple[Path, frozenset[str]]]:
+    """Return each directory of a search path with those of the names that are in it."""
     home = os.path.realpath(os.path.expanduser("~"))
     steps: list[tuple[Path, frozenset[str]]] = []
-    end = "root of the file system"
     for current, names in climb(directory, _NAMES):
         steps.append((current, names))
         if _GIT in names and _is_real(current, _GIT):
-            return steps, f"root of the repository ({_GIT})"
+            return steps
         if str(current) == home:
-            end = "home directory"
             break
     # A git repository may hold directories named like those of other systems, so these end a path outside git only.
     for number in range(len(steps), 0, -1):
         current, names = steps[number - 1]
-        if marker := next((name for name in _OTHER_MARKERS if name in names and _is_real(current, name)), None):
-            return steps[:number], f"root of the repository ({marker})"
-    return steps, end
+        if any(name in names and _is_real(current, name) for name in _OTHER_MARKERS):
+            return steps[:number]
+    return steps
 
 
 def _is_real(directory: Path, marker: str) -> bool:

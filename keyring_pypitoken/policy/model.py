@@ -23,7 +23,7 @@ Origin = NewType("Origin", str)
 DEFAULT = Origin("default")
 PYPROJECT_TABLE = ("tool", "keyring-pypitoken")
 AGE = "age"  # the store that a policy names like this is the age file
-Layer = Literal["project", "user", "site"]
+Layer = Literal["project", "user"]  # whose policy it is: a project's, or that of the user or the machine
 
 
 class WithOrigin(Record, Generic[T_co]):
@@ -37,7 +37,7 @@ class Settings(Record):
     """What one table of a policy says; None for each key that is not in it.
 
     Durations are seconds, `not_before` and `not_after` are Unix seconds. `projects` are normalized names; in a user's
-    or site's policy each may end in `*`. `confirm` is true, false, or a program and its arguments.
+    or machine's policy each may end in `*`. `confirm` is true, false, or a program and its arguments.
     """
 
     projects: WithOrigin[frozenset[str]] | None = None
@@ -56,10 +56,10 @@ class Settings(Record):
     history: WithOrigin[bool] | None = None
 
 
-class EndpointSettings(Record):
-    """What `[repository.NAME]` says about the repository itself; None for each key that is not in it."""
+class RepositorySettings(Settings):
+    """What `[repository.NAME]` says; only a user's or machine's policy says something about the repository itself."""
 
-    origin: Origin  # where the table is
+    origin: Origin = DEFAULT  # where the table is
     url: WithOrigin[str] | None = None
     domain: WithOrigin[str] | None = None
     services: WithOrigin[tuple[str, ...]] | None = None
@@ -76,11 +76,9 @@ class StoreSettings(Record):
 class PolicyFile(Record):
     """One policy file."""
 
-    layer: Layer
     origin: Origin  # what messages call it
     settings: Settings  # its top table
-    repositories: Mapping[str, Settings]  # its `[repository.NAME]` tables
-    endpoints: Mapping[str, EndpointSettings]  # the repositories that it adds or extends, by name
+    repositories: Mapping[str, RepositorySettings]  # its `[repository.NAME]` tables
     store: StoreSettings
     trusted: bool = True  # its preferences count; limits count in any case
 
@@ -91,12 +89,9 @@ class PolicyFile(Record):
 
 
 class SearchPath(Record):
-    """The directories from the start of an upload to the root of its project, and the policies in them."""
+    """The policies in the directories from the start of an upload to the root of its project."""
 
-    start: Path
     policies: tuple[PolicyFile, ...] = ()  # nearest first; or the one that KEYRING_PYPITOKEN_POLICY names
-    directories: tuple[Path, ...] = ()  # those visited, nearest first
-    end: str = ""  # why the search ends at the last of them
     misnamed: tuple[str, ...] = ()  # files and tables that look like a policy and are not read as one
 
 
@@ -150,11 +145,11 @@ class Config(Record):
                     problems.append(f"{origin}: {both} are both {quoted(text)}; keep one of them")
         return tuple(problems)
 
-    def _endpoints(self) -> dict[str, list[EndpointSettings]]:
+    def _endpoints(self) -> dict[str, list[RepositorySettings]]:
         """Return the tables about each repository, the nearest first."""
-        tables: dict[str, list[EndpointSettings]] = {known.name: [] for known in BUILT_IN}
+        tables: dict[str, list[RepositorySettings]] = {known.name: [] for known in BUILT_IN}
         for policy in self.configured:
-            for name, table in policy.endpoints.items():
+            for name, table in policy.repositories.items():
                 tables.setdefault(name, []).append(table)
         return tables
 
@@ -180,7 +175,7 @@ class Config(Record):
         return Policies(here, files, self.configured)
 
 
-def _merge(name: str, tables: list[EndpointSettings]) -> Repository | None:
+def _merge(name: str, tables: list[RepositorySettings]) -> Repository | None:
     """Return the repository that tables describe, the nearest first; None if none has its URL."""
     services = tuple(service for table in tables if table.services for service in table.services.value)
     known = next((known for known in BUILT_IN if known.name == name), None)

@@ -10,75 +10,34 @@ from keyring_pypitoken.names import LABEL_RULE, valid_label
 from keyring_pypitoken.policy.model import (
     AGE,
     PYPROJECT_TABLE,
-    EndpointSettings,
     Origin,
     PolicyFile,
+    RepositorySettings,
     Settings,
     StoreSettings,
     WithOrigin,
 )
-from keyring_pypitoken.policy.values import ENDPOINT_KEYS, FIXED_ENDPOINT_KEYS, KEYS, STORE_KEYS, WrongValueError, shown
+from keyring_pypitoken.policy.values import (
+    ENDPOINT_KEYS,
+    FIXED_ENDPOINT_KEYS,
+    KEYS,
+    PROJECT_KEYS,
+    STORE_KEYS,
+    WrongValueError,
+    shown,
+)
 from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import nearest, quoted
 from keyring_pypitoken.toml import Path, entry, find_lines, load_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from keyring_pypitoken.policy.model import Layer
+    from keyring_pypitoken.policy.values import Readers
 
-_NOT_FOR_PROJECTS = {*(name for name, key in KEYS.items() if not key.project_may), *ENDPOINT_KEYS, "store"}
+_NOT_FOR_PROJECTS = {*KEYS, *ENDPOINT_KEYS, "store"}.difference(PROJECT_KEYS)
 _MAX_PROBLEMS = 100  # looking for the nearest known key takes a while
-
-
-class _Problems(Record):
-    """All that is wrong in a file, each with its line."""
-
-    name: str
-    lines: Mapping[Path, int]
-    root: Path
-    all: list[tuple[int, str]]  # line, sentence
-
-    def add(self, problem: str, *path: str) -> None:
-        """Add what is wrong with a value: the rest of a sentence that begins with its key."""
-        subject = ".".join(part if valid_label(part) else quoted(part) for part in path or self.root)
-        self.add_key(f"{subject} {problem}", *path)
-
-    def add_key(self, sentence: str, *path: str) -> None:
-        """Add what is wrong with a key itself."""
-        self.all.append((self._line(path), sentence))
-        if len(self.all) == _MAX_PROBLEMS:
-            self.refuse()
-
-    def add_unknown(self, known: Iterable[str], *path: str) -> None:
-        """Add a key that does not exist."""
-        keys = list(known)
-        likely = nearest(path[-1].lower().replace("_", "-"), keys)
-        hint = f"did you mean {likely!r}?" if likely else f"known here are {', '.join(keys)}"
-        self.add_key(f"unknown key {quoted(path[-1])}; {hint}", *path)
-
-    def read(self, read: Callable[[object], object], value: object, *path: str) -> Any:
-        """Return a value with its origin; None if it is wrong."""
-        try:
-            return WithOrigin(read(value), self.origin(path))
-        except WrongValueError as error:
-            self.add(str(error), *path)
-            return None
-
-    def origin(self, path: Path) -> Origin:
-        """Return the file and line of a key."""
-        return Origin(f"{self.name}:{self._line(path)}")
-
-    def refuse(self) -> None:
-        """Raise all that is wrong, if anything is."""
-        if self.all:
-            raise policy_error([f"{self.name}:{line}: {sentence}" for line, sentence in sorted(self.all)])
-
-    def _line(self, path: Path) -> int:
-        full = (*self.root, *path)
-        while full and full not in self.lines:
-            full = full[:-1]
-        return self.lines.get(full, 1)
 
 
 def policy_error(problems: Sequence[str]) -> PolicyError:
@@ -92,88 +51,109 @@ def parse_policy(text: str, *, layer: Layer, name: str, table: Path = ()) -> Pol
 
     If the file cannot be followed, that is a PolicyError whose `problems` are every mistake with its line.
     """
-    document = load_toml(text, name)
-    content: Any = entry(document, *table) if table else document
+    content = entry(load_toml(text, name), *table)
     if content is None:
         return None
-    problems = _Problems(name, find_lines(text), table, [])
-    if not isinstance(content, dict):
-        problems.add(f"is {shown(content)}, expected a table")
-        content = {}
-    settings = _read_settings(content, layer, problems, (), ("repository", "store"))
-    repositories, endpoints = _read_repositories(content.get("repository", {}), layer, problems)
-    store = StoreSettings() if layer == "project" else _read_store(content.get("store", {}), problems)
-    problems.refuse()
-    return PolicyFile(layer, Origin(name), settings, repositories, endpoints, store)
+    parser = _Parser(name, find_lines(text), table, layer, [])
+    top = parser.read_table(content, "a table")
+    keys, others = (PROJECT_KEYS, ("repository",)) if layer == "project" else (KEYS, ("repository", "store"))
+    settings = Settings(**parser.read_values(top, keys, others=others))
+    repositories = _read_repositories(top.get("repository", {}), parser)
+    store = StoreSettings() if layer == "project" else _read_store(top.get("store", {}), parser)
+    parser.refuse()
+    return PolicyFile(Origin(name), settings, repositories, store)
 
 
-def _read_settings(
-    content: dict[str, Any], layer: Layer, problems: _Problems, path: Path, others: tuple[str, ...]
-) -> Settings:
-    """Read the keys of one table; those in `others` are read elsewhere."""
-    settings: dict[str, Any] = {}
-    for name, value in content.items():
-        key = KEYS.get(name)
-        if layer == "project" and name in _NOT_FOR_PROJECTS:
-            problems.add_key(
-                f"{'.'.join((*path, name))} is for your own policy.toml only: a project cannot set it", *path, name
-            )
-        elif key is not None:
-            read = key.read_configured if key.read_configured and layer != "project" else key.read
-            settings[name.replace("-", "_")] = problems.read(read, value, *path, name)
-        elif name == PYPROJECT_TABLE[0] and not path:
-            problems.add_key("[tool.keyring-pypitoken] is for pyproject.toml: write its keys at the top here", name)
-        elif name not in others:
-            known = (key for key in (*KEYS, *others) if layer != "project" or key not in _NOT_FOR_PROJECTS)
-            problems.add_unknown(known, *path, name)
-    return Settings(**settings)
-
-
-def _read_repositories(
-    content: object, layer: Layer, problems: _Problems
-) -> tuple[dict[str, Settings], dict[str, EndpointSettings]]:
-    if not isinstance(content, dict):
-        problems.add(f"is {shown(content)}, expected tables such as [repository.testpypi]", "repository")
-        return {}, {}
-    settings: dict[str, Settings] = {}
-    endpoints: dict[str, EndpointSettings] = {}
-    for name, table in content.items():
+def _read_repositories(content: object, parser: _Parser) -> dict[str, RepositorySettings]:
+    repositories = {}
+    keys = PROJECT_KEYS if parser.layer == "project" else {**KEYS, **ENDPOINT_KEYS}
+    tables = parser.read_table(content, "tables such as [repository.testpypi]", "repository")
+    for name in tables:
         path = ("repository", name)
         if not valid_label(name):
-            problems.add_key(f"{quoted(name)} is not a valid name, expected {LABEL_RULE}", *path)
-        if not isinstance(table, dict):
-            problems.add(f"is {shown(table)}, expected a table", *path)
-            continue
-        settings[name] = _read_settings(table, layer, problems, path, tuple(ENDPOINT_KEYS))
-        if layer != "project":
-            endpoints[name] = _read_endpoint(name, table, problems)
-    return settings, endpoints
+            parser.add_key(f"{quoted(name)} is not a valid name, expected {LABEL_RULE}", *path)
+        table = parser.read_table(tables[name], "a table", *path)
+        if parser.layer != "project" and any(known.name == name for known in BUILT_IN):
+            for key in table.keys() & FIXED_ENDPOINT_KEYS:
+                del table[key]
+                parser.add_key(f"{key} of {name} is fixed: it cannot be set", *path, key)
+        values = parser.read_values(table, keys, *path)
+        repositories[name] = RepositorySettings(origin=parser.origin(path), **values)
+    return repositories
 
 
-def _read_endpoint(name: str, table: dict[str, Any], problems: _Problems) -> EndpointSettings:
-    path = ("repository", name)
-    settings: dict[str, Any] = {}
-    for key in ENDPOINT_KEYS.keys() & table:
-        if key in FIXED_ENDPOINT_KEYS and any(known.name == name for known in BUILT_IN):
-            problems.add_key(f"{key} of {name} is fixed: it cannot be set", *path, key)
-        else:
-            settings[key] = problems.read(ENDPOINT_KEYS[key], table[key], *path, key)
-    return EndpointSettings(problems.origin(path), **settings)
-
-
-def _read_store(content: object, problems: _Problems) -> StoreSettings:
-    if not isinstance(content, dict):
-        problems.add(f"is {shown(content)}, expected a table [store]", "store")
-        return StoreSettings()
-    settings: dict[str, Any] = {}
-    for name, value in content.items():
-        if name in STORE_KEYS:
-            settings[name] = problems.read(STORE_KEYS[name], value, "store", name)
-        else:
-            problems.add_unknown(STORE_KEYS, "store", name)
+def _read_store(content: object, parser: _Parser) -> StoreSettings:
+    table = parser.read_table(content, "a table [store]", "store")
+    values = parser.read_values(table, STORE_KEYS, "store")
     for other in ("backend", "identity"):
-        if "command" in settings and other in settings:
-            problems.add_key(f"{other} contradicts the command beside it: keep one of them", "store", other)
-    if settings.get("identity") and "backend" not in settings:
-        settings["backend"] = WithOrigin(AGE, settings["identity"].origin)
-    return StoreSettings(**settings)
+        if "command" in table and other in table:
+            parser.add_key(f"{other} contradicts the command beside it: keep one of them", "store", other)
+    if "identity" in values and "backend" not in values:
+        values["backend"] = WithOrigin(AGE, values["identity"].origin)
+    return StoreSettings(**values)
+
+
+class _Parser(Record):
+    """Reads the tables of a file, and collects all that is wrong in it, each with its line."""
+
+    name: str
+    lines: Mapping[Path, int]
+    root: Path
+    layer: Layer
+    problems: list[tuple[int, str]]  # line, sentence
+
+    def read_table(self, content: object, expected: str, *path: str) -> dict[str, Any]:
+        """Return a table; an empty one if it is none."""
+        if isinstance(content, dict):
+            return content
+        self._add(f"is {shown(content)}, expected {expected}", path)
+        return {}
+
+    def read_values(
+        self, table: dict[str, Any], keys: Readers, *path: str, others: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """Return the values of a table by field, each with its origin; the keys in `others` are read elsewhere."""
+        values: dict[str, Any] = {}
+        for name, value in table.items():
+            here = (*path, name)
+            if name in keys:
+                try:
+                    values[name.replace("-", "_")] = WithOrigin(keys[name](value), self.origin(here))
+                except WrongValueError as error:
+                    self._add(str(error), here)
+            elif self.layer == "project" and name in _NOT_FOR_PROJECTS:
+                self.add_key(f"{'.'.join(here)} is for your own policy.toml only: a project cannot set it", *here)
+            elif name == PYPROJECT_TABLE[0] and not path:
+                self.add_key("[tool.keyring-pypitoken] is for pyproject.toml: write its keys at the top here", *here)
+            elif name not in others:
+                known = [*keys, *others]
+                likely = nearest(name.lower().replace("_", "-"), known)
+                hint = f"did you mean {likely!r}?" if likely else f"known here are {', '.join(known)}"
+                self.add_key(f"unknown key {quoted(name)}; {hint}", *here)
+        return values
+
+    def _add(self, problem: str, path: Path) -> None:
+        """Add what is wrong with a value: the rest of a sentence that begins with its key."""
+        subject = ".".join(part if valid_label(part) else quoted(part) for part in path or self.root)
+        self.add_key(f"{subject} {problem}", *path)
+
+    def add_key(self, sentence: str, *path: str) -> None:
+        """Add what is wrong with a key itself."""
+        self.problems.append((self._line(path), sentence))
+        if len(self.problems) == _MAX_PROBLEMS:
+            self.refuse()
+
+    def origin(self, path: Path) -> Origin:
+        """Return the file and line of a key."""
+        return Origin(f"{self.name}:{self._line(path)}")
+
+    def refuse(self) -> None:
+        """Raise all that is wrong, if anything is."""
+        if self.problems:
+            raise policy_error([f"{self.name}:{line}: {sentence}" for line, sentence in sorted(self.problems)])
+
+    def _line(self, path: Path) -> int:
+        full = (*self.root, *path)
+        while full and full not in self.lines:
+            full = full[:-1]
+        return self.lines.get(full, 1)

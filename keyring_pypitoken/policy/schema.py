@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken.lookup import BUILT_IN
-from keyring_pypitoken.policy.values import FIXED_ENDPOINT_KEYS, KEYS
+from keyring_pypitoken.policy.values import FIXED_ENDPOINT_KEYS, PROJECT_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ def policy_schema(layer: Layer) -> dict[str, Any]:
     keys, endpoint, definitions = described["keys"], described["endpoint"], described["definitions"]
     store = {"store": _table(described["store"])}
     if layer == "project":
-        keys = {name: key for name, key in keys.items() if KEYS[name].project_may}
+        keys = {name: keys[name] for name in PROJECT_KEYS}
         definitions["project"] = definitions["project-of-a-project"]
         endpoint, store = {}, {}
     fixed = {name: key for name, key in endpoint.items() if name not in FIXED_ENDPOINT_KEYS}

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken.lookup import BUILT_IN, split_url
 from keyring_pypitoken.names import LABEL_RULE, InvalidNameError, normalize, normalize_valid, valid_label
-from keyring_pypitoken.record import Record
 from keyring_pypitoken.text import looks_like_token, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    Readers = Mapping[str, Callable[[object], object]]  # how the value of each key is read, or raises WrongValueError
 
 _MAX_SHOWN = 10**12
 _MAX_PORT = 65_535
-MAX_CLOCK_SKEW = 10 * 60  # seconds
+_MAX_CLOCK_SKEW = 10 * 60  # seconds
 _MAX_DURATION = 3650 * 86_400  # seconds; more is a slip of the keyboard, and no date can hold the sum
 # Compiled when they are used: most policies have few of these keys.
 _DURATION = "(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?"
@@ -35,14 +36,6 @@ class WrongValueError(ValueError):
     """A value is not what its key expects; the text is the rest of a sentence that begins with the key."""
 
 
-class Key(Record):
-    """How the value of a key is read; a function that reads it raises `WrongValueError`."""
-
-    read: Callable[[object], object]
-    project_may: bool = True  # a project's policy may have the key
-    read_configured: Callable[[object], object] | None = None  # in a user's or site's policy, if it may hold more there
-
-
 def parse_duration(value: object) -> int:
     """Return a length of time such as `"90s"`, `"1h30m"`, `"2d"` or 900 in seconds; raise WrongValueError."""
     seconds = value if isinstance(value, int) and not isinstance(value, bool) else -1
@@ -54,8 +47,8 @@ def parse_duration(value: object) -> int:
     return seconds
 
 
-def read_texts(value: object, what: str, example: str) -> list[str]:
-    """Return a list of texts, which messages call `what`; raise WrongValueError if it is not one."""
+def _read_texts(value: object, what: str, example: str) -> list[str]:
+    """Return a list of texts, which messages call `what`."""
     if not isinstance(value, list):
         raise _wrong(value, f"a list of {what} such as {example}")
     for item in value:
@@ -79,16 +72,12 @@ def _if(fits: Callable[[Any], object], expected: str) -> Callable[[object], obje
     return read
 
 
-def _read_projects(value: object) -> frozenset[str]:
-    names = read_texts(value, "project names", '["demo"]')
+def _read_projects(value: object, *, may_end_in_star: bool = True) -> frozenset[str]:
+    names = _read_texts(value, "project names", '["demo"]')
     pattern = next((name for name in names if name.endswith("*")), None)
-    if pattern is not None:
+    if pattern is not None and not may_end_in_star:
         raise WrongValueError(f"holds the pattern {quoted(pattern)}, which only a policy.toml may: list the names")
     return frozenset(map(_read_name, names))
-
-
-def _read_configured_projects(value: object) -> frozenset[str]:
-    return frozenset(map(_read_name, read_texts(value, "project names", '["demo"]')))
 
 
 def _read_name(name: str) -> str:
@@ -119,7 +108,7 @@ def _read_valid_for(value: object) -> int | str:
 
 def _read_skew(value: object) -> int:
     seconds = parse_duration(value)
-    if seconds > MAX_CLOCK_SKEW:
+    if seconds > _MAX_CLOCK_SKEW:
         raise _wrong(value, 'at most "10m"')
     return seconds
 
@@ -144,7 +133,7 @@ def _read_identity(value: object) -> str:
 
 
 def _read_command(value: object) -> tuple[str, ...]:
-    words = read_texts(value, "a program and its arguments", '["pass", "show", "pypi"]')
+    words = _read_texts(value, "a program and its arguments", '["pass", "show", "pypi"]')
     if not words:
         raise WrongValueError('is empty, expected a program and its arguments such as ["pass", "show", "pypi"]')
     if any(looks_like_token(word) or "\0" in word for word in words):
@@ -164,17 +153,17 @@ def _read_confirm(value: object) -> bool | tuple[str, ...]:
 
 
 def _read_url(value: object) -> str:
-    host = endpoint_host(value)
+    host = _endpoint_host(value)
     if host is None:
         raise _wrong(value, "an https URL (http for a loopback address only), without user, query or fragment")
     # Another spelling of their addresses would be a way around their limits.
     for known in BUILT_IN:
-        if host == endpoint_host(known.url):
+        if host == _endpoint_host(known.url):
             raise WrongValueError(f"is at {host}, which is {known.name}: write its keys in [repository.{known.name}]")
     return str(value)
 
 
-def endpoint_host(url: object) -> str | None:
+def _endpoint_host(url: object) -> str | None:
     """Return the host of a URL that tokens may be sent to, else None."""
     parts = split_url(url) if isinstance(url, str) and re.fullmatch(_URL, url) else None
     if parts is None or parts[2] > _MAX_PORT:
@@ -199,29 +188,34 @@ _read_backend = _if(
     lambda value: isinstance(value, str) and (value == "age" or re.fullmatch(_CLASS, value)),
     '"module.Class" of a keyring backend, or "age"',
 )
-KEYS: dict[str, Key] = {
-    "projects": Key(_read_projects, read_configured=_read_configured_projects),
-    "valid-for": Key(_read_valid_for),
-    "max-valid-for": Key(read_positive_duration, project_may=False),
-    "max-token-valid-for": Key(read_positive_duration, project_may=False),
-    "clock-skew": Key(_read_skew),
-    "not-before": Key(_read_moment),
-    "not-after": Key(_read_moment),
-    "account": Key(_read_account),
-    "max-master-age": Key(read_positive_duration, project_may=False),
-    "require-policy": Key(_read_bool, project_may=False),
-    "unscoped": Key(_read_unscoped, project_may=False),
-    "confirm": Key(_read_confirm, project_may=False),
-    "notice": Key(_read_bool, project_may=False),
-    "history": Key(_read_bool, project_may=False),
+KEYS: Readers = {
+    "projects": _read_projects,
+    "valid-for": _read_valid_for,
+    "max-valid-for": read_positive_duration,
+    "max-token-valid-for": read_positive_duration,
+    "clock-skew": _read_skew,
+    "not-before": _read_moment,
+    "not-after": _read_moment,
+    "account": _read_account,
+    "max-master-age": read_positive_duration,
+    "require-policy": _read_bool,
+    "unscoped": _read_unscoped,
+    "confirm": _read_confirm,
+    "notice": _read_bool,
+    "history": _read_bool,
 }
-STORE_KEYS = {"backend": _read_backend, "identity": _read_identity, "command": _read_command}
-FIXED_ENDPOINT_KEYS = ("url", "domain")  # what a built-in repository has already
-ENDPOINT_KEYS: dict[str, Callable[[object], object]] = {
+# Those that a project's policy may have.
+PROJECT_KEYS: Readers = {
+    "projects": lambda value: _read_projects(value, may_end_in_star=False),
+    **{name: KEYS[name] for name in ("valid-for", "clock-skew", "not-before", "not-after", "account")},
+}
+STORE_KEYS: Readers = {"backend": _read_backend, "identity": _read_identity, "command": _read_command}
+ENDPOINT_KEYS: Readers = {
     "url": _read_url,
     "domain": _if(lambda value: isinstance(value, str) and value, "a host name"),
-    "services": lambda value: tuple(read_texts(value, "names", '["demo"]')),
+    "services": lambda value: tuple(_read_texts(value, "names", '["demo"]')),
 }
+FIXED_ENDPOINT_KEYS = ("url", "domain")  # what a built-in repository has already
 
 
 def shown(value: object) -> str:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyring_pypitoken.lookup import Repository
-    from keyring_pypitoken.policy.model import Layer, PolicyFile
+    from keyring_pypitoken.policy.model import PolicyFile
 
-LAYERS: tuple[Layer, ...] = ("project", "user", "site")
+PLACES = ("project", "user", "site")
 OUTSIDE = "upload it from its own repository, or add it there (it was named by the arguments)."
 NOW = 1_769_882_400  # 2026-01-31T18:00:00Z
 FILES = Origin("the arguments")
@@ -33,9 +33,9 @@ UNKNOWN = (
 )
 
 
-def read(text: str | None, layer: Layer) -> PolicyFile | None:
-    """Parse a layer's policy; None stands for no file."""
-    return None if text is None else parse_policy(text, layer=layer, name=f"{layer}.toml")
+def read(text: str | None, place: str) -> PolicyFile | None:
+    """Parse the policy of the user or of a site; None stands for no file."""
+    return None if text is None else parse_policy(text, layer="user", name=f"{place}.toml")
 
 
 def path(*projects: str | None, trusted: bool = True) -> SearchPath:
@@ -44,7 +44,7 @@ def path(*projects: str | None, trusted: bool = True) -> SearchPath:
     for number, text in enumerate(projects):
         policy = None if text is None else parse_policy(text, layer="project", name=f"{'../' * number}project.toml")
         files += [] if policy is None else [policy._replace(trusted=trusted)]
-    return SearchPath(Path(), tuple(files))
+    return SearchPath(tuple(files))
 
 
 def layers(project: str | None = None, user: str | None = None, site: str | None = None) -> Policies:
@@ -134,7 +134,7 @@ def test_every_key_has_an_effect(key: str) -> None:
 # Preferences
 
 # Each layer's table for PyPI and then its top table, the project's before the user's before the site's.
-LADDER = [(layer, table, f"{layer}.toml:{4 if table else 1}") for layer in LAYERS for table in (True, False)]
+LADDER = [(layer, table, f"{layer}.toml:{4 if table else 1}") for layer in PLACES for table in (True, False)]
 # Each preference, what those six say, and what holds if none of them does.
 PREFERENCES: list[tuple[str, list[object]]] = [
     ("valid-for", [100, 200, 300, 400, 500, 600, 900]),
@@ -152,7 +152,7 @@ def test_the_most_specific_preference_wins(key: str, values: list[object]) -> No
         for (layer, for_repository, _), value in list(zip(LADDER, values, strict=False))[silent:]:
             lines = files.setdefault(layer, ["", "", "[repository.pypi]", ""])
             lines[3 if for_repository else 0] = f"{key} = {json.dumps(value)}"
-        decided = grant(*("\n".join(files[layer]) if layer in files else None for layer in LAYERS))
+        decided = grant(*("\n".join(files[layer]) if layer in files else None for layer in PLACES))
         assert getattr(decided, key.replace("-", "_")) == WithOrigin(values[silent], origins[silent])
     text = "valid-for = 100\n[repository.testpypi]\nvalid-for = 200\n"
     assert (grant(text).valid_for.value, grant(text, repository=TESTPYPI).valid_for.value) == (100, 200)
@@ -368,7 +368,7 @@ LISTS = [
 @pytest.mark.parametrize(("layer", "text", "where", "allowed"), LISTS)
 def test_refuses_a_project_outside_the_policy(layer: str, text: str, where: str, allowed: str) -> None:
     """The sentence names the project, the list that lacks it, and what named the project."""
-    assert refusal(*(text if layer == name else None for name in LAYERS)) == (
+    assert refusal(*(text if layer == name else None for name in PLACES)) == (
         f"project 'demo' is not allowed here: {where} allows {allowed}; {OUTSIDE}"
     )
 

@@ -87,8 +87,8 @@ def refused(ask: Callable[[], object]) -> str:
 
 def test_no_file_is_no_policy(work: Path, write: Write) -> None:
     write("pyproject.toml", '[project]\nname = "demo"\n')
-    path = find_path(work)
-    assert (path.policies, path.misnamed, path.start, path.end) == ((), (), work, "home directory")
+    assert find_path(work) == SearchPath()
+    assert list(project_directories(work)) == [work, work.parent]
 
 
 def test_every_policy_on_the_path_counts_the_nearest_first(work: Path, write: Write) -> None:
@@ -102,7 +102,6 @@ def test_every_policy_on_the_path_counts_the_nearest_first(work: Path, write: Wr
         ("middle", f"{UP}pyproject.toml:4"),
         ("far", f"{UP}{UP}pypitoken.toml:1"),
     ]
-    assert path.directories == (work / "x" / "y", work / "x", work, work.parent)
     assert all(policy.trusted for policy in path.policies)
 
 
@@ -128,8 +127,7 @@ def test_the_search_ends_at_the_root_of_a_repository(work: Path, write: Write, m
     write("x/pypitoken.toml", policy_of("inside"))
     write(f"x/{mark}/HEAD")
     (work / "x" / "y").mkdir()
-    path = find_path(work / "x" / "y")
-    assert (accounts(path), path.end) == ([("inside", f"{UP}pypitoken.toml:1")], f"root of the repository ({mark})")
+    assert accounts(find_path(work / "x" / "y")) == [("inside", f"{UP}pypitoken.toml:1")]
 
 
 @pytest.mark.parametrize("mark", MARKERS[1:])
@@ -140,16 +138,16 @@ def test_no_other_marker_ends_the_search_below_a_git(work: Path, write: Write, m
     write(*((".git/HEAD",) if git == "directory" else (".git", "gitdir: elsewhere\n")))
     for nested in (f"x/{mark}/HEAD", f"x/y/{mark}/HEAD", "x/y/.bzr/HEAD"):
         write(nested)
-    path = find_path(work / "x" / "y")
-    assert (accounts(path), path.end) == ([("root", f"{UP}{UP}pypitoken.toml:1")], "root of the repository (.git)")
+    assert accounts(find_path(work / "x" / "y")) == [("root", f"{UP}{UP}pypitoken.toml:1")]
+    assert list(project_directories(work / "x")) == [work / "x", work]
 
 
 def test_the_outermost_of_other_markers_ends_the_search(work: Path, write: Write) -> None:
     write("pypitoken.toml", policy_of("root"))
     for marker in (".hg/HEAD", "x/.svn/HEAD", "x/y/.hg/HEAD"):
         write(marker)
-    path = find_path(work / "x" / "y")
-    assert (accounts(path), path.end) == ([("root", f"{UP}{UP}pypitoken.toml:1")], "root of the repository (.hg)")
+    assert accounts(find_path(work / "x" / "y")) == [("root", f"{UP}{UP}pypitoken.toml:1")]
+    assert list(project_directories(work / "x")) == [work / "x", work]
 
 
 def test_the_search_ends_at_a_git_file(work: Path, write: Write) -> None:
@@ -189,7 +187,7 @@ def test_a_marker_that_vanishes_meanwhile_ends_nothing(
 ) -> None:
     write(".git/HEAD")
     monkeypatch.setattr("keyring_pypitoken.policy.discovery.status", lambda *_: None)
-    assert find_path(work).end == "home directory"
+    assert list(project_directories(work)) == [work, work.parent]
 
 
 def test_the_search_ends_at_the_home_directory(home: Path, work: Path) -> None:
@@ -211,9 +209,7 @@ def test_the_search_ends_at_the_root_of_the_file_system(tmp_path: Path, monkeypa
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
     directory = Path(tmp_path.anchor) / "no-such-directory" / "x"
-    path = find_path(directory)
-    assert path.directories == (directory, directory.parent, Path(tmp_path.anchor))
-    assert path.end == "root of the file system"
+    assert list(project_directories(directory)) == [directory, directory.parent, Path(tmp_path.anchor)]
 
 
 def test_goes_up_from_the_deepest_directory_there_can_be(home: Path) -> None:
@@ -294,7 +290,7 @@ def test_only_the_first_entry_of_a_marker_is_looked_at(
 ) -> None:
     write(".git/HEAD")
     monkeypatch.setattr(os, "listdir", lambda _: pytest.fail("the whole directory was listed"))
-    assert find_path(work).end == "root of the repository (.git)"
+    assert list(project_directories(work)) == [work]
 
 
 def test_refuses_a_broken_policy_with_its_place(work: Path, write: Write) -> None:
@@ -369,8 +365,8 @@ def test_without_owners_every_policy_is_trusted(work: Path, write: Write, monkey
     write("pypitoken.toml")
     write(".git/HEAD")
     monkeypatch.setattr("keyring_pypitoken.policy.discovery._POSIX", False)
-    path = find_path(work)
-    assert ([policy.trusted for policy in path.policies], path.end) == ([True], "root of the repository (.git)")
+    assert [policy.trusted for policy in find_path(work).policies] == [True]
+    assert list(project_directories(work)) == [work]
 
 
 # The variable
@@ -385,7 +381,7 @@ def test_the_variable_names_one_policy_instead_of_all(work: Path, write: Write) 
     }.items():
         write(file, policy_of("named"))
         path = find_path(work, KEYRING_PYPITOKEN_POLICY=file)
-        assert (accounts(path), path.end) == ([("named", f"{shown}:1")], "KEYRING_PYPITOKEN_POLICY names the policy")
+        assert accounts(path) == [("named", f"{shown}:1")]
         assert path.policies[0].trusted
 
 
@@ -456,18 +452,18 @@ def test_reads_the_policies_of_the_user_and_of_every_site(
     config = load_config()
     assert [policy.origin for policy in config.configured] == [str(user), str(sites[0]), str(sites[2])]
     assert config.problem is None
-    assert config.policies(SearchPath(home)).configured == config.configured
+    assert config.policies(SearchPath()).configured == config.configured
 
 
 def test_a_broken_policy_is_the_problem_of_what_is_loaded(user_policy: WritePolicy, site_policy: WritePolicy) -> None:
-    site_policy("[repository.corp]\nurl = 'https://example.org/'\n")
+    site = site_policy("[repository.corp]\nurl = 'https://example.org/'\n")
     path = user_policy("notice = 1\nhistory = 2\n")
     config = load_config()
     assert [repository.name for repository in config.repositories] == ["pypi", "testpypi", "corp"]
-    assert [policy.layer for policy in config.configured] == ["site"]
+    assert [policy.origin for policy in config.configured] == [str(site)]
     assert isinstance(config.problem, PolicyError)
     assert len(config.problem.problems) == 2
-    assert refused(lambda: config.policies(SearchPath(Path()))) == (
+    assert refused(lambda: config.policies(SearchPath())) == (
         f"the policy cannot be followed: {path}:1: notice is 1, expected true or false; and 1 more: "
         "run `keyring-pypitoken check`."
     )

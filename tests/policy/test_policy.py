@@ -11,12 +11,13 @@ import pytest
 from policy_cases import CASES, CONFIGURED_KEYS, LABEL, LENGTH, PROJECT_CASES, WRONG
 
 from keyring_pypitoken.exceptions import PolicyError
-from keyring_pypitoken.lookup import PYPI, TESTPYPI, Repository
+from keyring_pypitoken.lookup import BUILT_IN, PYPI, TESTPYPI, Repository
 from keyring_pypitoken.policy.model import (
     PYPROJECT_TABLE,
     Config,
     Origin,
     PolicyFile,
+    RepositorySettings,
     Settings,
     StoreSettings,
     WithOrigin,
@@ -28,8 +29,7 @@ from keyring_pypitoken.toml import find_lines, load_toml
 if TYPE_CHECKING:
     from keyring_pypitoken.policy.model import Layer
 
-LAYERS: tuple[Layer, ...] = ("project", "user", "site")
-CONFIGURED: tuple[Layer, ...] = ("user", "site")
+LAYERS: tuple[Layer, ...] = ("project", "user")
 TOP_KEYS = (
     "projects, valid-for, max-valid-for, max-token-valid-for, clock-skew, not-before, not-after, account, "
     "max-master-age, require-policy, unscoped, confirm, notice, history"
@@ -86,11 +86,12 @@ def test_each_key_is_read_described_and_tried() -> None:
 
 @pytest.mark.parametrize(("key", "text", "value"), CASES)
 def test_reads_every_key_with_its_line(key: str, text: str, value: object) -> None:
-    expected = Settings(**{key.replace("-", "_"): sourced(value)})
-    for layer in LAYERS if (key, text, value) in PROJECT_CASES else CONFIGURED:
-        assert parsed(f"# ours\n{key} = {text}\n", layer).settings == expected
+    said = {key.replace("-", "_"): sourced(value)}
+    for layer in LAYERS if (key, text, value) in PROJECT_CASES else LAYERS[1:]:
+        assert parsed(f"# ours\n{key} = {text}\n", layer).settings == Settings(**said)
         policy = parsed(f"[repository.testpypi]\n{key} = {text}\n", layer)
-        assert (policy.settings, policy.repositories) == (Settings(), {"testpypi": expected})
+        table = RepositorySettings(origin=Origin("p.toml:1"), **said)
+        assert (policy.settings, policy.repositories) == (Settings(), {"testpypi": table})
 
 
 @pytest.mark.parametrize("key", [*CONFIGURED_KEYS, "store", "url", "domain", "services"])
@@ -112,20 +113,20 @@ def test_refuses_a_value_that_its_key_does_not_take(key: str, text: str, problem
     [
         ("user", "\nvalid_for = 3", "unknown key 'valid_for'; did you mean 'valid-for'? (p.toml:2)"),
         ("project", "\nproject = 3", "unknown key 'project'; did you mean 'projects'? (p.toml:2)"),
-        ("site", "\n[stores]", "unknown key 'stores'; did you mean 'store'? (p.toml:2)"),
+        ("user", "\n[stores]", "unknown key 'stores'; did you mean 'store'? (p.toml:2)"),
         ("user", "zzz = 1", f"unknown key 'zzz'; known here are {TOP_KEYS}, repository, store (p.toml:1)"),
         # A project is told of nothing that it may not set.
         ("project", "zzz = 1", f"unknown key 'zzz'; known here are {PROJECT_KEYS}, repository (p.toml:1)"),
         ("project", "max-valid-fr = 1", "unknown key 'max-valid-fr'; did you mean 'valid-for'? (p.toml:1)"),
         ("user", "[repository.pypi]\nservice = []", "unknown key 'service'; did you mean 'services'? (p.toml:2)"),
         (
-            "site",
+            "user",
             "[repository.pypi]\nzzz = []",
             f"unknown key 'zzz'; known here are {TOP_KEYS}, url, domain, services (p.toml:2)",
         ),
         ("project", "[repository.pypi]\nzzz = []", f"unknown key 'zzz'; known here are {PROJECT_KEYS} (p.toml:2)"),
         ("user", "[store]\nback-end = 1", "unknown key 'back-end'; did you mean 'backend'? (p.toml:2)"),
-        ("site", "[store]\nx = 1", "unknown key 'x'; known here are backend, identity, command (p.toml:2)"),
+        ("user", "[store]\nx = 1", "unknown key 'x'; known here are backend, identity, command (p.toml:2)"),
         # What somebody else wrote reaches no terminal as it is, nor at any length.
         ("project", r'"valid-for\u001b" = 1', r"unknown key 'valid-for\x1b'; did you mean 'valid-for'? (p.toml:1)"),
         (
@@ -219,10 +220,8 @@ def test_stops_at_a_hundred_mistakes() -> None:
 )
 def test_makes_further_repositories_known(keys: str, repository: Repository) -> None:
     """The domain is the URL's host unless it is named."""
-    for layer in CONFIGURED:
-        policy = parsed(f"[repository.corp]\n{keys}\n", layer)
-        assert Config((policy,)).repositories == (PYPI, TESTPYPI, repository)
-        assert policy.repositories == {"corp": Settings()}
+    policy = parsed(f"[repository.corp]\n{keys}\n")
+    assert Config((policy,)).repositories == (PYPI, TESTPYPI, repository)
     assert Config((parsed('[repository.testpypi]\nservices = ["mine"]\n'),)).repositories[1] == TESTPYPI._replace(
         services=(*TESTPYPI.services, "mine")
     )
@@ -230,7 +229,8 @@ def test_makes_further_repositories_known(keys: str, repository: Repository) -> 
 
 def test_a_project_makes_no_repository_known() -> None:
     policy = parsed('[repository.corp]\naccount = "work"\n', "project")
-    assert (policy.endpoints, policy.repositories) == ({}, {"corp": Settings(account=sourced("work"))})
+    assert policy.repositories == {"corp": RepositorySettings(account=sourced("work"), origin=Origin("p.toml:1"))}
+    assert Config((policy,)).repositories == BUILT_IN
 
 
 CORP = '[repository.corp]\nurl = "https://corp.example/up/"\n'
@@ -247,7 +247,7 @@ MERGED = [  # the user's policy, the machine's, and then one and another address
 def test_tables_of_two_layers_about_one_repository_are_merged(
     user: str, site: str, domain: str, services: tuple[str, ...]
 ) -> None:
-    config = Config((parsed(user), parsed(site, "site")))
+    config = Config((parsed(user), parsed(site)))
     (_, _, corp) = config.repositories
     assert (corp.url.lower(), corp.domain, corp.services) == ("https://corp.example/up/", domain, services)
     assert config.conflicts == ()
@@ -282,8 +282,7 @@ def test_tables_of_two_layers_about_one_repository_are_merged(
 )
 def test_finds_what_two_policies_say_differently_about_repositories(user: str, site: str, conflict: str) -> None:
     """Two names for one address would let a nearer table escape the limits of the other."""
-    texts: dict[Layer, str] = {"user": user, "site": site}
-    policies = (parse_policy(text, layer=layer, name=layer[0]) for layer, text in texts.items())
+    policies = (parse_policy(text, layer="user", name=name) for text, name in ((user, "u"), (site, "s")))
     assert Config(tuple(policy for policy in policies if policy)).conflicts == (conflict,)
 
 
@@ -413,8 +412,7 @@ def test_the_most_specific_table_comes_first() -> None:
     ],
 )
 def test_reads_what_keeps_the_masters(text: str, expected: StoreSettings) -> None:
-    for layer in CONFIGURED:
-        assert parsed(f"[store]\n{text}\n", layer).store == expected
+    assert parsed(f"[store]\n{text}\n").store == expected
 
 
 @pytest.mark.parametrize(
@@ -477,7 +475,7 @@ def test_refuses_a_command_that_cannot_be_run(written: str, problem: str) -> Non
 
 
 def test_an_empty_file_is_a_policy() -> None:
-    assert parsed("", "project") == PolicyFile("project", Origin("p.toml"), Settings(), {}, {}, StoreSettings())
+    assert parsed("", "project") == PolicyFile(Origin("p.toml"), Settings(), {}, StoreSettings())
 
 
 PYPROJECTS = [  # a text, and the line of its projects as far as one scan finds it
@@ -539,11 +537,10 @@ def test_refuses_what_is_in_the_wrong_place(text: str, table: tuple[str, ...], p
     assert refused(text, "project", table) == problem
 
 
-def test_reads_patterns_of_the_user_and_the_site() -> None:
+def test_reads_patterns_of_the_user_and_the_machine() -> None:
     for written, pattern in (("acme-*", "acme-*"), ("Acme_.*", "acme-*"), ("a*", "a*"), ("a.B*", "a-b*")):
-        for layer in CONFIGURED:
-            projects = parsed(f'projects = ["{written}", "b"]', layer).settings.projects
-            assert projects == sourced(frozenset({pattern, "b"}), 1)
+        projects = parsed(f'projects = ["{written}", "b"]').settings.projects
+        assert projects == sourced(frozenset({pattern, "b"}), 1)
 
 
 # TOML

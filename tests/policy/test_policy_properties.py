@@ -55,7 +55,7 @@ def test_every_line_is_one_of_the_text(text: str) -> None:
 
 
 @search
-@given(PROJECT, files("user", limits(whole=True)), files("site", limits(whole=True)), EVIDENCE)
+@given(PROJECT, files("user", limits(whole=True)), files("user", limits(whole=True)), EVIDENCE)
 def test_another_layer_never_widens_a_grant(
     project: PolicyFile | None, user: PolicyFile, site: PolicyFile, evidence: WithOrigin[tuple[str, ...]] | None
 ) -> None:
@@ -73,7 +73,7 @@ def test_another_layer_never_widens_a_grant(
 
 
 @search
-@given(PROJECT, files("user", limits(whole=True)), files("site", limits(whole=True)), EVIDENCE)
+@given(PROJECT, files("user", limits(whole=True)), files("user", limits(whole=True)), EVIDENCE)
 def test_a_grant_keeps_every_limit_of_every_table(
     project: PolicyFile | None, user: PolicyFile, site: PolicyFile, evidence: WithOrigin[tuple[str, ...]] | None
 ) -> None:

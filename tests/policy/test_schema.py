@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 POLICY_FILES = ROOT / "examples" / "policies"
 TOOL = PYPROJECT_TABLE[-1]
-LAYERS: tuple[Layer, ...] = ("project", "user", "site")
+LAYERS: tuple[Layer, ...] = ("project", "user")
 VALIDATORS = {layer: fastjsonschema.compile(policy_schema(layer), use_default=False) for layer in LAYERS}
 search = settings(deadline=None, database=None, max_examples=150)
 
@@ -50,12 +50,12 @@ def fits(content: object, layer: Layer) -> bool:
 def test_each_schema_has_a_name_of_its_own() -> None:
     assert tool_schema(TOOL) | {"$id": ""} == policy_schema("project") | {"$id": ""}
     assert [schema["$id"].rpartition("/")[2] for schema in (*map(policy_schema, LAYERS), tool_schema(TOOL))] == [
-        "pypitoken.toml", "policy.toml", "policy.toml", "tool.keyring-pypitoken",
+        "pypitoken.toml", "policy.toml", "tool.keyring-pypitoken",
     ]  # fmt: skip
 
 
 def test_the_schemas_are_printed_for_editors(run: Run) -> None:
-    for layer in LAYERS[:2]:
+    for layer in LAYERS:
         assert json.loads(run("keyring_pypitoken.policy.schema", layer).stdout) == policy_schema(layer)
 
 
@@ -74,7 +74,7 @@ def test_the_defaults_are_what_applies_without_a_policy() -> None:
     policy = parse_policy(defaults, layer="user", name="policy.toml")
     assert policy is not None
     evidence = Evidence(WithOrigin(("demo",), DEFAULT), Path())
-    written, silent = (decide(PYPI, Policies(SearchPath(Path()), (), p), evidence) for p in ((policy,), ()))
+    written, silent = (decide(PYPI, Policies(SearchPath(), (), p), evidence) for p in ((policy,), ()))
     assert (written.key, written.notice, written.history) == (silent.key, silent.notice, silent.history)
 
 
@@ -82,7 +82,7 @@ def test_the_defaults_are_what_applies_without_a_policy() -> None:
 def test_takes_what_the_parser_takes(key: str, text: str) -> None:
     """Every value of the parser's own tests, at the top and for a repository."""
     assert fits(load_toml(f"{key} = {text}", "p"), "user")
-    assert fits(load_toml(f"[repository.pypi]\n{key} = {text}", "p"), "site")
+    assert fits(load_toml(f"[repository.pypi]\n{key} = {text}", "p"), "user")
     assert fits(load_toml(f"[repository.testpypi]\n{key} = {text}", "p"), "project") == (key not in CONFIGURED_KEYS)
 
 

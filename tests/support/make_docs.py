@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyring_pypitoken.cli.main import build_parser
 from keyring_pypitoken.policy.schema import describe_keys
-from keyring_pypitoken.policy.values import KEYS
+from keyring_pypitoken.policy.values import PROJECT_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -56,7 +56,7 @@ def _policy_keys() -> str:
                 f"`{name}`",
                 _meaning(key),
                 f"`{json.dumps(key['default'])}`" if "default" in key else "none",
-                "yes" if KEYS[name].project_may else "no",
+                "yes" if name in PROJECT_KEYS else "no",
             )
             for name, key in describe_keys()["keys"].items()
         ),

@@ -11,6 +11,7 @@ from keyring_pypitoken.policy.model import (
     Grant,
     Origin,
     PolicyFile,
+    RepositorySettings,
     SearchPath,
     Settings,
     StoreSettings,
@@ -136,7 +137,7 @@ WRONG = [
 
 # How long an example takes proves nothing on a busy machine, and nothing is left behind.
 search = settings(deadline=None, database=None, max_examples=200)
-ANY_LAYER: st.SearchStrategy[Layer] = st.sampled_from(("project", "user", "site"))
+ANY_LAYER: st.SearchStrategy[Layer] = st.sampled_from(("project", "user"))
 
 
 def toml_value(value: object) -> str:
@@ -197,13 +198,15 @@ def limits(*, whole: bool) -> st.SearchStrategy[Settings]:
     )
 
 
+def to_table(settings: Settings) -> RepositorySettings:
+    return RepositorySettings(**settings._asdict())
+
+
 def files(layer: Layer, top: st.SearchStrategy[Settings]) -> st.SearchStrategy[PolicyFile]:
     """Make a layer's policy, with or without a table for the repository."""
-    nothing: dict[str, Settings] = {}
-    tables = st.just(nothing) | st.fixed_dictionaries({"pypi": limits(whole=layer != "project")})
-    return st.builds(
-        PolicyFile, st.just(layer), st.just(Origin("p.toml")), top, tables, st.just({}), st.just(StoreSettings())
-    )
+    nothing: dict[str, RepositorySettings] = {}
+    tables = st.just(nothing) | st.fixed_dictionaries({"pypi": limits(whole=layer != "project").map(to_table)})
+    return st.builds(PolicyFile, st.just(Origin("p.toml")), top, tables, st.just(StoreSettings()))
 
 
 PREFERENCES = st.fixed_dictionaries(
@@ -226,4 +229,4 @@ def granted(policies: Policies, projects: WithOrigin[tuple[str, ...]] | None) ->
 
 def path_of(*policies: PolicyFile | None) -> SearchPath:
     """Return a search path with these policies, nearest first."""
-    return SearchPath(Path(), tuple(policy for policy in policies if policy is not None))
+    return SearchPath(tuple(policy for policy in policies if policy is not None))

@@ -154,7 +154,7 @@ def test_the_samples_do_what_they_say(work: Path) -> None:
     project = parse_policy(text, layer="project", name="pypitoken.toml")
     assert user is not None
     assert project is not None
-    policies = Policies(SearchPath(work, (project,)), configured=(user,))
+    policies = Policies(SearchPath((project,)), configured=(user,))
     evidence = Evidence(WithOrigin(("company-project",), Origin("the arguments")), work)
     grants = [decide(repository, policies, evidence) for repository in (PYPI, TESTPYPI)]
     assert [grant.account.value for grant in grants] == ["work", "default"]
