@@ -71,7 +71,7 @@ def asker() -> Process:
     process = Process(program, arguments, _directory(), os.environ)
     if named is not None and named.module in sys.modules:
         return process._replace(state="uploading" if named.is_uploading(process) else "other")
-    if re.fullmatch(_PIP, program) or any(name.endswith(_PIP_ASKS) for name in sys.modules):
+    if _is_pip(program) or any(name.endswith(_PIP_ASKS) for name in sys.modules):
         return process._replace(state="other")
     # A script that has loaded an uploader may upload with it as a library, which goes on to other credentials.
     state = "uploading" if all_uploaders(among=sys.modules) else "unknown"
@@ -109,13 +109,19 @@ def read_command_line(words: Sequence[str], directory: Path, environ: Mapping[st
             continue
         launcher = next((known for known in _LAUNCHERS if (name, *rest[1 : len(known)]) == known), None)
         if launcher is None:
-            state = "other" if re.fullmatch(_PIP, name) else state
+            state = "other" if _is_pip(name) else state
             return Process(name, tuple(rest[1:]), directory, environ, state=state)
         state = "other" if name in _INSTALLERS else state
         parsed = _LAUNCHERS[launcher].parse(rest[len(launcher) :], stop=True)
         moves = name in ("uv", "uvx") and any(map(environ.get, _UV_MOVES))
         rest = [] if parsed.unknown or moves else _behind(name, parsed, environ)
     return Process("", (), directory, environ, state=state)
+
+
+def _is_pip(program: str) -> bool:
+    """Return True only if that is sure: an asker that is taken for pip gets no token."""
+    match = re.fullmatch(_PIP, program)
+    return match is not None and match[0] == program
 
 
 def _directory() -> Path:

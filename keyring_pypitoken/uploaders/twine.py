@@ -53,7 +53,8 @@ class Twine(Uploader):
         files = sorted(named_files(names, process.directory), key=lambda file: not file.name.endswith(".whl"))
         if not names:
             return None
-        return tuple(file for file in files if not any(fnmatch(file.name, one) for one in _ATTACHED))
+        # Only a plain yes lets a file be passed over: of fewer files a token would be valid for longer than it may.
+        return tuple(file for file in files if not any(fnmatch(file.name, one) is True for one in _ATTACHED))
 
     def target(self, process: Process) -> Target:
         sources = Sources(process.command.after, process.environ)
