@@ -46,9 +46,9 @@ def demo(work: Path) -> Path:
 def upload() -> Token:
     """Derive a token, as an uploader's process does."""
     forget()
-    found = keyring.get_password(PYPI, TOKEN)
-    assert found is not None
-    return Token.load(found)
+    text = keyring.get_password(PYPI, TOKEN)
+    assert text is not None
+    return Token.load(text)
 
 
 # What is recorded
@@ -419,16 +419,16 @@ def test_any_bytes_can_be_read(data: bytes) -> None:
 def test_any_entry_is_read_as_it_was_written(entry: Entry) -> None:
     file().unlink(missing_ok=True)
     record(entry)
-    (found,) = read_history()
+    (kept,) = read_history()
 
     def shown(text: str) -> str:
         return "".join(character if character.isprintable() else "?" for character in text)
 
-    assert found == entry._replace(
+    assert kept == entry._replace(
         projects=None if entry.projects is None else tuple(map(shown, entry.projects)),
         repository=shown(entry.repository),
         account=shown(entry.account),
         program=shown(entry.program),
-        policy=found.policy if entry.policy is not None else None,
+        policy=kept.policy if entry.policy is not None else None,
         note=None if entry.note is None else shown(entry.note),
     )

@@ -48,9 +48,9 @@ def test_moves_what_is_under_an_uploaders_key(service: str, domain: str, command
     forget()
     assert command("adopt") == (0, "No unprotected tokens found in your keyrings, nor in .pypirc files.\n", "")
     forget()
-    found = keyring.get_password(url, TOKEN)
-    assert found is not None
-    assert len(Token.load(found).raw_caveats) == 2
+    text = keyring.get_password(url, TOKEN)
+    assert text is not None
+    assert len(Token.load(text).raw_caveats) == 2
 
 
 def test_moves_between_backends_too(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,8 +226,8 @@ EFFECTS: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 def subcommands() -> dict[str, argparse.ArgumentParser]:
-    (found,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
-    choices: dict[str, Any] = dict(found.choices)
+    (commands,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    choices: dict[str, Any] = dict(commands.choices)
     return {name: parser for name, parser in choices.items() if name != "doctor"}
 
 

@@ -152,8 +152,8 @@ def environ_of(run: Run, *words: str, **environ: Any) -> dict[str, str]:
     done = run("keyring_pypitoken", "exec", *words, **environ)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
-    found: dict[str, str] = json.loads(done.stdout)
-    return found
+    variables: dict[str, str] = json.loads(done.stdout)
+    return variables
 
 
 @POSIX
@@ -200,13 +200,13 @@ def test_exec_uploads_where_the_user_said(
     fake(next(word for word in words if word in ("twine", "uv", "hatch", "flit", "pdm", "maturin")))
     if words[0] == "env":
         (work / "programs" / "env").symlink_to("/usr/bin/env")
-    found = environ_of(run, "--", *words, KEYRING_PYPITOKEN_PASSPHRASE="hunter2", **environ)
-    tokens = {name: value for name, value in found.items() if value.startswith("pypi-")}
+    became = environ_of(run, "--", *words, KEYRING_PYPITOKEN_PASSPHRASE="hunter2", **environ)
+    tokens = {name: value for name, value in became.items() if value.startswith("pypi-")}
     assert {Token.load(value).domain for value in tokens.values()} == {"test.pypi.org"}
     assert all(name.startswith(own) for name in tokens)
-    assert "KEYRING_PYPITOKEN_PASSPHRASE" not in found
+    assert "KEYRING_PYPITOKEN_PASSPHRASE" not in became
     others = {name for uploader in all_uploaders() for name in uploader.token_variables if not name.startswith(own)}
-    assert not others & set(found)
+    assert not others & set(became)
 
 
 @pytest.mark.usefixtures("project", "stored")

@@ -49,17 +49,17 @@ def test_explain_shows_every_part_and_where_it_comes_from(
     assert lines[7].endswith("(pypitoken.toml:3)")
     assert lines[8].startswith("  window      from ")
     assert lines[9] == "  policy      pypitoken.toml"
-    found = command.json("explain", "dist/other-1.0.tar.gz")
-    assert found["granted"] is True
-    assert found["repository"] == {"name": "pypi", "url": PYPI, "origin": "default"}
+    document = command.json("explain", "dist/other-1.0.tar.gz")
+    assert document["granted"] is True
+    assert document["repository"] == {"name": "pypi", "url": PYPI, "origin": "default"}
     assert command.json("explain", "-r", PYPI, "dist/other-1.0.tar.gz")["repository"]["origin"] == "--repository"
-    assert found["account"] == {"value": "work", "origin": "pypitoken.toml:5"}
-    assert found["projects"] == {"value": ["other"], "origin": "the arguments"}
-    assert found["valid_for"] == {"value": 240, "origin": cut}
-    assert found["clock_skew"] == {"value": 120, "origin": "pypitoken.toml:2"}
-    assert found["not_after"] - found["not_before"] == 360
-    assert [bound["origin"] for bound in found["bounds"]] == ["pypitoken.toml:6", "pypitoken.toml:3"]
-    assert found["policies"] == ["pypitoken.toml"]
+    assert document["account"] == {"value": "work", "origin": "pypitoken.toml:5"}
+    assert document["projects"] == {"value": ["other"], "origin": "the arguments"}
+    assert document["valid_for"] == {"value": 240, "origin": cut}
+    assert document["clock_skew"] == {"value": 120, "origin": "pypitoken.toml:2"}
+    assert document["not_after"] - document["not_before"] == 360
+    assert [bound["origin"] for bound in document["bounds"]] == ["pypitoken.toml:6", "pypitoken.toml:3"]
+    assert document["policies"] == ["pypitoken.toml"]
 
 
 def test_explain_shows_a_token_for_any_project(command: Command, user_policy: WritePolicy) -> None:

@@ -38,12 +38,12 @@ def test_history_shows_what_was_derived(command: Command, work: Path) -> None:
     ]
     assert len(command("history", "-n", "1")[1].splitlines()) == 1
     assert len(command("history", "-n", "0")[1].splitlines()) == 2
-    found = command.json("history", "-n", "0")
-    assert [(entry["projects"], entry["account"], entry["repository"]) for entry in found] == [
+    entries = command.json("history", "-n", "0")
+    assert [(entry["projects"], entry["account"], entry["repository"]) for entry in entries] == [
         (["demo"], "default", "pypi"),
         (["other"], "work", "pypi"),
     ]
-    assert not [token for token in tokens if token in out + json.dumps(found)]
+    assert not [token for token in tokens if token in out + json.dumps(entries)]
 
 
 def test_history_shows_a_token_for_any_project(

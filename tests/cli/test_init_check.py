@@ -159,9 +159,9 @@ def test_check_finds_every_mistake_of_every_file_at_once(
     ]
     assert f"- {user}:1: notice is 3, expected true or false\n" in out
     assert f"- {site}:1: expected ']' at the end of a table declaration\n" in out
-    found = command.json("check", code=1)
-    assert found["ok"] is False
-    assert [len(file["problems"]) for file in found["files"]] == [3, 1, 1]
+    document = command.json("check", code=1)
+    assert document["ok"] is False
+    assert [len(file["problems"]) for file in document["files"]] == [3, 1, 1]
 
 
 def test_check_finds_two_policies_in_one_directory(command: Command, work: Path) -> None:

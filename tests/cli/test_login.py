@@ -113,7 +113,7 @@ def test_each_project_has_its_own_account(command: Command) -> None:
         (f"{PRIVATE}?work", "work"): tokens["projb"],
         (f"{PRIVATE}?projc", "projc"): tokens["projc"],
     }
-    noted = {label: found.projects for label, found in accounts.noted_accounts(REPOSITORY).items()}
+    noted = {label: note.projects for label, note in accounts.noted_accounts(REPOSITORY).items()}
     assert noted == {"default": (), "proja": ("proja",), "work": ("projb",), "projc": ("projc",)}
     newer = new_master(identifier="of projb, newer")
     assert command("login", "--project", "projb", "--replace", stdin=newer)[0] == 0

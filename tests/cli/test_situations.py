@@ -79,10 +79,10 @@ def test_status_foretells_what_an_upload_does(situation: Situation, place: Place
     code, out, err = command("status")
     assert err == ""
     assert SECRET not in out
-    found = command.json("status", code=code)
-    report = next(report for report in found["uploaders"] if report["uploader"] == situation.uploader)
+    document = command.json("status", code=code)
+    report = next(report for report in document["uploaders"] if report["uploader"] == situation.uploader)
     assert report["verdict"] == situation.verdict, report
-    problems = [(problem["problem"], problem["remedy"]) for problem in found["problems"]]
+    problems = [(problem["problem"], problem["remedy"]) for problem in document["problems"]]
     expected = bool(situation.problem or situation.remedy or situation.verdict not in READY)
     assert (bool(problems), code) == (expected, int(expected)), problems
     if expected:

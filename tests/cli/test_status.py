@@ -47,14 +47,14 @@ def place(home: Path, work: Path, user_policy: WritePolicy, monkeypatch: pytest.
 
 def problems(command: Command) -> list[tuple[str, str]]:
     """Return the problems and remedies that are found; check that the words hold them, and no secret."""
-    found: dict[str, Any] = command.json("status", code=1)
+    document: dict[str, Any] = command.json("status", code=1)
     code, out, err = command("status")
     assert (code, err) == (1, "")
-    listed = [(entry["problem"], entry["remedy"]) for entry in found["problems"]]
+    listed = [(entry["problem"], entry["remedy"]) for entry in document["problems"]]
     assert all(out.count(f"{problem}: {remedy}") == 1 for problem, remedy in listed)
     assert all(problem and remedy for problem, remedy in listed)
-    assert not [at for at in range(len(SECRET) - 12) if SECRET[at : at + 12] in out + str(found)]
-    assert found["ready"] is False
+    assert not [at for at in range(len(SECRET) - 12) if SECRET[at : at + 12] in out + str(document)]
+    assert document["ready"] is False
     return listed
 
 
@@ -154,16 +154,16 @@ def test_lists_every_account_and_every_policy(
     (work / "pypitoken.toml").touch()
     user_policy("notice = false\n")
     site_policy("")
-    found = command.json("status")
-    assert found["ready"] is True
-    assert [(account["repository"], account["account"]) for account in found["accounts"]] == [
+    document = command.json("status")
+    assert document["ready"] is True
+    assert [(account["repository"], account["account"]) for account in document["accounts"]] == [
         ("pypi", "default"),
         ("pypi", "work"),
         ("testpypi", "default"),
     ]
-    assert found["policies"] == ["pypitoken.toml", paths.user_policy(), paths.site_policies()[0]]
-    assert [store["name"] for store in found["stores"] if store["keeps"]] == ["file_keyring.FileKeyring"]
-    assert found["keyring"] is None
+    assert document["policies"] == ["pypitoken.toml", paths.user_policy(), paths.site_policies()[0]]
+    assert [store["name"] for store in document["stores"] if store["keeps"]] == ["file_keyring.FileKeyring"]
+    assert document["keyring"] is None
 
 
 def test_a_master_that_no_note_knows_counts(stored: str, command: Command) -> None:
@@ -283,9 +283,9 @@ def test_what_keeps_every_uploader_is_one_problem_beside_the_missing_master(
 def test_policies_that_cannot_be_followed_are_problems(command: Command, work: Path, user_policy: WritePolicy) -> None:
     user_policy("x = 1\n")
     (work / "pypitoken.toml").write_text("y = 1\n")
-    found = problems(command)
-    assert [remedy for _, remedy in found] == ["`keyring-pypitoken check` shows all of it"] * 2
-    assert [name in problem for name, (problem, _) in zip(("'x'", "'y'"), found, strict=True)] == [True, True]
+    pairs = problems(command)
+    assert [remedy for _, remedy in pairs] == ["`keyring-pypitoken check` shows all of it"] * 2
+    assert [name in problem for name, (problem, _) in zip(("'x'", "'y'"), pairs, strict=True)] == [True, True]
 
 
 @pytest.mark.usefixtures("stored")

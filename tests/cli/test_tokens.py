@@ -26,8 +26,8 @@ from keyring_pypitoken import Token
 def test_restrict_appends_the_restriction(options: list[str], caveats: list[bytes], command: Command) -> None:
     code, out, _ = command("restrict", *options, stdin=new_master() + "\n")
     assert (code, out.count("\n")) == (0, 1)
-    found = Token.load(out.strip()).raw_caveats
-    assert [sorted(caveat) for caveat in found] == [sorted(caveat) for caveat in caveats]
+    raw = Token.load(out.strip()).raw_caveats
+    assert [sorted(caveat) for caveat in raw] == [sorted(caveat) for caveat in caveats]
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,9 @@ def test_inspect_shows_what_a_token_can_do(offset: int | None, state: str | None
     ]
     assert lines[-1] == "PyPI may apply further restrictions that are not visible in the token."
     assert "signature" not in out
-    found = command.json("inspect", stdin=token.dump())
-    assert (found["location"], found["identifier"]) == ("pypi.org", token.identifier)
-    assert len(found["caveats"]) == len(token.raw_caveats)
+    description = command.json("inspect", stdin=token.dump())
+    assert (description["location"], description["identifier"]) == ("pypi.org", token.identifier)
+    assert len(description["caveats"]) == len(token.raw_caveats)
 
 
 def test_inspect_shows_years_that_no_calendar_has(command: Command) -> None:

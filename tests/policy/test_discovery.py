@@ -70,8 +70,8 @@ def find_path(directory: Path, **environ: str) -> SearchPath:
 
 def accounts(path: SearchPath) -> list[tuple[str, str]]:
     """Return the account that each policy on a path names, and where."""
-    found = [policy.settings.account for policy in path.policies]
-    return [(account.value, account.origin) for account in found if account]
+    named = [policy.settings.account for policy in path.policies]
+    return [(account.value, account.origin) for account in named if account]
 
 
 def refused(ask: Callable[[], object]) -> str:
@@ -528,9 +528,9 @@ def test_tables_of_the_user_and_the_machine_are_merged(user_policy: WritePolicy,
 def test_the_default_site_directory_counts_whatever_the_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:
     for value in ("", "/elsewhere", "/elsewhere:/etc/xdg:relative", "relative"):
         monkeypatch.setenv("XDG_CONFIG_DIRS", value)
-        found = paths.find_directories("site_config", "linux")
-        assert found.count("/etc/xdg/keyring-pypitoken") == 1
-        assert all(os.path.isabs(directory) for directory in found)
+        directories = paths.find_directories("site_config", "linux")
+        assert directories.count("/etc/xdg/keyring-pypitoken") == 1
+        assert all(os.path.isabs(directory) for directory in directories)
 
 
 class Registry:

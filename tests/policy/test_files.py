@@ -304,9 +304,9 @@ def test_climbs_to_the_root_and_finds_names(work: Path) -> None:
     (work / "x" / "y").mkdir(parents=True)
     (work / "x" / "a").touch()
     (work / "b").mkdir()
-    found = list(files.climb(work / "x" / "y", ("a", "b")))
-    assert found[:3] == [(work / "x" / "y", NOTHING), (work / "x", frozenset("a")), (work, frozenset("b"))]
-    assert [directory for directory, _ in found] == [work / "x" / "y", *(work / "x" / "y").parents]
+    steps = list(files.climb(work / "x" / "y", ("a", "b")))
+    assert steps[:3] == [(work / "x" / "y", NOTHING), (work / "x", frozenset("a")), (work, frozenset("b"))]
+    assert [directory for directory, _ in steps] == [work / "x" / "y", *(work / "x" / "y").parents]
 
 
 @pytest.mark.parametrize(
@@ -332,8 +332,8 @@ def test_a_link_counts_as_present_wherever_it_leads(work: Path) -> None:
 
 def test_climbs_from_what_does_not_exist(work: Path) -> None:
     (work / "a").touch()
-    found = dict(files.climb(work / "gone" / "gone", ("a",)))
-    assert (found[work / "gone" / "gone"], found[work / "gone"], found[work]) == (NOTHING, NOTHING, frozenset("a"))
+    names = dict(files.climb(work / "gone" / "gone", ("a",)))
+    assert (names[work / "gone" / "gone"], names[work / "gone"], names[work]) == (NOTHING, NOTHING, frozenset("a"))
 
 
 @POSIX
@@ -385,10 +385,10 @@ def program(path: Path, mode: int = 0o755) -> str:
 @POSIX
 def test_finds_programs_in_absolute_entries_of_path_only(work: Path) -> None:
     program(work / "tool")
-    found = program(work / "bin" / "tool")
+    tool = program(work / "bin" / "tool")
     program(work / "later" / "tool")
     entries = ["", ".", "bin", str(work / "gone"), str(work / "bin"), str(work / "later")]
-    assert files.find_program("tool", {"PATH": os.pathsep.join(entries)}) == found
+    assert files.find_program("tool", {"PATH": os.pathsep.join(entries)}) == tool
     assert files.find_program("tool", {"PATH": os.pathsep.join(entries[:4])}) is None
     assert files.find_program("tool", {}) is None
 
@@ -420,10 +420,10 @@ def test_only_exe_files_count_on_windows(name: str, work: Path, monkeypatch: pyt
     environ = {"PATH": str(work)}
     assert files.find_program("tool", environ, platform="nt") is None
     assert files.find_program("tool.bat", environ, platform="nt") is None
-    found = program(work / "tool.exe")
-    assert files.find_program("tool", environ, platform="nt") == found
+    tool = program(work / "tool.exe")
+    assert files.find_program("tool", environ, platform="nt") == tool
     assert files.find_program("tool.EXE", environ, platform="nt") is None
-    assert files.find_program("tool.exe", environ, platform="nt") == found
+    assert files.find_program("tool.exe", environ, platform="nt") == tool
 
 
 @POSIX

@@ -210,8 +210,8 @@ def test_never_refuses_a_url_that_the_parser_takes(url: str) -> None:
 
 def test_validate_pyproject_finds_it() -> None:
     """The entry point has the table's name, and leads to the function."""
-    found = importlib.metadata.entry_points(group="validate_pyproject.tool_schema", name=TOOL)
-    assert [entry_point.load() for entry_point in found] == [tool_schema]
+    entry_points = importlib.metadata.entry_points(group="validate_pyproject.tool_schema", name=TOOL)
+    assert [entry_point.load() for entry_point in entry_points] == [tool_schema]
 
 
 HEAD = '[project]\nname = "demo"\nversion = "1"\n[tool.keyring-pypitoken]\n'

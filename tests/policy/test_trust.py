@@ -118,10 +118,10 @@ def test_what_vanishes_meanwhile_is_for_the_reader_to_report(
 @ROOT
 def test_refuses_what_belongs_to_somebody_else(write_configured: WritePolicy) -> None:
     path = write_configured("")
-    for found in (path, path.parent, path.parent.parent):
-        change_owner(found, SOMEBODY)
-        assert problem() == foreign(found)
-        change_owner(found, 0)
+    for passed in (path, path.parent, path.parent.parent):
+        change_owner(passed, SOMEBODY)
+        assert problem() == foreign(passed)
+        change_owner(passed, 0)
     link = path.with_name("link.toml")
     path.rename(link)
     path.symlink_to(link.name)

@@ -145,7 +145,7 @@ CAVEATS = st.one_of(
 )
 STARTS = st.none() | st.builds(WithOrigin, st.integers(NOW - 4, NOW), st.just(DEFAULT))
 ENDINGS = st.none() | st.builds(WithOrigin, st.integers(NOW + 1, NOW + 4), st.just(DEFAULT))
-PROJECTS = st.none() | st.sets(NAMES, min_size=1).map(lambda found: tuple(sorted(found)))
+PROJECTS = st.none() | st.sets(NAMES, min_size=1).map(lambda names: tuple(sorted(names)))
 
 
 @st.composite
@@ -291,11 +291,11 @@ ANYTHING = st.one_of(
     st.text("pypi-AgEI_=+/ \n"),
     st.text("ABCDwxyz0123-_").map("pypi-".__add__),
     st.binary().map(encode),
-    st.lists(PACKETS).map(lambda found: encode(b"\x02" + b"".join(found))),
+    st.lists(PACKETS).map(lambda packets: encode(b"\x02" + b"".join(packets))),
     st.lists(PACKETS, max_size=3).map(
         lambda found: encode(b"\x02\x01\x01a\x02\x01b\x00" + b"".join(found) + b"\x00\x06\x20" + b"s" * 32)
     ),
-    st.lists(PACKETS_V1).map(lambda found: encode(b"".join(found))),
+    st.lists(PACKETS_V1).map(lambda packets: encode(b"".join(packets))),
     DAMAGED.map(encode),
     st.builds(mint, st.binary(), version=st.sampled_from([1, 2])),
     st.tuples(st.text(" \n\t\u00a0\x1f"), DAMAGED.map(encode), st.text(" \n\t\u00a0\x1f")).map("".join),
@@ -428,8 +428,8 @@ def test_accepts_the_names_that_packaging_accepts(name: str) -> None:
         expected: str | None = packaging.utils.canonicalize_name(name, validate=True)
     except packaging.utils.InvalidName:
         expected = None
-    found: str | None = None
+    normalized: str | None = None
     with contextlib.suppress(names.InvalidNameError):
-        found = names.normalize_valid(name)
+        normalized = names.normalize_valid(name)
 
-    assert found == expected
+    assert normalized == expected

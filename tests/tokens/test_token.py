@@ -661,15 +661,15 @@ def test_refuses_what_version_1_cannot_hold() -> None:
 
 def refused_use(token: Token, key: Any = KEY, **context: Any) -> str | None:
     """Return the type and the message of what a check raises, after a look at whether the key is shown."""
-    found = None
+    refusal = None
     try:
         token.check(key, **context)
     except ValidationError as error:
-        found = error
-    if found is None:
+        refusal = error
+    if refusal is None:
         return None
-    assert shown_of(KEY, found) == set()
-    return f"{type(found).__name__}: {found}"
+    assert shown_of(KEY, refusal) == set()
+    return f"{type(refusal).__name__}: {refusal}"
 
 
 WRONG_KEY = "ValidationError: the token is not valid: its signature does not match the key"
@@ -972,10 +972,10 @@ def test_a_macaroon_that_pypi_never_issues_is_refused(macaroon: pymacaroons.Maca
 
 @pytest.mark.parametrize("name", keyring_pypitoken.__all__)
 def test_offers_every_public_name(name: str) -> None:
-    found = getattr(keyring_pypitoken, name)
+    public = getattr(keyring_pypitoken, name)
 
-    assert found.__name__ == name
-    assert found is getattr(importlib.import_module(found.__module__), name)
+    assert public.__name__ == name
+    assert public is getattr(importlib.import_module(public.__module__), name)
 
 
 def test_offers_the_names_of_pypitoken() -> None:

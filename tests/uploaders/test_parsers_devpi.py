@@ -32,33 +32,33 @@ class Hub:
     def derive_token(self, password, name):
         return password
     def devpiclient_get_password(self, url, username):
-        found["lookups"].append([url, username])
+        seen["lookups"].append([url, username])
         return "typed"
     def http_api(self, method, url, kvdict, fatal):
-        found["url"] = kvdict.get("posturl")
-        found["uploading"] = found["url"] is not None
-        found["projects"] = [kvdict["name"]]
+        seen["url"] = kvdict.get("posturl")
+        seen["uploading"] = seen["url"] is not None
+        seen["projects"] = [kvdict["name"]]
         raise Ended
 
 manager = devpi.main.get_pluginmanager()
 
 def read(arguments):
-    global found
-    found = {"uploading": None, "projects": None, "url": None, "lookups": []}
+    global seen
+    seen = {"uploading": None, "projects": None, "url": None, "lookups": []}
     try:
         args = devpi.main.parse_args(["devpi", *arguments], manager)
         if args.command == "push":
             devpi.push.main(Hub(), args)
         else:
-            found["uploading"] = False
+            seen["uploading"] = False
     except SystemExit as error:
-        found["uploading"] = False if error.code in (0, None) else "usage"
+        seen["uploading"] = False if error.code in (0, None) else "usage"
     except Ended:
-        if found["uploading"] is None:
-            found["uploading"] = "settings" if not found["lookups"] else "usage"
+        if seen["uploading"] is None:
+            seen["uploading"] = "settings" if not seen["lookups"] else "usage"
     except Exception as error:  # an invalid release; or one of the settings
-        found["uploading"] = "settings" if "ini" in type(error).__module__ else "usage"
-    return found
+        seen["uploading"] = "settings" if "ini" in type(error).__module__ else "usage"
+    return seen
 """
 
 PYPIRCS = {

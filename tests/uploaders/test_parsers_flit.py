@@ -26,13 +26,13 @@ def ask(*key):
     asked.append(list(key))
 
 def publish(ini_path, repository, pypirc=None, formats=None, use_vcs=True):
-    found["uploading"] = True
-    found["project"] = os.path.normpath(os.path.join(os.getcwd(), ini_path.parent))
+    seen["uploading"] = True
+    seen["project"] = os.path.normpath(os.path.join(os.getcwd(), ini_path.parent))
     if pypirc is not None and not os.path.isfile(pypirc):
         raise KeyError
     name = read_flit_config(ini_path).metadata["name"]
     repo = upload.get_repository(pypirc or "~/.pypirc", repository, project_name=name)
-    found["url"], found["lookups"] = repo.url, asked
+    seen["url"], seen["lookups"] = repo.url, asked
     raise Built
 
 upload.main = publish
@@ -47,20 +47,20 @@ sys.stdin = Terminal()
 upload.input = lambda *_: "nobody-typed"
 
 def read(arguments):
-    global asked, found
+    global asked, seen
     asked = []
-    found = {"uploading": None, "project": None, "url": None, "lookups": None}
+    seen = {"uploading": None, "project": None, "url": None, "lookups": None}
     try:
         flit.main(arguments)
-        found["uploading"] = False
+        seen["uploading"] = False
     except SystemExit as error:
-        found["uploading"] = False if error.code in (0, None) else "usage"
+        seen["uploading"] = False if error.code in (0, None) else "usage"
     except Built:
         if any(key[1] == "nobody-typed" for key in asked):
-            found["lookups"] = []  # after a prompt, which the uploader reports as a problem
+            seen["lookups"] = []  # after a prompt, which the uploader reports as a problem
     except Exception:  # of the settings, or of a build
-        found["uploading"] = "settings" if found["uploading"] else False
-    return found
+        seen["uploading"] = "settings" if seen["uploading"] else False
+    return seen
 """
 
 PYPIRCS = {

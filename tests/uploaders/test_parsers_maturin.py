@@ -24,17 +24,17 @@ class Proxy(http.server.BaseHTTPRequestHandler):
     def do_CONNECT(self):
         self.host, _, port = self.path.partition(":")
         if port == "443":
-            found["url"] = f"https://{self.host}/legacy/"  # which it is for both hosts of the command lines
+            seen["url"] = f"https://{self.host}/legacy/"  # which it is for both hosts of the command lines
             return self.send_error(500)
         self.send_response(200)
         self.end_headers()
     def do_POST(self):
-        found["url"] = self.path if "://" in self.path else f"http://{self.host}{self.path}"
+        seen["url"] = self.path if "://" in self.path else f"http://{self.host}{self.path}"
         body = self.rfile.read(int(self.headers["content-length"] or 0))
         while self.headers["transfer-encoding"] == "chunked" and (size := int(self.rfile.readline(), 16)):
             body += self.rfile.read(size)
             self.rfile.readline()
-        found["first file"] = re.search(rb'filename="([^"]*)"', body)[1].decode()
+        seen["first file"] = re.search(rb'filename="([^"]*)"', body)[1].decode()
         self.close_connection = True
         self.send_error(500)
     def log_message(self, *_): pass
@@ -45,28 +45,28 @@ proxy = f"http://127.0.0.1:{server.server_port}"
 maturin = os.path.join(os.path.dirname(sys.executable), "maturin")
 
 def read(arguments):
-    global found
-    found = {}
+    global seen
+    seen = {}
     variables = {"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy, "ALL_PROXY": proxy, "MATURIN_PYPI_TOKEN": "not-a-token"}
     done = subprocess.run([maturin, *arguments], env={**os.environ, **variables}, stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, start_new_session=True)
     error = done.stderr
-    if "url" in found:
-        found["uploading"] = True
-        named = [word for word in arguments if os.path.basename(word) == found.get("first file")]
-        if "first file" in found:
-            found["first file"] = os.path.normpath(os.path.join(os.getcwd(), named[0]))
+    if "url" in seen:
+        seen["uploading"] = True
+        named = [word for word in arguments if os.path.basename(word) == seen.get("first file")]
+        if "first file" in seen:
+            seen["first file"] = os.path.normpath(os.path.join(os.getcwd(), named[0]))
     elif done.returncode == 0:
-        found["uploading"] = False
+        seen["uploading"] = False
     elif "cannot be used with '--repository" in error or "Failed to get registry" in error or "Http error" in error:
-        found.update(uploading="settings", url=None)
+        seen.update(uploading="settings", url=None)
     elif "failed to open file" in error or "IO Error" in error:
-        found.update({"uploading": True, "first file": None})
+        seen.update({"uploading": True, "first file": None})
     elif done.returncode == 1 and "publish" in arguments:
-        found["uploading"] = True  # it cannot build here
+        seen["uploading"] = True  # it cannot build here
     else:
-        found["uploading"] = "usage"
-    return found
+        seen["uploading"] = "usage"
+    return seen
 """
 
 PYPIRCS = {

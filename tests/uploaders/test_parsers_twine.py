@@ -32,37 +32,37 @@ class Done(Exception):
 def record(settings, names):
     twine.auth.Resolver.prompt = twine.auth.Private.prompt = lambda *_: "typed"
     twine.auth.Resolver.make_trusted_publishing_token = lambda self: None
-    found["url"] = settings.repository_config["repository"]
+    seen["url"] = settings.repository_config["repository"]
     settings.username, settings.password
-    found["lookups"] = [list(key) for key in twine.auth.keyring.asked]
-    found["uploading"] = True
-    found["files"] = None
+    seen["lookups"] = [list(key) for key in twine.auth.keyring.asked]
+    seen["uploading"] = True
+    seen["files"] = None
     if isinstance(names, str):
         names = [names] if os.path.exists(names) else []
     else:
         names = twine.commands._split_inputs(twine.commands._find_dists(names)).dists
-    found["files"] = [os.path.normpath(os.path.join(os.getcwd(), name)) for name in names] or None
+    seen["files"] = [os.path.normpath(os.path.join(os.getcwd(), name)) for name in names] or None
     raise Done
 
 upload.upload = register.register = record
 
 def read(arguments):
-    global found
-    found = {"uploading": None, "files": None, "url": None, "lookups": None}
+    global seen
+    seen = {"uploading": None, "files": None, "url": None, "lookups": None}
     twine.auth.keyring = Keyring()
     twine.auth.keyring.asked = []
     try:
         twine.cli.dispatch(arguments)
-        found["uploading"] = False
+        seen["uploading"] = False
     except SystemExit as error:
-        found["uploading"] = False if error.code in (0, None) else "usage"
+        seen["uploading"] = False if error.code in (0, None) else "usage"
     except Done:
         pass
     except exceptions.InvalidDistribution:
         pass
     except (exceptions.TwineException, KeyError):
-        found["uploading"] = "settings"
-    return found
+        seen["uploading"] = "settings"
+    return seen
 """
 
 PYPIRCS = {

@@ -54,9 +54,9 @@ def test_labels_are_listed_in_order_with_the_time_they_were_stored_at() -> None:
     for label in ("work", "default"):
         note_account(PYPI, label)
     note_account(TESTPYPI, "other")
-    found = noted_accounts(PYPI)
-    assert list(found) == ["default", "work"]
-    assert all(before <= noted.stored <= time.time() for noted in found.values())
+    accounts = noted_accounts(PYPI)
+    assert list(accounts) == ["default", "work"]
+    assert all(before <= noted.stored <= time.time() for noted in accounts.values())
     assert list(noted_accounts(TESTPYPI)) == ["other"]
 
 

@@ -50,10 +50,10 @@ def server(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def identity(home: Path, user_policy: WritePolicy) -> pyrage.x25519.Identity:
     """Name an identity in the user's policy."""
-    found = pyrage.x25519.Identity.generate()
-    (home / "identity.txt").write_text(f"# mine\n{found}\n")
+    made = pyrage.x25519.Identity.generate()
+    (home / "identity.txt").write_text(f"# mine\n{made}\n")
     user_policy('[store]\nidentity = "~/identity.txt"\n')
-    return found
+    return made
 
 
 def path() -> Path:
@@ -100,9 +100,9 @@ def answers(monkeypatch: pytest.MonkeyPatch, *typed: str) -> list[str]:
 
 def projects() -> object:
     """Ask keyring for a token, and return what it is restricted to."""
-    found = keyring.get_password(PYPI, TOKEN)
-    assert found is not None
-    return Token.load(found).restrictions[1]
+    text = keyring.get_password(PYPI, TOKEN)
+    assert text is not None
+    return Token.load(text).restrictions[1]
 
 
 # What it is for.
@@ -197,11 +197,11 @@ def test_a_passphrase_gives_way_to_the_identity_that_is_named_later(
 ) -> None:
     monkeypatch.setenv(VARIABLE, PASSPHRASE)
     plant({PRIVATE: {"old": new_master()}})
-    found = pyrage.x25519.Identity.generate()
-    (home / "identity.txt").write_text(str(found))
+    made = pyrage.x25519.Identity.generate()
+    (home / "identity.txt").write_text(str(made))
     user_policy(f"[store]\nidentity = '{home / 'identity.txt'}'\n")
     keyring.set_password(PYPI, TOKEN, new_master())
-    content = held_by(found)
+    content = held_by(made)
     assert isinstance(content, dict)
     assert content["masters"][PRIVATE].keys() == {"old", "default"}
 
@@ -308,9 +308,9 @@ def test_a_mistyped_repetition_loses_nothing_that_was_pasted(monkeypatch: pytest
 
 def identity_file(name: str) -> tuple[pyrage.x25519.Identity, WithOrigin[str]]:
     """Make an identity and its file."""
-    found = pyrage.x25519.Identity.generate()
-    Path(name).write_text(str(found))
-    return found, WithOrigin(os.path.abspath(name), Origin("the arguments"))
+    made = pyrage.x25519.Identity.generate()
+    Path(name).write_text(str(made))
+    return made, WithOrigin(os.path.abspath(name), Origin("the arguments"))
 
 
 COPIES = "Copies of the old file still open the old way: delete them, or revoke the tokens in them."
@@ -511,20 +511,20 @@ DOCUMENTS = st.fixed_dictionaries({"version": JSON | st.just(1), "masters": JSON
 
 @given(st.binary() | JSON.map(json.dumps).map(str.encode) | DOCUMENTS.map(json.dumps).map(str.encode))
 def test_whatever_is_decrypted_is_masters_or_a_refusal(plain: bytes) -> None:
-    found = parse_document(plain)
-    if isinstance(found, str):
-        assert found in (DAMAGED, NEWER)
+    content = parse_document(plain)
+    if isinstance(content, str):
+        assert content in (DAMAGED, NEWER)
     else:
-        assert all(isinstance(part, str) for name in found for part in name)
-        assert {type(master).__name__ for master in found.values()} <= {"MasterToken"}
+        assert all(isinstance(part, str) for name in content for part in name)
+        assert {type(master).__name__ for master in content.values()} <= {"MasterToken"}
 
 
 @given(st.dictionaries(st.tuples(st.text(), st.text()), st.text()))
 def test_what_is_written_is_read_again(masters: dict[tuple[str, str], str]) -> None:
     secrets = {name: MasterToken(text) for name, text in masters.items()}
-    found = parse_document(age._document(secrets))
-    assert not isinstance(found, str)
-    assert {name: master.reveal() for name, master in found.items()} == masters
+    content = parse_document(age._document(secrets))
+    assert not isinstance(content, str)
+    assert {name: master.reveal() for name, master in content.items()} == masters
 
 
 # Which stores there are, and which is used.
@@ -544,12 +544,12 @@ PLUGIN = backends.KnownStore("file_keyring.URLPlugin", "another keyring backend"
 
 def listed(text: str, write: WritePolicy) -> list[backends.KnownStore]:
     """List the stores but those of keyrings.alt, which is installed for the tests."""
-    return [found for found in backends.list_stores(settings(text, write)) if not found.name.startswith("keyrings.alt")]
+    return [store for store in backends.list_stores(settings(text, write)) if not store.name.startswith("keyrings.alt")]
 
 
-def keeping(found: backends.KnownStore) -> backends.KnownStore:
+def keeping(store: backends.KnownStore) -> backends.KnownStore:
     """Return a store as the one that `keyring set` uses."""
-    return found._replace(keeps=True)
+    return store._replace(keeps=True)
 
 
 def file_store(kind: str) -> backends.KnownStore:

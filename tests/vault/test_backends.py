@@ -133,7 +133,7 @@ def test_stores_are_called_by_their_module_and_class_or_path() -> None:
 def test_the_program_of_the_policy_is_listed_first_and_keeps_nothing() -> None:
     program, *others = backends.list_stores(StoreSettings(command=WithOrigin(("/usr/bin/op", "read"), NAMED)))
     assert program == backends.KnownStore("/usr/bin/op", "a program", keeps=False)
-    assert not any(found.keeps for found in others)
+    assert not any(store.keeps for store in others)
 
 
 def test_the_desktops_keyrings_are_called_by_what_people_know() -> None:

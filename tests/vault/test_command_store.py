@@ -339,9 +339,9 @@ def asked(project: Path) -> str:
 
 
 def test_a_token_is_derived_from_what_the_program_prints(project: Path) -> None:
-    found = keyring.get_password(PYPI, TOKEN)
-    assert found is not None
-    assert Token.load(found).raw_caveats[1:] == [b'[1, ["demo"]]']
+    text = keyring.get_password(PYPI, TOKEN)
+    assert text is not None
+    assert Token.load(text).raw_caveats[1:] == [b'[1, ["demo"]]']
     assert asked(project) == "default\n"
 
 
@@ -398,9 +398,9 @@ def test_a_key_that_is_ours_only_if_a_token_is_there_does_not_start_it(service: 
 
 
 def test_a_label_that_may_be_an_account_is_not_looked_for_in_it(project: Path) -> None:
-    found = keyring.get_password(f"{PYPI}?other", TOKEN)
-    assert found is not None
-    assert Token.load(found).raw_caveats[1:] == [b'[1, ["other"]]']
+    text = keyring.get_password(f"{PYPI}?other", TOKEN)
+    assert text is not None
+    assert Token.load(text).raw_caveats[1:] == [b'[1, ["other"]]']
     assert asked(project) == "default\n"
 
 

@@ -29,9 +29,9 @@ from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.vault.keys import *
 from keyring_pypitoken.vault.keys import passphrases, remember, passphrase_to_store, new_passphrase
 def first(path):
-    found = next(passphrases(path))
-    remember(found)
-    return found
+    passphrase = next(passphrases(path))
+    remember(passphrase)
+    return passphrase
 def each(path):
     return list(passphrases(path))[-1]
 {before}
@@ -92,7 +92,7 @@ NOTHING_GIVEN = "no passphrase given for the masters in masters.age: try again, 
 
 def test_the_variable_answers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, SECRET)
-    assert [found.reveal_to_age() for found in passphrases(PATH)] == [SECRET]
+    assert [one.reveal_to_age() for one in passphrases(PATH)] == [SECRET]
     assert passphrase_to_store(PATH).reveal_to_age() == SECRET
     assert refused(new_passphrase) == NO_TERMINAL, "a new one is typed"
 
@@ -109,7 +109,7 @@ def test_without_terminal_and_variable_both_ways_are_named(
 
 def test_without_a_terminal_what_was_typed_before_is_tried_once() -> None:
     remember(Passphrase(SECRET))
-    assert [found.reveal_to_age() for found in passphrases(PATH)] == [SECRET]
+    assert [one.reveal_to_age() for one in passphrases(PATH)] == [SECRET]
 
 
 @POSIX
@@ -259,7 +259,7 @@ def test_a_new_passphrase_is_remembered_once_it_is_sure(monkeypatch: pytest.Monk
 def test_what_is_typed_comes_after_what_was_typed_before(monkeypatch: pytest.MonkeyPatch) -> None:
     remember(Passphrase("old"))
     typing(monkeypatch, "a", "b", "c")
-    assert [found.reveal_to_age() for found in passphrases(PATH)] == ["old", "a", "b", "c"]
+    assert [one.reveal_to_age() for one in passphrases(PATH)] == ["old", "a", "b", "c"]
 
 
 def test_slips_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

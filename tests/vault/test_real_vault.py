@@ -62,8 +62,8 @@ def private(url: str, account: str) -> tuple[str, str]:
 
 def derived_from(service: str) -> str | None:
     """Return the identifier of the master that a lookup is answered from; None if there is no answer."""
-    found = keyring.get_password(service, TOKEN)
-    return None if found is None else Token.load(found).identifier
+    text = keyring.get_password(service, TOKEN)
+    return None if text is None else Token.load(text).identifier
 
 
 @pytest.mark.real_vault

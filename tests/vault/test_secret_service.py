@@ -167,8 +167,8 @@ def test_two_accounts_are_two_items(service: SecretService, command: Keyring) ->
 def test_a_raw_master_under_the_upload_url_is_derived_from(service: SecretService, command: Keyring, mode: str) -> None:
     service.plant(PYPI, TOKEN, new_master(identifier="raw"))
     done = command("--mode", mode, "get", PYPI, TOKEN)
-    *_, found = done.stdout.splitlines()
-    assert_derived(Token.load(found), "raw")
+    *_, token = done.stdout.splitlines()
+    assert_derived(Token.load(token), "raw")
     assert service.passwords() == {(PYPI, TOKEN): new_master(identifier="raw")}
 
 
