@@ -17,8 +17,9 @@ from sandbox import Run, forget, new_master
 from keyring_pypitoken.backend import REFUSED, RefusedDeleteError, RefusedSetError
 from keyring_pypitoken.exceptions import Refusal
 from keyring_pypitoken.uploaders import process as process_module
+from keyring_pypitoken.uploaders import twine
 from keyring_pypitoken.uploaders.process import ancestors, asker, is_keyring_command, parent_process, read_command_line
-from keyring_pypitoken.uploaders.uploader import all_uploaders
+from keyring_pypitoken.uploaders.uploader import Process, all_uploaders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -492,3 +493,15 @@ def test_the_keyring_command_ends_with_the_sentence(run: Run) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("keyring-pypitoken: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_only_a_plain_answer_makes_an_asker_pip_or_passes_over_a_file(
+    monkeypatch: pytest.MonkeyPatch, work: Path
+) -> None:
+    """A fault there would decline a lookup, or make a token valid for longer."""
+    monkeypatch.setattr(process_module, "re", SimpleNamespace(fullmatch=lambda *_: {0: object()}))
+    monkeypatch.setattr(twine, "fnmatch", lambda *_: object())
+    assert not process_module._is_pip("make")
+    (work / "demo-1.0.tar.gz").touch()
+    uploading = Process("twine", ("upload", "demo-1.0.tar.gz"), work, {})
+    assert twine.UPLOADER.find_files(uploading) == (work / "demo-1.0.tar.gz",)
