@@ -571,7 +571,7 @@ def test_without_a_policy_no_parser_is_loaded(work: Path) -> None:
         "import os, pathlib, sys; from keyring_pypitoken.policy import decision, discovery, model; "
         "discovery.load_config(); discovery.find_search_path(pathlib.Path.cwd(), pathlib.Path.cwd(), os.environ); "
         "print([name for name in sys.modules if name.rpartition('.')[2] in "
-        "('tomllib', 'tomli', 'toml', 'parser', 'values', 'trust', 'dataclasses', 'difflib')])"
+        "('tomllib', 'tomli', 'toml', 'parser', 'values', 'dataclasses', 'difflib')])"
     )
     (work / "pyproject.toml").write_text('[project]\nname = "demo"\n')
     done = subprocess.run(

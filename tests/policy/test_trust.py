@@ -12,7 +12,7 @@ import pytest
 from sandbox import change_owner
 
 from keyring_pypitoken import paths
-from keyring_pypitoken.policy import trust
+from keyring_pypitoken.policy import discovery
 from keyring_pypitoken.policy.discovery import load_config
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ SOMEBODY = 65_534  # a user that is neither root nor the one who tests
 @pytest.fixture(autouse=True)
 def shared_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every group have other members."""
-    monkeypatch.setattr(trust, "_is_users_group", lambda _: False)
+    monkeypatch.setattr(discovery, "_is_users_group", lambda _: False)
 
 
 @pytest.fixture(params=["user", "site"])
@@ -74,7 +74,7 @@ def test_a_group_of_the_user_alone_is_safe_if_nobody_else_may_write(
 ) -> None:
     path = write_configured("", 0o660)
     path.parent.chmod(0o770)
-    monkeypatch.setattr(trust, "_is_users_group", lambda group: group == path.stat().st_gid)
+    monkeypatch.setattr(discovery, "_is_users_group", lambda group: group == path.stat().st_gid)
     assert problem() == "None"
     path.chmod(0o666)
     assert problem() == writable(path)
@@ -111,7 +111,7 @@ def test_what_vanishes_meanwhile_is_for_the_reader_to_report(
     user_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = user_policy("")
-    monkeypatch.setattr(trust, "_passed", lambda _: [str(path), f"{path}.gone"])
+    monkeypatch.setattr(discovery, "_passed", lambda _: [str(path), f"{path}.gone"])
     assert problem() == "None"
 
 
@@ -183,7 +183,7 @@ def test_a_group_is_the_users_if_it_bears_the_name_and_has_no_other_member(
     monkeypatch.setattr(pwd, "getpwuid", lambda _: Entry(pw_name="me"))
     monkeypatch.setattr(grp, "getgrgid", lambda _: Entry(gr_mem=members, gr_name=name))
     monkeypatch.setattr(pwd, "getpwall", lambda: [Entry(pw_name=user, pw_gid=group) for user, group in users])
-    assert trust._is_users_group(number) is safe
+    assert discovery._is_users_group(number) is safe
 
 
 def test_a_group_or_a_user_without_a_name_is_not_safe(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,8 +192,8 @@ def test_a_group_or_a_user_without_a_name_is_not_safe(monkeypatch: pytest.Monkey
     if sys.platform == "win32":
         pytest.skip("Windows has other groups")
     monkeypatch.undo()
-    assert not trust._is_users_group(3_999_999_999)
+    assert not discovery._is_users_group(3_999_999_999)
 
     for error in (OSError(5, "the directory service does not answer"), KeyError("no such user")):
         monkeypatch.setattr(pwd, "getpwuid", lambda _, error=error: (_ for _ in ()).throw(error))
-        assert not trust._is_users_group(7)
+        assert not discovery._is_users_group(7)
