@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 _MAX_NAMES = 5
 _MAX_CHARACTERS = 100
@@ -54,20 +54,21 @@ def quoted(text: str) -> str:
 
 def join_quoted(names: Collection[str]) -> str:
     """Join names sorted and quoted: the first few of many."""
-    ordered = sorted(names)
-    shown = ", ".join(quoted(name) for name in ordered[:_MAX_NAMES])
-    return f"{shown} and {len(ordered) - _MAX_NAMES} more" if len(ordered) > _MAX_NAMES else shown
+    return _join(names, quoted)
 
 
 def join_names(names: Collection[str] | None) -> str:
     """Join project names for a line: the first few of many. None is any project."""
     if names is None:
         return "any project"
+    return _join(
+        names, lambda name: printable(name) if len(name) <= _MAX_CHARACTERS else f"a name of {len(name)} characters"
+    )
+
+
+def _join(names: Collection[str], show: Callable[[str], str]) -> str:
     ordered = sorted(names)
-    short = [
-        name if len(name) <= _MAX_CHARACTERS else f"a name of {len(name)} characters" for name in ordered[:_MAX_NAMES]
-    ]
-    shown = ", ".join(map(printable, short))
+    shown = ", ".join(map(show, ordered[:_MAX_NAMES]))
     return f"{shown} and {len(ordered) - _MAX_NAMES} more" if len(ordered) > _MAX_NAMES else shown
 
 

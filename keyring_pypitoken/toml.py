@@ -90,7 +90,7 @@ def _explain(text: str, message: str, line: int) -> tuple[int, str]:
         first = next(number for number, other in before if other == path)
         if first != last:
             return last, f"{quoted('.'.join(path))} is there twice, first in line {first}"
-        if problem.startswith("unclosed") or last < line:
+        if last < line:
             return last, problem.replace("invalid value", "the value is not closed")
         if problem.startswith(("invalid value", "expected newline")):
             return line, f"{problem}; put text in quotes"

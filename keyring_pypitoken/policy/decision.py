@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_VALID_FOR = 15 * 60  # seconds if the files are unknown: as long as PyPI's Trusted Publishing tokens live
-DEFAULT_MAX_VALID_FOR = 60 * 60  # seconds
 DEFAULT_CLOCK_SKEW = 60  # seconds
-_MAX_VALID_FOR = WithOrigin(DEFAULT_MAX_VALID_FOR, DEFAULT)
+_MAX_VALID_FOR = WithOrigin(60 * 60, DEFAULT)  # seconds
 _UPLINK = 5_000_000  # bits per second: an upload from an ordinary home
 _AUTO: WithOrigin[int | Literal["auto"]] = WithOrigin("auto", DEFAULT)
 # The parts of `auto`, in seconds: an upload rarely has the whole line, and PyPI takes a while to answer for each file.
@@ -47,7 +46,7 @@ def decide(
     configured = _tables(policies.configured, repository)
     tables = [*_tables(_project_files(policies), repository), *configured]
     required = next((t.require_policy for t in configured if t.require_policy and t.require_policy.value), None)
-    if required is not None and not any(policy.trusted for policy in _project_files(policies)):
+    if required and not any(policy.trusted for policy in _project_files(policies)):
         raise Refusal(
             f"no project policy was found, and {required.origin} requires one: "
             "add a pypitoken.toml that lists the project."
@@ -151,18 +150,15 @@ def _preferences(
 ) -> list[WithOrigin[T]]:
     """Return the preference of each search path; that of the user or the machine only if no project has one."""
     trusted = [[file for file in path.policies if file.trusted] for path in policies.search_paths]
-
-    def first_of_each(groups: Iterable[Iterable[PolicyFile]]) -> list[WithOrigin[T]]:
-        values = (_first(read(table) for table in _tables(files, repository)) for files in groups)
-        return [value for value in values if value is not None]
-
-    return first_of_each(trusted) or first_of_each([policies.configured])
+    stated = [value for files in trusted if (value := _first(map(read, _tables(files, repository))))]
+    configured = _first(map(read, _tables(policies.configured, repository)))
+    return stated or ([configured] if configured else [])
 
 
 def _decide_confirm(policies: Policies, repository: Repository) -> WithOrigin[bool | tuple[str, ...]] | None:
     """Return how a person is asked: a yes of the machine's policy holds, whatever the user's says."""
-    answers = (_first(table.confirm for table in file.tables(repository)) for file in policies.configured)
-    return next((answer for answer in reversed(list(answers)) if answer is not None and answer.value), None)
+    answers = [_first(table.confirm for table in file.tables(repository)) for file in reversed(policies.configured)]
+    return next((answer for answer in answers if answer and answer.value), None)
 
 
 def _decide_account(accounts: list[WithOrigin[str]]) -> WithOrigin[str]:

@@ -74,11 +74,11 @@ class Token:
         in pypitoken; PyPI takes `pypi` only. Any other text raises LoaderError, whose cause names the type of the
         original exception, which itself could hold a part of the token.
         """
-        found = read_text(raw)
+        parts = read_text(raw)
         del raw  # nothing secret stays among the locals of a frame that raises
-        if isinstance(found, LoaderError):
-            raise found
-        return cls(*found)
+        if isinstance(parts, LoaderError):
+            raise parts
+        return cls(*parts)
 
     @classmethod
     def create(cls, domain: str, identifier: str, key: str | bytes, prefix: str = PREFIX, version: int = V2) -> Token:
@@ -192,13 +192,13 @@ class Token:
     @property
     def caveats(self) -> list[Restriction | UnknownCaveat]:
         """Every caveat in order; those that cannot be read are `UnknownCaveat`s."""
-        found: list[Restriction | UnknownCaveat] = []
+        caveats: list[Restriction | UnknownCaveat] = []
         for caveat in self.raw_caveats:
             try:
-                found.append(Restriction.load_json(caveat))
+                caveats.append(Restriction.load_json(caveat))
             except LoaderError as error:
-                found.append(UnknownCaveat(caveat, str(error)))
-        return found
+                caveats.append(UnknownCaveat(caveat, str(error)))
+        return caveats
 
     def __repr__(self) -> str:
         return f"Token(domain={self.domain!r}, identifier={self.identifier!r}, restrictions={self.caveats!r})"

@@ -85,25 +85,25 @@ def to_strings(parameter: str, values: Iterable[str]) -> list[str]:
     if isinstance(values, (str, bytes)):
         raise InvalidRestriction(f"{parameter} is a single string, expected a list: put it into one.")
     try:
-        found = list(values)
+        strings = list(values)
     except TypeError:
         kind = type(values).__name__
         raise InvalidRestriction(f"{parameter} is of type {kind}, expected a list of strings.") from None
-    for value in found:
+    for value in strings:
         if not isinstance(value, str):
             raise InvalidRestriction(f"{parameter} has an entry of type {type(value).__name__}, expected strings only.")
-    return found
+    return strings
 
 
 def to_names(parameter: str, values: Iterable[str]) -> list[str]:
     """Return project names, normalized; raise InvalidRestriction if one is not valid."""
-    found: list[str] = []
+    names: list[str] = []
     for name in to_strings(parameter, values):
         try:
-            found.append(normalize_valid(name))
+            names.append(normalize_valid(name))
         except InvalidNameError:
             raise InvalidRestriction(
                 f"{parameter}: {quoted(name)} is not a valid project name: "
                 "use letters, digits, '-', '_' and '.', and begin and end with a letter or digit."
             ) from None
-    return found
+    return names
