@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from macaroons import mint
 from sandbox import DATA
 
-from keyring_pypitoken import LoaderError, Restriction, Token
+from keyring_pypitoken import LoaderError, Token
 from keyring_pypitoken.text import in_words, quoted
-from keyring_pypitoken.tokens import restrictions
-from keyring_pypitoken.tokens.describe import _KINDS, HIDDEN_RESTRICTIONS, describe
+from keyring_pypitoken.tokens.describe import HIDDEN_RESTRICTIONS, describe
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,19 +38,14 @@ def caveat_of(raw: str | bytes) -> dict[str, Any]:
     [
         (0, "0 seconds"),
         (1, "1 second"),
-        (59, "59 seconds"),
         (60, "1 minute"),
         (61, "1 minute 1 second"),
-        (240, "4 minutes"),
         (3599, "59 minutes 59 seconds"),
-        (3600, "1 hour"),
         (3601, "1 hour"),
         (3900, "1 hour 5 minutes"),
         (86_399, "23 hours 59 minutes"),
-        (86_400, "1 day"),
         (86_400 + 3599, "1 day"),
         (2 * 86_400 + 3 * 3600 + 59, "2 days 3 hours"),
-        (365 * 86_400 - 1, "364 days 23 hours"),
         (365 * 86_400, "1 year"),
         (800 * 86_400, "2 years 70 days"),
         (1000 * 365 * 86_400 - 1, "999 years 364 days"),
@@ -71,148 +65,78 @@ def test_text_that_others_wrote_is_quoted_unless_it_may_be_secret() -> None:
 
 # Caveats
 
-A_WINDOW = "only from 2026-09-21 14:12:20 UTC until 2026-09-21 14:17:20 UTC"
 UUID = "11111111-1111-4111-8111-111111111111"
 OTHER = "22222222-2222-4222-8222-222222222222"
-# The text of a caveat; its kind, its meaning, the values that it lists, what it means now.
-CAVEATS: list[tuple[str, str, str, tuple[str, ...], str | None]] = [
-    ("[0, 1790000240, 1789999940]", "date", A_WINDOW, (), "valid for another 4 minutes"),
-    ("[0, 1790000240, 1789999940, true]", "date", A_WINDOW, (), "valid for another 4 minutes"),
-    ('{"nbf": 1789999940, "exp": 1790000240}', "legacy_date", A_WINDOW, (), "valid for another 4 minutes"),
+DAY = "2026-09-21"
+# From when until when; how that is written, and what it means now.
+WINDOWS: list[tuple[int, int, str, str]] = [
+    (NOW - 60, NOW + 240, f"only from {DAY} 14:12:20 UTC until {DAY} 14:17:20 UTC", "valid for another 4 minutes"),
+    (NOW, NOW + 1, f"only from {DAY} 14:13:20 UTC until {DAY} 14:13:21 UTC", "valid for another 1 second"),
+    (NOW - 60, NOW, f"only from {DAY} 14:12:20 UTC until {DAY} 14:13:20 UTC", "expired just now"),
+    (NOW - 240, NOW - 180, f"only from {DAY} 14:09:20 UTC until {DAY} 14:10:20 UTC", "expired 3 minutes ago"),
+    (NOW + 120, NOW + 3600, f"only from {DAY} 14:15:20 UTC until {DAY} 15:13:20 UTC", "begins in 2 minutes"),
+    (NOW, NOW, f"never: it would begin at {DAY} 14:13:20 UTC and end at {DAY} 14:13:20 UTC", "never valid"),
     (
-        "[0, 1790000001, 1790000000]",
-        "date",
-        "only from 2026-09-21 14:13:20 UTC until 2026-09-21 14:13:21 UTC",
-        (),
-        "valid for another 1 second",
-    ),
-    (
-        "[0, 1790000000, 1789999940]",
-        "date",
-        "only from 2026-09-21 14:12:20 UTC until 2026-09-21 14:13:20 UTC",
-        (),
-        "expired just now",
-    ),
-    (
-        "[0, 1789999820, 1789999760]",
-        "date",
-        "only from 2026-09-21 14:09:20 UTC until 2026-09-21 14:10:20 UTC",
-        (),
-        "expired 3 minutes ago",
-    ),
-    (
-        "[0, 1790003600, 1790000120]",
-        "date",
-        "only from 2026-09-21 14:15:20 UTC until 2026-09-21 15:13:20 UTC",
-        (),
-        "begins in 2 minutes",
-    ),
-    (
-        "[0, 1790000000, 1790000000]",
-        "date",
-        "never: it would begin at 2026-09-21 14:13:20 UTC and end at 2026-09-21 14:13:20 UTC",
-        (),
-        "never valid",
-    ),
-    (
-        "[0, 99999999999999999999, -1]",
-        "date",
+        -1,
+        10**20 - 1,
         "only from 1969-12-31 23:59:59 UTC until the Unix second 99999999999999999999",
-        (),
         "valid for another 1000 years or more",
     ),
     (
-        "[0, 253402300799, -62135596800]",
-        "date",
+        -62_135_596_800,
+        253_402_300_799,
         "only from 0001-01-01 00:00:00 UTC until 9999-12-31 23:59:59 UTC",
-        (),
         "valid for another 1000 years or more",
     ),
-    ('[1, ["b", "a"]]', "project_names", "only uploads of the projects 'a', 'b'", ("b", "a"), None),
-    ('[true, ["a"]]', "project_names", "only uploads of the project 'a'", ("a",), None),
-    (
-        '{"version": 1, "permissions": {"projects": ["a"]}}',
-        "legacy_project_names",
-        "only uploads of the project 'a'",
-        ("a",),
-        None,
-    ),
-    (
-        '[1, ["A", "b", "c_d"]]',
-        "project_names",
-        "only uploads of the projects 'A', 'b', 'c_d'; PyPI compares normalized names, which 'A', 'c_d' are not",
-        ("A", "b", "c_d"),
-        None,
-    ),
-    (
-        json.dumps([1, [f"p{number}" for number in range(7)]]),
-        "project_names",
-        "only uploads of the projects 'p0', 'p1', 'p2', 'p3', 'p4' and 2 more",
-        ("p0", "p1", "p2", "p3", "p4", "p5", "p6"),
-        None,
-    ),
-    (r'[1, ["a\u001b[k"]]', "project_names", r"only uploads of the project 'a\x1b[k'", ("a\x1b[k",), None),
-    ("[1, []]", "project_names", "no upload at all: its list of projects is empty", (), None),
-    (f'[2, ["{UUID}"]]', "project_ids", f"only the project with the id '{UUID}'", (UUID,), None),
+]
+ONLY, DENIED = "only uploads of the project", "unknown: PyPI would deny it (the caveat"
+NORMALIZED = "PyPI compares normalized names, which"
+SEVEN = [f"p{number}" for number in range(7)]
+# The text of a caveat; its kind, its meaning, the values that it lists.
+CAVEATS: list[tuple[str, str, str, list[str]]] = [
+    ('[1, ["b", "a"]]', "project_names", f"{ONLY}s 'a', 'b'", ["b", "a"]),
+    ('[true, ["a"]]', "project_names", f"{ONLY} 'a'", ["a"]),
+    ('{"version": 1, "permissions": {"projects": ["a"]}}', "legacy_project_names", f"{ONLY} 'a'", ["a"]),
+    ('[1, ["A"]]', "project_names", f"{ONLY} 'A'; {NORMALIZED} 'A' is not", ["A"]),
+    ('[1, ["A", "b", "_"]]', "project_names", f"{ONLY}s 'A', '_', 'b'; {NORMALIZED} 'A', '_' are not", ["A", "b", "_"]),
+    (json.dumps([1, SEVEN]), "project_names", f"{ONLY}s 'p0', 'p1', 'p2', 'p3', 'p4' and 2 more", SEVEN),
+    (r'[1, ["a\u001b[k"]]', "project_names", rf"{ONLY} 'a\x1b[k'", ["a\x1b[k"]),
+    ("[1, []]", "project_names", "no upload at all: its list of projects is empty", []),
+    (f'[2, ["{UUID}"]]', "project_ids", f"only the project with the id '{UUID}'", [UUID]),
     (
         f'[2, ["{UUID}", "{OTHER}"]]',
         "project_ids",
         f"only the projects with the ids '{UUID}', '{OTHER}'",
-        (UUID, OTHER),
-        None,
+        [UUID, OTHER],
     ),
-    (f'{{"project_ids": ["{UUID}"]}}', "legacy_project_ids", f"only the project with the id '{UUID}'", (UUID,), None),
-    ("[2, []]", "project_ids", "no project at all: its list of ids is empty", (), None),
-    (f'[3, "{UUID}"]', "user_id", f"only for the user with the id '{UUID}'", (UUID,), None),
-    (
-        '[1, ["A"]]',
-        "project_names",
-        "only uploads of the project 'A'; PyPI compares normalized names, which 'A' is not",
-        ("A",),
-        None,
-    ),
-    ('[4, "7"]', "oidc_publisher", "issued by Trusted Publishing, to the publisher with the id '7'", ("7",), None),
+    (f'{{"project_ids": ["{UUID}"]}}', "legacy_project_ids", f"only the project with the id '{UUID}'", [UUID]),
+    ("[2, []]", "project_ids", "no project at all: its list of ids is empty", []),
+    (f'[3, "{UUID}"]', "user_id", f"only for the user with the id '{UUID}'", [UUID]),
     (
         '[4, "7", {"sha": "c0ffee", "n": NaN}]',
         "oidc_publisher",
         "issued by Trusted Publishing, to the publisher with the id '7'",
-        ("7",),
-        None,
+        ["7"],
     ),
-    ('{"version": 1, "permissions": "user"}', "legacy_noop", "no restriction: all that its user may do", (), None),
-    ("[9]", "unknown", "unknown: PyPI would deny it (the caveat has the unknown tag 9)", (), None),
-    ('["\\u001b"]', "unknown", r"unknown: PyPI would deny it (the caveat has the unknown tag '\x1b')", (), None),
-    (
-        "[0, 1.5, true]",
-        "unknown",
-        "unknown: PyPI would deny it (the caveat's not_before is of type bool, expected int)",
-        (),
-        None,
-    ),
-    ("[", "unknown", "unknown: PyPI would deny it (the caveat is not JSON (JSONDecodeError))", (), None),
-    ("", "unknown", "unknown: PyPI would deny it (the caveat is not JSON (JSONDecodeError))", (), None),
-    (
-        "{}",
-        "unknown",
-        "unknown: PyPI would deny it (the caveat is an object with unknown keys, expected an array)",
-        (),
-        None,
-    ),
+    ('{"version": 1, "permissions": "user"}', "legacy_noop", "no restriction: all that its user may do", []),
+    ('["\\u001b"]', "unknown", rf"{DENIED} has the unknown tag '\x1b')", []),
+    ("[0, 1.5, true]", "unknown", f"{DENIED}'s not_before is of type bool, expected int)", []),
+    ("", "unknown", f"{DENIED} is not JSON (JSONDecodeError))", []),
 ]
 
 
-@pytest.mark.parametrize(("raw", "kind", "meaning", "values", "state"), CAVEATS, ids=[case[0][:50] for case in CAVEATS])
-def test_describes_a_caveat_in_words(
-    raw: str, kind: str, meaning: str, values: tuple[str, ...], state: str | None
-) -> None:
-    described = caveat_of(raw)
-    assert (described["raw"], described["kind"], described["meaning"], described["state"]) == (
-        raw,
-        kind,
-        meaning,
-        state,
-    )
-    assert described["values"] == [*values]
+@pytest.mark.parametrize(("begin", "end", "meaning", "state"), WINDOWS)
+def test_describes_a_window_in_words(begin: int, end: int, meaning: str, state: str) -> None:
+    for raw, kind in ((f"[0, {end}, {begin}]", "date"), (f'{{"nbf": {begin}, "exp": {end}}}', "legacy_date")):
+        described = caveat_of(raw)
+        assert (described["raw"], described["kind"], described["values"]) == (raw, kind, [])
+        assert (described["meaning"], described["state"]) == (meaning, state)
+
+
+@pytest.mark.parametrize(("raw", "kind", "meaning", "values"), CAVEATS, ids=[case[0][:50] for case in CAVEATS])
+def test_describes_a_caveat_in_words(raw: str, kind: str, meaning: str, values: list[str]) -> None:
+    timeless = {"not_before": None, "not_after": None, "standing": None, "state": None}
+    assert caveat_of(raw) == {"kind": kind, "meaning": meaning, "values": values, **timeless, "raw": raw}
 
 
 @pytest.mark.parametrize(
@@ -230,28 +154,12 @@ def test_shows_the_text_of_a_caveat_safely(raw: bytes, shown: str) -> None:
     assert caveat_of(raw)["raw"] == shown
 
 
-def test_every_class_of_restriction_has_a_kind() -> None:
-    named = {
-        described
-        for described in vars(restrictions).values()
-        if isinstance(described, type) and issubclass(described, Restriction)
-    }
-    bases = {Restriction, restrictions.Dates, restrictions.Names, restrictions.IDs}
-    assert named - bases == {*_KINDS} - {restrictions.UnknownCaveat}
-
-
 # Tokens
 
 
 def test_a_token_and_its_text_are_described_alike() -> None:
     text = mint("[1, []]")
     assert describe(Token.load(text), NOW) == describe(f"\n{text} ", NOW)
-
-
-def test_a_token_without_dates_has_no_window() -> None:
-    described = describe(mint('[1, ["demo"]]'), NOW)
-    for part in (described, described["caveats"][0]):
-        assert [part[name] for name in ("not_before", "not_after", "standing", "state")] == [None] * 4
 
 
 @pytest.mark.parametrize(
@@ -338,10 +246,9 @@ def frames(traceback: TracebackType | None) -> list[str]:
         ("pypi-secretsecret", "the token's parts are not those of a PyPI token"),
         (mint()[:-4], "the token is cut short"),
         (mint() + "=", "the token is incomplete or was changed"),
-        (mint()[:-3], "the token is cut short"),
         (with_third_party(), "the token's parts are not those of a PyPI token"),
     ],
-    ids=["empty", "password", "no macaroon", "cut short", "changed", "cut shorter", "third party"],  # one is random
+    ids=["empty", "password", "no macaroon", "cut short", "changed", "third party"],  # one is random
 )
 def test_a_text_that_is_not_a_token_is_refused_without_showing_it(text: str, reason: str) -> None:
     with pytest.raises(LoaderError) as caught:

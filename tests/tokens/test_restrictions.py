@@ -91,59 +91,45 @@ TOLERATED: list[tuple[str | bytes, Restriction]] = [
     ('{"nbf": 1, "nbf": 5, "exp": 9}', LegacyDateRestriction(5, 9)),
 ]
 
+UNKNOWN_KEYS = "the caveat is an object with unknown keys, expected an array"
 # JSON that PyPI takes for no caveat: it would refuse the token.
 NO_CAVEAT: list[tuple[str, str]] = [
     ("null", "the caveat is of type NoneType, expected an array"),
-    ("true", "the caveat is of type bool, expected an array"),
-    ("1", "the caveat is of type int, expected an array"),
-    ("NaN", "the caveat is of type float, expected an array"),
     ('"hello"', "the caveat is of type str, expected an array"),
     ("[]", "the caveat is an empty array, expected a tag and its fields"),
     ("[5]", "the caveat has the unknown tag 5"),
-    ("[-1, 1]", "the caveat has the unknown tag -1"),
     ("[1.5, []]", "the caveat has the unknown tag 1.5"),
     ("[NaN, []]", "the caveat has the unknown tag nan"),
-    ("[null]", "the caveat has the unknown tag None"),
     ('["1", ["a"]]', "the caveat has the unknown tag '1'"),
-    ('["\\ud800"]', "the caveat has the unknown tag '\\ud800'"),
     (f'["{"x" * 1000}"]', "the caveat has the unknown tag 'xxxxxxxxxxxx...xxxxxxxxxxxxx'"),
     (f"[{'9' * 1000}]", "the caveat has the unknown tag 999999999999999999...9999999999999999999"),
     ('[[1], ["a"]]', "the caveat has the unknown tag [1]"),
-    ('[{"a": 1}]', "the caveat has the unknown tag {'a': 1}"),
     ("[0]", "the caveat has too few fields for the tag 0"),
     ("[0, 9]", "the caveat has too few fields for the tag 0"),
     ('[0, 9, "5"]', "the caveat's not_before is of type str, expected int"),
     ("[0, 9, true]", "the caveat's not_before is of type bool, expected int"),
-    ("[0, 9, null]", "the caveat's not_before is of type NoneType, expected int"),
     ("[0, 9.0, 5]", "the caveat's not_after is of type float, expected int"),
     ("[0, 1e400, 5]", "the caveat's not_after is of type float, expected int"),
-    ("[0, [9], 5]", "the caveat's not_after is of type list, expected int"),
     ("[1]", "the caveat has too few fields for the tag 1"),
     ('[1, "a"]', "the caveat's list of project names is of type str, expected list"),
     ("[1, null]", "the caveat's list of project names is of type NoneType, expected list"),
-    ('[1, {"a": 1}]', "the caveat's list of project names is of type dict, expected list"),
     ('[1, ["a", 1]]', "the caveat's list of project names is of type int, expected str"),
-    ('[1, ["a", null]]', "the caveat's list of project names is of type NoneType, expected str"),
     ("[2]", "the caveat has too few fields for the tag 2"),
     ('[2, "a"]', "the caveat's list of project ids is of type str, expected list"),
     ('[2, [["a"]]]', "the caveat's list of project ids is of type list, expected str"),
     ("[3]", "the caveat has too few fields for the tag 3"),
     ('[3, ["u"]]', "the caveat's user id is of type list, expected str"),
-    ("[3, null]", "the caveat's user id is of type NoneType, expected str"),
     ("[4]", "the caveat has too few fields for the tag 4"),
     ("[4, 7]", "the caveat's publisher id is of type int, expected str"),
     ('[4, "7", "sub"]', "the caveat's claims is of type str, expected dict"),
-    ('[4, "7", false]', "the caveat's claims is of type bool, expected dict"),
-    ("{}", "the caveat is an object with unknown keys, expected an array"),
-    ('{"version": 1}', "the caveat is an object with unknown keys, expected an array"),
-    ('{"version": 2, "permissions": "user"}', "the caveat is an object with unknown keys, expected an array"),
-    ('{"version": "1", "permissions": "user"}', "the caveat is an object with unknown keys, expected an array"),
-    ('{"permissions": "user"}', "the caveat is an object with unknown keys, expected an array"),
-    ('{"version": 1, "permissions": null}', "the caveat is an object with unknown keys, expected an array"),
-    ('{"version": 1, "permissions": ["projects"]}', "the caveat is an object with unknown keys, expected an array"),
-    ('{"version": 1, "permissions": {}}', "the caveat is an object with unknown keys, expected an array"),
-    ('{"version": 1, "nbf": 5, "exp": 9}', "the caveat is an object with unknown keys, expected an array"),
-    ('{"version": 1, "project_ids": []}', "the caveat is an object with unknown keys, expected an array"),
+    ("{}", UNKNOWN_KEYS),
+    ('{"version": 1}', UNKNOWN_KEYS),
+    ('{"version": 2, "permissions": "user"}', UNKNOWN_KEYS),
+    ('{"permissions": "user"}', UNKNOWN_KEYS),
+    ('{"version": 1, "permissions": null}', UNKNOWN_KEYS),
+    ('{"version": 1, "permissions": ["projects"]}', UNKNOWN_KEYS),
+    ('{"version": 1, "nbf": 5, "exp": 9}', UNKNOWN_KEYS),
+    ('{"version": 1, "project_ids": []}', UNKNOWN_KEYS),
     (
         '{"version": 1, "permissions": {"projects": "a"}}',
         "the caveat's list of project names is of type str, expected list",
@@ -152,8 +138,8 @@ NO_CAVEAT: list[tuple[str, str]] = [
         '{"version": 1, "permissions": {"projects": [1]}}',
         "the caveat's list of project names is of type int, expected str",
     ),
-    ('{"nbf": 5}', "the caveat is an object with unknown keys, expected an array"),
-    ('{"exp": 9}', "the caveat is an object with unknown keys, expected an array"),
+    ('{"nbf": 5}', UNKNOWN_KEYS),
+    ('{"exp": 9}', UNKNOWN_KEYS),
     ('{"nbf": true, "exp": 9}', "the caveat's not_before is of type bool, expected int"),
     ('{"nbf": 5, "exp": 9.0}', "the caveat's not_after is of type float, expected int"),
     ('{"nbf": null, "exp": 9, "project_ids": ["a"]}', "the caveat's not_before is of type NoneType, expected int"),
@@ -187,94 +173,35 @@ NO_JSON: list[tuple[Any, str]] = [
 
 MANY = [f"p{number}" for number in range(10_000)]
 
-MET: list[tuple[Restriction, Context]] = [
-    (DateRestriction(5, 9), Context(now=5)),
-    (DateRestriction(5, 9), Context(now=8)),
-    (LegacyDateRestriction(5, 9), Context(now=5)),
-    (LegacyDateRestriction(5, 9), Context(now=8)),
-    (DateRestriction(-1, 1), Context(now=0)),
-    (ProjectNamesRestriction(["a", "my-proj-x"]), Context(project_name="my-proj-x")),
-    (ProjectNamesRestriction(["a", "my-proj-x"]), Context(project_name="My_Proj.-_X")),
-    (LegacyProjectNamesRestriction(["demo"]), Context(project_name="Demo")),
-    (ProjectNamesRestriction(MANY), Context(project_name="p9999")),
-    (ProjectIDsRestriction([OTHER, PROJECT]), Context(project_id=PROJECT)),
-    (LegacyProjectIDsRestriction([PROJECT]), Context(project_id=PROJECT)),
-    (UserIDRestriction(USER), Context(user_id=USER)),
-    (LegacyNoopRestriction(), Context(user_id=USER)),
-]
-
-UNMET: list[tuple[Restriction, Context, str]] = [
-    (
-        DateRestriction(5, 9),
-        Context(now=4),
-        "the token is valid from 5 until before 9 (Unix seconds), and it was used at 4",
-    ),
-    (
-        DateRestriction(5, 9),
-        Context(now=9),
-        "the token is valid from 5 until before 9 (Unix seconds), and it was used at 9",
-    ),
-    (
-        DateRestriction(9, 5),
-        Context(now=7),
-        "the token is valid from 9 until before 5 (Unix seconds), and it was used at 7",
-    ),
-    (
-        LegacyDateRestriction(5, 9),
-        Context(now=4),
-        "the token is valid from 5 until before 9 (Unix seconds), and it was used at 4",
-    ),
-    (
-        LegacyDateRestriction(5, 9),
-        Context(now=9),
-        "the token is valid from 5 until before 9 (Unix seconds), and it was used at 9",
-    ),
-    (
-        ProjectNamesRestriction(["demo"]),
-        Context(project_name="Other_One"),
-        "the token is for the projects ['demo'], and it was used for 'other-one'",
-    ),
-    (
-        ProjectNamesRestriction(["Demo"]),
-        Context(project_name="Demo"),
-        "the token is for the projects ['Demo'], and it was used for 'demo'",
-    ),
-    (
-        ProjectNamesRestriction([]),
-        Context(project_name="demo"),
-        "the token is for the projects [], and it was used for 'demo'",
-    ),
-    (
-        ProjectNamesRestriction(["demo"]),
-        Context(project_name=""),
-        "the token is for the projects ['demo'], and it was used for ''",
-    ),
-    (
-        ProjectNamesRestriction(MANY),
-        Context(project_name="demo"),
-        "the token is for the projects ['p0', 'p1', 'p2', 'p3', 'p4', 'p5', ...], and it was used for 'demo'",
-    ),
-    (
-        ProjectNamesRestriction(["demo"]),
-        Context(project_name="\ud800"),
-        "the token is for the projects ['demo'], and it was used for '\\ud800'",
-    ),
-    (
-        LegacyProjectNamesRestriction(["demo"]),
-        Context(project_name="other"),
-        "the token is for the projects ['demo'], and it was used for 'other'",
-    ),
-    (
-        ProjectIDsRestriction(["A", "b"]),
-        Context(project_id="a"),
-        "the token is for the project ids ['A', 'b'], and it was used for 'a'",
-    ),
-    (
-        LegacyProjectIDsRestriction([]),
-        Context(project_id="a"),
-        "the token is for the project ids [], and it was used for 'a'",
-    ),
+WINDOW = "the token is valid from {} until before {} (Unix seconds), and it was used at {}"
+USED = "the token is for the {} {}, and it was used for {!r}"
+FIRST = "['p0', 'p1', 'p2', 'p3', 'p4', 'p5', ...]"
+# A restriction, a use, and why it is refused; nothing if it is not.
+USES: list[tuple[Restriction, Context, str]] = [
+    (DateRestriction(5, 9), Context(now=4), WINDOW.format(5, 9, 4)),
+    (DateRestriction(5, 9), Context(now=5), ""),
+    (DateRestriction(5, 9), Context(now=8), ""),
+    (DateRestriction(5, 9), Context(now=9), WINDOW.format(5, 9, 9)),
+    (DateRestriction(9, 5), Context(now=7), WINDOW.format(9, 5, 7)),
+    (LegacyDateRestriction(5, 9), Context(now=5), ""),
+    (LegacyDateRestriction(5, 9), Context(now=9), WINDOW.format(5, 9, 9)),
+    (ProjectNamesRestriction(["a", "my-proj-x"]), Context("My_Proj.-_X"), ""),
+    (ProjectNamesRestriction(["demo"]), Context("Other_One"), USED.format("projects", ["demo"], "other-one")),
+    (ProjectNamesRestriction(["Demo"]), Context("Demo"), USED.format("projects", ["Demo"], "demo")),
+    (ProjectNamesRestriction([]), Context("demo"), USED.format("projects", [], "demo")),
+    (ProjectNamesRestriction(["demo"]), Context(""), USED.format("projects", ["demo"], "")),
+    (ProjectNamesRestriction(["demo"]), Context("\ud800"), USED.format("projects", ["demo"], "\ud800")),
+    (ProjectNamesRestriction(MANY), Context("p9999"), ""),
+    (ProjectNamesRestriction(MANY), Context("demo"), USED.format("projects", FIRST, "demo")),
+    (LegacyProjectNamesRestriction(["demo"]), Context("Demo"), ""),
+    (LegacyProjectNamesRestriction(["demo"]), Context("other"), USED.format("projects", ["demo"], "other")),
+    (ProjectIDsRestriction([OTHER, PROJECT]), Context(project_id=PROJECT), ""),
+    (ProjectIDsRestriction(["A", "b"]), Context(project_id="a"), USED.format("project ids", ["A", "b"], "a")),
+    (LegacyProjectIDsRestriction([PROJECT]), Context(project_id=PROJECT), ""),
+    (LegacyProjectIDsRestriction([]), Context(project_id="a"), USED.format("project ids", [], "a")),
+    (UserIDRestriction(USER), Context(user_id=USER), ""),
     (UserIDRestriction("u"), Context(user_id="U"), "the token is for the user id 'u', and it was used by 'U'"),
+    (LegacyNoopRestriction(), Context(user_id=USER), ""),
     (
         OIDCPublisherRestriction("7"),
         Context("demo", PROJECT, USER, 7),
@@ -321,13 +248,7 @@ def test_agrees_with_pypi(case: dict[str, Any]) -> None:
 def test_writes_as_pypi_reads(restriction: Restriction, text: str) -> None:
     assert restriction.dump_json() == text
     assert restriction.dump() == json.loads(text)
-
-
-@pytest.mark.parametrize(("restriction", "text"), WRITTEN, ids=short)
-def test_reads_what_it_writes(restriction: Restriction, text: str) -> None:
-    assert Restriction.load_json(text) == restriction
-    assert Restriction.load_json(text.encode()) == restriction
-    assert Restriction.load(restriction.dump()) == restriction
+    assert Restriction.load_json(text) == Restriction.load(restriction.dump()) == restriction
 
 
 @pytest.mark.parametrize(("text", "restriction"), TOLERATED, ids=short)
@@ -357,18 +278,15 @@ def test_loads_any_kind_from_any_class(cls: type[Restriction]) -> None:
     assert cls.load([1, ["a"]]) == ProjectNamesRestriction(["a"])
 
 
-@pytest.mark.parametrize(("restriction", "context"), MET, ids=short)
-def test_accepts_a_use_within_the_restriction(restriction: Restriction, context: Context) -> None:
-    restriction.check(context)
-
-
-@pytest.mark.parametrize(("restriction", "context", "message"), UNMET, ids=short)
-def test_refuses_a_use_outside_the_restriction(restriction: Restriction, context: Context, message: str) -> None:
-    with pytest.raises(ValidationError) as caught:
+@pytest.mark.parametrize(("restriction", "context", "message"), USES, ids=short)
+def test_allows_uses_within_the_restriction_only(restriction: Restriction, context: Context, message: str) -> None:
+    refusal = None
+    try:
         restriction.check(context)
+    except ValidationError as error:
+        refusal = error
 
-    assert str(caught.value) == message
-    assert type(caught.value) is ValidationError
+    assert (type(refusal), str(refusal or "")) == (ValidationError if message else type(None), message)
 
 
 @pytest.mark.parametrize(("restriction", "context", "what"), MISSING, ids=short)
@@ -395,29 +313,9 @@ VALUES = [*(restriction for restriction, _ in WRITTEN), Context("demo", PROJECT,
 
 
 @pytest.mark.parametrize("value", VALUES, ids=short)
-def test_a_value_cannot_be_changed(value: Record) -> None:
-    before = repr(value)
-    for name in (*value.__match_args__, "anything"):
-        with pytest.raises(AttributeError) as caught:
-            setattr(value, name, None)
-        assert str(caught.value) == f"{type(value).__name__} cannot be changed: use _replace"
-        with pytest.raises(AttributeError):
-            delattr(value, name)
-
-    assert repr(value) == before
-
-
-@pytest.mark.parametrize("value", VALUES, ids=short)
 def test_copies_and_pickles_are_equal(value: Record) -> None:
     for again in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value))):  # noqa: S301 - our own
         assert again == value
-
-
-def test_equal_restrictions_of_hashable_fields_have_one_hash() -> None:
-    assert len({DateRestriction(5, 9), DateRestriction(5, 9), LegacyDateRestriction(5, 9), DateRestriction(5, 8)}) == 3
-    assert len({LegacyNoopRestriction(), LegacyNoopRestriction(), UserIDRestriction("u")}) == 2
-    with pytest.raises(TypeError, match="unhashable type: 'list'"):
-        hash(ProjectNamesRestriction(["a"]))
 
 
 def test_fields_can_be_matched_by_position() -> None:
@@ -488,14 +386,3 @@ def test_a_restriction_of_somebodys_own_can_build_on_the_base() -> None:
     Own().check(Context())
 
     assert Own().dump_json() == "[7]"
-
-
-def test_the_repr_has_the_class_and_every_field() -> None:
-    shown = [repr(restriction) for restriction, _ in (WRITTEN[0], WRITTEN[3], WRITTEN[11], WRITTEN[14])]
-
-    assert shown == [
-        "DateRestriction(not_before=5, not_after=9)",
-        "ProjectNamesRestriction(project_names=[])",
-        "LegacyNoopRestriction()",
-        "LegacyDateRestriction(not_before=5, not_after=9)",
-    ]

@@ -127,135 +127,98 @@ CUT = "the token is cut short"
 SPELLING = "the token is incomplete or was changed"
 NO_PREFIX = "the token has no prefix: PyPI's tokens begin with 'pypi-'"
 NOT_ASCII = "the token has characters that are not ASCII"
+NO_SIGNATURE = "the token's signature has 0 bytes, expected 32"
+EMPTY = "the token is empty"
+SHORT = "the token's signature has 31 bytes, expected 32"
+NO_UTF_8 = "the token's location or identifier is not UTF-8"
+THIRD_PARTIES = "the token has caveats of third parties"
+MALFORMED = "MacaroonDeserializationException"  # of pymacaroons
 
-UNREADABLE: dict[str, tuple[Any, str, str | None]] = {
-    "nothing": ("", "the token is empty", None),
-    "white space": (" \t\r\n\x0b\u00a0\u3000", "the token is empty", None),
-    "bytes": (TEXT.encode(), "the token is a value of type bytes, expected a string", None),
-    "None": (None, "the token is a value of type NoneType, expected a string", None),
+# By name: a text, bytes or packets of version 1; why it is refused, and the cause of that.
+UNREADABLE: dict[str, tuple[str | bytes | tuple[bytes, ...], str, str | None]] = {
+    "nothing": ("", EMPTY, None),
+    "white space": (" \t\r\n\x0b\u00a0\u3000", EMPTY, None),
     "a password": ("hunter2 is a password", NO_PREFIX, None),
     "no prefix": (TEXT.removeprefix("pypi-").replace("-", "_"), NO_PREFIX, None),
     "an empty prefix": (TEXT.removeprefix("pypi"), NO_PREFIX, None),
-    "a prefix alone": ("pypi", NO_PREFIX, None),
     "a prefix and a dash": ("pypi-", PARTS, "IndexError"),
     "an umlaut": (TEXT[:40] + "\u00e4" + TEXT[41:], NOT_ASCII, None),
     "a lone surrogate": (TEXT + "\udc80", NOT_ASCII, None),
     "one character of base64": ("pypi-A", SPELLING, "Error"),
     "padding": (encode(HEAD + SIGNATURE) + "=", SPELLING, None),
-    "four times padding": (TEXT + "====", SPELLING, None),
     "spare bits": (encode(b"\x02\x01\x01a\x02\x011\x00" + SIGNATURE)[:-1] + "d", SPELLING, None),
-    "the alphabet of plain base64": (
-        f"pypi-{base64.b64encode(b'??>' + DATA).decode()}",
-        PARTS,
-        "MacaroonDeserializationException",
-    ),
     "white space within": (f"{TEXT[:40]}    {TEXT[40:]}", SPELLING, None),
     "a line break within": (f"{TEXT[:40]}\r\n\r\n{TEXT[40:]}", SPELLING, None),
+    "a length in two bytes where one would do": (b"\x02\x01\x88\x00" + HEAD[3:] + SIGNATURE, SPELLING, None),
+    "the alphabet of plain base64": (f"pypi-{base64.b64encode(b'??>' + DATA).decode()}", PARTS, MALFORMED),
+    "noise": ("pypi-" + "A" * 400, PARTS, MALFORMED),
+    "an unknown version": (b"\x03" + HEAD[1:] + SIGNATURE, PARTS, MALFORMED),
     "characters outside of the alphabet": (TEXT[:-4] + "!$%&", CUT, None),
     "a second token": (f"{TEXT}\t\t\t\t{TEXT}", CUT, None),
-    "noise": ("pypi-" + "A" * 400, PARTS, "MacaroonDeserializationException"),
-    "an unknown version": (encode(b"\x03" + HEAD[1:] + SIGNATURE), PARTS, "MacaroonDeserializationException"),
-    "the version alone": (encode(b"\x02"), PARTS, None),
-    "third parties": (with_third_party(2), PARTS, None),
-    "no signature": (encode(HEAD + b"\x00"), PARTS, None),
-    "a short signature": (
-        encode(HEAD + b"\x00\x06\x1f" + b"s" * 31),
-        "the token's signature has 31 bytes, expected 32",
-        None,
-    ),
-    "a long signature": (
-        encode(HEAD + b"\x00\x06\x21" + b"s" * 33),
-        "the token's signature has 33 bytes, expected 32",
-        None,
-    ),
-    "an empty signature": (encode(HEAD + b"\x00\x06\x00"), "the token's signature has 0 bytes, expected 32", None),
-    "no location": (encode(b"\x02\x02\x0212\x00" + SIGNATURE), PARTS, None),
-    "no identifier": (encode(b"\x02\x01\x08pypi.org\x00" + SIGNATURE), PARTS, None),
-    "the identifier before the location": (encode(b"\x02\x02\x0212\x01\x08pypi.org\x00" + SIGNATURE), PARTS, None),
-    "a caveat without an end": (encode(HEAD + b"\x02\x01a" + SIGNATURE[1:]), PARTS, None),
-    "an empty caveat's section": (encode(HEAD + b"\x00" + SIGNATURE), PARTS, None),
-    "a caveat with a location": (encode(HEAD + b"\x01\x01a\x02\x01a\x00" + SIGNATURE), PARTS, None),
-    "an unknown field": (encode(HEAD + b"\x03\x01a\x00" + SIGNATURE), PARTS, None),
-    "a field of two bytes": (encode(HEAD + b"\x82\x00a\x00" + SIGNATURE), PARTS, None),
-    "trailing zero": (encode(DATA + b"\x00"), PARTS, None),
-    "trailing packet": (encode(DATA + b"\x02\x01a"), PARTS, None),
-    "trailing token": (encode(DATA + DATA), CUT, None),
-    "trailing text": (encode(DATA + b"x"), LENGTH, None),
-    "a location that is not UTF-8": (
-        encode(b"\x02\x01\x02\xff\xff\x02\x0212\x00" + SIGNATURE),
-        "the token's location or identifier is not UTF-8",
-        None,
-    ),
-    "an identifier that is not UTF-8": (
-        encode(b"\x02\x01\x08pypi.org\x02\x02\xff\xff\x00" + SIGNATURE),
-        "the token's location or identifier is not UTF-8",
-        None,
-    ),
-    "a length in two bytes where one would do": (encode(b"\x02\x01\x88\x00" + HEAD[3:] + SIGNATURE), SPELLING, None),
+    "trailing token": (DATA + DATA, CUT, None),
     "a length that goes on behind its end": (
-        encode(b"\x02\x01\x88\x00\x01" + b"x" * (8 + (1 << 14)) + HEAD[11:] + SIGNATURE),
+        b"\x02\x01\x88\x00\x01" + b"x" * (8 + (1 << 14)) + HEAD[11:] + SIGNATURE,
         CUT,
         None,
     ),
-    "a length without an end": (encode(b"\x02\x01\x88"), LENGTH, None),
-    "a length of more than 28 bits": (encode(b"\x02\x01\x88\x80\x80\x80\x01"), LENGTH, None),
-    "a length of 28 bits": (encode(b"\x02\x01\xff\xff\xff\x7fpypi.org"), CUT, None),
-    "a length beyond the end": (encode(b"\x02\x01\x09pypi.org"), CUT, None),
-    "version 1: third parties": (with_third_party(1), "the token has caveats of third parties", None),
+    "a length of 28 bits": (b"\x02\x01\xff\xff\xff\x7fpypi.org", CUT, None),
+    "a length beyond the end": (b"\x02\x01\x09pypi.org", CUT, None),
+    "the version alone": (b"\x02", PARTS, None),
+    "third parties": (with_third_party(2), PARTS, None),
+    "no signature": (HEAD + b"\x00", PARTS, None),
+    "no location": (b"\x02\x02\x0212\x00" + SIGNATURE, PARTS, None),
+    "no identifier": (b"\x02\x01\x08pypi.org\x00" + SIGNATURE, PARTS, None),
+    "the identifier before the location": (b"\x02\x02\x0212\x01\x08pypi.org\x00" + SIGNATURE, PARTS, None),
+    "a caveat without an end": (HEAD + b"\x02\x01a" + SIGNATURE[1:], PARTS, None),
+    "an empty caveat's section": (HEAD + b"\x00" + SIGNATURE, PARTS, None),
+    "an unknown field": (HEAD + b"\x03\x01a\x00" + SIGNATURE, PARTS, None),
+    "a field of two bytes": (HEAD + b"\x82\x00a\x00" + SIGNATURE, PARTS, None),
+    "trailing zero": (DATA + b"\x00", PARTS, None),
+    "trailing packet": (DATA + b"\x02\x01a", PARTS, None),
+    "a short signature": (HEAD + b"\x00\x06\x1f" + b"s" * 31, SHORT, None),
+    "an empty signature": (HEAD + b"\x00\x06\x00", NO_SIGNATURE, None),
+    "trailing text": (DATA + b"x", LENGTH, None),
+    "a length without an end": (b"\x02\x01\x88", LENGTH, None),
+    "a length of more than 28 bits": (b"\x02\x01\x88\x80\x80\x80\x01", LENGTH, None),
+    "a location that is not UTF-8": (b"\x02\x01\x02\xff\xff\x02\x0212\x00" + SIGNATURE, NO_UTF_8, None),
+    "an identifier that is not UTF-8": (b"\x02\x01\x08pypi.org\x02\x02\xff\xff\x00" + SIGNATURE, NO_UTF_8, None),
+    "version 1: a third party's key first": ((*V1_HEAD, b"vid b\n", V1_SIGNATURE), PARTS, "IndexError"),
+    "version 1: a third party's place first": ((*V1_HEAD, b"cl b\n", V1_SIGNATURE), PARTS, "IndexError"),
+    "version 1: no location": ((V1_HEAD[1], V1_SIGNATURE), SPELLING, None),
+    "version 1: no identifier": ((V1_HEAD[0], V1_SIGNATURE), SPELLING, None),
+    "version 1: two signatures": ((*V1_HEAD, V1_SIGNATURE, V1_SIGNATURE), SPELLING, None),
+    "version 1: a caveat behind the signature": ((*V1_HEAD, V1_SIGNATURE, b"cid a\n"), SPELLING, None),
+    "version 1: no line feed": ((V1_HEAD[0][:-1] + b"x", V1_HEAD[1], V1_SIGNATURE), SPELLING, None),
+    "version 1: lengths in capitals": (V1_DATA.replace(b"002f", b"002F"), SPELLING, None),
+    "version 1: an identifier that is not ASCII": (
+        (V1_HEAD[0], "identifier \u00e4\n".encode(), V1_SIGNATURE),
+        SPELLING,
+        None,
+    ),
+    "version 1: an unknown field": ((*V1_HEAD, b"key b\n", V1_SIGNATURE), PARTS, MALFORMED),
+    "version 1: no length": (b"zzz pypi.org", PARTS, MALFORMED),
+    "version 1: a length of zero": (b"0000location pypi.org\n", PARTS, MALFORMED),
+    "version 1: a length that goes back": (v1(*V1_HEAD) + b"-00a" + V1_SIGNATURE, PARTS, MALFORMED),
+    "version 1: a short signature": ((*V1_HEAD, V1_SIGNATURE[:-2] + b"\n"), SHORT, None),
+    "version 1: no signature": (V1_HEAD, NO_SIGNATURE, None),
     "version 1: a third party without its place": (
-        encode(v1(*V1_HEAD, b"cid a\n", b"vid b\n", V1_SIGNATURE)),
-        "the token has caveats of third parties",
+        (*V1_HEAD, b"cid a\n", b"vid b\n", V1_SIGNATURE),
+        THIRD_PARTIES,
         None,
     ),
-    "version 1: no signature": (encode(v1(*V1_HEAD)), "the token's signature has 0 bytes, expected 32", None),
-    "version 1: a short signature": (
-        encode(v1(*V1_HEAD, V1_SIGNATURE[:-2] + b"\n")),
-        "the token's signature has 31 bytes, expected 32",
-        None,
-    ),
-    "version 1: no location": (encode(v1(V1_HEAD[1], V1_SIGNATURE)), SPELLING, None),
-    "version 1: no identifier": (encode(v1(V1_HEAD[0], V1_SIGNATURE)), SPELLING, None),
-    "version 1: two locations": (encode(v1(V1_HEAD[0], *V1_HEAD, V1_SIGNATURE)), SPELLING, None),
-    "version 1: two signatures": (encode(v1(*V1_HEAD, V1_SIGNATURE, V1_SIGNATURE)), SPELLING, None),
-    "version 1: a caveat behind the signature": (encode(v1(*V1_HEAD, V1_SIGNATURE, b"cid a\n")), SPELLING, None),
-    "version 1: no line feed": (encode(v1(V1_HEAD[0][:-1] + b"x", V1_HEAD[1], V1_SIGNATURE)), SPELLING, None),
-    "version 1: lengths in capitals": (encode(V1_DATA.replace(b"002f", b"002F")), SPELLING, None),
-    "version 1: a third party's place alone": (
-        encode(v1(*V1_HEAD, b"cid a\n", b"cl b\n", V1_SIGNATURE)),
-        "the token has caveats of third parties",
-        None,
-    ),
-    "version 1: a third party's key first": (encode(v1(*V1_HEAD, b"vid b\n", V1_SIGNATURE)), PARTS, "IndexError"),
-    "version 1: a third party's place first": (encode(v1(*V1_HEAD, b"cl b\n", V1_SIGNATURE)), PARTS, "IndexError"),
-    "version 1: an unknown field": (
-        encode(v1(*V1_HEAD, b"key b\n", V1_SIGNATURE)),
-        PARTS,
-        "MacaroonDeserializationException",
-    ),
-    "version 1: no length": (encode(b"zzz pypi.org"), PARTS, "MacaroonDeserializationException"),
-    "version 1: a length that is no number": (encode(b"00zzlocation pypi.org\n"), PARTS, "ValueError"),
-    "version 1: a length of zero": (encode(b"0000location pypi.org\n"), PARTS, "MacaroonDeserializationException"),
-    "version 1: a length that ends early": (encode(b"0"), PARTS, "error"),
-    "version 1: a length that goes back": (
-        encode(v1(*V1_HEAD) + b"-00a" + V1_SIGNATURE),
-        PARTS,
-        "MacaroonDeserializationException",
-    ),
-    "version 1: trailing text": (encode(V1_DATA + b"x"), PARTS, "error"),
+    "version 1: third parties": (with_third_party(1), THIRD_PARTIES, None),
+    "version 1: a third party's place alone": ((*V1_HEAD, b"cid a\n", b"cl b\n", V1_SIGNATURE), THIRD_PARTIES, None),
+    "version 1: a length that is no number": (b"00zzlocation pypi.org\n", PARTS, "ValueError"),
+    "version 1: a length that ends early": (b"0", PARTS, "error"),
     "version 1: a location that is not UTF-8": (
-        encode(v1(b"location \xff\n", V1_HEAD[1], V1_SIGNATURE)),
+        (b"location \xff\n", V1_HEAD[1], V1_SIGNATURE),
         PARTS,
         "UnicodeDecodeError",
     ),
     "version 1: an identifier that is not UTF-8": (
-        encode(v1(V1_HEAD[0], b"identifier \xff\n", V1_SIGNATURE)),
+        (V1_HEAD[0], b"identifier \xff\n", V1_SIGNATURE),
         PARTS,
         "UnicodeDecodeError",
-    ),
-    "version 1: an identifier that is not ASCII": (
-        encode(v1(V1_HEAD[0], "identifier \u00e4\n".encode(), V1_SIGNATURE)),
-        SPELLING,
-        None,
     ),
 }
 
@@ -271,25 +234,13 @@ NOISE: dict[str, tuple[Callable[[], str], str, str | None]] = {
     "one packet": (lambda: encode(b"\x02\x01\xe0\xa7\x12" + b"a" * 300_000), PARTS, None),
     "one packet that is cut short": (lambda: encode(b"\x02\x01\xff\xff\x7f" + b"a" * 700_000), CUT, None),
     "random bytes": (lambda: encode(b"\x02" + RANDOM), CUT, None),
-    "random text": (lambda: "pypi-" + RANDOM.hex(), PARTS, "MacaroonDeserializationException"),
-    "random characters": (lambda: RANDOM.decode("latin-1"), NOT_ASCII, None),
-    "one letter": (lambda: "x" * MEGABYTE, NO_PREFIX, None),
-    "dashes": (lambda: "-" * MEGABYTE, NO_PREFIX, None),
-    "blanks": (lambda: " " * MEGABYTE, "the token is empty", None),
+    "blanks": (lambda: " " * MEGABYTE, EMPTY, None),
     "line breaks in base64": (lambda: "pypi-" + "AgEI\n" * 200_000, PARTS, None),
     "padding": (lambda: "pypi-" + "=" * MEGABYTE, PARTS, "IndexError"),
-    "version 1: zeros": (lambda: encode(b"0" * 700_000), PARTS, "MacaroonDeserializationException"),
-    "version 1: small packets": (
-        lambda: encode(v1(b"cid a\n") * 70_000),
-        "the token's signature has 0 bytes, expected 32",
-        None,
-    ),
-    "version 1: long packets": (
-        lambda: encode(b"ffffcid " + b"a" * 700_000),
-        PARTS,
-        "MacaroonDeserializationException",
-    ),
-    "version 1: blanks": (lambda: encode(b"ffff" + b" " * 700_000), PARTS, "MacaroonDeserializationException"),
+    "version 1: zeros": (lambda: encode(b"0" * 700_000), PARTS, MALFORMED),
+    "version 1: small packets": (lambda: encode(v1(b"cid a\n") * 70_000), NO_SIGNATURE, None),
+    "version 1: long packets": (lambda: encode(b"ffffcid " + b"a" * 700_000), PARTS, MALFORMED),
+    "version 1: blanks": (lambda: encode(b"ffff" + b" " * 700_000), PARTS, MALFORMED),
 }
 
 # Every group of parameters that adds one caveat, as pypitoken wants them: normalized names, and no zero.
@@ -383,10 +334,9 @@ WRONG_NAMES = ("", " ", "-", "a-", ".a", "a b", "a/b", "demo\n", "\u00e9", "\u01
 
 
 @pytest.mark.parametrize(("raw", "message", "cause"), UNREADABLE.values(), ids=UNREADABLE)
-def test_refuses_what_is_not_a_token(raw: Any, message: str, cause: str | None) -> None:
-    error = refusal(raw)
-
-    assert str(error) == message
+def test_refuses_what_is_not_a_token(raw: str | bytes | tuple[bytes, ...], message: str, cause: str | None) -> None:
+    data = v1(*raw) if isinstance(raw, tuple) else raw
+    error = refusal(encode(data) if isinstance(data, bytes) else data)
     assert error.args == (message,)
     assert (error.__cause__ and str(error.__cause__)) == cause
     assert error.__context__ is None
@@ -422,31 +372,18 @@ def test_never_misreads_a_token_with_a_wrong_bit(text: str) -> None:
     assert unread > 0
 
 
-@pytest.mark.parametrize("version", [1, 2])
-@pytest.mark.parametrize("length", [0, 1, 127, 128, 16_383, 16_384, 65_526])
+LENGTHS = [(version, length) for version in (1, 2) for length in (0, 1, 127, 128, 16_383, 16_384, 65_526)]
+
+
+@pytest.mark.parametrize(("version", "length"), [*LENGTHS, (2, 3_000_000)])
 def test_reads_what_pymacaroons_writes(version: int, length: int) -> None:
-    caveat = b"x" * length
-    text = mint("[1, []]", caveat, "", version=version)
+    caveats = [b"[1, []]", b"x" * length, b"", *(b"[1, [%d]]" % number for number in range(2_000))]
+    text = mint(*caveats, version=version)
     token = Token.load(text)
 
     assert token.dump() == text
-    assert token.raw_caveats == [b"[1, []]", caveat, b""]
+    assert token.raw_caveats == caveats
     assert (token.prefix, token.domain, token.identifier) == ("pypi", DOMAIN, IDENTIFIER)
-
-
-def test_reads_ten_thousand_caveats() -> None:
-    caveats = [f"[1, [{number}]]" for number in range(10_000)]
-    text = mint(*caveats)
-    token = Token.load(text)
-
-    assert token.raw_caveats == [caveat.encode() for caveat in caveats]
-    assert token.dump() == text
-
-
-def test_reads_a_caveat_of_three_megabytes() -> None:
-    text = mint("x" * 3_000_000)
-
-    assert Token.load(text).dump() == text
 
 
 @pytest.mark.parametrize("before", ["", " ", "\n", "\t\r\n\u00a0"])
@@ -641,13 +578,6 @@ def test_a_user_id_must_be_a_string(user_id: Any, kind: str) -> None:
     assert refused_restriction({"user_id": user_id}) == expected
 
 
-@pytest.mark.parametrize("wrong", [{"legacy_not_before": 5}, {"legacy_project_names": "demo"}])
-def test_adds_nothing_if_one_parameter_is_wrong(wrong: dict[str, Any]) -> None:
-    message = refused_restriction(joined(*GROUPS[:5]) | wrong)
-
-    assert message.startswith(next(iter(wrong)))
-
-
 def test_refuses_what_version_1_cannot_hold() -> None:
     longest = "x" * (65_526 - len('[3, ""]'))
     text = create(1, user_id=longest).dump()
@@ -757,27 +687,6 @@ def test_only_missing_context_raises_missing_context_error() -> None:
     assert type(caught.value.__cause__) is MissingContextError
 
 
-def test_one_unmet_restriction_is_invalid_whatever_context_is_missing() -> None:
-    token = create(project_names=["demo"], user_id=USER)
-
-    assert refused_use(token, project_name="other") == (
-        "ValidationError: the token is not valid: the token is for the projects ['demo'], and it was used for 'other', "
-        "and the token's restrictions cannot be checked without user_id"
-    )
-
-
-@pytest.mark.parametrize(("caveat", "reason"), [("[99, 1]", "the unknown tag 99"), ("[5]", "the unknown tag 5")])
-def test_refuses_a_caveat_that_it_cannot_read(caveat: str, reason: str) -> None:
-    token = Token.load(mint(caveat))
-
-    with pytest.raises(ValidationError) as caught:
-        token.check(KEY, "demo", PROJECT, USER, NOW)
-
-    assert str(caught.value) == f"the token is not valid: the caveat has {reason}"
-    assert type(caught.value) is ValidationError
-    assert type(caught.value.__cause__) is LoaderError
-
-
 @pytest.mark.parametrize(("moment", "message"), WRONG_DATES, ids=[message[:50] for _, message in WRONG_DATES])
 def test_a_check_at_a_wrong_moment_is_refused(moment: Any, message: str) -> None:
     expected = f"ValidationError: the token cannot be checked: {message.format('now')}"
@@ -854,14 +763,6 @@ def test_the_lists_that_it_returns_are_copies() -> None:
     token.restrictions.clear()
 
     assert token.dump() == text
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_restricts_a_token_whose_caveats_it_cannot_read(version: int) -> None:
-    text = mint("[99]", "not JSON", version=version)
-    token = Token.load(text).restrict(project_names=["demo"])
-
-    assert token.dump() == mint("[99]", "not JSON", '[1, ["demo"]]', version=version)
 
 
 def test_the_repr_has_the_restrictions_and_nothing_secret() -> None:
@@ -955,7 +856,7 @@ def unsigned() -> pymacaroons.Macaroon:
     [
         (pymacaroons.Macaroon.deserialize(with_third_party(2)[5:]), "the token has caveats of third parties"),
         (with_location(), "the token has caveats of third parties"),
-        (unsigned(), "the token's signature has 0 bytes, expected 32"),
+        (unsigned(), NO_SIGNATURE),
         (pymacaroons.Macaroon(b"\xff", IDENTIFIER, KEY, version=2), UNREADABLE_PARTS.format("UnicodeDecodeError")),
         (pymacaroons.Macaroon(DOMAIN, b"\xff", KEY, version=2), UNREADABLE_PARTS.format("UnicodeDecodeError")),
         (None, UNREADABLE_PARTS.format("AttributeError")),
