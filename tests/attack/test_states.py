@@ -20,6 +20,8 @@ from sandbox import forget, new_master
 
 from keyring_pypitoken import Token
 from keyring_pypitoken.cli.main import main
+from keyring_pypitoken.lookup import PYPI as PYPI_INDEX
+from keyring_pypitoken.vault.accounts import noted_accounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +61,7 @@ class Chain(RuleBasedStateMachine):
         self.user_is_broken = False
         self.viable = set(STORES)
         self.locked: set[str] = set()
+        self.given_up: set[tuple[str, str]] = set()  # of masters whose notes a person deleted, while no store had them
         if master is not None:
             self.set_or_rotate("", master)
 
@@ -72,6 +75,10 @@ class Chain(RuleBasedStateMachine):
         file = self.home / "keyrings" / f"{store}.json"
         return json.loads(file.read_text()) if file.exists() else {}
 
+    def private_keys(self) -> set[tuple[str, str]]:
+        keys = {tuple(json.loads(key)) for store in STORES for key in self.content(store)}
+        return {key for key in keys if key[0].startswith("keyring-pypitoken:")}
+
     def quietly(self, step: Callable[[], object]) -> tuple[object, bool]:
         """Return what a step returned, and whether it was refused; whatever it printed shows no master."""
         self.environ()
@@ -83,6 +90,8 @@ class Chain(RuleBasedStateMachine):
             except (keyring.errors.KeyringError, SystemExit):
                 refused = True
         assert not [master for master in MASTERS if master[-40:] in shown.getvalue()]
+        if "only the note of it was deleted" in shown.getvalue():
+            self.given_up |= self.private_keys()
         return result, refused
 
     @rule(label=st.sampled_from(LABELS), master=st.sampled_from(MASTERS))
@@ -189,7 +198,8 @@ class Chain(RuleBasedStateMachine):
             held = [
                 key
                 for key in keys
-                if key[0].startswith("keyring-pypitoken:") or (key[0] == service and asked[1] in (None, key[1]))
+                if (key in self.private_keys() and (key not in self.given_up or key[1] in noted_accounts(PYPI_INDEX)))
+                or (key[0] == service and asked[1] in (None, key[1]))
             ]
             assert held == [], "None, while a master exists"
         elif isinstance(result, str):
