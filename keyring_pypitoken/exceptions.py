@@ -24,7 +24,7 @@ class ValidationError(PyPITokenException):
 
 
 class MissingContextError(ValidationError):
-    """A restriction could not be checked, because the check was not told what it needs."""
+    """A restriction could not be checked, because the check was not given what it needs."""
 
 
 class InvalidRestriction(PyPITokenException, ValueError):  # noqa: N818 - the name is the API's (pypitoken)

@@ -225,12 +225,13 @@ def _find_python(program: str, environ: Mapping[str, str]) -> tuple[str, ...] | 
 def install_line(environment: Path) -> str:
     """Return what to type so that the environment of an uploader or of `keyring` has this package."""
     name = environment.name
-    if (environment / "pipx_metadata.json").exists():
+    # What cannot be read counts as absent: that only chooses which line is shown.
+    if os.path.exists(environment / "pipx_metadata.json"):
         return f"pipx inject --include-apps {name} keyring-pypitoken"
-    if (environment / "uv-receipt.toml").exists():
+    if os.path.exists(environment / "uv-receipt.toml"):
         return f"uv tool install {name} --with-executables-from keyring-pypitoken --with keyring-pypitoken"
     python = str(environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
     shown = python if os.name == "nt" else shlex.quote(python)
-    if any(environment.glob("lib/python*/site-packages/pip")) or (environment / "Lib/site-packages/pip").exists():
+    if any(environment.glob("lib/python*/site-packages/pip")) or os.path.exists(environment / "Lib/site-packages/pip"):
         return f"{shown} -m pip install keyring-pypitoken"
     return f"uv pip install --python {shown} keyring-pypitoken"

@@ -10,7 +10,7 @@ import sys
 import sysconfig
 import venv
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from distributions import make_wheel
@@ -274,3 +274,15 @@ def test_the_line_that_installs_this_package_works_when_typed(kind: str, tmp_pat
     if kind in ("pipx", "uv tool", "keyring"):
         names = {file.stem for file in (home / "bin").iterdir()}
         assert {"keyring-pypitoken", "keyring" if kind == "keyring" else "twine"} <= names, json.dumps(sorted(names))
+
+
+def test_an_environment_that_cannot_be_read_still_gets_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.stat
+
+    def denied(path: Any, *arguments: Any, **options: Any) -> os.stat_result:
+        if str(path).endswith(("metadata.json", "receipt.toml")):
+            raise PermissionError(13, "Permission denied")
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", denied)
+    assert install_line(tmp_path / "environment").startswith("uv pip install --python ")
